@@ -1,0 +1,1 @@
+//! tidegate.v1 over tonic: proto to core and back.

@@ -1,0 +1,1 @@
+//! The rooms that data walks through, and the cycle that threads them.

@@ -1,0 +1,1 @@
+//! Task kinds, supervised tasks and the drain.

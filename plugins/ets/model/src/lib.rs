@@ -1,0 +1,1 @@
+//! The ets policy as a pure crate.

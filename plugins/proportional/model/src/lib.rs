@@ -1,0 +1,1 @@
+//! The proportional policy as a pure crate.

@@ -1,0 +1,1 @@
+//! The seasonal-naive policy as a component.

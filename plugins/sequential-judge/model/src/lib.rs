@@ -1,0 +1,1 @@
+//! The sequential-judge policy as a pure crate.

@@ -1,0 +1,1 @@
+//! The slo-tiers policy as a pure crate.

@@ -1,0 +1,1 @@
+//! The waterfill policy as a component.

@@ -1,0 +1,1 @@
+//! Turns a plugin crate into a validated component.

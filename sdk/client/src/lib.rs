@@ -1,0 +1,1 @@
+//! What a caller links: typed client, enforcer, simulated service.

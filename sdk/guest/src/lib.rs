@@ -1,0 +1,1 @@
+//! What a plugin author links: bindings, helpers, fit_to_pool.
