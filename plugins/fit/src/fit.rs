@@ -13,8 +13,8 @@
 //! For each step the result rises with that step's capacity (given the steps before it); fitting
 //! twice changes no bit; and scaling all amounts scales the result.
 
+use crate::Error;
 use crate::columns::{HUGE, PoolColumns, Tier};
-use crate::error::Error;
 use crate::ladder::{Ladder, Reached};
 
 /// What an allocator wants to give, or after a fit: what it gives.

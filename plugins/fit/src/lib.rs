@@ -24,11 +24,10 @@
 //! ```
 
 mod columns;
-mod error;
 mod fit;
 mod ladder;
 
 pub use columns::{Dimension, PoolColumns, Tier, UNBOUNDED};
-pub use error::Error;
 pub use fit::{Allocation, Cut, FitReport, Level, Scope, fit_step, fit_to_pool, fit_with_loans};
 pub use fit::{step_ceiling, step_floor};
+pub use tidegate_model_kit::ModelError as Error;
