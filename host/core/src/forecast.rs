@@ -1,0 +1,52 @@
+//! Forecasts: quantile grids with the proof of who made them.
+
+use crate::ids::Digest;
+use crate::roster::Served;
+use crate::sample::SeriesKey;
+use crate::time::Grid;
+use crate::units::Level;
+
+/// Future values of one signal, in the signal's unit. Upholds FC1 once it has been through
+/// [`crate::invariant::check_grid`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Forecast {
+    /// Of what.
+    pub key: SeriesKey,
+    /// For when.
+    pub grid: Grid,
+    /// Rising.
+    pub levels: Vec<Level>,
+    /// `[step]`.
+    pub mean: Vec<f64>,
+    /// `[step][level]`.
+    pub quantiles: Vec<f64>,
+    /// Who made it.
+    pub served: Served,
+    /// Digest of the state that it was predicted from.
+    pub state: Digest,
+}
+
+impl Forecast {
+    /// The quantile at a step; the nearest level that was asked for at or above `level`, else the
+    /// highest there is.
+    #[must_use]
+    pub fn quantile(&self, step: usize, level: Level) -> f64 {
+        let i = self
+            .levels
+            .iter()
+            .position(|&l| l >= level)
+            .unwrap_or(self.levels.len().saturating_sub(1));
+        self.quantiles
+            .get(step * self.levels.len() + i)
+            .copied()
+            .unwrap_or(0.0)
+    }
+
+    /// The highest value of a level over all steps.
+    #[must_use]
+    pub fn peak(&self, level: Level) -> f64 {
+        (0..self.grid.count)
+            .map(|s| self.quantile(s, level))
+            .fold(0.0, f64::max)
+    }
+}

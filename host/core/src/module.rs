@@ -1,0 +1,145 @@
+//! Policy modules: their kinds, what they say of themselves, and how they are bound.
+
+use crate::ids::{BindingId, Digest, PoolId, TenantId};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What a module is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ModuleKind {
+    /// Learns and predicts a signal.
+    Forecaster,
+    /// Chooses tiers.
+    Tierer,
+    /// Divides a pool.
+    Allocator,
+    /// Compares a shadow with production.
+    Judge,
+}
+
+impl ModuleKind {
+    /// All, in walking order.
+    pub const ALL: [ModuleKind; 4] = [
+        ModuleKind::Forecaster,
+        ModuleKind::Tierer,
+        ModuleKind::Allocator,
+        ModuleKind::Judge,
+    ];
+
+    /// The name in APIs, manifests and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ModuleKind::Forecaster => "forecaster",
+            ModuleKind::Tierer => "tierer",
+            ModuleKind::Allocator => "allocator",
+            ModuleKind::Judge => "judge",
+        }
+    }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.name() == name)
+    }
+}
+
+impl fmt::Display for ModuleKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One version of a module, by content.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ModuleRef {
+    /// Name from the manifest, `native:NAME` for a baseline.
+    pub name: String,
+    /// Version from the manifest.
+    pub version: String,
+    /// SHA-256 of the component; zero for a native baseline.
+    pub digest: Digest,
+}
+
+impl ModuleRef {
+    /// A native baseline.
+    #[must_use]
+    pub fn native(name: &str) -> Self {
+        Self {
+            name: format!("native:{name}"),
+            version: "1".into(),
+            digest: Digest([0; 32]),
+        }
+    }
+}
+
+impl fmt::Display for ModuleRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.version)?;
+        if self.digest.0 == [0; 32] {
+            Ok(())
+        } else {
+            write!(f, " ({})", self.digest.short())
+        }
+    }
+}
+
+/// What a component's manifest section says; readable without running code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Name.
+    pub name: String,
+    /// Version.
+    pub version: String,
+    /// Kind.
+    pub kind: ModuleKind,
+    /// Interface version, for example `0.1.0-next`.
+    pub interface: String,
+    /// JSON Schema of its config.
+    pub config_schema: String,
+    /// Linear memory that it asks for, in bytes; `None` takes the default.
+    pub memory_bytes: Option<u64>,
+    /// Wall time per call that it asks for, in milliseconds; `None` takes the default.
+    pub deadline_ms: Option<u64>,
+    /// One line for people.
+    pub description: String,
+}
+
+/// Which series, apis or pools a binding serves. The more parts are given, the more specific.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selector {
+    /// This tenant alone.
+    pub tenant: Option<TenantId>,
+    /// This pool alone (allocators).
+    pub pool: Option<PoolId>,
+    /// This category alone.
+    pub category: Option<String>,
+    /// All of these labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Selector {
+    /// Number of conditions: the most specific binding wins, the lower id on a tie.
+    #[must_use]
+    pub fn specificity(&self) -> usize {
+        usize::from(self.tenant.is_some())
+            + usize::from(self.pool.is_some())
+            + usize::from(self.category.is_some())
+            + self.labels.len()
+    }
+}
+
+/// A selector and the module, with config, that serves what it selects.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Binding {
+    /// Its name.
+    pub id: BindingId,
+    /// What kind of module it binds.
+    pub kind: ModuleKind,
+    /// What it serves.
+    pub selector: Selector,
+    /// The module, by name (newest admitted version) or full digest.
+    pub module: String,
+    /// JSON under the module's schema.
+    pub config: String,
+}

@@ -1,0 +1,7 @@
+//! The traits through which effects happen. Rooms and servers see these, never who is behind them.
+//!
+//! [`storage`] is what a shard's store must do; it stays narrow, so that an embedded database can
+//! be replaced by a view of a replicated log. [`serve`] is what the daemon offers to its servers.
+
+pub mod serve;
+pub mod storage;

@@ -1,0 +1,325 @@
+//! What the daemon offers to its servers: one trait per service of `tidegate.v1`.
+//!
+//! Implementations authorise (the principal is an argument) and are synchronous; a server calls
+//! them from where it may block. They never see the wire.
+
+use crate::access::Principal;
+use crate::alert::Alert;
+use crate::catalog::{Change, Effect, FieldProblem, Object, ObjectKey, ObjectKind, Versioned};
+use crate::forecast::Forecast;
+use crate::ids::{ApiId, BindingId, Digest, Generation, PoolId};
+use crate::module::{Manifest, ModuleKind, ModuleRef};
+use crate::plan::{Grant, Plan};
+use crate::sample::{Rejection, SampleBatch, Stored};
+use crate::time::Timestamp;
+use crate::units::{Level, Resources, Signal};
+use std::sync::Arc;
+
+/// Why a request was refused, in terms that every protocol has a word for.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ServeError {
+    /// The request is wrong; every problem at once.
+    #[error("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Invalid {
+        /// What is wrong where.
+        problems: Vec<FieldProblem>,
+    },
+    /// It does not exist, or the caller may not know that it does.
+    #[error("{what} was not found; {remedy}")]
+    NotFound {
+        /// What.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The caller may not.
+    #[error("{0}")]
+    Denied(String),
+    /// The state of the world does not allow it now.
+    #[error("{0}")]
+    Precondition(String),
+    /// Too much at once.
+    #[error("{what}; retry in {retry_ms} ms")]
+    Exhausted {
+        /// What ran out.
+        what: String,
+        /// Milliseconds.
+        retry_ms: u64,
+    },
+    /// Ours, passing.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Not served yet.
+    #[error("{0}")]
+    Unimplemented(String),
+}
+
+impl ServeError {
+    /// One problem of one field.
+    #[must_use]
+    pub fn field(
+        object: impl Into<String>,
+        field: impl Into<String>,
+        problem: impl Into<String>,
+    ) -> Self {
+        let problem = FieldProblem {
+            object: object.into(),
+            field: field.into(),
+            problem: problem.into(),
+        };
+        ServeError::Invalid {
+            problems: vec![problem],
+        }
+    }
+}
+
+/// Called once with the outcome of a batch, from any thread; it must not block.
+pub type Acked = Box<dyn FnOnce(Result<(Stored, Vec<Rejection>), ServeError>) + Send>;
+
+/// Samples in.
+pub trait IngestPort: Send + Sync {
+    /// Admits a batch and stores what was admitted; `done` hears when it is durable.
+    fn ingest(&self, caller: &Principal, batch: SampleBatch, done: Acked);
+}
+
+/// The catalog.
+pub trait CatalogPort: Send + Sync {
+    /// Applies a change set as a whole; a dry run checks and changes nothing.
+    ///
+    /// # Errors
+    /// Every problem at once.
+    fn apply(
+        &self,
+        caller: &Principal,
+        changes: Vec<Change>,
+        run: Run,
+    ) -> Result<Applied, ServeError>;
+
+    /// One object.
+    ///
+    /// # Errors
+    /// When it is not there or not the caller's.
+    fn get(&self, caller: &Principal, key: &ObjectKey) -> Result<Versioned<Object>, ServeError>;
+
+    /// Objects that the caller may see, ascending by name.
+    ///
+    /// # Errors
+    /// When the caller may not list this kind.
+    fn list(
+        &self,
+        caller: &Principal,
+        kind: ObjectKind,
+    ) -> Result<Vec<Versioned<Object>>, ServeError>;
+}
+
+/// Whether a change is for real.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run {
+    /// Do it.
+    Real,
+    /// Say what would happen.
+    Dry,
+}
+
+/// What a change set did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The catalog's generation afterwards.
+    pub generation: Generation,
+    /// Per change.
+    pub effects: Vec<(ObjectKey, Effect)>,
+}
+
+/// A module as a person sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModuleInfo {
+    /// Identity.
+    pub digest: Digest,
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Size of the component in bytes.
+    pub size: u64,
+    /// When it was admitted.
+    pub admitted_at: Timestamp,
+    /// By whom.
+    pub pushed_by: String,
+    /// Whether it may not serve.
+    pub quarantined: bool,
+    /// Bindings that it serves now.
+    pub serving: Vec<BindingId>,
+}
+
+/// A slot as a person sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SlotInfo {
+    /// The binding.
+    pub binding: BindingId,
+    /// Its kind.
+    pub kind: ModuleKind,
+    /// Who serves.
+    pub active: ModuleRef,
+    /// Who would, if it failed.
+    pub last_good: Option<ModuleRef>,
+    /// Rises with every swap.
+    pub epoch: u64,
+    /// Calls answered since the start.
+    pub calls: u64,
+    /// Faults since the last swap.
+    pub faults: u64,
+}
+
+/// Modules and what they serve.
+pub trait PoliciesPort: Send + Sync {
+    /// Admits a component: structure, imports, manifest, limits. Idempotent by digest.
+    ///
+    /// # Errors
+    /// Says what to change in the component.
+    fn push(&self, caller: &Principal, bytes: Vec<u8>) -> Result<ModuleInfo, ServeError>;
+
+    /// All modules, oldest first.
+    ///
+    /// # Errors
+    /// When the caller may not.
+    fn modules(&self, caller: &Principal) -> Result<Vec<ModuleInfo>, ServeError>;
+
+    /// All slots.
+    ///
+    /// # Errors
+    /// When the caller may not.
+    fn slots(&self, caller: &Principal) -> Result<Vec<SlotInfo>, ServeError>;
+
+    /// Makes a module serve a binding: states are prepared first, then one atomic swap. `module` is
+    /// a name (the newest admitted version), a digest, or a unique prefix of one.
+    ///
+    /// # Errors
+    /// When there is no such binding or module, or its config does not fit.
+    fn bind(
+        &self,
+        caller: &Principal,
+        binding: &BindingId,
+        module: &str,
+        config: Option<String>,
+    ) -> Result<SlotInfo, ServeError>;
+
+    /// Back to the version before.
+    ///
+    /// # Errors
+    /// When there is none.
+    fn rollback(&self, caller: &Principal, binding: &BindingId) -> Result<SlotInfo, ServeError>;
+}
+
+/// How a series is doing, for `forecast --why`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForecastView {
+    /// The forecast.
+    pub forecast: Forecast,
+    /// Recent history on the same step: `(start of the first, values)`, NaN where missing.
+    pub recent: (Timestamp, Vec<f64>),
+    /// When the state was fitted; the epoch for a native baseline.
+    pub fitted_at: Timestamp,
+}
+
+/// Forecasts.
+pub trait ForecastsPort: Send + Sync {
+    /// Forecasts a series now. `steps` of 0 takes the configured horizon, no levels the standard
+    /// ones.
+    ///
+    /// # Errors
+    /// When there is no such api, no data, or too long a horizon.
+    fn forecast(
+        &self,
+        caller: &Principal,
+        api: &ApiId,
+        signal: Signal,
+        steps: u32,
+        levels: &[Level],
+    ) -> Result<ForecastView, ServeError>;
+}
+
+/// Why an api has the grant that it has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// The grant.
+    pub grant: Grant,
+    /// Sentences from load to number.
+    pub sentences: Vec<String>,
+    /// The plan's inputs, for the record.
+    pub inputs: Digest,
+}
+
+/// What an enforcer says it did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AppliedReport {
+    /// For which api.
+    pub api: ApiId,
+    /// Which plan.
+    pub generation: Generation,
+    /// When, on the data's clock.
+    pub at: Timestamp,
+    /// By whom: `envoy-1`, `demo`.
+    pub actuator: String,
+    /// What is in force there now.
+    pub limit: Resources,
+    /// Whether it fell back to safe capacity.
+    pub safe: bool,
+}
+
+/// Plans.
+pub trait PlansPort: Send + Sync {
+    /// A plan by generation, or the newest.
+    ///
+    /// # Errors
+    /// When there is none, or the caller may see none of its apis.
+    fn plan(
+        &self,
+        caller: &Principal,
+        pool: &PoolId,
+        generation: Option<Generation>,
+    ) -> Result<Arc<Plan>, ServeError>;
+
+    /// Pools that the caller may see, with their newest generation.
+    fn pools(&self, caller: &Principal) -> Vec<(PoolId, Generation)>;
+
+    /// What an api may use now.
+    ///
+    /// # Errors
+    /// When there is no such api; an api without a plan gets its safe capacity.
+    fn grant(&self, caller: &Principal, api: &ApiId) -> Result<Grant, ServeError>;
+
+    /// Why, now or at an instant.
+    ///
+    /// # Errors
+    /// When there is no such api or no plan at that time.
+    fn explain(
+        &self,
+        caller: &Principal,
+        api: &ApiId,
+        at: Option<Timestamp>,
+    ) -> Result<Explanation, ServeError>;
+
+    /// Notes what an enforcer applied.
+    ///
+    /// # Errors
+    /// When there is no such api, or the generation was never published.
+    fn report_applied(&self, caller: &Principal, report: AppliedReport) -> Result<(), ServeError>;
+
+    /// The last report per api and actuator.
+    fn applied(&self, caller: &Principal) -> Vec<AppliedReport>;
+}
+
+/// Alerts.
+pub trait AlertsPort: Send + Sync {
+    /// Alerts that stand now, worst first.
+    fn alerts(&self, caller: &Principal) -> Vec<Alert>;
+}
+
+/// Everything that the daemon serves.
+pub trait Gate:
+    IngestPort + CatalogPort + PoliciesPort + ForecastsPort + PlansPort + AlertsPort
+{
+}
+
+impl<T: IngestPort + CatalogPort + PoliciesPort + ForecastsPort + PlansPort + AlertsPort> Gate
+    for T
+{
+}

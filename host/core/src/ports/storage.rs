@@ -1,0 +1,215 @@
+//! What a store must do. All calls are synchronous; a durable one says so.
+
+use crate::catalog::Catalog;
+use crate::distribution::Distribution;
+use crate::frame::Column;
+use crate::ids::{ApiId, Digest, Generation, PoolId};
+use crate::module::Manifest;
+use crate::record::Record;
+use crate::sample::{SampleBatch, SeriesKey, Stored};
+use crate::time::{Grid, Timestamp};
+use std::sync::Arc;
+
+/// Why a store could not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full or the file system fails.
+    #[error("the store cannot {step}: {cause}; check the disk and the directory's permissions")]
+    Io {
+        /// What it was doing.
+        step: &'static str,
+        /// What the system said.
+        cause: String,
+    },
+    /// A stored value fails its checksum or cannot be decoded.
+    #[error("stored value {key} is damaged: {cause}; run `tidegate store verify`")]
+    Damaged {
+        /// Where.
+        key: String,
+        /// How.
+        cause: String,
+    },
+    /// The directory was written by a version with another layout.
+    #[error(
+        "the store has layout version {found}, this binary reads {known}; use the matching version"
+    )]
+    Version {
+        /// In the directory.
+        found: u32,
+        /// In the code.
+        known: u32,
+    },
+    /// More is waiting to be written than may wait.
+    #[error("the store is behind: {waiting} bytes wait to be written; retry in {retry_ms} ms")]
+    Busy {
+        /// Bytes.
+        waiting: usize,
+        /// Milliseconds.
+        retry_ms: u64,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Called once with what became of a batch, from any thread; it must not block.
+pub type Completion = Box<dyn FnOnce(Result<Stored, StoreError>) + Send>;
+
+/// The newest data that a reader can see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Watermark {
+    /// Arrival sequence of the newest stored batch; 0 is none.
+    pub sequence: u64,
+    /// End of the newest step of any series.
+    pub newest: Timestamp,
+}
+
+/// Samples in, columns out.
+pub trait History: Send + Sync {
+    /// Stores a batch. `done` is called when every sample of it is on disk (or failed): acked means
+    /// durable. Duplicates on (series, time) keep the first value.
+    fn append(&self, batch: SampleBatch, done: Completion);
+
+    /// A series on a grid, in the signal's unit: counts are divided by their step, gauges averaged,
+    /// latency given as the mean. A series sampled at a finer step is aggregated; at a coarser step
+    /// each of its samples fills the steps that it covers. NaN where nothing was measured.
+    ///
+    /// # Errors
+    /// When stored data cannot be read.
+    fn column(&self, key: &SeriesKey, grid: Grid) -> Result<Column, StoreError>;
+
+    /// Latency distributions per step of the grid, merged where samples are finer.
+    ///
+    /// # Errors
+    /// When stored data cannot be read.
+    fn distributions(
+        &self,
+        api: &ApiId,
+        grid: Grid,
+    ) -> Result<Vec<Option<Distribution>>, StoreError>;
+
+    /// Series that exist, ascending.
+    fn series(&self) -> Vec<SeriesKey>;
+
+    /// End of the newest step of one series, `None` if it has no sample.
+    fn newest(&self, key: &SeriesKey) -> Option<Timestamp>;
+
+    /// What a reader sees now.
+    fn watermark(&self) -> Watermark;
+}
+
+/// Decisions, appended and never changed.
+pub trait Ledger: Send + Sync {
+    /// Writes a record durably. Refuses a plan that breaks PL1 for its pool.
+    ///
+    /// # Errors
+    /// When it is not on disk.
+    fn append(&self, record: &Record) -> Result<(), StoreError>;
+
+    /// The record of a plan.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn record(&self, pool: &PoolId, generation: Generation) -> Result<Option<Record>, StoreError>;
+
+    /// The newest generation of a pool.
+    fn last(&self, pool: &PoolId) -> Option<Generation>;
+
+    /// Newest generation made at or before `at`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    fn at(&self, pool: &PoolId, at: Timestamp) -> Result<Option<Generation>, StoreError>;
+}
+
+/// An admitted component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredModule {
+    /// Its identity.
+    pub digest: Digest,
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// When it was admitted.
+    pub admitted_at: Timestamp,
+    /// Who pushed it.
+    pub pushed_by: String,
+    /// Withdrawn: it may not serve again by itself (RB1).
+    pub quarantined: bool,
+}
+
+/// Components by digest.
+pub trait Modules: Send + Sync {
+    /// Keeps a component durably; the same digest again changes nothing but the quarantine flag.
+    ///
+    /// # Errors
+    /// When it is not on disk.
+    fn put(&self, module: &StoredModule, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// All, oldest admission first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn list(&self) -> Result<Vec<StoredModule>, StoreError>;
+
+    /// A component's bytes.
+    ///
+    /// # Errors
+    /// When they cannot be read or fail their digest.
+    fn bytes(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError>;
+}
+
+/// What a module learned of one series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesState {
+    /// Of which series.
+    pub key: SeriesKey,
+    /// By which module.
+    pub module: Digest,
+    /// With which config.
+    pub config: Digest,
+    /// The module's number for the layout.
+    pub format: u32,
+    /// Shared by the cohort that was fitted together.
+    pub model: Arc<[u8]>,
+    /// Of this series alone.
+    pub state: Vec<u8>,
+    /// When it was fitted.
+    pub fitted_at: Timestamp,
+    /// End of the last step that the state has seen.
+    pub seen: Timestamp,
+}
+
+/// Model states by (series, module).
+pub trait States: Send + Sync {
+    /// Keeps states durably, replacing those of the same (series, module, config).
+    ///
+    /// # Errors
+    /// When they are not on disk.
+    fn save(&self, states: &[SeriesState]) -> Result<(), StoreError>;
+
+    /// All states.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn load(&self) -> Result<Vec<SeriesState>, StoreError>;
+}
+
+/// The desired state.
+pub trait CatalogStore: Send + Sync {
+    /// The stored catalog; an empty one at first.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn load(&self) -> Result<Catalog, StoreError>;
+
+    /// Replaces it durably.
+    ///
+    /// # Errors
+    /// When it is not on disk.
+    fn save(&self, catalog: &Catalog) -> Result<(), StoreError>;
+}
+
+/// One directory with everything; what the daemon opens.
+pub trait Storage: History + Ledger + Modules + States + CatalogStore {}
+
+impl<T: History + Ledger + Modules + States + CatalogStore> Storage for T {}

@@ -1,0 +1,108 @@
+//! Ledger records: what was decided, by whom, from what. Enough to recompute the plan (LE1).
+
+use crate::alert::Alert;
+use crate::forecast::Forecast;
+use crate::ids::{Digest, PoolId, TenantId};
+use crate::plan::Plan;
+use crate::policy::{AllocationInput, Blob, TierInput};
+use crate::roster::Served;
+use crate::sample::SeriesKey;
+use crate::time::Timestamp;
+
+/// One tierer call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TierRecord {
+    /// For whose apis.
+    pub tenant: TenantId,
+    /// What it was asked.
+    pub input: TierInput,
+    /// With which config.
+    pub config: String,
+    /// Who answered.
+    pub served: Served,
+    /// The state that it returned.
+    pub state: Blob,
+}
+
+/// One forecast that a plan rests on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForecastRecord {
+    /// Of what.
+    pub key: SeriesKey,
+    /// Who made it.
+    pub served: Served,
+    /// Digest of the state that it came from.
+    pub state: Digest,
+    /// Digest of its grid.
+    pub answer: Digest,
+    /// Highest p99 over the horizon, and when: for `why` and the foreseen-peak report.
+    pub peak: f64,
+    /// Start of the step of the peak.
+    pub peak_at: Timestamp,
+}
+
+impl ForecastRecord {
+    /// What a record keeps of a forecast.
+    #[must_use]
+    pub fn of(forecast: &Forecast) -> Self {
+        use crate::units::Level;
+        let mut encoder = crate::canonical::Encoder::default();
+        encoder.floats(&forecast.mean).floats(&forecast.quantiles);
+        let at = (0..forecast.grid.count)
+            .max_by(|&a, &b| {
+                forecast
+                    .quantile(a, Level::P99)
+                    .total_cmp(&forecast.quantile(b, Level::P99))
+                    .then(b.cmp(&a))
+            })
+            .unwrap_or(0);
+        Self {
+            key: forecast.key.clone(),
+            served: forecast.served.clone(),
+            state: forecast.state,
+            answer: encoder.digest(),
+            peak: forecast.peak(Level::P99),
+            peak_at: forecast.grid.at(at),
+        }
+    }
+}
+
+/// A module that gave no usable answer, as the record keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaultRecord {
+    /// Module name, version and digest.
+    pub module: crate::module::ModuleRef,
+    /// What it was asked about.
+    pub subject: String,
+    /// What happened.
+    pub error: String,
+}
+
+/// Everything about one published plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The cycle's time.
+    pub at: Timestamp,
+    /// The pool.
+    pub pool: PoolId,
+    /// The plan.
+    pub plan: Plan,
+    /// Arrival sequence of the newest batch that was visible.
+    pub as_of: u64,
+    /// Start of the newest step that was visible.
+    pub newest: Timestamp,
+    /// What the allocator was asked.
+    pub allocation: AllocationInput,
+    /// With which config.
+    pub allocator_config: String,
+    /// The state that the allocator returned.
+    pub allocator_state: Blob,
+    /// The tierer calls, one per tenant.
+    pub tiers: Vec<TierRecord>,
+    /// The forecasts.
+    pub forecasts: Vec<ForecastRecord>,
+    /// Who failed on the way.
+    pub faults: Vec<FaultRecord>,
+    /// What was raised.
+    pub alerts: Vec<Alert>,
+}
