@@ -245,7 +245,8 @@ pub fn step_floor(pool: &PoolColumns, api: usize, before: f64) -> f64 {
 pub fn step_ceiling(pool: &PoolColumns, api: usize, dimension: usize, before: f64) -> f64 {
     let floor = pool.floor[api * pool.width() + dimension];
     let starts = before.is_nan() || before < 0.0 || (before <= 0.0 && floor <= 0.0);
-    if starts || pool.emergency[api] != 0 {
+    let free = pool.step_up[api] >= HUGE || pool.emergency[api] != 0;
+    if starts || free {
         return crate::UNBOUNDED;
     }
     (before * pool.step_up[api]).max(floor)
