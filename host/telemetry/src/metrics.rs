@@ -1,0 +1,351 @@
+//! The instruments: one table of names and units, and one method for each thing that happens.
+//!
+//! The daemon calls methods and so cannot misspell a name, forget a unit or invent an attribute;
+//! the table is what the documentation shows and what a test holds against the collector.
+//! Attributes are of bounded number: kinds, module names, pools, never apis or tenants, whose
+//! series would be as many as the customers.
+//! Names and units follow the OpenTelemetry semantic conventions (UCUM; counts in braces).
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What an instrument adds up to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstrumentKind {
+    /// Only rises.
+    Counter,
+    /// A distribution.
+    Histogram,
+    /// The last value.
+    Gauge,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instrument {
+    /// The name at the collector.
+    pub name: &'static str,
+    /// What it adds up to.
+    pub kind: InstrumentKind,
+    /// The unit, in UCUM.
+    pub unit: &'static str,
+    /// The names of its attributes.
+    pub attributes: &'static [&'static str],
+    /// What it says.
+    pub description: &'static str,
+}
+
+const fn row(
+    name: &'static str,
+    kind: InstrumentKind,
+    unit: &'static str,
+    attributes: &'static [&'static str],
+    description: &'static str,
+) -> Instrument {
+    Instrument {
+        name,
+        kind,
+        unit,
+        attributes,
+        description,
+    }
+}
+
+use InstrumentKind::{Counter as C, Gauge as G, Histogram as H};
+
+const INGEST_SAMPLES: Instrument = row(
+    "tidegate.ingest.samples",
+    C,
+    "{sample}",
+    &["protocol"],
+    "samples that were acked",
+);
+const INGEST_REFUSED: Instrument = row(
+    "tidegate.ingest.refused",
+    C,
+    "{sample}",
+    &["protocol", "reason"],
+    "samples that were refused",
+);
+const STORE_FSYNC: Instrument = row(
+    "tidegate.store.fsync.duration",
+    H,
+    "s",
+    &[],
+    "the sync before an ack",
+);
+const CYCLE_DURATION: Instrument = row(
+    "tidegate.cycle.duration",
+    H,
+    "s",
+    &["pool"],
+    "one cycle, from the newest data to the plan",
+);
+const INVARIANT_BREACHES: Instrument = row(
+    "tidegate.invariant.breaches",
+    C,
+    "{breach}",
+    &["invariant", "module"],
+    "answers of modules that broke a numbered invariant and were refused",
+);
+const POLICY_CALLS: Instrument = row(
+    "tidegate.policy.calls",
+    C,
+    "{call}",
+    &["kind", "module", "outcome"],
+    "calls into policy modules",
+);
+const POLICY_DURATION: Instrument = row(
+    "tidegate.policy.duration",
+    H,
+    "s",
+    &["kind", "module"],
+    "one call into a policy module",
+);
+const SWAPS: Instrument = row(
+    "tidegate.swap.count",
+    C,
+    "{swap}",
+    &["kind", "outcome"],
+    "changes of the module that serves a slot",
+);
+const PLAN_GENERATION: Instrument = row(
+    "tidegate.plan.generation",
+    G,
+    "{generation}",
+    &["pool"],
+    "the generation of the plan last published",
+);
+const ALERTS_ACTIVE: Instrument = row(
+    "tidegate.alerts.active",
+    G,
+    "{alert}",
+    &["kind"],
+    "alerts that are raised and not yet cleared",
+);
+const TASK_FAULTS: Instrument = row(
+    "tidegate.task.faults",
+    C,
+    "{fault}",
+    &["task", "fault"],
+    "runs of the daemon's own tasks that failed or panicked",
+);
+
+/// Every instrument of the daemon.
+pub const INSTRUMENTS: [Instrument; 11] = [
+    INGEST_SAMPLES,
+    INGEST_REFUSED,
+    STORE_FSYNC,
+    CYCLE_DURATION,
+    INVARIANT_BREACHES,
+    POLICY_CALLS,
+    POLICY_DURATION,
+    SWAPS,
+    PLAN_GENERATION,
+    ALERTS_ACTIVE,
+    TASK_FAULTS,
+];
+
+/// Bounds of the duration histograms in seconds: from a warm call (tens of microseconds) to a fit.
+const SECONDS: [f64; 16] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0, 5.0, 30.0,
+];
+
+/// How a call into a module ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// It answered, and the answer holds.
+    Ok,
+    /// It answered with a typed error.
+    Error,
+    /// It answered, and the answer breaks an invariant.
+    Refused,
+    /// It trapped.
+    Trap,
+    /// It took too long.
+    Deadline,
+    /// It wanted more memory (or table, stack, output) than it may have.
+    Limit,
+}
+
+impl CallOutcome {
+    /// The attribute's value.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Error => "error",
+            Self::Refused => "refused",
+            Self::Trap => "trap",
+            Self::Deadline => "deadline",
+            Self::Limit => "limit",
+        }
+    }
+}
+
+/// Why a slot's module changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwapOutcome {
+    /// A new version took over.
+    Promoted,
+    /// The version before came back.
+    RolledBack,
+}
+
+impl SwapOutcome {
+    /// The attribute's value.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Promoted => "promoted",
+            Self::RolledBack => "rolled-back",
+        }
+    }
+}
+
+/// The instruments, ready for use. Cheap to clone; without a collector each call costs nothing.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Instruments>);
+
+#[derive(Debug)]
+struct Instruments {
+    ingest_samples: Counter<u64>,
+    ingest_refused: Counter<u64>,
+    store_fsync: Histogram<f64>,
+    cycle_duration: Histogram<f64>,
+    invariant_breaches: Counter<u64>,
+    policy_calls: Counter<u64>,
+    policy_duration: Histogram<f64>,
+    swaps: Counter<u64>,
+    plan_generation: Gauge<u64>,
+    alerts_active: Gauge<u64>,
+    task_faults: Counter<u64>,
+}
+
+impl Metrics {
+    /// Instruments that nobody reads: for tests and for daemons without a collector.
+    #[must_use]
+    pub fn nowhere() -> Self {
+        Self::on(&opentelemetry::metrics::noop::NoopMeterProvider::new())
+    }
+
+    pub(crate) fn on(meters: &dyn MeterProvider) -> Self {
+        let meter = meters.meter("tidegate");
+        Self(Arc::new(Instruments {
+            ingest_samples: counter(&meter, &INGEST_SAMPLES),
+            ingest_refused: counter(&meter, &INGEST_REFUSED),
+            store_fsync: histogram(&meter, &STORE_FSYNC),
+            cycle_duration: histogram(&meter, &CYCLE_DURATION),
+            invariant_breaches: counter(&meter, &INVARIANT_BREACHES),
+            policy_calls: counter(&meter, &POLICY_CALLS),
+            policy_duration: histogram(&meter, &POLICY_DURATION),
+            swaps: counter(&meter, &SWAPS),
+            plan_generation: gauge(&meter, &PLAN_GENERATION),
+            alerts_active: gauge(&meter, &ALERTS_ACTIVE),
+            task_faults: counter(&meter, &TASK_FAULTS),
+        }))
+    }
+
+    /// `count` samples were acked to a client of `protocol` (`grpc`, `otlp`, ...).
+    pub fn ingested(&self, count: u64, protocol: &'static str) {
+        self.0
+            .ingest_samples
+            .add(count, &[KeyValue::new("protocol", protocol)]);
+    }
+
+    /// `count` samples were refused, `reason` being a word of a fixed set (`quota`, `late`, ...).
+    pub fn refused(&self, count: u64, protocol: &'static str, reason: &'static str) {
+        let attributes = [
+            KeyValue::new("protocol", protocol),
+            KeyValue::new("reason", reason),
+        ];
+        self.0.ingest_refused.add(count, &attributes);
+    }
+
+    /// One sync before an ack took so long.
+    pub fn fsynced(&self, took: Duration) {
+        self.0.store_fsync.record(took.as_secs_f64(), &[]);
+    }
+
+    /// One cycle of `pool` took so long.
+    pub fn cycled(&self, pool: &str, took: Duration) {
+        self.0.cycle_duration.record(
+            took.as_secs_f64(),
+            &[KeyValue::new("pool", pool.to_owned())],
+        );
+    }
+
+    /// An answer of `module` broke `invariant` (`AL1`, `FC1`, ...).
+    pub fn breached(&self, invariant: &'static str, module: &str) {
+        let attributes = [
+            KeyValue::new("invariant", invariant),
+            KeyValue::new("module", module.to_owned()),
+        ];
+        self.0.invariant_breaches.add(1, &attributes);
+    }
+
+    /// A call into `module` (its name, not its digest) of `kind` (`forecaster`, ...) ended.
+    pub fn called(&self, kind: &'static str, module: &str, outcome: CallOutcome, took: Duration) {
+        let kind = KeyValue::new("kind", kind);
+        let module = KeyValue::new("module", module.to_owned());
+        self.0
+            .policy_duration
+            .record(took.as_secs_f64(), &[kind.clone(), module.clone()]);
+        self.0
+            .policy_calls
+            .add(1, &[kind, module, KeyValue::new("outcome", outcome.name())]);
+    }
+
+    /// A slot of `kind` changed its module.
+    pub fn swapped(&self, kind: &'static str, outcome: SwapOutcome) {
+        let outcome = KeyValue::new("outcome", outcome.name());
+        self.0.swaps.add(1, &[KeyValue::new("kind", kind), outcome]);
+    }
+
+    /// A plan of `pool` was published.
+    pub fn published(&self, pool: &str, generation: u64) {
+        self.0
+            .plan_generation
+            .record(generation, &[KeyValue::new("pool", pool.to_owned())]);
+    }
+
+    /// So many alerts of `kind` are active now.
+    pub fn alerts(&self, kind: &'static str, active: u64) {
+        self.0
+            .alerts_active
+            .record(active, &[KeyValue::new("kind", kind)]);
+    }
+
+    /// `count` runs of a task of kind `task` ended by `fault` (`error` or `panic`).
+    pub fn task_faults(&self, task: &'static str, fault: &'static str, count: u64) {
+        let attributes = [KeyValue::new("task", task), KeyValue::new("fault", fault)];
+        self.0.task_faults.add(count, &attributes);
+    }
+}
+
+fn counter(meter: &Meter, row: &Instrument) -> Counter<u64> {
+    let builder = meter.u64_counter(row.name);
+    builder
+        .with_unit(row.unit)
+        .with_description(row.description)
+        .build()
+}
+
+fn gauge(meter: &Meter, row: &Instrument) -> Gauge<u64> {
+    meter
+        .u64_gauge(row.name)
+        .with_unit(row.unit)
+        .with_description(row.description)
+        .build()
+}
+
+fn histogram(meter: &Meter, row: &Instrument) -> Histogram<f64> {
+    let builder = meter.f64_histogram(row.name);
+    let builder = builder
+        .with_unit(row.unit)
+        .with_description(row.description);
+    builder.with_boundaries(SECONDS.to_vec()).build()
+}
