@@ -238,17 +238,21 @@ pub fn step_floor(pool: &PoolColumns, api: usize, before: f64) -> f64 {
     }
 }
 
-/// The largest lawful limit (AL3) after a step with limit `before`: `before * step_up`, but the
-/// api's floor may be reached at once. No bound for a new api, in an emergency, or from nothing
-/// where there is no floor (a factor of zero is no way up).
+/// The largest lawful limit (AL3) after a step with limit `before`: `before * step_up`, but a Gold
+/// api's floor may be reached at once (AL2). No bound for a new api, in an emergency, or from
+/// nothing (a factor of zero is no way up).
 #[must_use]
 pub fn step_ceiling(pool: &PoolColumns, api: usize, dimension: usize, before: f64) -> f64 {
-    let floor = pool.floor[api * pool.width() + dimension];
-    let starts = before.is_nan() || before < 0.0 || (before <= 0.0 && floor <= 0.0);
-    let free = pool.step_up[api] >= HUGE || pool.emergency[api] != 0;
-    if starts || free {
+    let starts = before.is_nan() || before <= 0.0;
+    if starts || pool.step_up[api] >= HUGE || pool.emergency[api] != 0 {
         return crate::UNBOUNDED;
     }
+    let gold = pool.tiers[api] == Tier::Gold;
+    let floor = if gold {
+        pool.floor[api * pool.width() + dimension]
+    } else {
+        0.0
+    };
     (before * pool.step_up[api]).max(floor)
 }
 

@@ -7,7 +7,7 @@
 //!
 //! Lenders give in proportion to what they can spare; borrowers are served as by the waterfill.
 
-use tidegate_fit::{Allocation, PoolColumns, UNBOUNDED, step_ceiling, step_floor};
+use tidegate_fit::{Allocation, PoolColumns, Tier, UNBOUNDED, step_ceiling, step_floor};
 
 use crate::config::Config;
 use crate::shares::by_tenant;
@@ -118,11 +118,12 @@ impl Cell<'_> {
         let unneeded = row.guaranteed[at] - keeps * (1.0 + self.config.loan_reserve);
         let next = (self.step + 1).min(pool.steps - 1);
         let need = self.needs[pool.cell(api, next, k)].max(limit);
-        // A floor may be reached at once (AL3), so only what is above it has to be climbed to.
-        let back = if need > pool.floor[at] {
-            need / pool.step_up[api]
-        } else {
+        // A Gold floor may be reached at once (AL2): only what is above it has to be climbed to.
+        let at_once = pool.tiers[api] == Tier::Gold && need <= pool.floor[at];
+        let back = if at_once {
             0.0
+        } else {
+            need / pool.step_up[api]
         };
         let lowest = step_floor(pool, api, before[at]).max(back);
         unneeded.min(limit - lowest).max(0.0)

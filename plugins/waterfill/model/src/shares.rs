@@ -1,7 +1,8 @@
 //! One cell of the plan: needs, the pour, headroom and the hold against churn.
 //!
 //! Headroom is bounded by what an api could give back in one step (`limit x step_down` is at most
-//! what was poured for its demand). Unbounded headroom looks generous and is a trap: the step
+//! what was poured for its demand), or by its ordinary load where that is more: an idle api whose
+//! limit fell to nearly nothing would need many steps, each a factor, to come back. Unbounded headroom looks generous and is a trap: the step
 //! bounds would then protect idle limits against a Gold api's demand at the next peak.
 
 use tidegate_fit::{PoolColumns, Tier, UNBOUNDED, step_ceiling, step_floor};
@@ -84,7 +85,7 @@ impl Shares {
                 continue;
             }
             let (held, left) = pour(&cups, &pool.tiers, &own, quota);
-            let limits = headroom(pool, &own, &held, &most, left);
+            let limits = headroom(pool, &own, &held, &most, left, k);
             for ((&api, held), limit) in own.iter().zip(held).zip(limits) {
                 cups[api].0 = cups[api].0.min(held);
                 cups[api].1 = held;
@@ -93,7 +94,7 @@ impl Shares {
         }
         let everyone: Vec<usize> = (0..n).collect();
         let (filled, left) = pour(&cups, &pool.tiers, &everyone, capacity);
-        let limit = headroom(pool, &everyone, &filled, &most, left);
+        let limit = headroom(pool, &everyone, &filled, &most, left, k);
         let short = |(got, want): (&f64, &f64)| *got < want * (1.0 - 1e-12);
         let contended =
             filled.iter().zip(&wanted).any(short) || filled.iter().sum::<f64>() > capacity;
@@ -106,13 +107,15 @@ impl Shares {
     }
 }
 
-/// Divides what is left by weight, up to what each api could give back in one step.
+/// Divides what is left by weight, up to what each api could give back in one step or its ordinary
+/// load.
 fn headroom(
     pool: &PoolColumns,
     members: &[usize],
     held: &[f64],
     most: &[f64],
     left: f64,
+    k: usize,
 ) -> Vec<f64> {
     let room = |(&api, &held): (&usize, &f64)| {
         let down = pool.step_down[api];
@@ -121,7 +124,10 @@ fn headroom(
         } else {
             f64::MAX
         };
-        let room = (most[api] - held).max(0.0).min(undoable).min(left);
+        let ordinary = pool.expected[api * pool.width() + k] - held;
+        let room = (most[api] - held)
+            .min(undoable.max(ordinary))
+            .clamp(0.0, left);
         (0.0, room, pool.weights[api])
     };
     let cups: Vec<_> = members.iter().zip(held).map(room).collect();

@@ -292,7 +292,8 @@ proptest! {
             let got: f64 = plan.loans.iter().filter(|l| l.borrower == loan.borrower && l.from_step == loan.from_step && l.dimension == loan.dimension).map(|l| l.amount).sum();
             let low = plan.allocation.limit[to] * pool.step_down[borrower];
             prop_assert!(low <= (plan.allocation.limit[to] - got) * (1.0 + 1e-9) + 1e-9);
-            let high = (plan.allocation.limit[from] * pool.step_up[lender]).max(pool.floor[lender * 2 + k]);
+            let at_once = if pool.tiers[lender] == Tier::Gold { pool.floor[lender * 2 + k] } else { 0.0 };
+            let high = (plan.allocation.limit[from] * pool.step_up[lender]).max(at_once);
             prop_assert!(high >= (plan.allocation.limit[from] + out[from]) * (1.0 - 1e-9));
         }
     }
@@ -353,4 +354,18 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn an_idle_api_keeps_headroom_up_to_its_ordinary_load() {
+    let mut pool = pool(
+        &[20.0],
+        &[(Tier::Bronze, 0.0, &[0.0]), (Tier::Silver, 0.0, &[4.0])],
+    );
+    pool.step_down = vec![0.5; 2];
+    pool.expected = vec![3.0, 4.0];
+    near(
+        &allocate(&exact(), &pool).unwrap().allocation.limit,
+        &[3.0, 8.0],
+    );
 }
