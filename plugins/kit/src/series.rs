@@ -3,7 +3,7 @@
 //! Seasons are lengths, not calendars: daylight saving and holidays come to a model as covariates
 //! from the host, so that no model carries a time zone.
 
-use crate::ModelError;
+use crate::{ModelError, median};
 
 /// Seconds in a day.
 pub const DAY_S: u32 = 86_400;
@@ -79,6 +79,26 @@ impl Series<'_> {
         seasons
     }
 
+    /// A power of two near the typical size of the values that are not zero; 1 if there are none.
+    ///
+    /// Dividing by it costs no bit (short of subnormals), keeps `f32` tables exact enough at any
+    /// magnitude, and makes the fit of `2^k` times the data the same fit.
+    #[must_use]
+    pub fn scale(&self) -> f64 {
+        let mut sizes: Vec<f64> = self
+            .values
+            .iter()
+            .map(|v| v.abs())
+            .filter(|v| v.is_finite() && *v > 0.0)
+            .collect();
+        let typical = median(&mut sizes);
+        if typical >= f64::MIN_POSITIVE {
+            libm::exp2(libm::floor(libm::log2(typical)))
+        } else {
+            1.0
+        }
+    }
+
     /// The number of the first step on the absolute grid (see [`clock_of`]).
     #[must_use]
     pub fn clock(&self) -> u64 {
@@ -141,6 +161,13 @@ mod tests {
     fn an_infinite_value_is_refused_with_its_position() {
         let e = hourly(&[1.0, f64::INFINITY]).validate(1).unwrap_err();
         assert!(e.to_string().contains("values[1]"), "{e}");
+    }
+
+    #[test]
+    fn the_scale_is_a_power_of_two_that_ignores_zeros_and_gaps() {
+        let s = [0.0, 5.0, f64::NAN, 6.0, -7.0];
+        assert_eq!(hourly(&s).scale().to_bits(), 4.0f64.to_bits());
+        assert_eq!(hourly(&[0.0, f64::NAN]).scale().to_bits(), 1.0f64.to_bits());
     }
 
     #[test]

@@ -1,0 +1,110 @@
+//! From a history to a state: scale, seasons, class and gains, calibration.
+//!
+//! A seasonal profile that was estimated from a value fits that value too well: gains learned on
+//! it are too small and intervals too narrow. So the profile of the first part of the history is
+//! what gains and intervals of the rest are learned with; the final states then begin at the
+//! profile of the whole.
+
+use tidegate_model_kit::{ModelError, Series};
+
+use crate::calibrate::calibrate;
+use crate::config::{Config, ErrorChoice, SeasonChoice};
+use crate::likelihood::Sample;
+use crate::recursion::{Class, ErrorKind, Path, SeasonKind, TrendKind};
+use crate::seasons::Seasons;
+use crate::state::State;
+
+/// The fewest observed points that any model is made of.
+const NEED: usize = 3;
+/// Below this, gains are not estimated.
+const SHORT: usize = 12;
+/// Values below this part of the typical value make a multiplicative model explode.
+const TINY: f64 = 1e-3;
+
+/// Fits a model to a history.
+///
+/// # Errors
+/// [`ModelError::InsufficientData`] below three observed points; [`ModelError::InvalidInput`]
+/// for a bad configuration, infinite values or a zero step; [`ModelError::Unsupported`] if a
+/// multiplicative class is demanded of values at or below zero; [`ModelError::Numeric`] if no
+/// class has a finite likelihood.
+pub fn fit(config: &Config, series: &Series<'_>) -> Result<State, ModelError> {
+    config.validate()?;
+    series.validate(NEED)?;
+    let scale = series.scale();
+    let z: Vec<f64> = series.values.iter().map(|v| v / scale).collect();
+    let positive = z.iter().all(|v| v.is_nan() || *v > TINY);
+    if !positive
+        && (config.error == ErrorChoice::Multiplicative
+            || config.season == SeasonChoice::Multiplicative)
+    {
+        return Err(ModelError::Unsupported(
+            "a multiplicative class needs values well above zero: use auto or additive".into(),
+        ));
+    }
+    if series.observed() < SHORT {
+        return Ok(short(&z, series, scale, config));
+    }
+    let seasons = Seasons::find(config, series, &z, positive);
+    let newest = z.len().saturating_sub(config.likelihood_points as usize);
+    let whole = Sample {
+        z: &z[newest..],
+        parts: &seasons.parts,
+        from: newest,
+        season: seasons.kind,
+        clock: seasons.clock,
+    };
+    let cut = z.len() * 3 / 5;
+    let head = seasons.of_head(&z[..cut]);
+    let learn = match &head {
+        Some(parts) if !parts.tables.is_empty() => {
+            let from = newest.max(cut);
+            Sample { z: &z[from..], parts, from, ..whole }
+        }
+        _ => whole,
+    };
+    let best = learn
+        .select(config, positive)
+        .ok_or_else(|| ModelError::Numeric("no class has a finite likelihood".into()))?;
+    let start = learn.start(best.class, &best.gains);
+    let knots = calibrate(&start, learn.z, best.sigma);
+    let mut path = whole.start(best.class, &best.gains);
+    // The whole's profile has seen every value already: only level and trend run through them.
+    let gains: Vec<f64> = path.tables.iter_mut().map(|t| std::mem::take(&mut t.gain)).collect();
+    for v in whole.z {
+        path.observe(*v);
+    }
+    for (table, gain) in path.tables.iter_mut().zip(gains) {
+        table.gain = gain;
+    }
+    Ok(State::assemble(path, scale, best.sigma, knots, config.paths))
+}
+
+/// Too few points for a likelihood: a level that moves a little, and an interval that says so.
+fn short(z: &[f64], series: &Series<'_>, scale: f64, config: &Config) -> State {
+    let seen: Vec<f64> = z.iter().copied().filter(|v| !v.is_nan()).collect();
+    let n = seen.len() as f64;
+    let mean = seen.iter().sum::<f64>() / n;
+    let deviation = (seen.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0)).sqrt();
+    // Few points that happen to agree prove little: the floor fades with their number.
+    let sigma = (deviation * (1.0 + 3.0 / n)).max(0.5 * mean.abs() / n);
+    let class = Class {
+        error: ErrorKind::Additive,
+        trend: TrendKind::None,
+        season: SeasonKind::None,
+    };
+    let mut path = Path {
+        class,
+        alpha: 0.3,
+        beta: 0.0,
+        phi: 0.0,
+        level: mean,
+        trend: 0.0,
+        tables: Vec::new(),
+        clock: series.clock(),
+    };
+    for v in z {
+        path.observe(*v);
+    }
+    State::assemble(path, scale, sigma, Vec::new(), config.paths)
+}

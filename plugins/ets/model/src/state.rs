@@ -1,0 +1,184 @@
+//! A fitted model and its place in time: what the host keeps per series.
+//!
+//! `update` costs the same for each new value whatever the history; it moves the states by the
+//! recursion and lets sigma follow slowly, so that an interval stays honest between fits.
+
+use serde::{Deserialize, Serialize};
+use tidegate_model_kit::{
+    ModelError, Prediction, Shape, decode, encode, normal_quantile, quantile_of_sorted, sort_floats,
+};
+
+use crate::calibrate::{Knot, stretch};
+use crate::recursion::{Class, ErrorKind, Path, SeasonKind, TrendKind};
+use crate::simulate::simulate;
+
+/// The format of [`State::encode`]d bytes.
+pub const FORMAT: u32 = 1;
+/// The share of each new squared error in sigma squared: a memory of about 200 steps.
+const SIGMA_GAIN: f64 = 0.005;
+/// Errors count up to this many sigmas there, so that one burst does not open the interval for
+/// hours.
+const SIGMA_BOUND: f64 = 4.0;
+/// The largest table a decoded state may have: a week of minutes.
+const MAX_BINS: usize = 20_160;
+
+/// A fitted model with its states after the last seen step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    path: Path,
+    scale: f64,
+    sigma: f64,
+    knots: Vec<Knot>,
+    paths: u16,
+}
+
+impl State {
+    pub(crate) fn assemble(
+        path: Path,
+        scale: f64,
+        sigma: f64,
+        knots: Vec<Knot>,
+        paths: u16,
+    ) -> Self {
+        Self {
+            path,
+            scale,
+            sigma,
+            knots,
+            paths,
+        }
+    }
+
+    /// The class that the fit chose.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.path.class
+    }
+
+    /// The smoothing parameters (alpha, beta, phi), then a gain per season.
+    #[must_use]
+    pub fn gains(&self) -> Vec<f64> {
+        let p = &self.path;
+        let mut all = vec![p.alpha, p.beta, p.phi];
+        all.extend(p.tables.iter().map(|t| t.gain));
+        all
+    }
+
+    /// Takes the values of the steps that follow the last seen one; NaN is a missing step.
+    pub fn update(&mut self, values: &[f64]) {
+        for v in values {
+            let Some(i) = self.path.observe(v / self.scale) else {
+                continue;
+            };
+            let error = match self.path.class.error {
+                ErrorKind::Additive => i.error,
+                ErrorKind::Multiplicative => i.error / i.forecast.max(1e-6),
+            };
+            let bound = if self.sigma > 0.0 {
+                SIGMA_BOUND * self.sigma
+            } else {
+                f64::INFINITY
+            };
+            let seen = error.clamp(-bound, bound);
+            let variance = self.sigma * self.sigma;
+            self.sigma = (variance + SIGMA_GAIN * (seen * seen - variance))
+                .max(0.0)
+                .sqrt();
+        }
+    }
+
+    /// Forecasts the `horizon` steps after the last seen one, at quantile levels in parts per
+    /// 10,000 (ascending). The seed matters to classes whose interval is simulated.
+    ///
+    /// # Errors
+    /// [`ModelError::InvalidInput`] for a bad horizon or levels; [`ModelError::Numeric`] if the
+    /// states have left the finite numbers.
+    pub fn predict(
+        &self,
+        horizon: usize,
+        levels: &[u16],
+        seed: u64,
+    ) -> Result<Prediction, ModelError> {
+        let shape = Shape::new(horizon, levels)?;
+        let points: Vec<f64> = (1..=horizon).map(|h| self.path.point(h)).collect();
+        let deviates: Vec<f64> = shape
+            .probabilities
+            .iter()
+            .map(|p| normal_quantile(*p))
+            .collect();
+        let linear = self.path.class.error == ErrorKind::Additive
+            && self.path.class.season != SeasonKind::Multiplicative;
+        let mut quantiles = Vec::with_capacity(horizon * levels.len());
+        if linear {
+            let growth = self.path.growth(horizon);
+            for (at, (point, growth)) in points.iter().zip(&growth).enumerate() {
+                quantiles.extend(deviates.iter().map(|z| {
+                    (point + self.sigma * growth * stretch(&self.knots, at + 1, *z)) * self.scale
+                }));
+            }
+        } else {
+            let (mut values, width) = simulate(&self.path, self.sigma, horizon, self.paths, seed);
+            for (at, sample) in values.chunks_exact_mut(width).enumerate() {
+                sort_floats(sample);
+                let centre = points[at];
+                for (p, z) in shape.probabilities.iter().zip(&deviates) {
+                    // The sample's quantile, moved from the centre by the measured ratio.
+                    let ratio = if z.abs() > 1e-9 {
+                        stretch(&self.knots, at + 1, *z) / z
+                    } else {
+                        1.0
+                    };
+                    let q = quantile_of_sorted(sample, *p);
+                    quantiles.push((centre + (q - centre) * ratio) * self.scale);
+                }
+            }
+        }
+        let mean = points.iter().map(|p| p * self.scale).collect();
+        Prediction::lawful(&shape, mean, quantiles)
+    }
+
+    /// The state as bytes that begin with [`FORMAT`].
+    ///
+    /// # Errors
+    /// [`ModelError::Internal`] if serialisation fails.
+    pub fn encode(&self) -> Result<Vec<u8>, ModelError> {
+        encode(FORMAT, self)
+    }
+
+    /// Reads bytes that [`State::encode`] wrote, and checks what the recursion relies on.
+    ///
+    /// # Errors
+    /// [`ModelError::NotFitted`] for empty bytes, [`ModelError::Unsupported`] for another format,
+    /// [`ModelError::InvalidInput`] for damaged bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ModelError> {
+        let state: Self = decode(FORMAT, bytes)?;
+        let p = &state.path;
+        let numbers = [
+            p.alpha,
+            p.beta,
+            p.phi,
+            p.level,
+            p.trend,
+            state.scale,
+            state.sigma,
+        ];
+        let sound = numbers.iter().all(|v| v.is_finite())
+            && state.scale > 0.0
+            && state.sigma >= 0.0
+            && (p.class.trend != TrendKind::Damped || p.phi < 1.0)
+            && p.clock < u64::MAX / 4
+            && p.tables
+                .iter()
+                .all(|t| t.is_sound() && t.bins.len() <= MAX_BINS)
+            && state.knots.windows(2).all(|w| w[0].horizon < w[1].horizon)
+            && state
+                .knots
+                .iter()
+                .all(|k| k.horizon > 0 && k.ratios.iter().all(|r| r.is_finite()));
+        if sound {
+            Ok(state)
+        } else {
+            Err(ModelError::invalid("damaged state: impossible values"))
+        }
+    }
+}
