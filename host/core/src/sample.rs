@@ -82,6 +82,9 @@ pub struct Stored {
     pub stored: u64,
     /// Samples that were already there: a retry is harmless, the first value stands.
     pub duplicates: u64,
+    /// Samples refused because they are older than the store's out-of-order window allows: the
+    /// sender must not retry them.
+    pub late: u64,
     /// Arrival sequence of the batch: rises by one, never reused.
     pub sequence: u64,
 }

@@ -47,6 +47,14 @@ pub enum StoreError {
         /// Milliseconds.
         retry_ms: u64,
     },
+    /// What was given may not be stored: it breaks an invariant or a bound. A retry cannot help.
+    #[error("the store refuses {what}: {why}")]
+    Refused {
+        /// The thing, for example `plan 7 of pool edge`.
+        what: String,
+        /// The rule that it breaks, and what would be right.
+        why: String,
+    },
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
