@@ -88,6 +88,10 @@ same_toolchain() {
 }
 
 setup_rustup_toolchain() {
+    # Rustup must start no installation of its own: it would be unannounced, and where the target
+    # of rust-toolchain.toml cannot be added it would fail, although there is a second way.
+    RUSTUP_AUTO_INSTALL=0
+    export RUSTUP_AUTO_INSTALL
     if ! rustup run "$channel" rustc --version >/dev/null 2>&1; then
         same=$(same_toolchain)
         if [ -n "$same" ]; then
@@ -118,10 +122,6 @@ setup_rustup_toolchain() {
             die "rustup could not add the component $component; its words are above." \
                 "check the network, then: rustup component add --toolchain $channel $component"
     done
-    # All is there now, or said to be missing: cargo must not start an installation of its own,
-    # which would fail where the target cannot be added.
-    RUSTUP_AUTO_INSTALL=0
-    export RUSTUP_AUTO_INSTALL
     setup_target
 }
 
