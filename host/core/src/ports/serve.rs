@@ -313,13 +313,25 @@ pub trait AlertsPort: Send + Sync {
     fn alerts(&self, caller: &Principal) -> Vec<Alert>;
 }
 
+/// The data's clock.
+pub trait ClockPort: Send + Sync {
+    /// The time of the data now.
+    fn now(&self) -> Timestamp;
+
+    /// Moves a driven clock forward, runs every cycle that became due, and tells the time then.
+    ///
+    /// # Errors
+    /// A precondition, when the clock is the machine's own, or would go back.
+    fn advance(&self, caller: &Principal, now: Timestamp) -> Result<Timestamp, ServeError>;
+}
+
 /// Everything that the daemon serves.
 pub trait Gate:
-    IngestPort + CatalogPort + PoliciesPort + ForecastsPort + PlansPort + AlertsPort
+    IngestPort + CatalogPort + PoliciesPort + ForecastsPort + PlansPort + AlertsPort + ClockPort
 {
 }
 
-impl<T: IngestPort + CatalogPort + PoliciesPort + ForecastsPort + PlansPort + AlertsPort> Gate
-    for T
+impl<T> Gate for T where
+    T: IngestPort + CatalogPort + PoliciesPort + ForecastsPort + PlansPort + AlertsPort + ClockPort
 {
 }
