@@ -1,0 +1,334 @@
+//! Asks the allocator for one pool's plan and checks the invariants on its answer.
+//!
+//! A plan that breaks one is refused and counted against the module; the next link of the chain
+//! answers. Nothing here repairs a plan.
+
+use crate::demand;
+use std::collections::BTreeMap;
+use tidegate_core::canonical::{self, Canonical};
+use tidegate_core::catalog::{Api, Catalog, Pool};
+use tidegate_core::ids::{ApiId, Digest};
+use tidegate_core::invariant;
+use tidegate_core::plan::{ApiPlan, Loan, Plan};
+use tidegate_core::policy::{Allocation, AllocationInput, Allocator, Blob, UNBOUNDED};
+use tidegate_core::roster::{Answer, Fault, Roster, Served};
+use tidegate_core::tier::{Tier, TierState};
+use tidegate_core::time::{Grid, Timestamp};
+use tidegate_core::units::{Dimension, Resources};
+
+/// One api's row.
+#[derive(Debug, Clone)]
+pub struct Row<'a> {
+    /// The api.
+    pub api: &'a Api,
+    /// Its tier in this plan, and why.
+    pub tier: (TierState, String),
+    /// What it needs.
+    pub demand: demand::Output,
+    /// Why its step bounds are lifted, if they are.
+    pub emergency: Option<String>,
+}
+
+/// What the room needs, for one pool.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The cycle's time.
+    pub now: Timestamp,
+    /// Root seed.
+    pub seed: u64,
+    /// The plan's steps.
+    pub grid: Grid,
+    /// Milliseconds from now until the plan expires.
+    pub validity_ms: i64,
+    /// The pool.
+    pub pool: &'a Pool,
+    /// Tier definitions.
+    pub catalog: &'a Catalog,
+    /// Ascending by api.
+    pub rows: &'a [Row<'a>],
+    /// The plan that was last published.
+    pub previous: Option<&'a Plan>,
+    /// Who allocates.
+    pub roster: &'a Roster<dyn Allocator>,
+    /// What the allocator returned last.
+    pub state: &'a Blob,
+}
+
+/// What was decided.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The plan.
+    pub plan: Plan,
+    /// What was asked, for the record.
+    pub question: AllocationInput,
+    /// With which config.
+    pub config: String,
+    /// What the allocator keeps.
+    pub state: Blob,
+}
+
+/// Why there is no plan; the last one stays in force.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The pool has no api or no dimension.
+    #[error("pool `{0}` has nothing to divide")]
+    Empty(String),
+    /// Active module, last good module and baseline all failed.
+    #[error("no allocator gave a usable plan for pool `{0}`; the last plan stays in force")]
+    NoAnswer(String),
+}
+
+/// Allocates.
+///
+/// # Errors
+/// When there is nothing to divide or nobody answered.
+pub fn run(input: &Input<'_>, faults: &mut Vec<Fault>) -> Result<Output, Error> {
+    let question = question(input);
+    let (n, s, d) = question.shape();
+    if n == 0 || d == 0 || s == 0 {
+        return Err(Error::Empty(input.pool.id.to_string()));
+    }
+    let answer = input.roster.call(
+        &format!("pool {}", input.pool.id),
+        faults,
+        |member| {
+            member
+                .policy
+                .allocate(&member.config, &question)
+                .map(|a| (a, member.config.clone()))
+        },
+        |(a, _)| invariant::check_allocation(&question, a),
+    );
+    let Some(Answer {
+        value: (allocation, config),
+        served,
+    }) = answer
+    else {
+        return Err(Error::NoAnswer(input.pool.id.to_string()));
+    };
+    let inputs = inputs_digest(&question, &config, &served);
+    let plan = assemble(input, &question, &allocation, served, inputs);
+    Ok(Output {
+        plan,
+        question,
+        config: config.to_string(),
+        state: allocation.state,
+    })
+}
+
+/// Hash of everything that a plan was made from: question, config and module.
+#[must_use]
+pub fn inputs_digest(question: &AllocationInput, config: &str, served: &Served) -> Digest {
+    let mut encoder = canonical::Encoder::default();
+    question.encode(&mut encoder);
+    encoder
+        .text(config)
+        .text(&served.module.name)
+        .raw(&served.module.digest.0);
+    encoder.digest()
+}
+
+fn question(input: &Input<'_>) -> AllocationInput {
+    let dimensions = input.pool.ready.dimensions();
+    let ready: Vec<f64> = dimensions
+        .iter()
+        .map(|&d| input.pool.ready.get(d).unwrap_or(0.0))
+        .collect();
+    let mut tenants: BTreeMap<_, u32> = BTreeMap::new();
+    for row in input.rows {
+        let next = u32::try_from(tenants.len()).unwrap_or(u32::MAX);
+        tenants.entry(&row.api.id.tenant).or_insert(next);
+    }
+    let mut by_index: Vec<_> = tenants.iter().map(|(t, &i)| (i, *t)).collect();
+    by_index.sort_unstable();
+    let quota = by_index
+        .iter()
+        .flat_map(|(_, tenant)| {
+            let quota = input.pool.quotas.get(*tenant);
+            dimensions
+                .iter()
+                .map(move |&d| quota.and_then(|q| q.get(d)).unwrap_or(UNBOUNDED))
+        })
+        .collect();
+    let spec = |row: &Row<'_>| input.catalog.tier(row.tier.0.tier);
+    let per_dimension = |f: &dyn Fn(&Row<'_>, usize, Dimension) -> f64| -> Vec<f64> {
+        input
+            .rows
+            .iter()
+            .flat_map(|row| {
+                dimensions
+                    .iter()
+                    .enumerate()
+                    .map(move |(i, &d)| f(row, i, d))
+            })
+            .collect()
+    };
+    let floor = per_dimension(&|row, i, d| {
+        let of_expected = spec(row).floor_of_expected * row.demand.expected[i];
+        row.api.floor.get(d).unwrap_or(of_expected).min(ready[i])
+    });
+    let before = |row: &Row<'_>, d: Dimension, pick: &dyn Fn(&ApiPlan) -> &[f64]| {
+        input
+            .previous
+            .and_then(|plan| {
+                let found = plan.api(&row.api.id)?;
+                plan.row(pick(found), plan.step_at(input.now)).get(d)
+            })
+            .unwrap_or(-1.0)
+    };
+    AllocationInput {
+        now: input.now,
+        seed: canonical::seed(input.seed, "allocate", input.pool.id.as_str(), input.now.0),
+        state: input.state.clone(),
+        grid: input.grid,
+        capacity: (0..input.grid.count)
+            .flat_map(|_| ready.iter().copied())
+            .collect(),
+        capacity_max: dimensions
+            .iter()
+            .zip(&ready)
+            .map(|(&d, &r)| input.pool.max.get(d).unwrap_or(r).max(r))
+            .collect(),
+        apis: input
+            .rows
+            .iter()
+            .map(|r| canonical::api_key(&r.api.id))
+            .collect(),
+        tiers: input.rows.iter().map(|r| r.tier.0.tier).collect(),
+        weights: input
+            .rows
+            .iter()
+            .map(|r| r.api.weight * spec(r).weight)
+            .collect(),
+        tenants: input
+            .rows
+            .iter()
+            .map(|r| tenants[&r.api.id.tenant])
+            .collect(),
+        ceiling: per_dimension(&|row, _, d| row.api.ceiling.get(d).unwrap_or(UNBOUNDED)),
+        demand: input
+            .rows
+            .iter()
+            .flat_map(|r| r.demand.demand.iter().copied())
+            .collect(),
+        median: input
+            .rows
+            .iter()
+            .flat_map(|r| r.demand.median.iter().copied())
+            .collect(),
+        expected: input
+            .rows
+            .iter()
+            .flat_map(|r| r.demand.expected.iter().copied())
+            .collect(),
+        usage: input
+            .rows
+            .iter()
+            .flat_map(|r| r.demand.usage.iter().copied())
+            .collect(),
+        previous_guaranteed: per_dimension(&|row, _, d| {
+            before(row, d, &|p| p.guaranteed.as_slice())
+        }),
+        previous_limit: per_dimension(&|row, _, d| before(row, d, &|p| p.limit.as_slice())),
+        step_up: input.rows.iter().map(|r| spec(r).step_up).collect(),
+        step_down: input.rows.iter().map(|r| spec(r).step_down).collect(),
+        emergency: input.rows.iter().map(|r| r.emergency.is_some()).collect(),
+        floor,
+        quota,
+        dimensions,
+    }
+}
+
+fn assemble(
+    input: &Input<'_>,
+    question: &AllocationInput,
+    allocation: &Allocation,
+    served: Served,
+    inputs: Digest,
+) -> Plan {
+    let (n, s, d) = question.shape();
+    let row = |matrix: &[f64], api: usize| matrix[api * s * d..(api + 1) * s * d].to_vec();
+    let safe = safe_shares(question, input.rows);
+    let parent = input.previous.map(|p| p.generation).unwrap_or_default();
+    let apis = (0..n)
+        .map(|i| {
+            let source = &input.rows[i];
+            ApiPlan {
+                api: source.api.id.clone(),
+                tier: source.tier.0.tier,
+                tier_since: source.tier.0.since,
+                guaranteed: row(&allocation.guaranteed, i),
+                limit: row(&allocation.limit, i),
+                demand: row(&question.demand, i),
+                safe: safe[i],
+                reason: allocation.reasons[i].clone(),
+                tier_reason: source.tier.1.clone(),
+                emergency: source.emergency.clone(),
+            }
+        })
+        .collect();
+    let id = |i: u32| -> ApiId { input.rows[i as usize].api.id.clone() };
+    let loans = allocation
+        .loans
+        .iter()
+        .map(|l| Loan {
+            lender: id(l.lender),
+            borrower: id(l.borrower),
+            dimension: question.dimensions[l.dimension as usize],
+            amount: l.amount,
+            from: input.grid.at(l.from_step as usize),
+            until: input.grid.at(l.until_step as usize),
+        })
+        .collect();
+    Plan {
+        pool: input.pool.id.clone(),
+        generation: parent.next(),
+        parent,
+        made_at: input.now,
+        grid: input.grid,
+        expires_at: input.now.plus_ms(input.validity_ms),
+        dimensions: question.dimensions.clone(),
+        capacity: question.capacity.clone(),
+        wanted: allocation.wanted.clone(),
+        apis,
+        loans,
+        served,
+        inputs,
+    }
+}
+
+/// What each api gets when the daemon is gone: its declared safe capacity, else its ordinary load,
+/// Gold before Silver before Bronze, cut in proportion where a tier does not fit. The sum never
+/// exceeds the pool: a dead daemon leaves a safe world.
+fn safe_shares(question: &AllocationInput, rows: &[Row<'_>]) -> Vec<Resources> {
+    let d = question.dimensions.len();
+    let mut shares = vec![Resources::NONE; rows.len()];
+    for (i, &dimension) in question.dimensions.iter().enumerate() {
+        let mut left = question.capacity[i];
+        for tier in Tier::ALL.into_iter().rev() {
+            let want = |api: usize| {
+                let ordinary = question.expected[api * d + i].max(question.floor[api * d + i]);
+                rows[api]
+                    .api
+                    .safe
+                    .get(dimension)
+                    .unwrap_or(ordinary)
+                    .min(question.ceiling[api * d + i])
+            };
+            let members: Vec<usize> = (0..rows.len())
+                .filter(|&a| question.tiers[a] == tier)
+                .collect();
+            let total: f64 = members.iter().map(|&a| want(a)).sum();
+            let scale = if total > left {
+                left / total * (1.0 - 1e-9)
+            } else {
+                1.0
+            };
+            for &a in &members {
+                shares[a] = shares[a].with(dimension, want(a) * scale);
+                left = (left - want(a) * scale).max(0.0);
+            }
+        }
+    }
+    shares
+}

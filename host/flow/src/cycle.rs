@@ -1,0 +1,255 @@
+//! One turn of the gate for one pool: the rooms, threaded.
+//!
+//! The cycle is pure but for reads of history: it gets the world and the pool's state, and returns
+//! what should be published, kept and raised, and a [`Delta`] to commit once the record is on disk.
+//! So the daemon, a backtest and a replay run the same code, and a plan whose record could not be
+//! written was never made (LE1).
+
+mod gather;
+mod state;
+
+pub use state::{Delta, PoolState, Profile};
+
+use crate::{allocate, demand, forecast, observe, tier};
+use std::collections::BTreeMap;
+use tidegate_core::alert::Alert;
+use tidegate_core::catalog::{Api, Catalog, Mode};
+use tidegate_core::forecast::Forecast;
+use tidegate_core::ids::{PoolId, TenantId};
+use tidegate_core::policy::{Allocator, Forecaster, Tierer};
+use tidegate_core::ports::storage::{History, StoreError};
+use tidegate_core::record::Record;
+use tidegate_core::roster::{Fault, Roster};
+use tidegate_core::sample::SeriesKey;
+use tidegate_core::time::{Grid, Step, Timestamp};
+use tidegate_core::units::{Level, Signal};
+
+/// How cycles run; the same for all pools of a daemon.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Resolution of forecasts and plans.
+    pub step: Step,
+    /// Steps that are forecast.
+    pub horizon: u32,
+    /// Steps of a plan, at most `horizon`.
+    pub plan_steps: u32,
+    /// Milliseconds that a plan is valid.
+    pub validity_ms: i64,
+    /// Steps by which demand is met ahead of time, besides the pool's lead time.
+    pub ahead: u32,
+    /// Steps of history that a fit sees at most.
+    pub fit_window: usize,
+    /// Root seed.
+    pub seed: u64,
+    /// How demand is derived.
+    pub demand: demand::Settings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            step: Step::MINUTE,
+            horizon: 60,
+            plan_steps: 15,
+            validity_ms: 15 * 60_000,
+            ahead: 1,
+            fit_window: 20_160,
+            seed: 0,
+            demand: demand::Settings::default(),
+        }
+    }
+}
+
+/// The policies, pinned at the start of a cycle (MO1).
+pub trait Pins {
+    /// Who forecasts a series of an api.
+    fn forecaster(&self, api: &Api, signal: Signal) -> Roster<dyn Forecaster>;
+    /// Who chooses the tiers of a tenant.
+    fn tierer(&self, tenant: &TenantId) -> Roster<dyn Tierer>;
+    /// Who divides a pool.
+    fn allocator(&self, pool: &PoolId) -> Roster<dyn Allocator>;
+}
+
+/// The world as a cycle sees it.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// The pool.
+    pub pool: &'a PoolId,
+    /// What is declared.
+    pub catalog: &'a Catalog,
+    /// The past.
+    pub history: &'a dyn History,
+    /// Who decides.
+    pub pins: &'a dyn Pins,
+    /// How.
+    pub settings: &'a Settings,
+}
+
+impl std::fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Input")
+            .field("now", &self.now)
+            .field("pool", self.pool)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a cycle wants done.
+#[derive(Debug)]
+pub struct Output {
+    /// To be written and published, in this order; `None` keeps the last plan in force.
+    pub record: Option<Record>,
+    /// What stands now for this pool.
+    pub alerts: Vec<Alert>,
+    /// Who failed.
+    pub faults: Vec<Fault>,
+    /// What was predicted.
+    pub forecasts: BTreeMap<SeriesKey, Forecast>,
+    /// To be committed after the record is durable.
+    pub delta: Delta,
+}
+
+/// Why a cycle could not run at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// There is no such pool.
+    #[error("pool `{0}` is not declared")]
+    NoPool(PoolId),
+    /// Stored data cannot be read.
+    #[error("history cannot be read")]
+    Store(#[from] StoreError),
+}
+
+/// Runs one cycle.
+///
+/// # Errors
+/// When the pool is not declared or history cannot be read; the last plan stays in force.
+pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
+    let Settings { step, seed, .. } = *input.settings;
+    let pool = &input
+        .catalog
+        .pools
+        .get(input.pool)
+        .ok_or_else(|| Error::NoPool(input.pool.clone()))?
+        .value;
+    let apis: Vec<&Api> = input
+        .catalog
+        .apis_of(input.pool)
+        .filter(|a| a.mode != Mode::Observe)
+        .collect();
+    let dimensions = pool.ready.dimensions();
+    let mut delta = Delta::default();
+
+    let targets = gather::targets(input, &apis, &dimensions);
+    let predicted = forecast::run(&forecast::Input {
+        now: input.now,
+        seed,
+        step,
+        steps: input.settings.horizon,
+        levels: &Level::STANDARD,
+        targets: &targets,
+        bank: &state.bank,
+        history: input.history,
+        catalog: input.catalog,
+    })?;
+    let mut faults = predicted.faults;
+    delta.states = predicted.updates;
+
+    let facts = gather::facts(input, state, &apis, &predicted.forecasts, &mut delta)?;
+    let rosters = apis
+        .iter()
+        .map(|a| (a.id.tenant.clone(), input.pins.tierer(&a.id.tenant)))
+        .collect();
+    let Ok(tiers) = tier::run(&tier::Input {
+        now: input.now,
+        seed,
+        catalog: input.catalog,
+        apis: &apis,
+        facts: &facts,
+        current: &state.tiers,
+        rosters: &rosters,
+        states: &state.tier_blobs,
+    });
+    faults.extend(tiers.faults);
+
+    let lead = pool.lead_time_s.div_ceil(step.secs());
+    let mut rows = vec![];
+    for (api, facts) in apis.iter().zip(&facts) {
+        let tier = tiers
+            .tiers
+            .get(&api.id)
+            .cloned()
+            .unwrap_or_else(|| (gather::initial(api, input.now), String::new()));
+        let recent = gather::recent(input, api, &dimensions)?;
+        let Ok(demand) = demand::run(&demand::Input {
+            api: &api.id,
+            dimensions: &dimensions,
+            forecasts: &predicted.forecasts,
+            recent: &recent,
+            level: input.catalog.tier(tier.0.tier).demand_level,
+            steps: input.settings.plan_steps as usize,
+            ahead: (input.settings.ahead + lead) as usize,
+            expected: (facts.expected > 0.0).then_some(facts.expected),
+            settings: input.settings.demand,
+        });
+        let emergency = gather::emergency(pool, state.last.as_deref(), facts);
+        rows.push(allocate::Row {
+            api,
+            tier,
+            demand,
+            emergency,
+        });
+    }
+    let grid = Grid {
+        start: input.now.floor(step),
+        step,
+        count: input.settings.plan_steps as usize,
+    };
+    let allocation = allocate::run(
+        &allocate::Input {
+            now: input.now,
+            seed,
+            grid,
+            validity_ms: input.settings.validity_ms,
+            pool,
+            catalog: input.catalog,
+            rows: &rows,
+            previous: state.last.as_deref(),
+            roster: &input.pins.allocator(input.pool),
+            state: &state.allocator_blob,
+        },
+        &mut faults,
+    );
+    delta.tiers = tiers
+        .tiers
+        .into_iter()
+        .map(|(api, (state, _))| (api, state))
+        .collect();
+    delta.tier_blobs = tiers
+        .records
+        .iter()
+        .map(|r| (r.tenant.clone(), r.state.clone()))
+        .collect();
+    let Ok(observed) = observe::run(observe::Input {
+        now: input.now,
+        step,
+        pool: input.pool,
+        apis: &apis,
+        facts: &facts,
+        watermark: input.history.watermark(),
+        forecasts: &predicted.forecasts,
+        silent: &predicted.silent,
+        tiers: tiers.records,
+        allocation,
+        faults: &faults,
+    });
+    Ok(Output {
+        record: observed.record,
+        alerts: observed.alerts,
+        faults,
+        forecasts: predicted.forecasts,
+        delta,
+    })
+}

@@ -1,0 +1,190 @@
+//! Gathers what the rooms ask for: targets, facts, recent use.
+
+use super::{Delta, Error, Input, PoolState, Profile};
+use crate::forecast::Target;
+use crate::history;
+use crate::observe::PAGE_BURN;
+use crate::tier::{Facts, LEVELS};
+use std::collections::BTreeMap;
+use tidegate_core::catalog::{Api, Pool};
+use tidegate_core::forecast::Forecast;
+use tidegate_core::frame::Frame;
+use tidegate_core::plan::Plan;
+use tidegate_core::sample::SeriesKey;
+use tidegate_core::tier::TierState;
+use tidegate_core::time::{Grid, Step, Timestamp};
+use tidegate_core::units::{Dimension, Signal};
+
+/// Requests of every api, and the resources of the pool that are measured.
+pub(super) fn targets(input: &Input<'_>, apis: &[&Api], dimensions: &[Dimension]) -> Vec<Target> {
+    let mut targets = vec![];
+    for api in apis {
+        let mut signals = vec![Signal::Requests];
+        signals.extend(
+            dimensions
+                .iter()
+                .map(|d| d.signal())
+                .filter(|s| *s != Signal::Requests),
+        );
+        for signal in signals {
+            let key = SeriesKey {
+                api: api.id.clone(),
+                signal,
+            };
+            // A resource that nobody measures is no target; requests without data are an alert.
+            if signal == Signal::Requests || input.history.newest(&key).is_some() {
+                targets.push(Target {
+                    key,
+                    roster: input.pins.forecaster(api, signal),
+                });
+            }
+        }
+    }
+    targets
+}
+
+/// Tier of an api that was never planned.
+pub(super) fn initial(api: &Api, now: Timestamp) -> TierState {
+    TierState {
+        tier: api.pinned_tier.unwrap_or(api.base_tier),
+        since: now,
+    }
+}
+
+const HOUR_MS: i64 = 3_600_000;
+const WEEK_S: usize = 7 * 86_400;
+
+/// What is known of every api, for the tierer.
+pub(super) fn facts(
+    input: &Input<'_>,
+    state: &PoolState,
+    apis: &[&Api],
+    forecasts: &BTreeMap<SeriesKey, Forecast>,
+    delta: &mut Delta,
+) -> Result<Vec<Facts>, Error> {
+    let step = input.settings.step;
+    let mut all = vec![];
+    for api in apis {
+        let key = SeriesKey {
+            api: api.id.clone(),
+            signal: Signal::Requests,
+        };
+        let forecast = forecasts.get(&key);
+        let (mut burn, mut budget_left) = ([0.0; 4], 1.0_f64);
+        for slo in input.catalog.slos_of(&api.id) {
+            let mut tracker = state.trackers.get(&slo.id).cloned().unwrap_or_default();
+            tracker.advance(input.history, slo, step, input.now)?;
+            for (worst, new) in burn.iter_mut().zip(tracker.burn(slo)) {
+                *worst = f64::max(*worst, new);
+            }
+            budget_left = budget_left.min(tracker.budget_left(slo));
+            delta.trackers.insert(slo.id.clone(), tracker);
+        }
+        all.push(Facts {
+            expected: expected(input, state, api, delta)?,
+            peak: LEVELS.map(|level| forecast.map_or(0.0, |f| f.peak(level))),
+            utilisation: utilisation(input, state.last.as_deref(), api)?,
+            burn,
+            budget_left,
+        });
+    }
+    Ok(all)
+}
+
+/// Ordinary requests/s: configured, or the trailing 7-day median, refreshed hourly.
+fn expected(
+    input: &Input<'_>,
+    state: &PoolState,
+    api: &Api,
+    delta: &mut Delta,
+) -> Result<f64, Error> {
+    if let Some(expected) = api.expected {
+        return Ok(expected);
+    }
+    if let Some(profile) = state.profiles.get(&api.id)
+        && profile.expected > 0.0
+        && input.now.since_ms(profile.at) < HOUR_MS
+    {
+        return Ok(profile.expected);
+    }
+    // Five minutes are fine enough for a week's median.
+    let step = Step::from_secs(input.settings.step.secs().max(300)).unwrap_or(input.settings.step);
+    let grid = Grid::ending_at(input.now, step, WEEK_S / step.secs() as usize);
+    let key = SeriesKey {
+        api: api.id.clone(),
+        signal: Signal::Requests,
+    };
+    let expected = input.history.column(&key, grid)?.median().unwrap_or(0.0);
+    delta.profiles.insert(
+        api.id.clone(),
+        Profile {
+            expected,
+            at: input.now,
+        },
+    );
+    Ok(expected)
+}
+
+/// Used over granted in the scarcest dimension, in the newest measured step.
+fn utilisation(input: &Input<'_>, last: Option<&Plan>, api: &Api) -> Result<f64, Error> {
+    let Some((plan, row)) = last.and_then(|p| Some((p, p.api(&api.id)?))) else {
+        return Ok(0.0);
+    };
+    let granted = plan.row(&row.limit, plan.step_at(input.now));
+    let grid = Grid::ending_at(input.now, input.settings.step, 3);
+    let mut worst = 0.0_f64;
+    for (dimension, limit) in granted.iter().filter(|(_, limit)| *limit > 0.0) {
+        let key = SeriesKey {
+            api: api.id.clone(),
+            signal: dimension.signal(),
+        };
+        if let Some(used) = input.history.column(&key, grid)?.last() {
+            worst = worst.max(used / limit);
+        }
+    }
+    Ok(worst)
+}
+
+/// Six hours of requests and resource use, for the cost per request.
+pub(super) fn recent(
+    input: &Input<'_>,
+    api: &Api,
+    dimensions: &[Dimension],
+) -> Result<Frame, Error> {
+    let step = Step::from_secs(input.settings.step.secs().max(60)).unwrap_or(input.settings.step);
+    let mut signals = vec![Signal::Requests];
+    signals.extend(
+        dimensions
+            .iter()
+            .map(|d| d.signal())
+            .filter(|s| *s != Signal::Requests),
+    );
+    let grid = Grid::ending_at(input.now, step, (6 * 3600 / step.secs()).max(12) as usize);
+    Ok(history::run(history::Input {
+        history: input.history,
+        api: &api.id,
+        signals: &signals,
+        grid,
+    })?)
+}
+
+/// Why an api's step bounds are lifted: its SLO burns, or the pool has shrunk under the plan.
+pub(super) fn emergency(pool: &Pool, last: Option<&Plan>, facts: &Facts) -> Option<String> {
+    if facts.burn[0] >= PAGE_BURN && facts.burn[2] >= PAGE_BURN {
+        return Some(format!(
+            "its error budget burns {:.0} times too fast",
+            facts.burn[0]
+        ));
+    }
+    let plan = last?;
+    plan.row(&plan.capacity, 0)
+        .iter()
+        .find(|(d, before)| pool.ready.get(*d).is_some_and(|now| now < *before))
+        .map(|(d, before)| {
+            format!(
+                "the pool has shrunk from {before:.1} {} of {}",
+                d.unit(),
+                d.name()
+            )
+        })
+}

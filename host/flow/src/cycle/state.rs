@@ -1,0 +1,105 @@
+//! What a pool's cycle carries from turn to turn, and how it comes back after a restart.
+
+use crate::forecast::Bank;
+use crate::tier::Tracker;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tidegate_core::ids::{ApiId, ScopedId, TenantId};
+use tidegate_core::plan::Plan;
+use tidegate_core::policy::Blob;
+use tidegate_core::ports::storage::SeriesState;
+use tidegate_core::record::Record;
+use tidegate_core::tier::TierState;
+use tidegate_core::time::Timestamp;
+
+/// Ordinary load of an api, refreshed now and then.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Profile {
+    /// Median requests/s of the trailing 7 days.
+    pub expected: f64,
+    /// When it was computed.
+    pub at: Timestamp,
+}
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub struct PoolState {
+    /// The plan that was last published.
+    pub last: Option<Arc<Plan>>,
+    /// Tiers in force.
+    pub tiers: BTreeMap<ApiId, TierState>,
+    /// What tierers keep, per tenant.
+    pub tier_blobs: BTreeMap<TenantId, Blob>,
+    /// What the allocator keeps.
+    pub allocator_blob: Blob,
+    /// Fitted states.
+    pub bank: Bank,
+    /// Error budgets, per SLO.
+    pub trackers: BTreeMap<ScopedId, Tracker>,
+    /// Ordinary loads.
+    pub profiles: BTreeMap<ApiId, Profile>,
+}
+
+/// What a cycle changes, committed when its record is durable.
+#[derive(Debug, Default)]
+pub struct Delta {
+    /// States that moved on.
+    pub states: Vec<SeriesState>,
+    /// Tiers to be in force.
+    pub tiers: BTreeMap<ApiId, TierState>,
+    /// What tierers keep.
+    pub tier_blobs: BTreeMap<TenantId, Blob>,
+    /// Error budgets.
+    pub trackers: BTreeMap<ScopedId, Tracker>,
+    /// Ordinary loads that were refreshed.
+    pub profiles: BTreeMap<ApiId, Profile>,
+}
+
+impl PoolState {
+    /// The state after the last record of the ledger; what is not in it is learned anew from
+    /// history.
+    #[must_use]
+    pub fn resume(record: Option<&Record>) -> Self {
+        let Some(record) = record else {
+            return Self::default();
+        };
+        Self {
+            last: Some(Arc::new(record.plan.clone())),
+            tiers: record
+                .plan
+                .apis
+                .iter()
+                .map(|a| {
+                    (
+                        a.api.clone(),
+                        TierState {
+                            tier: a.tier,
+                            since: a.tier_since,
+                        },
+                    )
+                })
+                .collect(),
+            tier_blobs: record
+                .tiers
+                .iter()
+                .map(|t| (t.tenant.clone(), t.state.clone()))
+                .collect(),
+            allocator_blob: record.allocator_state.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes over what a cycle changed; with a record, its plan is the last one now.
+    pub fn commit(&mut self, delta: Delta, record: Option<&Record>) {
+        // States and budgets only follow the data, so they move on even when no plan was made.
+        delta.states.into_iter().for_each(|s| self.bank.put(s));
+        self.trackers = delta.trackers;
+        self.profiles.extend(delta.profiles);
+        if let Some(record) = record {
+            self.last = Some(Arc::new(record.plan.clone()));
+            self.tiers = delta.tiers;
+            self.tier_blobs.extend(delta.tier_blobs);
+            self.allocator_blob = record.allocator_state.clone();
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Turns forecasts into the resources that they need.
+//!
+//! `demand = requests x cost per request / target utilisation`, per dimension and quantile, and the
+//! higher of that and the direct forecast of the resource itself. Cost per request is learned from
+//! what was measured: a high quantile of use / requests over recent steps, so that a step in which
+//! a starved service could not work does not make requests look cheap. The quotient is used
+//! because resource use is proportional to load plus a small base, and at the quantiles that tiers
+//! buy, load is far from zero.
+
+use std::collections::BTreeMap;
+use tidegate_core::forecast::Forecast;
+use tidegate_core::frame::{Column, Frame};
+use tidegate_core::ids::ApiId;
+use tidegate_core::sample::SeriesKey;
+use tidegate_core::units::{Dimension, Level, Signal};
+
+/// How demand is derived.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// Part of a grant that is meant to be used; the rest absorbs bursts within a step. 0 to 1.
+    pub target_utilisation: f64,
+    /// Quantile of recent use / requests that is taken as the cost.
+    pub cost_quantile: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            target_utilisation: 0.75,
+            cost_quantile: 0.75,
+        }
+    }
+}
+
+/// What the room needs, for one api.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// Whose.
+    pub api: &'a ApiId,
+    /// The pool's dimensions.
+    pub dimensions: &'a [Dimension],
+    /// Forecasts of this cycle.
+    pub forecasts: &'a BTreeMap<SeriesKey, Forecast>,
+    /// Recent requests and resource use, for the cost.
+    pub recent: &'a Frame,
+    /// The quantile that the api's tier buys.
+    pub level: Level,
+    /// Steps of the plan.
+    pub steps: usize,
+    /// Steps by which demand is met ahead of time.
+    pub ahead: usize,
+    /// Ordinary requests/s, when known.
+    pub expected: Option<f64>,
+    /// How.
+    pub settings: Settings,
+}
+
+/// What an api needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// `[step][dimension]` at the asked level.
+    pub demand: Vec<f64>,
+    /// `[step][dimension]`, median.
+    pub median: Vec<f64>,
+    /// `[dimension]`: ordinary load.
+    pub expected: Vec<f64>,
+    /// `[dimension]`: measured in the newest step.
+    pub usage: Vec<f64>,
+    /// `[dimension]`: learned use per request, `None` where nothing was measured.
+    pub cost: Vec<Option<f64>>,
+}
+
+/// There is no way to fail: without any forecast, what is used now is what is needed.
+pub type Error = std::convert::Infallible;
+
+/// Derives demand.
+///
+/// # Errors
+/// Never.
+pub fn run(input: &Input<'_>) -> Result<Output, Error> {
+    let dims = input.dimensions.len();
+    let requests = input.forecasts.get(&key(input.api, Signal::Requests));
+    let mut output = Output {
+        demand: vec![0.0; input.steps * dims],
+        median: vec![0.0; input.steps * dims],
+        expected: vec![0.0; dims],
+        usage: vec![0.0; dims],
+        cost: vec![None; dims],
+    };
+    for (d, &dimension) in input.dimensions.iter().enumerate() {
+        let used = input.recent.column(dimension.signal());
+        output.usage[d] = used.and_then(Column::last).unwrap_or(0.0);
+        let cost = if dimension == Dimension::Requests {
+            Some(1.0)
+        } else {
+            cost(
+                input.recent,
+                dimension.signal(),
+                input.settings.cost_quantile,
+            )
+        };
+        output.cost[d] = cost;
+        // A granted request rate is a limit, not a resource that saturates: no headroom on top.
+        let headroom = if dimension == Dimension::Requests {
+            1.0
+        } else {
+            input.settings.target_utilisation
+        };
+        let direct = (dimension != Dimension::Requests)
+            .then(|| input.forecasts.get(&key(input.api, dimension.signal())))
+            .flatten();
+        let at = |step: usize, level: Level| {
+            let by_requests = requests.zip(cost).map(|(f, c)| f.quantile(step, level) * c);
+            let by_itself = direct.map(|f| f.quantile(step, level));
+            let needed = match (by_requests, by_itself) {
+                (Some(a), Some(b)) => a.max(b),
+                (Some(a), None) | (None, Some(a)) => a,
+                (None, None) => output.usage[d],
+            };
+            needed / headroom
+        };
+        let last = input.steps.saturating_sub(1);
+        for step in 0..input.steps {
+            let window = step..=(step + input.ahead).min(last);
+            output.demand[step * dims + d] = window.map(|s| at(s, input.level)).fold(0.0, f64::max);
+            output.median[step * dims + d] = at(step, Level::P50);
+        }
+        let ordinary = input.expected.zip(cost).map(|(e, c)| e * c / headroom);
+        output.expected[d] = ordinary.unwrap_or(output.usage[d] / headroom);
+    }
+    Ok(output)
+}
+
+fn key(api: &ApiId, signal: Signal) -> SeriesKey {
+    SeriesKey {
+        api: api.clone(),
+        signal,
+    }
+}
+
+/// Quantile of use / requests over the steps where both were measured and load was not trivial.
+fn cost(recent: &Frame, signal: Signal, quantile: f64) -> Option<f64> {
+    let (used, requests) = (recent.column(signal)?, recent.column(Signal::Requests)?);
+    let floor = requests.median()? * 0.05;
+    let mut costs: Vec<f64> = used
+        .values
+        .iter()
+        .zip(&requests.values)
+        .filter(|(u, r)| u.is_finite() && r.is_finite() && **r > floor && **r > 0.0)
+        .map(|(u, r)| u / r)
+        .collect();
+    if costs.is_empty() {
+        return None;
+    }
+    costs.sort_by(f64::total_cmp);
+    let rank = (quantile.clamp(0.0, 1.0) * (costs.len() - 1) as f64).round() as usize;
+    costs.get(rank).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_core::time::{Grid, Step, Timestamp};
+
+    fn frame(requests: &[f64], cpu: &[f64]) -> Frame {
+        let grid = Grid {
+            start: Timestamp(0),
+            step: Step::MINUTE,
+            count: requests.len(),
+        };
+        let column = |signal, values: &[f64]| Column {
+            signal,
+            start: grid.start,
+            step: grid.step,
+            values: values.to_vec(),
+        };
+        Frame {
+            grid,
+            columns: vec![column(Signal::Requests, requests), column(Signal::Cpu, cpu)],
+        }
+    }
+
+    #[test]
+    fn a_starved_step_does_not_make_requests_cheap() {
+        let f = frame(
+            &[100.0, 100.0, 100.0, 300.0, f64::NAN],
+            &[1.0, 1.0, 1.0, 1.0, 9.0],
+        );
+        assert_eq!(cost(&f, Signal::Cpu, 0.75), Some(0.01));
+    }
+
+    #[test]
+    fn without_forecasts_what_is_used_is_what_is_needed() {
+        let api: ApiId = "shop/orders".parse().unwrap();
+        let recent = frame(&[10.0, 10.0], &[1.5, 3.0]);
+        let output = run(&Input {
+            api: &api,
+            dimensions: &[Dimension::Cpu],
+            forecasts: &BTreeMap::new(),
+            recent: &recent,
+            level: Level::P90,
+            steps: 2,
+            ahead: 1,
+            expected: None,
+            settings: Settings::default(),
+        })
+        .unwrap();
+        assert_eq!(
+            (output.demand.as_slice(), output.usage.as_slice()),
+            (&[4.0, 4.0][..], &[3.0][..])
+        );
+    }
+}

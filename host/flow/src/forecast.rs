@@ -1,0 +1,227 @@
+//! Predicts every series of a pool, from states that were fitted before.
+//!
+//! `fit` is slow and runs apart from the cycle; here states are only moved on by the newest rows
+//! and asked for the horizon, in one batch per module and cohort. A series for which the pinned
+//! module has no state yet is served by the next member that has one, and says so.
+
+mod batch;
+mod fit;
+
+pub use fit::{FitInput, FitOutput, fit};
+
+use crate::forecast::batch::Cohort;
+use std::collections::BTreeMap;
+use tidegate_core::catalog::Catalog;
+use tidegate_core::forecast::Forecast;
+use tidegate_core::ids::Digest;
+use tidegate_core::policy::{CallError, Forecaster, PolicyError};
+use tidegate_core::ports::storage::{History, SeriesState, StoreError};
+use tidegate_core::roster::{Fault, Member, Retreat, Roster};
+use tidegate_core::sample::SeriesKey;
+use tidegate_core::time::{Grid, Step, Timestamp};
+use tidegate_core::units::Level;
+
+/// States by (series, module, config).
+#[derive(Debug, Clone, Default)]
+pub struct Bank {
+    states: BTreeMap<(SeriesKey, Digest, Digest), SeriesState>,
+}
+
+impl Bank {
+    /// The state of a series for a module with a config.
+    #[must_use]
+    pub fn get(&self, key: &SeriesKey, module: Digest, config: Digest) -> Option<&SeriesState> {
+        self.states.get(&(key.clone(), module, config))
+    }
+
+    /// Takes a state in. One that has seen less than what is there is dropped: a slow fit must not
+    /// turn the series back, unless it was fitted later.
+    pub fn put(&mut self, state: SeriesState) {
+        let slot = (state.key.clone(), state.module, state.config);
+        let newer = self
+            .states
+            .get(&slot)
+            .is_none_or(|old| (state.fitted_at, state.seen) >= (old.fitted_at, old.seen));
+        if newer {
+            self.states.insert(slot, state);
+        }
+    }
+
+    /// All states.
+    pub fn iter(&self) -> impl Iterator<Item = &SeriesState> {
+        self.states.values()
+    }
+
+    /// Drops states of modules that nobody needs.
+    pub fn retain(&mut self, keep: impl Fn(&SeriesState) -> bool) {
+        self.states.retain(|_, state| keep(state));
+    }
+}
+
+/// A series and who serves it.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The series.
+    pub key: SeriesKey,
+    /// Its pinned chain.
+    pub roster: Roster<dyn Forecaster>,
+}
+
+/// What the room needs.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// The cycle's time.
+    pub now: Timestamp,
+    /// Root seed.
+    pub seed: u64,
+    /// Resolution.
+    pub step: Step,
+    /// Steps to predict, from the step that contains `now`.
+    pub steps: u32,
+    /// Quantile levels, rising.
+    pub levels: &'a [Level],
+    /// What to predict.
+    pub targets: &'a [Target],
+    /// Fitted states.
+    pub bank: &'a Bank,
+    /// The past.
+    pub history: &'a dyn History,
+    /// The calendar.
+    pub catalog: &'a Catalog,
+}
+
+impl std::fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Input")
+            .field("now", &self.now)
+            .field("targets", &self.targets.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What was predicted.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// One per target that could be served, by series.
+    pub forecasts: BTreeMap<SeriesKey, Forecast>,
+    /// States that have moved on.
+    pub updates: Vec<SeriesState>,
+    /// Who failed on the way.
+    pub faults: Vec<Fault>,
+    /// Series without any data.
+    pub silent: Vec<SeriesKey>,
+}
+
+/// Stored data cannot be read.
+pub type Error = StoreError;
+
+/// How far a feed may lag before its series is no longer predicted from it: beyond a day the
+/// horizon would be guesswork, and the stale feed has been alerted long before.
+pub const MAX_LAG_MS: i64 = 86_400_000;
+
+/// Predicts.
+///
+/// # Errors
+/// When stored data cannot be read.
+pub fn run(input: &Input<'_>) -> Result<Output, Error> {
+    let mut output = Output::default();
+    let grid = Grid {
+        start: input.now.floor(input.step),
+        step: input.step,
+        count: input.steps as usize,
+    };
+    let mut pending: Vec<&Target> = vec![];
+    for target in input.targets {
+        match input.history.newest(&target.key) {
+            None => output.silent.push(target.key.clone()),
+            Some(newest) if grid.start.since_ms(newest) > MAX_LAG_MS => {
+                output.silent.push(target.key.clone())
+            }
+            Some(_) => pending.push(target),
+        }
+    }
+    for retreat in [Retreat::Active, Retreat::LastGood, Retreat::Baseline] {
+        let cohorts = batch::cohorts(input, retreat, &pending)?;
+        for cohort in cohorts {
+            serve(input, grid, &cohort, &mut output)?;
+        }
+        pending.retain(|t| !output.forecasts.contains_key(&t.key));
+    }
+    Ok(output)
+}
+
+/// Moves one cohort on and asks it; what it cannot serve stays open for the next link.
+fn serve(
+    input: &Input<'_>,
+    grid: Grid,
+    cohort: &Cohort<'_>,
+    output: &mut Output,
+) -> Result<(), Error> {
+    let member = cohort.member;
+    let subject = || {
+        cohort
+            .rows
+            .iter()
+            .map(|r| series_name(&r.state.key))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let fault = |error: CallError, subject: String| Fault {
+        module: member.module.clone(),
+        error,
+        subject,
+    };
+    let moved = match batch::advance(input, cohort)? {
+        Ok(moved) => moved,
+        Err(error) => {
+            output.faults.push(fault(error, subject()));
+            return Ok(());
+        }
+    };
+    let mut alive = vec![];
+    for outcome in moved {
+        match outcome {
+            Ok(state) => alive.push(state),
+            Err((key, error)) => push_series_fault(output, member, &key, error),
+        }
+    }
+    if alive.is_empty() {
+        return Ok(());
+    }
+    match batch::predict(input, grid, cohort, &alive) {
+        Ok(results) => {
+            for (state, result) in alive.into_iter().zip(results) {
+                match result {
+                    Ok(forecast) => {
+                        output.forecasts.insert(state.key.clone(), forecast);
+                        output.updates.push(state);
+                    }
+                    Err(error) => push_series_fault(output, member, &state.key.clone(), error),
+                }
+            }
+        }
+        Err(error) => output.faults.push(fault(error, subject())),
+    }
+    Ok(())
+}
+
+fn push_series_fault(
+    output: &mut Output,
+    member: &Member<dyn Forecaster>,
+    key: &SeriesKey,
+    error: PolicyError,
+) {
+    if !matches!(error, PolicyError::InsufficientData { .. }) {
+        output.faults.push(Fault {
+            module: member.module.clone(),
+            error: CallError::Policy(error),
+            subject: series_name(key),
+        });
+    }
+}
+
+/// `shop/orders requests`.
+#[must_use]
+pub fn series_name(key: &SeriesKey) -> String {
+    format!("{} {}", key.api, key.signal.name())
+}

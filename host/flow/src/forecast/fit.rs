@@ -1,0 +1,142 @@
+//! Fits series to their history, in one batch per module and config.
+
+use super::batch;
+use std::sync::Arc;
+use tidegate_core::canonical;
+use tidegate_core::catalog::Catalog;
+use tidegate_core::frame::Column;
+use tidegate_core::ids::Digest;
+use tidegate_core::policy::{CallError, Forecaster, Frames};
+use tidegate_core::ports::storage::{History, SeriesState, StoreError};
+use tidegate_core::roster::{Fault, Member};
+use tidegate_core::sample::SeriesKey;
+use tidegate_core::time::{Grid, Step, Timestamp};
+
+/// What a fit needs.
+#[derive(Clone, Copy)]
+pub struct FitInput<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// Root seed.
+    pub seed: u64,
+    /// Resolution.
+    pub step: Step,
+    /// Steps of history at most.
+    pub window: usize,
+    /// Which series, of one tenant.
+    pub keys: &'a [SeriesKey],
+    /// By whom.
+    pub member: &'a Member<dyn Forecaster>,
+    /// The past.
+    pub history: &'a dyn History,
+    /// The calendar.
+    pub catalog: &'a Catalog,
+}
+
+impl std::fmt::Debug for FitInput<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FitInput")
+            .field("now", &self.now)
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What was learned.
+#[derive(Debug, Default)]
+pub struct FitOutput {
+    /// One per series that could be fitted.
+    pub states: Vec<SeriesState>,
+    /// What went wrong, honest lack of data included.
+    pub faults: Vec<Fault>,
+}
+
+/// Fits. Series without data are passed over.
+///
+/// # Errors
+/// When stored data cannot be read.
+pub fn fit(input: &FitInput<'_>) -> Result<FitOutput, StoreError> {
+    let mut output = FitOutput::default();
+    let mut columns: Vec<(&SeriesKey, Column)> = vec![];
+    for key in input.keys {
+        let Some(newest) = input.history.newest(key) else {
+            continue;
+        };
+        let end = newest.min(input.now).floor(input.step);
+        let column = input
+            .history
+            .column(key, Grid::ending_at(end, input.step, input.window))?
+            .trimmed();
+        if !column.values.is_empty() {
+            columns.push((key, column));
+        }
+    }
+    if columns.is_empty() {
+        return Ok(output);
+    }
+    let mut frames = Frames::new(input.step);
+    for (key, column) in &columns {
+        let seed = canonical::seed(
+            input.seed,
+            "fit",
+            &super::series_name(key),
+            column.grid().end().0,
+        );
+        frames.push(key.signal, column.start, &column.values, seed);
+    }
+    let grids: Vec<Grid> = columns.iter().map(|(_, c)| c.grid()).collect();
+    let apis: Vec<_> = columns.iter().map(|(k, _)| &k.api).collect();
+    frames.covariates = batch::covariates(input.catalog, &apis, &grids);
+    let config = Digest::of(input.member.config.as_bytes());
+    let fault = |error, subject: String| Fault {
+        module: input.member.module.clone(),
+        error,
+        subject,
+    };
+    match input.member.policy.fit(&input.member.config, &frames) {
+        Err(error) => {
+            let names: Vec<_> = columns.iter().map(|(k, _)| super::series_name(k)).collect();
+            output.faults.push(fault(error, names.join(", ")));
+        }
+        Ok(fitted)
+            if fitted.status.len() != columns.len() || fitted.states.len() != columns.len() =>
+        {
+            let text = format!(
+                "{} states for {} series",
+                fitted.states.len(),
+                columns.len()
+            );
+            let breach = tidegate_core::invariant::Breach::new(
+                tidegate_core::invariant::Invariant::FC1,
+                text,
+            );
+            output
+                .faults
+                .push(fault(CallError::Refused(breach), "fit".into()));
+        }
+        Ok(fitted) => {
+            let model: Arc<[u8]> = fitted.model.into();
+            for (i, (key, column)) in columns.iter().enumerate() {
+                match &fitted.status[i] {
+                    Err(error) => {
+                        output.faults.push(fault(
+                            CallError::Policy(error.clone()),
+                            super::series_name(key),
+                        ));
+                    }
+                    Ok(()) => output.states.push(SeriesState {
+                        key: (*key).clone(),
+                        module: input.member.module.digest,
+                        config,
+                        format: fitted.states.format,
+                        model: model.clone(),
+                        state: fitted.states.get(i).to_vec(),
+                        fitted_at: input.now,
+                        seen: column.grid().end(),
+                    }),
+                }
+            }
+        }
+    }
+    Ok(output)
+}

@@ -1,0 +1,266 @@
+//! Writes down what was decided and why, and raises what an operator must know.
+
+mod explain;
+
+pub use explain::{ExplainInput, explain};
+
+use crate::allocate;
+use crate::forecast::series_name;
+use crate::tier::Facts;
+use std::collections::BTreeMap;
+use tidegate_core::alert::{Alert, AlertKind, Severity};
+use tidegate_core::catalog::Api;
+use tidegate_core::forecast::Forecast;
+use tidegate_core::ids::PoolId;
+use tidegate_core::plan::Plan;
+use tidegate_core::ports::storage::Watermark;
+use tidegate_core::record::{FaultRecord, ForecastRecord, Record, TierRecord};
+use tidegate_core::roster::Fault;
+use tidegate_core::sample::SeriesKey;
+use tidegate_core::tier::Tier;
+use tidegate_core::time::{Step, Timestamp};
+
+/// What the room needs.
+#[derive(Debug)]
+pub struct Input<'a> {
+    /// The cycle's time.
+    pub now: Timestamp,
+    /// Resolution.
+    pub step: Step,
+    /// The pool.
+    pub pool: &'a PoolId,
+    /// The pool's apis, ascending.
+    pub apis: &'a [&'a Api],
+    /// One per api.
+    pub facts: &'a [Facts],
+    /// What was visible.
+    pub watermark: Watermark,
+    /// What was predicted.
+    pub forecasts: &'a BTreeMap<SeriesKey, Forecast>,
+    /// Series without usable data.
+    pub silent: &'a [SeriesKey],
+    /// The tierer calls.
+    pub tiers: Vec<TierRecord>,
+    /// What was allocated, or why nothing was.
+    pub allocation: Result<allocate::Output, allocate::Error>,
+    /// Who failed on the way.
+    pub faults: &'a [Fault],
+}
+
+/// What is to be kept and raised.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// For the ledger; `None` when no plan was made.
+    pub record: Option<Record>,
+    /// What stands now.
+    pub alerts: Vec<Alert>,
+}
+
+/// There is no way to fail.
+pub type Error = std::convert::Infallible;
+
+/// Burn at which the SRE workbook pages: 2 % of a 30-day budget in an hour.
+pub const PAGE_BURN: f64 = 14.4;
+
+/// Records and alerts.
+///
+/// # Errors
+/// Never.
+pub fn run(input: Input<'_>) -> Result<Output, Error> {
+    let mut alerts = vec![];
+    for (api, facts) in input.apis.iter().zip(input.facts) {
+        if facts.burn[0] >= PAGE_BURN && facts.burn[2] >= PAGE_BURN {
+            alerts.push(Alert {
+                kind: AlertKind::SloBurn,
+                severity: Severity::Critical,
+                pool: Some(input.pool.clone()),
+                api: Some(api.id.clone()),
+                subject: String::new(),
+                at: input.now,
+                message: format!(
+                    "{} spends its error budget {:.0} times too fast (5 min), {:.0} times (1 h); {:.0} % is left. \
+                     Its step bounds are lifted until this ends",
+                    api.id,
+                    facts.burn[0],
+                    facts.burn[2],
+                    facts.budget_left * 100.0
+                ),
+            });
+        }
+    }
+    for key in input
+        .silent
+        .iter()
+        .filter(|k| k.signal == tidegate_core::units::Signal::Requests)
+    {
+        alerts.push(Alert {
+            kind: AlertKind::StaleFeed,
+            severity: Severity::Warning,
+            pool: Some(input.pool.clone()),
+            api: Some(key.api.clone()),
+            subject: key.signal.name().into(),
+            at: input.now,
+            message: format!(
+                "no usable data of {}: it is planned from its floor alone. Check the feed",
+                series_name(key)
+            ),
+        });
+    }
+    let mut by_module: BTreeMap<String, (usize, &Fault)> = BTreeMap::new();
+    for fault in input.faults {
+        by_module
+            .entry(fault.module.to_string())
+            .or_insert((0, fault))
+            .0 += 1;
+    }
+    for (module, (count, fault)) in by_module {
+        alerts.push(Alert {
+            kind: AlertKind::ModuleFault,
+            severity: Severity::Warning,
+            pool: Some(input.pool.clone()),
+            api: None,
+            subject: fault.module.name.clone(),
+            at: input.now,
+            message: format!(
+                "{module} failed {count} times in this cycle, first on {}: {}. The next in line answered; \
+                 `tidegate policy list` shows who serves",
+                fault.subject, fault.error
+            ),
+        });
+    }
+    let allocated = match input.allocation {
+        Ok(allocated) => allocated,
+        Err(error) => {
+            if matches!(error, allocate::Error::NoAnswer(_)) {
+                alerts.push(Alert {
+                    kind: AlertKind::PlanHeld,
+                    severity: Severity::Critical,
+                    pool: Some(input.pool.clone()),
+                    api: None,
+                    subject: String::new(),
+                    at: input.now,
+                    message: error.to_string(),
+                });
+            }
+            return Ok(Output {
+                record: None,
+                alerts,
+            });
+        }
+    };
+    contention(&allocated.plan, input.now, &mut alerts);
+    gold_floors(&allocated, input.now, &mut alerts);
+    let mine = |f: &&Forecast| input.apis.iter().any(|a| a.id == f.key.api);
+    let record = Record {
+        at: input.now,
+        pool: input.pool.clone(),
+        as_of: input.watermark.sequence,
+        newest: input.watermark.newest,
+        allocation: allocated.question,
+        allocator_config: allocated.config,
+        allocator_state: allocated.state,
+        tiers: input.tiers,
+        forecasts: input
+            .forecasts
+            .values()
+            .filter(mine)
+            .map(ForecastRecord::of)
+            .collect(),
+        faults: input
+            .faults
+            .iter()
+            .map(|f| FaultRecord {
+                module: f.module.clone(),
+                subject: f.subject.clone(),
+                error: f.error.to_string(),
+            })
+            .collect(),
+        alerts: alerts.clone(),
+        plan: allocated.plan,
+    };
+    Ok(Output {
+        record: Some(record),
+        alerts,
+    })
+}
+
+/// Demand that tiers have bought and the pool cannot give, at the worst step of the plan.
+fn contention(plan: &Plan, now: Timestamp, alerts: &mut Vec<Alert>) {
+    let d = plan.dimensions.len();
+    for (i, dimension) in plan.dimensions.iter().enumerate() {
+        let demand = |step: usize| {
+            plan.apis
+                .iter()
+                .map(|a| a.demand[step * d + i])
+                .sum::<f64>()
+        };
+        let missing = |step: usize| demand(step) - plan.capacity[step * d + i];
+        let Some(worst) =
+            (0..plan.grid.count).max_by(|&a, &b| missing(a).total_cmp(&missing(b)).then(b.cmp(&a)))
+        else {
+            continue;
+        };
+        if missing(worst) <= 1e-9 * plan.capacity[worst * d + i] {
+            continue;
+        }
+        let short: Vec<String> = plan
+            .apis
+            .iter()
+            .filter(|a| a.limit[worst * d + i] < a.demand[worst * d + i] * (1.0 - 1e-9))
+            .map(|a| {
+                format!(
+                    "{} ({}, {:.0} %)",
+                    a.api,
+                    a.tier.name(),
+                    100.0 * a.limit[worst * d + i] / a.demand[worst * d + i]
+                )
+            })
+            .collect();
+        let minutes = plan.grid.at(worst).since_ms(now).max(0) / 60_000;
+        alerts.push(Alert {
+            kind: AlertKind::Contention,
+            severity: Severity::Warning,
+            pool: Some(plan.pool.clone()),
+            api: None,
+            subject: dimension.name().into(),
+            at: now,
+            message: format!(
+                "in {minutes} min pool {} needs {:.1} {unit} and has {:.1}. Cut: {}. Add {:.1} {unit} or shed load",
+                plan.pool,
+                demand(worst),
+                plan.capacity[worst * d + i],
+                if short.is_empty() { "nobody below its demand".to_owned() } else { short.join(", ") },
+                missing(worst),
+                unit = dimension.unit(),
+            ),
+        });
+    }
+}
+
+fn gold_floors(allocated: &allocate::Output, now: Timestamp, alerts: &mut Vec<Alert>) {
+    let question = &allocated.question;
+    let (n, _, d) = question.shape();
+    for (i, dimension) in question.dimensions.iter().enumerate() {
+        let floors: f64 = (0..n)
+            .filter(|&a| question.tiers[a] == Tier::Gold)
+            .map(|a| question.floor[a * d + i])
+            .sum();
+        if floors > question.capacity[i] {
+            alerts.push(Alert {
+                kind: AlertKind::GoldFloorsCut,
+                severity: Severity::Critical,
+                pool: Some(allocated.plan.pool.clone()),
+                api: None,
+                subject: dimension.name().into(),
+                at: now,
+                message: format!(
+                    "gold floors need {floors:.1} {unit}, pool {} has {:.1}: all are cut in proportion. \
+                     Lower the floors or enlarge the pool",
+                    allocated.plan.pool,
+                    question.capacity[i],
+                    unit = dimension.unit(),
+                ),
+            });
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Asks the tierer per tenant, and applies dwell times, bounds and pins to what it wants.
+
+mod burn;
+
+pub use burn::Tracker;
+
+use std::collections::BTreeMap;
+use tidegate_core::catalog::{Api, Catalog};
+use tidegate_core::ids::{ApiId, TenantId};
+use tidegate_core::invariant::{Breach, Invariant};
+use tidegate_core::policy::{Blob, TierInput, TierOutput, Tierer};
+use tidegate_core::record::TierRecord;
+use tidegate_core::roster::{Fault, Roster};
+use tidegate_core::slo::BURN_WINDOWS;
+use tidegate_core::tier::{self, TierBounds, TierState};
+use tidegate_core::time::Timestamp;
+use tidegate_core::units::Level;
+use tidegate_core::{canonical, invariant};
+
+/// What is known of one api.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// Ordinary requests/s.
+    pub expected: f64,
+    /// Highest predicted requests/s, one per level of [`LEVELS`].
+    pub peak: [f64; 3],
+    /// Used over granted, scarcest dimension.
+    pub utilisation: f64,
+    /// Worst burn per window of [`BURN_WINDOWS`].
+    pub burn: [f64; 4],
+    /// Worst SLO's budget that is left.
+    pub budget_left: f64,
+}
+
+/// The levels at which peaks are told.
+pub const LEVELS: [Level; 3] = [Level::P50, Level::P90, Level::P99];
+
+/// What the room needs, for one pool.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The cycle's time.
+    pub now: Timestamp,
+    /// Root seed.
+    pub seed: u64,
+    /// Bounds and base tiers.
+    pub catalog: &'a Catalog,
+    /// The pool's apis, ascending.
+    pub apis: &'a [&'a Api],
+    /// One per api.
+    pub facts: &'a [Facts],
+    /// Tiers in force; an api that is new starts in its base tier.
+    pub current: &'a BTreeMap<ApiId, TierState>,
+    /// Tierer per tenant.
+    pub rosters: &'a BTreeMap<TenantId, Roster<dyn Tierer>>,
+    /// Tierer states per tenant.
+    pub states: &'a BTreeMap<TenantId, Blob>,
+}
+
+/// Tiers to be in force.
+#[derive(Debug, Clone, Default)]
+pub struct Output {
+    /// One per api.
+    pub tiers: BTreeMap<ApiId, (TierState, String)>,
+    /// One per tenant.
+    pub records: Vec<TierRecord>,
+    /// Who failed on the way.
+    pub faults: Vec<Fault>,
+}
+
+/// There is no way to fail: without any answer, tiers stay as they are.
+pub type Error = std::convert::Infallible;
+
+/// Decides tiers.
+///
+/// # Errors
+/// Never.
+pub fn run(input: &Input<'_>) -> Result<Output, Error> {
+    let mut output = Output::default();
+    let mut tenants: BTreeMap<&TenantId, Vec<usize>> = BTreeMap::new();
+    for (i, api) in input.apis.iter().enumerate() {
+        tenants.entry(&api.id.tenant).or_default().push(i);
+    }
+    for (tenant, rows) in tenants {
+        let question = question(input, tenant, &rows);
+        let n = rows.len();
+        let answer = input.rosters.get(tenant).and_then(|roster| {
+            roster.call(
+                &format!("tenant {tenant}"),
+                &mut output.faults,
+                |member| {
+                    let config = member.config.clone();
+                    member
+                        .policy
+                        .decide(&config, &question)
+                        .map(|out| (out, config))
+                },
+                |(out, _)| check(out, n),
+            )
+        });
+        for (row, &i) in rows.iter().enumerate() {
+            let api = input.apis[i];
+            let state = TierState {
+                tier: question.current[row],
+                since: since(input, api),
+            };
+            let (next, reason) = match &answer {
+                None => (state, "no tierer answered; the tier stays".to_owned()),
+                Some(a) => (
+                    tier::apply(
+                        state,
+                        a.value.0.wanted[row],
+                        bounds(input, api, state),
+                        input.now,
+                    ),
+                    a.value.0.reasons[row].clone(),
+                ),
+            };
+            output.tiers.insert(api.id.clone(), (next, reason));
+        }
+        if let Some(answer) = answer {
+            let (out, config) = answer.value;
+            output.records.push(TierRecord {
+                tenant: tenant.clone(),
+                input: question,
+                config: config.to_string(),
+                served: answer.served,
+                state: out.state,
+            });
+        }
+    }
+    Ok(output)
+}
+
+fn since(input: &Input<'_>, api: &Api) -> Timestamp {
+    input.current.get(&api.id).map_or(input.now, |s| s.since)
+}
+
+/// An api's dwell time is that of the tier it is in. One that is new may move at once.
+fn bounds(input: &Input<'_>, api: &Api, state: TierState) -> TierBounds {
+    let dwell_s = if input.current.contains_key(&api.id) {
+        input.catalog.tier(state.tier).dwell_s
+    } else {
+        0
+    };
+    TierBounds {
+        lowest: api.lowest_tier,
+        highest: api.highest_tier,
+        pinned: api.pinned_tier,
+        dwell_s,
+    }
+}
+
+fn question(input: &Input<'_>, tenant: &TenantId, rows: &[usize]) -> TierInput {
+    let apis = || rows.iter().map(|&i| input.apis[i]);
+    let facts = || rows.iter().map(|&i| &input.facts[i]);
+    TierInput {
+        now: input.now,
+        seed: canonical::seed(input.seed, "tier", tenant.as_str(), input.now.0),
+        state: input.states.get(tenant).cloned().unwrap_or_default(),
+        apis: apis().map(|a| canonical::api_key(&a.id)).collect(),
+        current: apis()
+            .map(|a| input.current.get(&a.id).map_or(a.base_tier, |s| s.tier))
+            .collect(),
+        base: apis().map(|a| a.base_tier).collect(),
+        lowest: apis().map(|a| a.lowest_tier).collect(),
+        highest: apis().map(|a| a.highest_tier).collect(),
+        dwell: apis()
+            .map(|a| {
+                u32::try_from(input.now.since_ms(since(input, a)).max(0) / 1000).unwrap_or(u32::MAX)
+            })
+            .collect(),
+        expected: facts().map(|f| f.expected).collect(),
+        levels: LEVELS.to_vec(),
+        peak: facts().flat_map(|f| f.peak).collect(),
+        utilisation: facts().map(|f| f.utilisation).collect(),
+        burn_windows: BURN_WINDOWS.to_vec(),
+        burn: facts().flat_map(|f| f.burn).collect(),
+        budget_left: facts().map(|f| f.budget_left).collect(),
+    }
+}
+
+/// An answer must have a tier and a reason per api.
+fn check(out: &TierOutput, n: usize) -> Result<(), Breach> {
+    if out.wanted.len() != n || out.reasons.len() != n {
+        let text = format!(
+            "{} tiers and {} reasons for {n} apis",
+            out.wanted.len(),
+            out.reasons.len()
+        );
+        return Err(invariant::Breach::new(Invariant::TI1, text));
+    }
+    Ok(())
+}
