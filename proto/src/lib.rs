@@ -12,6 +12,7 @@ pub mod v1 {
         unreachable_pub,
         clippy::all,
         clippy::pedantic,
+        clippy::allow_attributes_without_reason,
         clippy::uninlined_format_args,
         rustdoc::broken_intra_doc_links,
         rustdoc::invalid_html_tags,
