@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 use tidegate_model_kit::{quantile_of_sorted, sort_floats};
 
-use crate::recursion::{ErrorKind, Path};
+use crate::recursion::{Class, ErrorKind, Innovation, Path};
 
 /// The 90 % and 97.5 % points of the normal distribution, where ratios are measured.
 const NEAR: f64 = 1.281_551_565_544_600_4;
@@ -18,6 +18,38 @@ const FAR: f64 = 1.959_963_984_540_054;
 const PRIOR: f64 = 3.0;
 /// Forecasts per horizon that are enough to measure.
 const ORIGINS: usize = 1000;
+
+/// The share of each new squared error in sigma squared: a memory of about 100 steps.
+const SIGMA_GAIN: f64 = 0.01;
+/// Errors count up to this many sigmas there, so that one burst does not open the interval for
+/// hours.
+const SIGMA_BOUND: f64 = 4.0;
+
+/// The standard deviation of one-step errors (relative ones for a multiplicative error), which
+/// follows the errors slowly: loads are calm at times.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Spread(pub(crate) f64);
+
+impl Spread {
+    /// Takes an innovation; none (a missing value) leaves it alone.
+    pub(crate) fn follow(&mut self, class: Class, seen: Option<Innovation>) {
+        let Some(i) = seen else { return };
+        let error = match class.error {
+            ErrorKind::Additive => i.error,
+            ErrorKind::Multiplicative => i.error / i.forecast.max(1e-6),
+        };
+        let bound = if self.0 > 0.0 {
+            SIGMA_BOUND * self.0
+        } else {
+            f64::INFINITY
+        };
+        let error = error.clamp(-bound, bound);
+        let variance = self.0 * self.0;
+        self.0 = (variance + SIGMA_GAIN * (error * error - variance))
+            .max(0.0)
+            .sqrt();
+    }
+}
 
 /// The stretch of the interval at one horizon.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -29,16 +61,16 @@ pub(crate) struct Knot {
 }
 
 /// Measures the ratios of a model that begins at `start` on `z`.
-pub(crate) fn calibrate(start: &Path, z: &[f64], sigma: f64) -> Vec<Knot> {
-    if sigma <= 0.0 {
-        return Vec::new();
+pub(crate) fn calibrate(start: &Path, z: &[f64], mut spread: Spread) -> (Vec<Knot>, Spread) {
+    if spread.0 <= 0.0 {
+        return (Vec::new(), spread);
     }
     let reach = z.len() / 3;
     let horizons: Vec<usize> = std::iter::successors(Some(1usize), |h| Some(h * 2))
         .take_while(|h| *h <= reach)
         .collect();
     let Some(&longest) = horizons.last() else {
-        return Vec::new();
+        return (Vec::new(), spread);
     };
     let growth = start.growth(longest);
     let every = z.len().div_ceil(ORIGINS);
@@ -54,15 +86,15 @@ pub(crate) fn calibrate(start: &Path, z: &[f64], sigma: f64) -> Vec<Knot> {
                 };
                 let point = path.point(*h);
                 let unit = match path.class.error {
-                    ErrorKind::Additive => sigma,
-                    ErrorKind::Multiplicative => sigma * point.abs().max(1e-9),
+                    ErrorKind::Additive => spread.0,
+                    ErrorKind::Multiplicative => spread.0 * point.abs().max(1e-9),
                 };
                 list.push((y - point) / (unit * growth[h - 1]));
             }
         }
-        path.observe(*v);
+        spread.follow(start.class, path.observe(*v));
     }
-    horizons
+    let knots = horizons
         .iter()
         .zip(&mut errors)
         .map(|(h, list)| {
@@ -73,7 +105,8 @@ pub(crate) fn calibrate(start: &Path, z: &[f64], sigma: f64) -> Vec<Knot> {
                 ratios: ratios(list, weight),
             }
         })
-        .collect()
+        .collect();
+    (knots, spread)
 }
 
 fn ratios(sorted: &[f64], weight: f64) -> [f32; 4] {
@@ -84,7 +117,10 @@ fn ratios(sorted: &[f64], weight: f64) -> [f32; 4] {
             quantile_of_sorted(sorted, p) / z
         };
         let trust = weight / (weight + PRIOR);
-        (1.0 + trust * (seen.clamp(0.1, 8.0) - 1.0)) as f32
+        // A quantile from few errors is that of a t distribution, not of a normal one: the first
+        // term of its Cornish-Fisher expansion (Abramowitz and Stegun 26.7.5).
+        let few = 1.0 + (z * z + 1.0) / (4.0 * (weight - 1.0).max(2.0));
+        (few * (1.0 + trust * (seen.clamp(0.1, 8.0) - 1.0))) as f32
     };
     [
         ratio(0.025, -FAR),

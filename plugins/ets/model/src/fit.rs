@@ -7,7 +7,7 @@
 
 use tidegate_model_kit::{ModelError, Series};
 
-use crate::calibrate::calibrate;
+use crate::calibrate::{Spread, calibrate};
 use crate::config::{Config, ErrorChoice, SeasonChoice};
 use crate::likelihood::Sample;
 use crate::recursion::{Class, ErrorKind, Path, SeasonKind, TrendKind};
@@ -59,7 +59,12 @@ pub fn fit(config: &Config, series: &Series<'_>) -> Result<State, ModelError> {
     let learn = match &head {
         Some(parts) if !parts.tables.is_empty() => {
             let from = newest.max(cut);
-            Sample { z: &z[from..], parts, from, ..whole }
+            Sample {
+                z: &z[from..],
+                parts,
+                from,
+                ..whole
+            }
         }
         _ => whole,
     };
@@ -67,17 +72,12 @@ pub fn fit(config: &Config, series: &Series<'_>) -> Result<State, ModelError> {
         .select(config, positive)
         .ok_or_else(|| ModelError::Numeric("no class has a finite likelihood".into()))?;
     let start = learn.start(best.class, &best.gains);
-    let knots = calibrate(&start, learn.z, best.sigma);
+    let (knots, spread) = calibrate(&start, learn.z, Spread(best.sigma));
     let mut path = whole.start(best.class, &best.gains);
-    // The whole's profile has seen every value already: only level and trend run through them.
-    let gains: Vec<f64> = path.tables.iter_mut().map(|t| std::mem::take(&mut t.gain)).collect();
     for v in whole.z {
         path.observe(*v);
     }
-    for (table, gain) in path.tables.iter_mut().zip(gains) {
-        table.gain = gain;
-    }
-    Ok(State::assemble(path, scale, best.sigma, knots, config.paths))
+    Ok(State::assemble(path, scale, spread, knots, config.paths))
 }
 
 /// Too few points for a likelihood: a level that moves a little, and an interval that says so.
@@ -106,5 +106,5 @@ fn short(z: &[f64], series: &Series<'_>, scale: f64, config: &Config) -> State {
     for v in z {
         path.observe(*v);
     }
-    State::assemble(path, scale, sigma, Vec::new(), config.paths)
+    State::assemble(path, scale, Spread(sigma), Vec::new(), config.paths)
 }

@@ -122,16 +122,34 @@ impl Sample<'_> {
             .tables
             .iter()
             .zip(&gains.gamma)
-            .map(|(t, g)| Table { gain: (1.0 - alpha) * logistic(*g), ..t.clone() })
+            .map(|(t, g)| Table {
+                gain: (1.0 - alpha) * logistic(*g),
+                ..t.clone()
+            })
             .collect();
         let clock = self.clock + self.from as u64;
-        Path { class, alpha, beta, phi, level, trend: slope, tables, clock }
+        Path {
+            class,
+            alpha,
+            beta,
+            phi,
+            level,
+            trend: slope,
+            tables,
+            clock,
+        }
     }
 
     /// One-step sums first, then those of `horizons`.
     fn sums(&self, class: Class, gains: &Gains, horizons: &[usize]) -> Vec<Sum> {
         let mut path = self.start(class, gains);
-        let mut sums = vec![Sum { product: 1.0, ..Sum::default() }; 1 + horizons.len()];
+        let mut sums = vec![
+            Sum {
+                product: 1.0,
+                ..Sum::default()
+            };
+            1 + horizons.len()
+        ];
         let damps: Vec<f64> = horizons.iter().map(|h| path.damp(*h)).collect();
         let every = self.z.len().div_ceil(ORIGINS);
         for (t, v) in self.z.iter().enumerate() {
@@ -176,7 +194,10 @@ impl Sample<'_> {
             let mean = sums.iter().map(Sum::deviance).sum::<f64>() / sums.len() as f64;
             mean * sums[0].n
         };
-        let budget = Budget { evaluations: 40 + 25 * x.len(), tolerance: 0.02 };
+        let budget = Budget {
+            evaluations: 40 + 25 * x.len(),
+            tolerance: 0.02,
+        };
         let (x, value) = minimise(deviance, &x, 1.0, 9.0, budget);
         let gains = unpack(&x);
         let one = self.sums(class, &gains, &[])[0];
@@ -184,7 +205,12 @@ impl Sample<'_> {
         let k = (x.len() + 2 + usize::from(trends > 0)) as f64;
         let score = value + 2.0 * k * one.n / (one.n - k - 1.0).max(1.0);
         let sigma = (one.squares / (one.n - x.len() as f64).max(1.0)).sqrt();
-        score.is_finite().then_some(Fitted { class, gains, sigma, score })
+        score.is_finite().then_some(Fitted {
+            class,
+            gains,
+            sigma,
+            score,
+        })
     }
 
     /// The class of the smallest AICc among those that the configuration allows; `None` if none
@@ -205,11 +231,20 @@ impl Sample<'_> {
             TrendChoice::Damped => &[TrendKind::Damped],
         };
         let horizons = self.horizons(config.criterion);
-        let mut start = Gains { alpha: -1.0, beta: -3.0, phi: 1.0, gamma: [-3.0; 3] };
+        let mut start = Gains {
+            alpha: -1.0,
+            beta: -3.0,
+            phi: 1.0,
+            gamma: [-3.0; 3],
+        };
         let mut best: Option<Fitted> = None;
         for trend in trends {
             for error in errors {
-                let class = Class { error: *error, trend: *trend, season: self.season };
+                let class = Class {
+                    error: *error,
+                    trend: *trend,
+                    season: self.season,
+                };
                 if let Some(f) = self.optimise(class, &start, &horizons)
                     && best.as_ref().is_none_or(|b| f.score < b.score)
                 {
@@ -230,6 +265,8 @@ impl Sample<'_> {
                 season.min(self.z.len() / 5)
             }
         };
-        std::iter::successors(Some(2usize), |h| Some(h * 2)).take_while(|h| *h <= reach).collect()
+        std::iter::successors(Some(2usize), |h| Some(h * 2))
+            .take_while(|h| *h <= reach)
+            .collect()
     }
 }

@@ -164,7 +164,10 @@ impl Path {
     /// [`Path::point`] where `damp(h)` is known already.
     pub(crate) fn point_with(&self, h: usize, damp: f64) -> f64 {
         let ahead = h.saturating_sub(1) as u64;
-        self.join(self.level + damp * self.trend, self.season(self.clock + ahead))
+        self.join(
+            self.level + damp * self.trend,
+            self.season(self.clock + ahead),
+        )
     }
 
     /// The weights `c_1 .. c_{h-1}` with which an innovation still acts `j` steps later, for a

@@ -25,9 +25,10 @@ impl Seasons {
         let clock = series.clock();
         let (periods, kinds): (_, &[SeasonKind]) = match config.season {
             SeasonChoice::None => (Vec::new(), &[SeasonKind::Additive]),
-            SeasonChoice::Auto if positive => {
-                (series.seasons(), &[SeasonKind::Additive, SeasonKind::Multiplicative])
-            }
+            SeasonChoice::Auto if positive => (
+                series.seasons(),
+                &[SeasonKind::Additive, SeasonKind::Multiplicative],
+            ),
             SeasonChoice::Multiplicative => (series.seasons(), &[SeasonKind::Multiplicative]),
             SeasonChoice::Auto | SeasonChoice::Additive => {
                 (series.seasons(), &[SeasonKind::Additive])
@@ -44,14 +45,20 @@ impl Seasons {
         if parts.tables.is_empty() && kind == SeasonKind::Additive {
             kind = SeasonKind::None;
         }
-        Self { parts, kind, clock, periods }
+        Self {
+            parts,
+            kind,
+            clock,
+            periods,
+        }
     }
 
     /// The same decomposition of the beginning of the history, if it holds the same shortest
     /// season.
     pub(crate) fn of_head(&self, head: &[f64]) -> Option<Decomposition> {
         let mut d = take_apart(head, self.clock, &self.periods, self.kind);
-        d.tables.retain(|t| self.parts.tables.iter().any(|own| own.period == t.period));
+        d.tables
+            .retain(|t| self.parts.tables.iter().any(|own| own.period == t.period));
         let first = |d: &Decomposition| d.tables.first().map(|t| t.period);
         (first(&d) == first(&self.parts)).then_some(d)
     }

@@ -8,17 +8,12 @@ use tidegate_model_kit::{
     ModelError, Prediction, Shape, decode, encode, normal_quantile, quantile_of_sorted, sort_floats,
 };
 
-use crate::calibrate::{Knot, stretch};
+use crate::calibrate::{Knot, Spread, stretch};
 use crate::recursion::{Class, ErrorKind, Path, SeasonKind, TrendKind};
 use crate::simulate::simulate;
 
 /// The format of [`State::encode`]d bytes.
 pub const FORMAT: u32 = 1;
-/// The share of each new squared error in sigma squared: a memory of about 200 steps.
-const SIGMA_GAIN: f64 = 0.005;
-/// Errors count up to this many sigmas there, so that one burst does not open the interval for
-/// hours.
-const SIGMA_BOUND: f64 = 4.0;
 /// The largest table a decoded state may have: a week of minutes.
 const MAX_BINS: usize = 20_160;
 
@@ -27,7 +22,7 @@ const MAX_BINS: usize = 20_160;
 pub struct State {
     path: Path,
     scale: f64,
-    sigma: f64,
+    spread: Spread,
     knots: Vec<Knot>,
     paths: u16,
 }
@@ -36,14 +31,14 @@ impl State {
     pub(crate) fn assemble(
         path: Path,
         scale: f64,
-        sigma: f64,
+        spread: Spread,
         knots: Vec<Knot>,
         paths: u16,
     ) -> Self {
         Self {
             path,
             scale,
-            sigma,
+            spread,
             knots,
             paths,
         }
@@ -67,23 +62,8 @@ impl State {
     /// Takes the values of the steps that follow the last seen one; NaN is a missing step.
     pub fn update(&mut self, values: &[f64]) {
         for v in values {
-            let Some(i) = self.path.observe(v / self.scale) else {
-                continue;
-            };
-            let error = match self.path.class.error {
-                ErrorKind::Additive => i.error,
-                ErrorKind::Multiplicative => i.error / i.forecast.max(1e-6),
-            };
-            let bound = if self.sigma > 0.0 {
-                SIGMA_BOUND * self.sigma
-            } else {
-                f64::INFINITY
-            };
-            let seen = error.clamp(-bound, bound);
-            let variance = self.sigma * self.sigma;
-            self.sigma = (variance + SIGMA_GAIN * (seen * seen - variance))
-                .max(0.0)
-                .sqrt();
+            let seen = self.path.observe(v / self.scale);
+            self.spread.follow(self.path.class, seen);
         }
     }
 
@@ -113,11 +93,12 @@ impl State {
             let growth = self.path.growth(horizon);
             for (at, (point, growth)) in points.iter().zip(&growth).enumerate() {
                 quantiles.extend(deviates.iter().map(|z| {
-                    (point + self.sigma * growth * stretch(&self.knots, at + 1, *z)) * self.scale
+                    (point + self.spread.0 * growth * stretch(&self.knots, at + 1, *z)) * self.scale
                 }));
             }
         } else {
-            let (mut values, width) = simulate(&self.path, self.sigma, horizon, self.paths, seed);
+            let (mut values, width) =
+                simulate(&self.path, self.spread.0, horizon, self.paths, seed);
             for (at, sample) in values.chunks_exact_mut(width).enumerate() {
                 sort_floats(sample);
                 let centre = points[at];
@@ -160,11 +141,11 @@ impl State {
             p.level,
             p.trend,
             state.scale,
-            state.sigma,
+            state.spread.0,
         ];
         let sound = numbers.iter().all(|v| v.is_finite())
             && state.scale > 0.0
-            && state.sigma >= 0.0
+            && state.spread.0 >= 0.0
             && (p.class.trend != TrendKind::Damped || p.phi < 1.0)
             && p.clock < u64::MAX / 4
             && p.tables
