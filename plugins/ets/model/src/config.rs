@@ -108,38 +108,7 @@ impl Config {
 }
 
 /// The JSON schema of [`Config`], as the manifest carries it.
-pub const CONFIG_SCHEMA: &str = r#"{
-  "$schema": "https://json-schema.org/draft/2020-12/schema",
-  "title": "ets",
-  "type": "object",
-  "additionalProperties": false,
-  "properties": {
-    "error": {
-      "description": "How errors enter: scaled with the level (multiplicative), or not.",
-      "enum": ["auto", "additive", "multiplicative"], "default": "auto"
-    },
-    "trend": {
-      "description": "The trend's class; auto chooses none or damped by AICc.",
-      "enum": ["auto", "none", "additive", "damped"], "default": "auto"
-    },
-    "season": {
-      "description": "The season's class; auto chooses by likelihood.",
-      "enum": ["auto", "none", "additive", "multiplicative"], "default": "auto"
-    },
-    "criterion": {
-      "description": "The errors that the likelihood is of: one step ahead, or 1, 2, 4, ... steps.",
-      "enum": ["one-step", "multi-step"], "default": "multi-step"
-    },
-    "likelihood_points": {
-      "description": "The newest points that the likelihood sees.",
-      "type": "integer", "minimum": 50, "maximum": 100000, "default": 2016
-    },
-    "paths": {
-      "description": "Sample paths of a simulated forecast.",
-      "type": "integer", "minimum": 50, "maximum": 5000, "default": 400
-    }
-  }
-}"#;
+pub const CONFIG_SCHEMA: &str = include_str!("../config.schema.json");
 
 #[cfg(test)]
 mod tests {

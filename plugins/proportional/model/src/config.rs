@@ -9,50 +9,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_fit::{Error, Tier};
 
 /// JSON schema of [`Config`].
-pub const CONFIG_SCHEMA: &str = r##"{
-  "$schema": "https://json-schema.org/draft/2020-12/schema",
-  "title": "proportional",
-  "type": "object",
-  "additionalProperties": false,
-  "properties": {
-    "base": {
-      "description": "Base share of one api per dimension (cpu, memory, network, io, requests) and tier, in the dimension's unit.",
-      "type": "object",
-      "propertyNames": { "enum": ["cpu", "memory", "network", "io", "requests"] },
-      "additionalProperties": { "$ref": "#/$defs/tiers" },
-      "default": {}
-    },
-    "fraction": {
-      "description": "For dimensions without a base: the part of the pool that each tier's apis divide by weight.",
-      "$ref": "#/$defs/tiers",
-      "default": { "gold": 0.5, "silver": 0.3, "bronze": 0.2 }
-    },
-    "predicted": {
-      "description": "Which prediction is compared with the expected load: the median, or the quantile that the tier buys.",
-      "enum": ["median", "quantile"],
-      "default": "median"
-    },
-    "margin": {
-      "description": "Wanted capacity above the sum of demand, as a part of it.",
-      "type": "number",
-      "minimum": 0,
-      "maximum": 10,
-      "default": 0.1
-    }
-  },
-  "$defs": {
-    "tiers": {
-      "type": "object",
-      "additionalProperties": false,
-      "required": ["gold", "silver", "bronze"],
-      "properties": {
-        "gold": { "type": "number", "minimum": 0 },
-        "silver": { "type": "number", "minimum": 0 },
-        "bronze": { "type": "number", "minimum": 0 }
-      }
-    }
-  }
-}"##;
+pub const CONFIG_SCHEMA: &str = include_str!("../config.schema.json");
 
 /// How shares are computed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -34,18 +34,7 @@ impl Default for Config {
 }
 
 /// The JSON schema of [`Config`], as the manifest carries it.
-pub const CONFIG_SCHEMA: &str = r#"{
-  "$schema": "https://json-schema.org/draft/2020-12/schema",
-  "title": "seasonal-naive",
-  "type": "object",
-  "additionalProperties": false,
-  "properties": {
-    "season": {
-      "description": "Which season is repeated; auto chooses by the errors in the history.",
-      "enum": ["auto", "none", "shortest", "longest"], "default": "auto"
-    }
-  }
-}"#;
+pub const CONFIG_SCHEMA: &str = include_str!("../config.schema.json");
 
 #[cfg(test)]
 mod tests {

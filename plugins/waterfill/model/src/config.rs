@@ -7,34 +7,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_fit::Error;
 
 /// JSON schema of [`Config`].
-pub const CONFIG_SCHEMA: &str = r##"{
-  "$schema": "https://json-schema.org/draft/2020-12/schema",
-  "title": "waterfill",
-  "type": "object",
-  "additionalProperties": false,
-  "properties": {
-    "lead_steps": {
-      "description": "A grant is up this many steps before the demand that it is for.",
-      "type": "integer", "minimum": 0, "maximum": 1000, "default": 1
-    },
-    "hysteresis": {
-      "description": "While everybody's demand is met, a limit stays if it is within this part of the new one.",
-      "type": "number", "minimum": 0, "maximum": 1, "default": 0.05
-    },
-    "margin": {
-      "description": "Wanted capacity above the sum of demand, as a part of it.",
-      "type": "number", "minimum": 0, "maximum": 10, "default": 0.1
-    },
-    "lend": {
-      "description": "Whether guarantees that the forecast does not need are lent.",
-      "type": "boolean", "default": true
-    },
-    "loan_reserve": {
-      "description": "What a lender keeps above its demand at the tier's quantile, as a part of it.",
-      "type": "number", "minimum": 0, "maximum": 10, "default": 0.1
-    }
-  }
-}"##;
+pub const CONFIG_SCHEMA: &str = include_str!("../config.schema.json");
 
 /// How the pool is divided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
