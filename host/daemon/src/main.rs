@@ -1,2 +1,17 @@
-//! The `tidegate` binary.
-fn main() {}
+//! The `tidegate` binary: one table of contents, the verbs are in `cli`.
+
+mod cli;
+mod clock;
+mod config;
+mod driver;
+mod gate;
+mod policies;
+mod serve;
+mod shipped;
+mod world;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

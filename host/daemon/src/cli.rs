@@ -1,0 +1,38 @@
+//! The command line: which verbs there are, and what every verb shares.
+//!
+//! Printing is allowed here and nowhere else. A verb returns an error as text for a person; the
+//! exit code says 1 for what went wrong and 2 for what was asked wrongly.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line talks to a person")]
+
+mod serve;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Moves resources before the load arrives.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the daemon
+    Serve(serve::Args),
+}
+
+/// Runs the verb that was asked for.
+pub(crate) fn run() -> ExitCode {
+    let outcome = match Cli::parse().verb {
+        Verb::Serve(args) => serve::run(args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tidegate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! One turn: the cycle of every pool that is due, with its effects.
+
+use crate::clock::stopwatch;
+use crate::world::{World, lock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tidegate_core::catalog::Catalog;
+use tidegate_core::ids::{Generation, PoolId};
+use tidegate_core::policy::CallError;
+use tidegate_core::ports::storage::{History, Ledger};
+use tidegate_core::roster::Fault;
+use tidegate_core::time::Timestamp;
+use tidegate_flow::cycle::{self, Input, PoolState};
+
+/// What a pool's last cycle saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Sight {
+    sequence: u64,
+    step: Timestamp,
+    catalog: Generation,
+    epoch: u64,
+}
+
+/// What every pool's last cycle saw.
+#[derive(Debug, Default)]
+pub(super) struct Seen(BTreeMap<PoolId, Sight>);
+
+/// Runs every pool that is due. A pool that fails does not keep the next one waiting.
+pub(super) fn turn(world: &Arc<World>, now: Timestamp, seen: &mut Seen) {
+    let catalog = world.catalog.load_full();
+    let sight = Sight {
+        sequence: world.store.watermark().sequence,
+        step: now.floor(world.settings.step),
+        catalog: catalog.generation,
+        epoch: world.policies.epoch(),
+    };
+    for pool in catalog.pools.keys() {
+        if seen.0.get(pool) != Some(&sight) || aged(world, pool, now) {
+            seen.0.insert(pool.clone(), sight.clone());
+            one(world, &catalog, pool, now);
+        }
+    }
+}
+
+fn aged(world: &World, pool: &PoolId, now: Timestamp) -> bool {
+    world
+        .plans
+        .load()
+        .get(pool)
+        .is_some_and(|plan| now.since_ms(plan.made_at) * 2 > world.settings.validity_ms)
+}
+
+fn one(world: &Arc<World>, catalog: &Catalog, pool: &PoolId, now: Timestamp) {
+    let span = tracing::info_span!("cycle", pool = %pool, at = now.0, generation = tracing::field::Empty);
+    world.handoff.take(pool).adopt(&span);
+    let _entered = span.enter();
+    let clock = stopwatch();
+    let shared = world.pool(pool);
+    let mut state = lock(&shared);
+    let pins = world.policies.pin(catalog);
+    let input =
+        Input { now, pool, catalog, history: &*world.store, pins: &pins, settings: &world.settings };
+    let output = match cycle::run(&input, &state) {
+        Ok(output) => output,
+        Err(error) => {
+            tracing::error!(error = %error, source = ?std::error::Error::source(&error).map(ToString::to_string), "the cycle could not run; the last plan stays in force");
+            return;
+        }
+    };
+    note_faults(world, &output.faults);
+    if let Some(record) = &output.record {
+        span.record("generation", record.plan.generation.0);
+        let written = tracing::info_span!("record").in_scope(|| Ledger::append(&*world.store, record));
+        if let Err(error) = written {
+            tracing::error!(error = %error, "the record could not be written, so its plan is not published");
+            return;
+        }
+    }
+    publish(world, &mut state, output);
+    world.metrics.cycled(pool.as_str(), clock.elapsed());
+}
+
+fn publish(world: &World, state: &mut PoolState, output: cycle::Output) {
+    let pool = output.record.as_ref().map(|r| r.pool.clone());
+    state.commit(output.delta, output.record.as_ref());
+    if let (Some(_), Some(plan)) = (&pool, &state.last) {
+        tracing::info_span!("publish", generation = plan.generation.0).in_scope(|| {
+            tracing::debug!(pool = %plan.pool, generation = plan.generation.0, "plan published");
+            world.publish(plan.clone());
+        });
+    }
+    if let Some(pool) = pool.or_else(|| output.alerts.iter().find_map(|a| a.pool.clone())) {
+        world.raise(&pool, output.alerts);
+    }
+}
+
+/// Counts faults, lets the engine draw its consequences, and logs both.
+pub(super) fn note_faults(world: &World, faults: &[Fault]) {
+    for fault in faults {
+        if let CallError::Refused(breach) = &fault.error {
+            world.metrics.breached(invariant_name(breach.invariant), &fault.module.name);
+        }
+        tracing::warn!(module = %fault.module, subject = %fault.subject, error = %fault.error, "a policy gave no usable answer");
+    }
+    for consequence in world.policies.report_faults(faults) {
+        tracing::error!("{consequence}");
+    }
+}
+
+fn invariant_name(invariant: tidegate_core::invariant::Invariant) -> &'static str {
+    use tidegate_core::invariant::Invariant as I;
+    match invariant {
+        I::FC1 => "FC1",
+        I::TI1 => "TI1",
+        I::AL1 => "AL1",
+        I::AL2 => "AL2",
+        I::AL3 => "AL3",
+        I::AL4 => "AL4",
+        I::AL5 => "AL5",
+        I::PL1 => "PL1",
+        I::MO1 => "MO1",
+        I::RB1 => "RB1",
+        I::LE1 => "LE1",
+    }
+}

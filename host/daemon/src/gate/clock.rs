@@ -1,0 +1,28 @@
+//! The data's clock: read by all, moved by operators where it is a driven one.
+
+use super::{Gate, require};
+use crate::clock::Clock;
+use tidegate_core::access::{Principal, Role};
+use tidegate_core::ports::serve::{ClockPort, ServeError};
+use tidegate_core::time::Timestamp;
+
+impl ClockPort for Gate {
+    fn now(&self) -> Timestamp {
+        self.world.clock.now()
+    }
+
+    fn advance(&self, caller: &Principal, now: Timestamp) -> Result<Timestamp, ServeError> {
+        require(caller, Role::Operator, "moving the clock")?;
+        if matches!(self.world.clock, Clock::System) {
+            return Err(ServeError::Precondition(
+                "this daemon follows the machine's clock; start it with `clock: driven` to replay a feed".into(),
+            ));
+        }
+        let before = self.world.clock.now();
+        if now < before {
+            return Err(ServeError::Precondition(format!("the clock stands at {} and cannot go back to {}", before.0, now.0)));
+        }
+        crate::driver::advance(&self.world, now);
+        Ok(self.world.clock.now())
+    }
+}

@@ -1,0 +1,116 @@
+//! Plans, grants and their reasons, cut down to what the caller may see.
+
+use super::{Gate, not_found, stored};
+use crate::world::lock;
+use std::sync::Arc;
+use tidegate_core::access::{Principal, Role};
+use tidegate_core::ids::{ApiId, Generation, PoolId};
+use tidegate_core::plan::{Grant, Plan};
+use tidegate_core::ports::serve::{AppliedReport, Explanation, PlansPort, ServeError};
+use tidegate_core::ports::storage::Ledger;
+use tidegate_core::tier::Tier;
+use tidegate_core::time::Timestamp;
+use tidegate_core::units::Resources;
+use tidegate_flow::observe;
+
+/// A plan with the caller's apis alone; `None` when there is none of them.
+fn cut(caller: &Principal, plan: &Arc<Plan>) -> Option<Arc<Plan>> {
+    if caller.tenants.is_none() {
+        return Some(plan.clone());
+    }
+    let mut mine = Plan::clone(plan);
+    mine.apis.retain(|a| caller.sees(&a.api.tenant));
+    mine.loans.retain(|l| caller.sees(&l.lender.tenant) && caller.sees(&l.borrower.tenant));
+    (!mine.apis.is_empty()).then(|| Arc::new(mine))
+}
+
+impl Gate {
+    fn no_plan(pool: &PoolId) -> ServeError {
+        not_found(format!("a plan of pool `{pool}`"), "a plan is made once apis of the pool are fed; `tidegate get pool` lists pools")
+    }
+}
+
+impl PlansPort for Gate {
+    fn plan(&self, caller: &Principal, pool: &PoolId, generation: Option<Generation>) -> Result<Arc<Plan>, ServeError> {
+        let newest = self.world.plans.load().get(pool).cloned();
+        let plan = match generation {
+            None => newest,
+            Some(g) if newest.as_ref().is_some_and(|p| p.generation == g) => newest,
+            Some(g) => self.world.store.record(pool, g).map_err(stored)?.map(|r| Arc::new(r.plan)),
+        };
+        plan.and_then(|p| cut(caller, &p)).ok_or_else(|| Self::no_plan(pool))
+    }
+
+    fn pools(&self, caller: &Principal) -> Vec<(PoolId, Generation)> {
+        let plans = self.world.plans.load();
+        let catalog = self.world.catalog.load();
+        catalog
+            .pools
+            .keys()
+            .filter(|pool| caller.tenants.is_none() || catalog.apis_of(pool).any(|a| caller.sees(&a.id.tenant)))
+            .map(|pool| (pool.clone(), plans.get(pool).map(|p| p.generation).unwrap_or_default()))
+            .collect()
+    }
+
+    fn grant(&self, caller: &Principal, api: &ApiId) -> Result<Grant, ServeError> {
+        let declared = self.api(caller, api)?;
+        let now = self.world.clock.now();
+        let plan = self.world.plans.load().get(&declared.pool).cloned();
+        if let Some(grant) = plan.and_then(|p| p.grant(api, now)) {
+            let mut grant = grant;
+            grant.loans.retain(|l| caller.sees(&l.lender.tenant) && caller.sees(&l.borrower.tenant));
+            return Ok(grant);
+        }
+        // Never planned: its declared safe capacity, else its floor, in force until a plan comes.
+        let dimensions = self.world.catalog.load().pools.get(&declared.pool).map(|p| p.value.ready.dimensions());
+        let safe = dimensions.unwrap_or_default().into_iter().fold(Resources::NONE, |r, d| {
+            r.with(d, declared.safe.get(d).or(declared.floor.get(d)).unwrap_or(0.0))
+        });
+        Ok(Grant {
+            api: api.clone(),
+            pool: declared.pool,
+            generation: Generation(0),
+            tier: declared.pinned_tier.unwrap_or(declared.base_tier).max(Tier::Bronze),
+            guaranteed: safe,
+            limit: safe,
+            from: now,
+            expires_at: now.plus_ms(self.world.settings.validity_ms),
+            safe,
+            loans: vec![],
+        })
+    }
+
+    fn explain(&self, caller: &Principal, api: &ApiId, at: Option<Timestamp>) -> Result<Explanation, ServeError> {
+        let declared = self.api(caller, api)?;
+        let at = at.unwrap_or_else(|| self.world.clock.now());
+        let none = || not_found(format!("a plan for `{api}` at {}", at.0), "name a later instant with --at");
+        let generation = self.world.store.at(&declared.pool, at).map_err(stored)?.ok_or_else(none)?;
+        let record = self.world.store.record(&declared.pool, generation).map_err(stored)?.ok_or_else(none)?;
+        let input = observe::ExplainInput { record: &record, api, at, caller };
+        let (grant, sentences) = observe::explain(&input).ok_or_else(none)?;
+        Ok(Explanation { grant, sentences, inputs: record.plan.inputs })
+    }
+
+    fn report_applied(&self, caller: &Principal, report: AppliedReport) -> Result<(), ServeError> {
+        let declared = self.api(caller, &report.api)?;
+        if !caller.may(Role::Writer, &report.api.tenant) {
+            return Err(ServeError::Denied("reporting what was applied needs role writer".into()));
+        }
+        let newest = self.world.plans.load().get(&declared.pool).map(|p| p.generation).unwrap_or_default();
+        if report.generation > newest {
+            let text = format!("plan {} of pool `{}` was never published; the newest is {newest}", report.generation, declared.pool);
+            return Err(ServeError::field(format!("report of {}", report.api), "generation", text));
+        }
+        let key = (report.api.clone(), report.actuator.clone());
+        let mut applied = lock(&self.world.applied);
+        if applied.get(&key).is_some_and(|old| old.generation > report.generation && !report.safe) {
+            return Ok(()); // a report that was overtaken changes nothing
+        }
+        applied.insert(key, report);
+        Ok(())
+    }
+
+    fn applied(&self, caller: &Principal) -> Vec<AppliedReport> {
+        lock(&self.world.applied).values().filter(|r| caller.sees(&r.api.tenant)).cloned().collect()
+    }
+}

@@ -1,0 +1,117 @@
+//! `tidegate serve`: config → open → spawn → signal → drain.
+
+mod open;
+
+use crate::config::{Auth, Config, Tls};
+use crate::driver::{self, Fitter};
+use crate::gate::Gate;
+use anyhow::{Context, Result, bail};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_core::access::{Principal, Role};
+use tidegate_runtime::{Options as TaskOptions, TaskKind, Tasks};
+use tidegate_telemetry::{LogFormat, Options as TelemetryOptions, Otlp, Telemetry};
+
+/// What a caller of `run` learns once the daemon listens.
+pub(crate) type Ready = Box<dyn FnOnce(SocketAddr) + Send>;
+
+/// Runs the daemon until a signal, or until a task fails that it cannot be without.
+pub(crate) async fn run(config: Config, ready: Ready) -> Result<()> {
+    let telemetry = Telemetry::start(&telemetry_options(&config)).context("logging could not be set up")?;
+    let metrics = telemetry.metrics();
+    let result = serve(config, metrics, ready).await;
+    if let Err(error) = &result {
+        tracing::error!("{error:#}");
+    }
+    telemetry.shutdown(Duration::from_secs(2)).await;
+    result
+}
+
+async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Ready) -> Result<()> {
+    let auth = credentials(&config.auth)?;
+    let world = {
+        let (config, metrics) = (config.clone(), metrics.clone());
+        // Opening replays the store and compiles modules: it blocks, so not on an async thread.
+        tokio::task::spawn_blocking(move || open::world(&config, metrics)).await.context("opening was interrupted")??
+    };
+    let world = Arc::new(world);
+    let gate = Arc::new(Gate { world: world.clone() });
+    let (tasks, mut fatal) = Tasks::new(tokio::runtime::Handle::current(), TaskOptions::default());
+
+    let server = tidegate_api::Server::bind(server_options(&config, auth, &world)?, gate).await?;
+    let address = server.local_addr();
+    let listening = std::sync::Mutex::new(Some(server));
+    tasks.spawn(TaskKind::Listener, "grpc", move |stop| {
+        let server = crate::world::lock(&listening).take();
+        async move {
+            match server {
+                Some(server) => server.serve(stop.into_requested()).await.map_err(anyhow::Error::from),
+                None => bail!("the listener ended and cannot be bound again"),
+            }
+        }
+    });
+    let every = Duration::from_secs(u64::from(config.cycle.0));
+    let turning = world.clone();
+    tasks.spawn_thread(TaskKind::Cycle, "cycle", move |stop| driver::run(&turning, every, stop));
+    let fitting = world.clone();
+    tasks.spawn_thread(TaskKind::Fit, "fit", move |stop| Fitter::run(&fitting, every, stop));
+
+    tracing::info!(address = %address, data = %config.data.display(), "tidegate {} listens", env!("CARGO_PKG_VERSION"));
+    ready(address);
+    let outcome = tokio::select! {
+        signal = stop_signal() => signal.map(|name| tracing::info!(signal = name, "stopping")),
+        error = fatal.raised() => Err(anyhow::anyhow!("{error}")),
+    };
+    let drained = tasks.drain(Duration::from_secs(u64::from(config.drain.0))).await;
+    if !drained.is_clean() {
+        tracing::warn!(left = ?drained.left_running, "stopped without waiting for these");
+    }
+    let store = world.store.clone();
+    tokio::task::spawn_blocking(move || store.close()).await.context("closing the store was interrupted")?;
+    tracing::info!("stopped");
+    outcome
+}
+
+async fn stop_signal() -> Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    tokio::select! {
+        done = tokio::signal::ctrl_c() => done.map(|()| "SIGINT").context("cannot listen for SIGINT"),
+        _ = terminate.recv() => Ok("SIGTERM"),
+    }
+}
+
+fn telemetry_options(config: &Config) -> TelemetryOptions {
+    TelemetryOptions {
+        log_format: match config.telemetry.format {
+            crate::config::LogKind::Text => LogFormat::Text,
+            crate::config::LogKind::Json => LogFormat::Json,
+        },
+        filter: config.telemetry.filter.clone(),
+        otlp: config.telemetry.otlp.as_ref().map(Otlp::at),
+        service_version: env!("CARGO_PKG_VERSION").into(),
+        ..TelemetryOptions::default()
+    }
+}
+
+/// Parses the configured credentials.
+fn credentials(auth: &Auth) -> Result<Vec<tidegate_api::Credential>> {
+    auth.tokens
+        .iter()
+        .map(|token| {
+            let role = Role::parse(&token.role).with_context(|| {
+                format!("auth: token `{}`: `{}` is not a role; write reader, writer, operator or admin", token.name, token.role)
+            })?;
+            let tenants = token
+                .tenants
+                .as_ref()
+                .map(|all| all.iter().map(|t| t.parse()).collect::<Result<_, _>>())
+                .transpose()
+                .with_context(|| format!("auth: token `{}`", token.name))?;
+            let principal = Principal { name: token.name.clone(), role, tenants };
+            tidegate_api::Credential::new(&token.sha256, principal)
+                .map_err(|why| anyhow::anyhow!("auth: token `{}`: {why}", token.name))
+        })
+        .collect()
+}

@@ -1,0 +1,60 @@
+//! The policies that come with the binary, and what they serve where nothing else is bound.
+//!
+//! They go the same way as anybody's modules: admitted by the engine, kept by digest, bound by
+//! catalog objects that an operator can see, change and delete.
+
+use crate::world::{World, lock};
+use anyhow::{Context, Result};
+use std::sync::Arc;
+use tidegate_core::catalog::{Change, Object};
+use tidegate_core::ids::Generation;
+use tidegate_core::module::{Binding, ModuleKind, Selector};
+use tidegate_core::ports::storage::CatalogStore;
+use tidegate_core::time::Timestamp;
+
+/// One embedded component.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shipped {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// The component.
+    pub(crate) bytes: &'static [u8],
+}
+
+include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+
+/// What serves where nothing else is bound.
+const DEFAULTS: [(ModuleKind, &str); 4] = [
+    (ModuleKind::Forecaster, "ets"),
+    (ModuleKind::Tierer, "slo-tiers"),
+    (ModuleKind::Allocator, "waterfill"),
+    (ModuleKind::Judge, "sequential-judge"),
+];
+
+/// Admits the shipped modules and, in a fresh data directory, binds the defaults.
+pub(crate) fn install(world: &World, now: Timestamp) -> Result<()> {
+    for shipped in SHIPPED {
+        world
+            .policies
+            .push(shipped.bytes, "tidegate", now)
+            .map_err(|e| anyhow::anyhow!("{e}"))
+            .with_context(|| format!("the shipped policy `{}` was refused", shipped.name))?;
+    }
+    let _writer = lock(&world.catalog_writer);
+    let catalog = world.catalog.load_full();
+    // Only a fresh directory: a default that an operator deleted stays deleted.
+    if catalog.generation != Generation(0) {
+        return Ok(());
+    }
+    let mut changes = vec![];
+    for (kind, module) in DEFAULTS {
+        let id = format!("default-{}", kind.name()).parse().context("a default binding's name")?;
+        let binding =
+            Binding { id, kind, selector: Selector::default(), module: module.into(), config: "{}".into() };
+        changes.push(Change::Put { object: Box::new(Object::Binding(binding)), expect: None });
+    }
+    let (next, _) = catalog.apply(&changes).map_err(|p| anyhow::anyhow!("{p:?}"))?;
+    CatalogStore::save(&*world.store, &next)?;
+    world.catalog.store(Arc::new(next));
+    Ok(())
+}

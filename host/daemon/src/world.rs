@@ -1,0 +1,205 @@
+//! Everything that the daemon's parts share, and nothing that only one of them needs.
+//!
+//! Locks are held for moments and never two at a time, except that a pool's state is held through
+//! its cycle: that is what makes a pool's decisions sequential. Readers of plans and of the catalog
+//! never wait, because both are immutable values behind an atomic pointer.
+
+use crate::clock::Clock;
+use crate::policies::Policies;
+use arc_swap::ArcSwap;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tidegate_core::alert::Alert;
+use tidegate_core::catalog::Catalog;
+use tidegate_core::ids::{ApiId, PoolId, TenantId};
+use tidegate_core::plan::Plan;
+use tidegate_core::ports::serve::AppliedReport;
+use tidegate_core::ports::storage::{CatalogStore, Ledger, StoreError};
+use tidegate_core::sample::SeriesKey;
+use tidegate_flow::cycle::{PoolState, Settings};
+use tidegate_flow::ingest::Meter;
+use tidegate_store::Store;
+use tidegate_telemetry::{Metrics, TraceHandoff};
+use tokio::sync::watch;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct World {
+    /// Whose time counts.
+    pub(crate) clock: Clock,
+    /// How cycles run.
+    pub(crate) settings: Settings,
+    /// Milliseconds between two fits of a series.
+    pub(crate) refit_ms: i64,
+    /// Where everything is kept.
+    pub(crate) store: Arc<Store>,
+    /// Modules and slots.
+    pub(crate) policies: Policies,
+    /// What is declared.
+    pub(crate) catalog: ArcSwap<Catalog>,
+    /// Serialises writers of the catalog.
+    pub(crate) catalog_writer: Mutex<()>,
+    /// Newest plan per pool.
+    pub(crate) plans: ArcSwap<BTreeMap<PoolId, Arc<Plan>>>,
+    /// Woken whenever a plan was published or an alert changed; carries nothing that matters.
+    pub(crate) published: watch::Sender<u64>,
+    /// What the cycles carry, per pool.
+    pools: Mutex<BTreeMap<PoolId, Arc<Mutex<PoolState>>>>,
+    /// What stands, per pool.
+    alerts: Mutex<BTreeMap<PoolId, Vec<Alert>>>,
+    /// Rates, per tenant.
+    pub(crate) meter: Mutex<Meter>,
+    /// What enforcers reported last.
+    pub(crate) applied: Mutex<BTreeMap<(ApiId, String), AppliedReport>>,
+    /// Number of series per tenant, and which exist.
+    pub(crate) known: Mutex<Known>,
+    /// Instruments.
+    pub(crate) metrics: Metrics,
+    /// Whose samples a cycle answers.
+    pub(crate) handoff: TraceHandoff<PoolId>,
+}
+
+/// Series that exist.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    series: std::collections::BTreeSet<SeriesKey>,
+    counts: BTreeMap<TenantId, u64>,
+}
+
+impl Known {
+    /// Notes a series.
+    pub(crate) fn add(&mut self, key: SeriesKey) {
+        let tenant = key.api.tenant.clone();
+        if self.series.insert(key) {
+            *self.counts.entry(tenant).or_default() += 1;
+        }
+    }
+}
+
+impl tidegate_flow::ingest::Known for Known {
+    fn has(&self, key: &SeriesKey) -> bool {
+        self.series.contains(key)
+    }
+
+    fn count(&self, tenant: &TenantId) -> u64 {
+        self.counts.get(tenant).copied().unwrap_or(0)
+    }
+}
+
+/// A lock whose holder panicked holds data that is still whole: every writer below replaces whole
+/// values. So poison is passed over rather than spread to every later caller.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl World {
+    /// Opens the world as the store left it.
+    pub(crate) fn open(
+        clock: Clock,
+        settings: Settings,
+        refit_ms: i64,
+        store: Arc<Store>,
+        policies: Policies,
+        metrics: Metrics,
+    ) -> Result<Self, StoreError> {
+        let catalog = CatalogStore::load(&*store)?;
+        let mut pools = BTreeMap::new();
+        let mut plans = BTreeMap::new();
+        for pool in catalog.pools.keys() {
+            let record = match store.last(pool) {
+                Some(generation) => store.record(pool, generation)?,
+                None => None,
+            };
+            let state = PoolState::resume(record.as_ref());
+            if let Some(plan) = &state.last {
+                plans.insert(pool.clone(), plan.clone());
+            }
+            pools.insert(pool.clone(), Arc::new(Mutex::new(state)));
+        }
+        let mut known = Known::default();
+        tidegate_core::ports::storage::History::series(&*store).into_iter().for_each(|k| known.add(k));
+        let world = Self {
+            clock,
+            settings,
+            refit_ms,
+            store,
+            policies,
+            catalog: ArcSwap::from_pointee(catalog),
+            catalog_writer: Mutex::new(()),
+            plans: ArcSwap::from_pointee(plans),
+            published: watch::channel(0).0,
+            pools: Mutex::new(pools),
+            alerts: Mutex::default(),
+            meter: Mutex::default(),
+            applied: Mutex::default(),
+            known: Mutex::new(known),
+            metrics,
+            handoff: TraceHandoff::new(),
+        };
+        world.restore_states()?;
+        Ok(world)
+    }
+
+    /// Hands every stored model state to the pool of its api.
+    fn restore_states(&self) -> Result<(), StoreError> {
+        let catalog = self.catalog.load();
+        for state in tidegate_core::ports::storage::States::load(&*self.store)? {
+            if let Some(api) = catalog.apis.get(&state.key.api) {
+                lock(&self.pool(&api.value.pool)).bank.put(state);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a pool's cycle carries; fresh for a pool that is new.
+    pub(crate) fn pool(&self, pool: &PoolId) -> Arc<Mutex<PoolState>> {
+        lock(&self.pools).entry(pool.clone()).or_default().clone()
+    }
+
+    /// Makes a plan the newest of its pool and wakes the watchers.
+    pub(crate) fn publish(&self, plan: Arc<Plan>) {
+        self.metrics.published(plan.pool.as_str(), plan.generation.0);
+        self.plans.rcu(|old| {
+            let mut next = BTreeMap::clone(old);
+            next.insert(plan.pool.clone(), plan.clone());
+            next
+        });
+        self.wake();
+    }
+
+    /// Wakes everybody who watches plans or alerts.
+    pub(crate) fn wake(&self) {
+        self.published.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// Replaces what stands for a pool; logs what is new and what is over.
+    pub(crate) fn raise(&self, pool: &PoolId, alerts: Vec<Alert>) {
+        let identity = |a: &Alert| (a.kind, a.api.clone(), a.subject.clone());
+        let mut standing = lock(&self.alerts);
+        let before = standing.insert(pool.clone(), alerts.clone()).unwrap_or_default();
+        for alert in alerts.iter().filter(|a| !before.iter().any(|b| identity(b) == identity(a))) {
+            tracing::warn!(kind = alert.kind.name(), pool = %pool, subject = %alert.subject, "alert: {}", alert.message);
+        }
+        for alert in before.iter().filter(|b| !alerts.iter().any(|a| identity(a) == identity(b))) {
+            tracing::info!(kind = alert.kind.name(), pool = %pool, subject = %alert.subject, "alert is over");
+        }
+        let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for alert in before.iter() {
+            counts.entry(alert.kind.name()).or_insert(0);
+        }
+        for alert in standing.values().flatten() {
+            *counts.entry(alert.kind.name()).or_insert(0) += 1;
+        }
+        drop(standing);
+        for (kind, active) in counts {
+            self.metrics.alerts(kind, active);
+        }
+    }
+
+    /// What stands now, worst first.
+    pub(crate) fn alerts(&self) -> Vec<Alert> {
+        let mut all: Vec<Alert> = lock(&self.alerts).values().flatten().cloned().collect();
+        all.sort_by(|a, b| (b.severity, a.kind, &a.pool, &a.api).cmp(&(a.severity, b.kind, &b.pool, &b.api)));
+        all
+    }
+}
