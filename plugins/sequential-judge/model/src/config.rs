@@ -8,46 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 
 /// JSON schema of [`Config`].
-pub const CONFIG_SCHEMA: &str = r##"{
-  "$schema": "https://json-schema.org/draft/2020-12/schema",
-  "title": "sequential-judge",
-  "type": "object",
-  "additionalProperties": false,
-  "properties": {
-    "alpha": {
-      "description": "Probability of ever rolling back a release that does no harm, or of promoting one outside of its margin.",
-      "type": "number", "exclusiveMinimum": 0, "maximum": 0.5, "default": 0.01
-    },
-    "severe_rho": {
-      "description": "Without an A/A run that measured the dispersion, only ratios above this roll back by themselves.",
-      "type": "number", "minimum": 1, "maximum": 100, "default": 2.0
-    },
-    "promote_despite_warning": {
-      "description": "Whether a release that warns may still be promoted.",
-      "type": "boolean", "default": false
-    },
-    "least_requests": {
-      "description": "Shadow requests without which no verdict is expected; fewer at the end of the release mean starved.",
-      "type": "integer", "minimum": 1, "default": 400
-    },
-    "least_pairs": {
-      "description": "The same for paired losses.",
-      "type": "integer", "minimum": 1, "default": 100
-    },
-    "patience_seconds": {
-      "description": "How long a release may run before it can be called starved.",
-      "type": "integer", "minimum": 0, "default": 300
-    },
-    "loss_harmless": {
-      "description": "Mean paired loss differences up to this are no harm.",
-      "type": "number", "minimum": 0, "maximum": 0.9, "default": 0.0
-    },
-    "loss_margin": {
-      "description": "Mean paired loss differences below this are good enough to promote.",
-      "type": "number", "exclusiveMinimum": 0, "maximum": 0.9, "default": 0.05
-    }
-  }
-}"##;
+pub const CONFIG_SCHEMA: &str = include_str!("../config.schema.json");
 
 /// When evidence is enough.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
