@@ -13,6 +13,7 @@ mod error;
 mod series;
 
 mod codec;
+mod laws;
 mod normal;
 mod prediction;
 mod quantile;
@@ -20,8 +21,9 @@ mod rng;
 
 pub use codec::{decode, encode};
 pub use error::ModelError;
+pub use laws::check_lawful;
 pub use normal::{normal_cdf, normal_quantile};
 pub use prediction::{Prediction, Shape};
 pub use quantile::{MAX_LEVEL, median, probability, quantile_of_sorted, sort_floats};
 pub use rng::Stream;
-pub use series::{DAY_S, MAX_POINTS, Series, WEEK_S, clock_of};
+pub use series::{DAY_S, MAX_POINTS, Series, WEEK_S, clock_of, scaled};

@@ -99,11 +99,24 @@ impl Series<'_> {
         }
     }
 
+    /// The values over `scale`, as [`scaled`] gives them.
+    #[must_use]
+    pub fn scaled(&self, scale: f64) -> Vec<f64> {
+        self.values.iter().map(|v| scaled(*v, scale)).collect()
+    }
+
     /// The number of the first step on the absolute grid (see [`clock_of`]).
     #[must_use]
     pub fn clock(&self) -> u64 {
         clock_of(self.start_ms, self.step_s)
     }
+}
+
+/// A value over a series' scale, cut at a million million times the typical size, so that no
+/// arithmetic on it leaves the range of `f32`. NaN stays NaN.
+#[must_use]
+pub fn scaled(value: f64, scale: f64) -> f64 {
+    (value / scale).clamp(-1e12, 1e12)
 }
 
 /// The number of the step that begins at `start_ms`, counted in steps of `step_s` seconds from
@@ -168,6 +181,12 @@ mod tests {
         let s = [0.0, 5.0, f64::NAN, 6.0, -7.0];
         assert_eq!(hourly(&s).scale().to_bits(), 4.0f64.to_bits());
         assert_eq!(hourly(&[0.0, f64::NAN]).scale().to_bits(), 1.0f64.to_bits());
+    }
+
+    #[test]
+    fn a_value_far_beyond_the_others_is_cut_and_a_gap_stays_a_gap() {
+        assert_eq!(scaled(1e300, 1e-300).to_bits(), 1e12f64.to_bits());
+        assert!(scaled(f64::NAN, 2.0).is_nan());
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Scores `ets` beside `seasonal-naive` on real series, by the definitions of the M4 competition.
 //!
-//! `accuracy DATA_DIR hourly|five-minute [auto|additive|multiplicative|none]`: DATA_DIR holds
+//! `accuracy DATA_DIR hourly|five-minute|minute [auto|additive|multiplicative|none]`: DATA_DIR holds
 //! `m4_hourly_train.csv` and `m4_hourly_test.csv`, or folders of `timestamp,value` files. Printed
 //! are means over series of sMAPE, MASE, MSPL (mean pinball loss at 2.5, 10, 50, 90, 97.5 % over
 //! the seasonal-naive scale), the coverage of the 80 and 95 % intervals, milliseconds per fit and
-//! predict, and the largest state in bytes.
+//! predict, and the largest state in bytes. `minute` takes the last hour off two weeks of minutes.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -86,7 +86,7 @@ impl Score {
 fn main() -> Result<(), AnyError> {
     let args: Vec<String> = std::env::args().collect();
     let [_, dir, what, rest @ ..] = args.as_slice() else {
-        return Err("usage: accuracy DATA_DIR hourly|five-minute [season]".into());
+        return Err("usage: accuracy DATA_DIR hourly|five-minute|minute [season]".into());
     };
     let season = rest.first().map_or("auto", String::as_str);
     let config: ets::Config = match season.strip_prefix('{') {
@@ -114,6 +114,7 @@ fn main() -> Result<(), AnyError> {
     for (name, model) in models {
         match what.as_str() {
             "hourly" => hourly(Path::new(dir), name, model, verbose)?,
+            "minute" => minute(Path::new(dir), name, model)?,
             _ => five_minute(Path::new(dir), name, model, verbose)?,
         }
     }
@@ -195,9 +196,35 @@ fn hourly(dir: &Path, name: &str, model: &Forecast, verbose: bool) -> Result<(),
     report(name, "h=48", &total, spent / total.n, size, &classes)
 }
 
-/// Five-minute means of a `timestamp,value` file; missing steps take the value a day before,
+fn minute(dir: &Path, name: &str, model: &Forecast) -> Result<(), AnyError> {
+    let (mut total, mut size, mut classes, mut spent) = (Score::default(), 0, BTreeMap::new(), 0.0);
+    for file in [
+        "rate_1min/worldcup98",
+        "resource_1min/crane_09",
+        "resource_1min/crane_12",
+    ] {
+        let y = grid(&dir.join(format!("{file}.csv")), 60, i64::MAX)?;
+        let y = &y[y.len().saturating_sub(20_220)..];
+        let (train, actual) = y.split_at(y.len() - 60);
+        let series = Series {
+            values: train,
+            start_ms: 0,
+            step_s: 60,
+            periods: &[],
+        };
+        let start = now();
+        let (p, bytes, class) = model(&series, 60)?;
+        spent += start.elapsed().as_secs_f64() * 1e3;
+        total.add(&Score::of(actual, &p, scale(train, 1440)));
+        size = size.max(bytes);
+        *classes.entry(class).or_insert(0) += 1;
+    }
+    report(name, "h=60", &total, spent / total.n, size, &classes)
+}
+
+/// Means over `step` seconds of a `timestamp,value` file; missing steps take the value a day before,
 /// else a line between neighbours.
-fn five_minutes(file: &Path, until: i64) -> Result<Vec<f64>, AnyError> {
+fn grid(file: &Path, step: i64, until: i64) -> Result<Vec<f64>, AnyError> {
     let text = std::fs::read_to_string(file)?;
     let mut bins: BTreeMap<i64, (f64, f64)> = BTreeMap::new();
     for line in text.lines().skip(1) {
@@ -208,12 +235,13 @@ fn five_minutes(file: &Path, until: i64) -> Result<Vec<f64>, AnyError> {
         if let Ok(v) = v
             && t < until
         {
-            let bin = bins.entry(t.div_euclid(300)).or_insert((0.0, 0.0));
+            let bin = bins.entry(t.div_euclid(step)).or_insert((0.0, 0.0));
             *bin = (bin.0 + v, bin.1 + 1.0);
         }
     }
     let first = *bins.keys().next().ok_or("empty file")?;
     let last = *bins.keys().next_back().ok_or("empty file")?;
+    let day = usize::try_from(86_400 / step)?;
     let mut y: Vec<f64> = (first..=last)
         .map(|k| bins.get(&k).map_or(f64::NAN, |(s, n)| s / n))
         .collect();
@@ -221,8 +249,8 @@ fn five_minutes(file: &Path, until: i64) -> Result<Vec<f64>, AnyError> {
         if !y[t].is_nan() {
             continue;
         }
-        if t >= 288 {
-            y[t] = y[t - 288];
+        if t >= day {
+            y[t] = y[t - day];
             continue;
         }
         let next = (t..y.len()).find(|u| !y[*u].is_nan()).unwrap_or(t);
@@ -265,7 +293,7 @@ fn five_minute(dir: &Path, name: &str, model: &Forecast, verbose: bool) -> Resul
         } else {
             i64::MAX
         };
-        let y = five_minutes(file, until)?;
+        let y = grid(file, 300, until)?;
         let (mut a, mut b) = (Score::default(), Score::default());
         for back in 0..8 {
             let Some(origin) = y

@@ -21,18 +21,20 @@ const SHORT: usize = 12;
 /// Values below this part of the typical value make a multiplicative model explode.
 const TINY: f64 = 1e-3;
 
+/// The relative one-step error beyond which multiplicative classes are not believed.
+const LOUD: f64 = 0.35;
+
 /// Fits a model to a history.
 ///
 /// # Errors
 /// [`ModelError::InsufficientData`] below three observed points; [`ModelError::InvalidInput`]
 /// for a bad configuration, infinite values or a zero step; [`ModelError::Unsupported`] if a
-/// multiplicative class is demanded of values at or below zero; [`ModelError::Numeric`] if no
-/// class has a finite likelihood.
+/// multiplicative class is demanded of values at or below zero.
 pub fn fit(config: &Config, series: &Series<'_>) -> Result<State, ModelError> {
     config.validate()?;
     series.validate(NEED)?;
     let scale = series.scale();
-    let z: Vec<f64> = series.values.iter().map(|v| v / scale).collect();
+    let z = series.scaled(scale);
     let positive = z.iter().all(|v| v.is_nan() || *v > TINY);
     if !positive
         && (config.error == ErrorChoice::Multiplicative
@@ -45,7 +47,22 @@ pub fn fit(config: &Config, series: &Series<'_>) -> Result<State, ModelError> {
     if series.observed() < SHORT {
         return Ok(short(&z, series, scale, config));
     }
-    let seasons = Seasons::find(config, series, &z, positive);
+    if positive {
+        let state = estimate(config, series, &z, scale, true);
+        let free =
+            config.error == ErrorChoice::Auto && config.season != SeasonChoice::Multiplicative;
+        // Relative errors that are this large are no small disturbances of the level: few counts,
+        // or bursts. Their distribution is not a normal one around a factor.
+        if !(free && state.relative_spread().is_some_and(|s| s > LOUD)) {
+            return Ok(state);
+        }
+    }
+    Ok(estimate(config, series, &z, scale, false))
+}
+
+/// The model of scaled values; `positive` admits multiplicative classes.
+fn estimate(config: &Config, series: &Series<'_>, z: &[f64], scale: f64, positive: bool) -> State {
+    let seasons = Seasons::find(config, series, z, positive);
     let newest = z.len().saturating_sub(config.likelihood_points as usize);
     let whole = Sample {
         z: &z[newest..],
@@ -68,19 +85,19 @@ pub fn fit(config: &Config, series: &Series<'_>) -> Result<State, ModelError> {
         }
         _ => whole,
     };
-    let best = learn
-        .select(config, positive)
-        .ok_or_else(|| ModelError::Numeric("no class has a finite likelihood".into()))?;
+    let Some(best) = learn.select(config, positive) else {
+        return short(z, series, scale, config);
+    };
     let start = learn.start(best.class, &best.gains);
     let (knots, spread) = calibrate(&start, learn.z, Spread(best.sigma));
     let mut path = whole.start(best.class, &best.gains);
     for v in whole.z {
         path.observe(*v);
     }
-    Ok(State::assemble(path, scale, spread, knots, config.paths))
+    State::assemble(path, scale, spread, knots, config.paths)
 }
 
-/// Too few points for a likelihood: a level that moves a little, and an interval that says so.
+/// Too few points for a likelihood (or, with absurd values, none that is finite): a level that moves a little, and an interval that says so.
 fn short(z: &[f64], series: &Series<'_>, scale: f64, config: &Config) -> State {
     let seen: Vec<f64> = z.iter().copied().filter(|v| !v.is_nan()).collect();
     let n = seen.len() as f64;

@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 use tidegate_model_kit::{
-    ModelError, Prediction, Shape, decode, encode, normal_quantile, quantile_of_sorted, sort_floats,
+    ModelError, Prediction, Shape, decode, encode, normal_quantile, quantile_of_sorted, scaled,
+    sort_floats,
 };
 
 use crate::calibrate::{Knot, Spread, stretch};
@@ -59,10 +60,15 @@ impl State {
         all
     }
 
+    /// Sigma, if it is a relative one.
+    pub(crate) fn relative_spread(&self) -> Option<f64> {
+        (self.path.class.error == ErrorKind::Multiplicative).then_some(self.spread.0)
+    }
+
     /// Takes the values of the steps that follow the last seen one; NaN is a missing step.
     pub fn update(&mut self, values: &[f64]) {
         for v in values {
-            let seen = self.path.observe(v / self.scale);
+            let seen = self.path.observe(scaled(*v, self.scale));
             self.spread.follow(self.path.class, seen);
         }
     }

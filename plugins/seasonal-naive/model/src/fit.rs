@@ -19,7 +19,7 @@ const SHORT: usize = 12;
 pub fn fit(config: &Config, series: &Series<'_>) -> Result<State, ModelError> {
     series.validate(NEED)?;
     let scale = series.scale();
-    let z: Vec<f64> = series.values.iter().map(|v| v / scale).collect();
+    let z = series.scaled(scale);
     let period = choose(config.season, &z, &series.seasons());
     let have = series.observed();
     let floor = if have < SHORT {

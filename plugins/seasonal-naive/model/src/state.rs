@@ -1,7 +1,7 @@
 //! The last cycle and the error quantiles: what the host keeps per series.
 
 use serde::{Deserialize, Serialize};
-use tidegate_model_kit::{ModelError, Prediction, Shape, decode, encode};
+use tidegate_model_kit::{ModelError, Prediction, Shape, decode, encode, scaled};
 
 use crate::spread::{Knot, error_at};
 
@@ -47,11 +47,11 @@ impl State {
     pub fn update(&mut self, values: &[f64]) {
         for v in values {
             let phase = self.phase(self.clock);
-            let scaled = (v / self.scale) as f32;
-            if scaled.is_finite()
+            let value = scaled(*v, self.scale) as f32;
+            if value.is_finite()
                 && let Some(slot) = self.table.get_mut(phase)
             {
-                *slot = scaled;
+                *slot = value;
             }
             self.clock += 1;
         }
