@@ -1,0 +1,422 @@
+//! Declared objects.
+//!
+//! What is left out takes the default that the proto documents; what is there must be right. Ranges
+//! and references are the catalog's to check, here only what could not be written in `core` at all.
+
+use super::words::{
+    id, level, module_kind, module_kind_out, resources, resources_out, tier, tier_out, unknown,
+};
+use crate::status::Problems;
+use std::collections::BTreeMap;
+use tidegate_core::catalog::{
+    Api, Change, Effect, Mode, Object, ObjectKey, ObjectKind, Pool, Tenant, Versioned,
+};
+use tidegate_core::event::Event;
+use tidegate_core::ids::Generation;
+use tidegate_core::module::{Binding, Selector};
+use tidegate_core::slo::{Indicator, Slo};
+use tidegate_core::tier::{Tier, TierSpec};
+use tidegate_core::time::Timestamp;
+use tidegate_core::units::Resources;
+use tidegate_proto::v1;
+
+/// A kind of object, or why it is none.
+pub(crate) fn kind(value: i32) -> Result<ObjectKind, String> {
+    Ok(match v1::ObjectKind::try_from(value) {
+        Ok(v1::ObjectKind::Tenant) => ObjectKind::Tenant,
+        Ok(v1::ObjectKind::Pool) => ObjectKind::Pool,
+        Ok(v1::ObjectKind::Tier) => ObjectKind::Tier,
+        Ok(v1::ObjectKind::Api) => ObjectKind::Api,
+        Ok(v1::ObjectKind::Slo) => ObjectKind::Slo,
+        Ok(v1::ObjectKind::Event) => ObjectKind::Event,
+        Ok(v1::ObjectKind::Binding) => ObjectKind::Binding,
+        Ok(v1::ObjectKind::Unspecified) | Err(_) => {
+            return Err(unknown("kind of object", value, "OBJECT_KIND_API"));
+        }
+    })
+}
+
+fn kind_out(kind: ObjectKind) -> v1::ObjectKind {
+    match kind {
+        ObjectKind::Tenant => v1::ObjectKind::Tenant,
+        ObjectKind::Pool => v1::ObjectKind::Pool,
+        ObjectKind::Tier => v1::ObjectKind::Tier,
+        ObjectKind::Api => v1::ObjectKind::Api,
+        ObjectKind::Slo => v1::ObjectKind::Slo,
+        ObjectKind::Event => v1::ObjectKind::Event,
+        ObjectKind::Binding => v1::ObjectKind::Binding,
+    }
+}
+
+/// The key of an object. Its name must be one that an object of its kind can have.
+pub(crate) fn key(
+    given: Option<&v1::ObjectKey>,
+    field: &str,
+    problems: &mut Problems,
+) -> Option<ObjectKey> {
+    let Some(given) = given else {
+        problems.push(field, "it is missing; name an object by kind and name");
+        return None;
+    };
+    let kind = problems.take(&format!("{field}.kind"), kind(given.kind))?;
+    let name = &given.name;
+    let field = format!("{field}.name");
+    let fits = match kind {
+        ObjectKind::Tenant => id::<tidegate_core::ids::TenantId>(name, &field, problems).is_some(),
+        ObjectKind::Pool => id::<tidegate_core::ids::PoolId>(name, &field, problems).is_some(),
+        ObjectKind::Binding => {
+            id::<tidegate_core::ids::BindingId>(name, &field, problems).is_some()
+        }
+        ObjectKind::Api | ObjectKind::Slo | ObjectKind::Event => {
+            id::<tidegate_core::ids::ScopedId>(name, &field, problems).is_some()
+        }
+        ObjectKind::Tier => {
+            let known = Tier::parse(name).is_some();
+            if !known {
+                problems.push(
+                    field,
+                    format!("`{name}` is no tier; write gold, silver or bronze"),
+                );
+            }
+            known
+        }
+    };
+    fits.then(|| ObjectKey {
+        kind,
+        name: name.clone(),
+    })
+}
+
+/// A key on the wire.
+pub(crate) fn key_out(key: &ObjectKey) -> v1::ObjectKey {
+    v1::ObjectKey {
+        kind: kind_out(key.kind).into(),
+        name: key.name.clone(),
+    }
+}
+
+/// An effect on the wire.
+pub(crate) fn effect_out(effect: Effect) -> v1::Effect {
+    match effect {
+        Effect::Created => v1::Effect::Created,
+        Effect::Updated => v1::Effect::Updated,
+        Effect::Unchanged => v1::Effect::Unchanged,
+        Effect::Deleted => v1::Effect::Deleted,
+    }
+}
+
+/// A change.
+pub(crate) fn change(given: v1::Change, field: &str, problems: &mut Problems) -> Option<Change> {
+    match given.change {
+        Some(v1::change::Change::Put(put)) => Some(Change::Put {
+            object: Box::new(object(
+                put.object,
+                &format!("{field}.put.object"),
+                problems,
+            )?),
+            expect: put.expect_generation.map(Generation),
+        }),
+        Some(v1::change::Change::Delete(delete)) => Some(Change::Delete {
+            key: key(
+                delete.key.as_ref(),
+                &format!("{field}.delete.key"),
+                problems,
+            )?,
+            expect: delete.expect_generation.map(Generation),
+        }),
+        None => {
+            problems.push(field, "it is empty; put an object or delete one");
+            None
+        }
+    }
+}
+
+fn object(given: Option<v1::Object>, field: &str, problems: &mut Problems) -> Option<Object> {
+    use v1::object::Object as Wire;
+    let Some(given) = given.and_then(|o| o.object) else {
+        problems.push(field, "it is empty; fill in one kind of object");
+        return None;
+    };
+    Some(match given {
+        Wire::Tenant(t) => Object::Tenant(Tenant {
+            id: id(&t.name, &format!("{field}.tenant.name"), problems)?,
+            max_series: t.max_series,
+            max_samples_per_s: t.max_samples_per_s,
+            max_modules: t.max_modules,
+        }),
+        Wire::Pool(p) => Object::Pool(pool(p, &format!("{field}.pool"), problems)?),
+        Wire::Tier(t) => Object::Tier(tier_spec(t, &format!("{field}.tier"), problems)?),
+        Wire::Api(a) => Object::Api(api(a, &format!("{field}.api"), problems)?),
+        Wire::Slo(s) => Object::Slo(slo(&s, &format!("{field}.slo"), problems)?),
+        Wire::Event(e) => Object::Event(event(e, &format!("{field}.event"), problems)?),
+        Wire::Binding(b) => Object::Binding(binding(b, &format!("{field}.binding"), problems)?),
+    })
+}
+
+fn pool(p: v1::Pool, field: &str, problems: &mut Problems) -> Option<Pool> {
+    let mut quotas = BTreeMap::new();
+    for (tenant, quota) in &p.quotas {
+        let path = format!("{field}.quotas[{tenant}]");
+        if let Some(tenant) = id(tenant, &path, problems) {
+            quotas.insert(tenant, resources(Some(quota), &path, problems));
+        }
+    }
+    let mut amounts = |given: Option<&v1::Resources>, name: &str| {
+        resources(given, &format!("{field}.{name}"), problems)
+    };
+    let ready = amounts(p.ready.as_ref(), "ready");
+    let max = p
+        .max
+        .as_ref()
+        .map_or(ready, |max| amounts(Some(max), "max"));
+    let min = amounts(p.min.as_ref(), "min");
+    let unit_cost = amounts(p.unit_cost.as_ref(), "unit_cost");
+    Some(Pool {
+        id: id(&p.name, &format!("{field}.name"), problems)?,
+        ready,
+        max,
+        min,
+        lead_time_s: p.lead_time_s,
+        unit_cost,
+        quotas,
+    })
+}
+
+fn tier_spec(t: v1::TierSpec, field: &str, problems: &mut Problems) -> Option<TierSpec> {
+    let which = problems.take(&format!("{field}.tier"), tier(t.tier))?;
+    if which.is_none() {
+        problems.push(format!("{field}.tier"), unknown("tier", 0, "TIER_GOLD"));
+    }
+    let demand_level = problems.take(&format!("{field}.demand_level"), level(t.demand_level));
+    Some(TierSpec {
+        tier: which?,
+        demand_level: demand_level?,
+        weight: t.weight,
+        floor_of_expected: t.floor_of_expected,
+        step_up: t.step_up,
+        step_down: t.step_down,
+        dwell_s: t.dwell_s,
+    })
+}
+
+fn api(a: v1::Api, field: &str, problems: &mut Problems) -> Option<Api> {
+    let mode = match v1::Mode::try_from(a.mode) {
+        Ok(v1::Mode::Observe) => Some(Mode::Observe),
+        Ok(v1::Mode::Recommend) => Some(Mode::Recommend),
+        Ok(v1::Mode::Enforce | v1::Mode::Unspecified) => Some(Mode::Enforce),
+        Err(_) => {
+            problems.push(
+                format!("{field}.mode"),
+                unknown("mode", a.mode, "MODE_ENFORCE"),
+            );
+            None
+        }
+    };
+    let mut tier_of = |value, name: &str| problems.take(&format!("{field}.{name}"), tier(value));
+    let base_tier = tier_of(a.base_tier, "base_tier");
+    let lowest_tier = tier_of(a.lowest_tier, "lowest_tier");
+    let highest_tier = tier_of(a.highest_tier, "highest_tier");
+    let pinned_tier = tier_of(a.pinned_tier, "pinned_tier");
+    let mut amounts = |given: Option<&v1::Resources>, name: &str| {
+        resources(given, &format!("{field}.{name}"), problems)
+    };
+    let floor = amounts(a.floor.as_ref(), "floor");
+    let ceiling = amounts(a.ceiling.as_ref(), "ceiling");
+    let safe = a
+        .safe
+        .as_ref()
+        .map_or(floor, |safe| amounts(Some(safe), "safe"));
+    let name = id(&a.name, &format!("{field}.name"), problems);
+    let pool = id(&a.pool, &format!("{field}.pool"), problems);
+    Some(Api {
+        id: name?,
+        pool: pool?,
+        labels: a.labels,
+        category: a.category,
+        mode: mode?,
+        base_tier: base_tier?.unwrap_or(Tier::Bronze),
+        lowest_tier: lowest_tier?.unwrap_or(Tier::Bronze),
+        highest_tier: highest_tier?.unwrap_or(Tier::Gold),
+        pinned_tier: pinned_tier?,
+        weight: a.weight.unwrap_or(1.0),
+        floor,
+        ceiling,
+        safe,
+        expected: a.expected,
+        time_zone: if a.time_zone.is_empty() {
+            "UTC".into()
+        } else {
+            a.time_zone
+        },
+    })
+}
+
+fn slo(s: &v1::Slo, field: &str, problems: &mut Problems) -> Option<Slo> {
+    let indicator = match &s.indicator {
+        Some(v1::slo::Indicator::Latency(latency)) => Some(Indicator::Latency {
+            threshold: latency.threshold,
+        }),
+        Some(v1::slo::Indicator::Availability(_)) => Some(Indicator::Availability),
+        None => {
+            problems.push(
+                format!("{field}.indicator"),
+                "it is missing; fill in `latency` with a threshold in seconds, or `availability`",
+            );
+            None
+        }
+    };
+    let name = id(&s.name, &format!("{field}.name"), problems);
+    let api = id(&s.api, &format!("{field}.api"), problems);
+    Some(Slo {
+        id: name?,
+        api: api?,
+        indicator: indicator?,
+        objective: s.objective,
+        window_s: s.window_s,
+    })
+}
+
+fn event(e: v1::Event, field: &str, problems: &mut Problems) -> Option<Event> {
+    let named = (0..)
+        .zip(&e.apis)
+        .map(|(i, api): (usize, _)| id(api, &format!("{field}.apis[{i}]"), problems));
+    // Collected as a whole first: a short-cut would hide the problems of the later ones.
+    let apis: Vec<Option<_>> = named.collect();
+    Some(Event {
+        id: id(&e.name, &format!("{field}.name"), problems)?,
+        apis: apis.into_iter().collect::<Option<_>>()?,
+        kind: e.kind,
+        start: Timestamp(e.start_ms),
+        duration_s: e.duration_s,
+        every_s: e.every_s,
+        until: e.until_ms.map(Timestamp),
+        minimum_uplift: e.minimum_uplift,
+    })
+}
+
+fn binding(b: v1::Binding, field: &str, problems: &mut Problems) -> Option<Binding> {
+    let kind = problems.take(&format!("{field}.kind"), module_kind(b.kind));
+    let name = id(&b.name, &format!("{field}.name"), problems);
+    let given = b.selector.unwrap_or_default();
+    let selector = Selector {
+        tenant: (!given.tenant.is_empty())
+            .then(|| id(&given.tenant, &format!("{field}.selector.tenant"), problems))
+            .flatten(),
+        pool: (!given.pool.is_empty())
+            .then(|| id(&given.pool, &format!("{field}.selector.pool"), problems))
+            .flatten(),
+        category: (!given.category.is_empty()).then_some(given.category),
+        labels: given.labels,
+    };
+    Some(Binding {
+        id: name?,
+        kind: kind?,
+        selector,
+        module: b.module,
+        config: if b.config.trim().is_empty() {
+            "{}".into()
+        } else {
+            b.config
+        },
+    })
+}
+
+/// An object on the wire.
+pub(crate) fn object_out(versioned: Versioned<Object>) -> v1::VersionedObject {
+    use v1::object::Object as Wire;
+    let amounts = |r: &Resources| r.iter().next().map(|_| resources_out(r));
+    let object = match versioned.value {
+        Object::Tenant(t) => Wire::Tenant(v1::Tenant {
+            name: t.id.to_string(),
+            max_series: t.max_series,
+            max_samples_per_s: t.max_samples_per_s,
+            max_modules: t.max_modules,
+        }),
+        Object::Pool(p) => Wire::Pool(v1::Pool {
+            name: p.id.to_string(),
+            ready: amounts(&p.ready),
+            max: amounts(&p.max),
+            min: amounts(&p.min),
+            lead_time_s: p.lead_time_s,
+            unit_cost: amounts(&p.unit_cost),
+            quotas: p
+                .quotas
+                .iter()
+                .map(|(tenant, quota)| (tenant.to_string(), resources_out(quota)))
+                .collect(),
+        }),
+        Object::Tier(t) => Wire::Tier(v1::TierSpec {
+            tier: tier_out(t.tier).into(),
+            demand_level: t.demand_level.get().into(),
+            weight: t.weight,
+            floor_of_expected: t.floor_of_expected,
+            step_up: t.step_up,
+            step_down: t.step_down,
+            dwell_s: t.dwell_s,
+        }),
+        Object::Api(a) => Wire::Api(v1::Api {
+            name: a.id.to_string(),
+            pool: a.pool.to_string(),
+            labels: a.labels,
+            category: a.category,
+            mode: match a.mode {
+                Mode::Observe => v1::Mode::Observe,
+                Mode::Recommend => v1::Mode::Recommend,
+                Mode::Enforce => v1::Mode::Enforce,
+            }
+            .into(),
+            base_tier: tier_out(a.base_tier).into(),
+            lowest_tier: tier_out(a.lowest_tier).into(),
+            highest_tier: tier_out(a.highest_tier).into(),
+            pinned_tier: a.pinned_tier.map_or(v1::Tier::Unspecified, tier_out).into(),
+            weight: Some(a.weight),
+            floor: amounts(&a.floor),
+            ceiling: amounts(&a.ceiling),
+            safe: amounts(&a.safe),
+            expected: a.expected,
+            time_zone: a.time_zone,
+        }),
+        Object::Slo(s) => Wire::Slo(v1::Slo {
+            name: s.id.to_string(),
+            api: s.api.to_string(),
+            indicator: Some(match s.indicator {
+                Indicator::Latency { threshold } => {
+                    v1::slo::Indicator::Latency(v1::LatencyIndicator { threshold })
+                }
+                Indicator::Availability => {
+                    v1::slo::Indicator::Availability(v1::AvailabilityIndicator {})
+                }
+            }),
+            objective: s.objective,
+            window_s: s.window_s,
+        }),
+        Object::Event(e) => Wire::Event(v1::Event {
+            name: e.id.to_string(),
+            apis: e.apis.iter().map(ToString::to_string).collect(),
+            kind: e.kind,
+            start_ms: e.start.0,
+            duration_s: e.duration_s,
+            every_s: e.every_s,
+            until_ms: e.until.map(|t| t.0),
+            minimum_uplift: e.minimum_uplift,
+        }),
+        Object::Binding(b) => Wire::Binding(v1::Binding {
+            name: b.id.to_string(),
+            kind: module_kind_out(b.kind).into(),
+            selector: Some(v1::Selector {
+                tenant: b.selector.tenant.map(|t| t.to_string()).unwrap_or_default(),
+                pool: b.selector.pool.map(|p| p.to_string()).unwrap_or_default(),
+                category: b.selector.category.unwrap_or_default(),
+                labels: b.selector.labels,
+            }),
+            module: b.module,
+            config: b.config,
+        }),
+    };
+    v1::VersionedObject {
+        generation: versioned.generation.0,
+        object: Some(v1::Object {
+            object: Some(object),
+        }),
+    }
+}

@@ -1,0 +1,322 @@
+//! The listener: which services, behind which checks, until when.
+//!
+//! Binding and serving are two steps, so that a port of 0 becomes a real address before anybody is
+//! told, and so that a listener that must not be opened is refused before it is. Health checks are
+//! open to all, as orchestrators send no tokens; everything else, reflection included, wants one.
+//!
+//! A shutdown first says NOT_SERVING, ends the watches and stops taking frames, then waits for the
+//! calls that are under way, but not for ever: a client that never reads must not keep a daemon.
+
+use crate::auth::Authenticate;
+use crate::options::{Options, Tls, check_exposure};
+use crate::pull::Wake;
+use crate::service::Shared;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_core::ports::serve::Gate;
+use tidegate_proto::{FILE_DESCRIPTOR_SET, v1};
+use tokio::sync::watch;
+use tonic::codec::CompressionEncoding::Gzip;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::server::{Router, TcpIncoming};
+use tonic::transport::{Certificate, Identity, ServerTlsConfig};
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+
+/// Interval of HTTP/2 pings on an idle connection, and the wait for their answer: a peer that
+/// vanished is noticed, and its streams end.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+
+/// Largest header list of a request, in bytes.
+const MAX_HEADERS: u32 = 16 << 10;
+
+/// Full names of the services of `tidegate.v1`, as health knows them.
+const SERVICES: [&str; 9] = [
+    v1::ingest_server::SERVICE_NAME,
+    v1::catalog_server::SERVICE_NAME,
+    v1::policies_server::SERVICE_NAME,
+    v1::forecasts_server::SERVICE_NAME,
+    v1::plans_server::SERVICE_NAME,
+    v1::limits_server::SERVICE_NAME,
+    v1::alerts_server::SERVICE_NAME,
+    v1::shadows_server::SERVICE_NAME,
+    v1::clock_server::SERVICE_NAME,
+];
+
+/// Why a server could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The listener would be open to a network without protection.
+    #[error("{0}")]
+    Exposed(String),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {cause}; is the port taken, or below 1024?")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The certificates are no certificates.
+    #[error(
+        "the TLS configuration is not usable: {0}; check that the files are PEM and belong together"
+    )]
+    Tls(String),
+    /// The descriptors of the services cannot be read.
+    #[error("reflection cannot be set up: {0}")]
+    Reflection(String),
+    /// The transport failed.
+    #[error("serving failed: {0}")]
+    Serve(String),
+}
+
+/// Whether a service says that it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serving {
+    /// It does.
+    Yes,
+    /// It does not, for now.
+    No,
+}
+
+/// Sets what health checks hear.
+#[derive(Clone, Debug)]
+pub struct Health(HealthReporter);
+
+impl Health {
+    /// Sets the status of the server and of all its services.
+    pub async fn set(&self, serving: Serving) {
+        self.set_service("", serving).await;
+        for service in SERVICES {
+            self.set_service(service, serving).await;
+        }
+    }
+
+    /// Sets the status of one service by its full name, for example `tidegate.v1.Ingest`; the empty
+    /// name is the server as a whole.
+    pub async fn set_service(&self, service: &str, serving: Serving) {
+        let status = match serving {
+            Serving::Yes => tonic_health::ServingStatus::Serving,
+            Serving::No => tonic_health::ServingStatus::NotServing,
+        };
+        self.0.set_service_status(service, status).await;
+    }
+
+    /// Ends every watch of the health service.
+    async fn close(&mut self) {
+        self.set(Serving::No).await;
+        self.0.clear_service_status("").await;
+        for service in SERVICES {
+            self.0.clear_service_status(service).await;
+        }
+    }
+}
+
+/// Makes servers.
+#[derive(Debug)]
+pub struct Server;
+
+impl Server {
+    /// Opens the listener. Must be called inside a tokio runtime; nothing is answered until
+    /// [`Bound::serve`].
+    ///
+    /// # Errors
+    /// When the listener would be exposed ([`check_exposure`]), the address is taken, or the
+    /// certificates are not usable.
+    pub fn bind(options: Options, gate: Arc<dyn Gate>) -> Result<Bound, Error> {
+        let address = options.address;
+        check_exposure(
+            address,
+            &options.auth,
+            options.tls.as_ref(),
+            options.insecure,
+        )
+        .map_err(Error::Exposed)?;
+        let mut builder = tonic::transport::Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE.0))
+            .http2_keepalive_timeout(Some(KEEPALIVE.1))
+            .http2_max_header_list_size(MAX_HEADERS)
+            .max_concurrent_streams(options.limits.streams_per_connection)
+            .trace_fn(span_maker(&options));
+        if let Some(tls) = &options.tls {
+            builder = builder
+                .tls_config(tls_config(tls))
+                .map_err(|e| Error::Tls(causes(&e)))?;
+        }
+        let (closing, is_closing) = watch::channel(false);
+        let health = HealthReporter::new();
+        let shared = Shared {
+            gate,
+            limits: options.limits,
+            wake: Wake {
+                world: options.wake.clone(),
+                closing: is_closing,
+            },
+        };
+        let router = routes(builder, &shared, &options, health.clone())?;
+        let bind = |cause| Error::Bind { address, cause };
+        let incoming = TcpIncoming::bind(address)
+            .map_err(bind)?
+            .with_nodelay(Some(true));
+        let local = incoming.local_addr().map_err(bind)?;
+        Ok(Bound {
+            router,
+            incoming,
+            local,
+            health: Health(health),
+            closing,
+            drain: options.drain,
+        })
+    }
+}
+
+/// A listener that is open and not yet served.
+#[derive(Debug)]
+pub struct Bound {
+    router: Router,
+    incoming: TcpIncoming,
+    local: SocketAddr,
+    health: Health,
+    closing: watch::Sender<bool>,
+    drain: Duration,
+}
+
+impl Bound {
+    /// The address that it listens on; its port is real.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Sets what health checks hear, also while the server runs.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.health.clone()
+    }
+
+    /// Serves until `shutdown` resolves and the calls under way have ended, at the longest for
+    /// `Options::drain` after it.
+    ///
+    /// # Errors
+    /// When the transport fails.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
+        let Self {
+            router,
+            incoming,
+            health,
+            closing,
+            drain,
+            ..
+        } = self;
+        health.set(Serving::Yes).await;
+        let mut closed = closing.subscribe();
+        let mut reporter = health.clone();
+        let signal = async move {
+            shutdown.await;
+            closing.send_replace(true);
+            reporter.close().await;
+        };
+        let serving = router.serve_with_incoming_shutdown(incoming, signal);
+        let overdue = async {
+            // An error means that the signal has come and gone.
+            let _ = closed.wait_for(|closing| *closing).await;
+            tokio::time::sleep(drain).await;
+        };
+        tokio::select! {
+            served = serving => served.map_err(|e| Error::Serve(causes(&e))),
+            () = overdue => {
+                tracing::warn!(waited = ?drain, "calls were still under way at the end of the drain");
+                Ok(())
+            }
+        }
+    }
+}
+
+fn routes(
+    mut builder: tonic::transport::Server,
+    shared: &Shared,
+    options: &Options,
+    health: HealthReporter,
+) -> Result<Router, Error> {
+    let limits = options.limits;
+    let shared = Arc::new(shared.clone());
+    let check = Authenticate(options.auth.clone());
+    macro_rules! service {
+        ($module:ident :: $server:ident, $limit:expr) => {
+            InterceptedService::new(
+                v1::$module::$server::from_arc(shared.clone())
+                    .max_decoding_message_size($limit)
+                    .accept_compressed(Gzip)
+                    .send_compressed(Gzip),
+                check.clone(),
+            )
+        };
+    }
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let unreadable = |e: tonic_reflection::server::Error| Error::Reflection(e.to_string());
+    let reflection_v1 = reflection().build_v1().map_err(unreadable)?;
+    let reflection_v1alpha = reflection().build_v1alpha().map_err(unreadable)?;
+    Ok(builder
+        .add_service(HealthServer::new(HealthService::from_health_reporter(
+            health,
+        )))
+        .add_service(InterceptedService::new(reflection_v1, check.clone()))
+        .add_service(InterceptedService::new(reflection_v1alpha, check.clone()))
+        .add_service(service!(ingest_server::IngestServer, limits.ingest_message))
+        .add_service(service!(catalog_server::CatalogServer, limits.message))
+        .add_service(service!(policies_server::PoliciesServer, limits.message))
+        .add_service(service!(forecasts_server::ForecastsServer, limits.message))
+        .add_service(service!(plans_server::PlansServer, limits.message))
+        .add_service(service!(limits_server::LimitsServer, limits.message))
+        .add_service(service!(alerts_server::AlertsServer, limits.message))
+        .add_service(service!(shadows_server::ShadowsServer, limits.message))
+        .add_service(service!(clock_server::ClockServer, limits.message)))
+}
+
+/// A span per call, named by its path, in the trace of its caller.
+fn span_maker(
+    options: &Options,
+) -> impl Fn(&tonic::codegen::http::Request<()>) -> tracing::Span + Send + Sync + 'static {
+    let adopt = options.adopt_parent.clone();
+    move |request| {
+        let path = request.uri().path().trim_start_matches('/');
+        let span = tracing::info_span!(
+            "rpc",
+            otel.name = path,
+            otel.kind = "server",
+            rpc.system = "grpc",
+            caller = tracing::field::Empty
+        );
+        if let Some(adopt) = &adopt {
+            let header = |key: &str| Some(request.headers().get(key)?.to_str().ok()?.to_owned());
+            adopt(&span, &header);
+        }
+        span
+    }
+}
+
+fn tls_config(tls: &Tls) -> ServerTlsConfig {
+    let config = ServerTlsConfig::new().identity(Identity::from_pem(&tls.certificate, &tls.key));
+    match &tls.client_ca {
+        Some(ca) => config.client_ca_root(Certificate::from_pem(ca)),
+        None => config,
+    }
+}
+
+/// An error with its causes; tonic's own text says only "transport error".
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

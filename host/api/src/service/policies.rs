@@ -1,0 +1,156 @@
+//! Modules over the wire: uploads are bounded before they are read.
+
+use super::Shared;
+use crate::auth::caller;
+use crate::convert::modules::{module_out, slot_out};
+use crate::convert::words::id;
+use crate::status::{Problems, bad_field, status, too_large};
+use tidegate_core::access::Role;
+use tidegate_core::ids::{BindingId, Digest};
+use tidegate_core::ports::serve::ServeError;
+use tidegate_proto::v1;
+use tidegate_proto::v1::policies_server::Policies;
+use tidegate_proto::v1::push_module_request::Part;
+use tonic::{Request, Response, Status, Streaming};
+
+/// Longest config of a binding, in bytes.
+const MAX_CONFIG: usize = 64 << 10;
+/// Room that is made for an upload before its bytes are there: a header alone reserves no more.
+const FIRST_ROOM: usize = 1 << 20;
+
+impl Shared {
+    /// Reads an upload, which its header bounds.
+    async fn upload(
+        &self,
+        parts: &mut Streaming<v1::PushModuleRequest>,
+    ) -> Result<Vec<u8>, Status> {
+        let first = parts.message().await?.and_then(|m| m.part);
+        let Some(Part::Header(header)) = first else {
+            return Err(bad_field(
+                "header",
+                "send it first: the size of the component in bytes",
+            ));
+        };
+        let most = self.limits.module;
+        let size = match usize::try_from(header.size) {
+            Ok(0) => return Err(bad_field("header.size", "0 bytes are no component")),
+            Ok(size) if size <= most => size,
+            Ok(_) | Err(_) => {
+                return Err(too_large(&format!(
+                    "the component has {} bytes, the limit is {most}; strip its debug information, \
+                     or ask the operator for a higher limit",
+                    header.size
+                )));
+            }
+        };
+        let mut bytes = Vec::with_capacity(size.min(FIRST_ROOM));
+        while let Some(message) = parts.message().await? {
+            let Some(Part::Chunk(chunk)) = message.part else {
+                return Err(bad_field("chunk", "after the header, send the bytes alone"));
+            };
+            if chunk.len() > size - bytes.len() {
+                let text = format!("more bytes came than the {size} of the header");
+                return Err(bad_field("chunk", text));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        if bytes.len() < size {
+            let text = format!("only {} of {size} bytes came; send it again", bytes.len());
+            return Err(bad_field("chunk", text));
+        }
+        if !header.digest.is_empty() && header.digest != Digest::of(&bytes).to_string() {
+            return Err(bad_field(
+                "header.digest",
+                "the bytes that came have another SHA-256; send them again",
+            ));
+        }
+        Ok(bytes)
+    }
+}
+
+#[tonic::async_trait]
+impl Policies for Shared {
+    async fn push(
+        &self,
+        request: Request<Streaming<v1::PushModuleRequest>>,
+    ) -> Result<Response<v1::PushModuleResponse>, Status> {
+        let caller = caller(&request)?;
+        if caller.role < Role::Writer {
+            let text = "a reader may not push modules; use a credential of the role writer";
+            return Err(status(ServeError::Denied(text.into())));
+        }
+        let bytes = self.upload(&mut request.into_inner()).await?;
+        let module = self.blocking(move |gate| gate.push(&caller, bytes)).await?;
+        Ok(Response::new(v1::PushModuleResponse {
+            module: Some(module_out(module)),
+        }))
+    }
+
+    async fn list_modules(
+        &self,
+        request: Request<v1::ListModulesRequest>,
+    ) -> Result<Response<v1::ListModulesResponse>, Status> {
+        let caller = caller(&request)?;
+        let modules = self.blocking(move |gate| gate.modules(&caller)).await?;
+        Ok(Response::new(v1::ListModulesResponse {
+            modules: modules.into_iter().map(module_out).collect(),
+        }))
+    }
+
+    async fn list_slots(
+        &self,
+        request: Request<v1::ListSlotsRequest>,
+    ) -> Result<Response<v1::ListSlotsResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut slots = self.blocking(move |gate| gate.slots(&caller)).await?;
+        slots.sort_by(|a, b| a.binding.cmp(&b.binding));
+        Ok(Response::new(v1::ListSlotsResponse {
+            slots: slots.iter().map(slot_out).collect(),
+        }))
+    }
+
+    async fn bind(
+        &self,
+        request: Request<v1::BindRequest>,
+    ) -> Result<Response<v1::BindResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let mut problems = Problems::default();
+        let binding = id::<BindingId>(&request.binding, "binding", &mut problems);
+        if request.module.is_empty() || request.module.len() > 200 {
+            problems.push(
+                "module",
+                "name a module, or give its digest or a prefix of it",
+            );
+        }
+        if request
+            .config
+            .as_ref()
+            .is_some_and(|c| c.len() > MAX_CONFIG)
+        {
+            problems.push("config", format!("it is longer than {MAX_CONFIG} bytes"));
+        }
+        let binding = problems.finish(binding)?;
+        let bound = self
+            .blocking(move |gate| gate.bind(&caller, &binding, &request.module, request.config));
+        Ok(Response::new(v1::BindResponse {
+            slot: Some(slot_out(&bound.await?)),
+        }))
+    }
+
+    async fn rollback(
+        &self,
+        request: Request<v1::RollbackRequest>,
+    ) -> Result<Response<v1::RollbackResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut problems = Problems::default();
+        let binding = id::<BindingId>(&request.get_ref().binding, "binding", &mut problems);
+        let binding = problems.finish(binding)?;
+        let slot = self
+            .blocking(move |gate| gate.rollback(&caller, &binding))
+            .await?;
+        Ok(Response::new(v1::RollbackResponse {
+            slot: Some(slot_out(&slot)),
+        }))
+    }
+}
