@@ -1,1 +1,44 @@
-//! The only crate that sees wasmtime.
+//! The only crate that sees wasmtime: it turns bytes that somebody pushed into policies that
+//! `core` can call, and says which of them serves what.
+//!
+//! The way of a module: [`Engine::admit`] checks it and refuses with the remedy, or answers a
+//! [`Loaded`] whose [`Policy`] implements one of `core`'s traits; [`Slots::swap`] makes it serve a
+//! binding by one atomic pointer; a cycle takes a [`Pinned`] and resolves its rosters from that.
+//!
+//! Absent by rule: `flow`, the store, the network, the time of day. What a version of the WIT
+//! looks like is known to its adapter alone. No call outlives its store, no instance its call.
+//!
+//! Reading order: options and engine, admission, one call, adapters and batches, slots.
+
+mod options;
+
+mod cache;
+mod engine;
+mod gate;
+mod ticker;
+
+mod admission;
+mod manifest;
+mod module;
+mod schema;
+mod structure;
+
+mod call;
+mod guest;
+
+mod adapter;
+mod batch;
+
+mod slots;
+
+pub use admission::AdmissionError;
+pub use cache::CacheError;
+pub use engine::{Allocation, Engine, EngineError};
+pub use manifest::{ManifestError, SECTION as MANIFEST_SECTION};
+pub use module::{Loaded, Policy, Source};
+pub use options::{Limits, Options};
+pub use schema::{ConfigError, SchemaError, check_config, check_schema};
+pub use slots::{
+    Baselines, By, Candidate, FaultLimit, Pinned, Resolved, RolledBack, Slots, Subject, SwapError,
+    Swapped,
+};

@@ -1,0 +1,219 @@
+//! `core`'s forecaster over the `forecasting` interface.
+
+use super::{forecasting as wit, function, shared, types};
+use crate::batch::{self, Pick as _};
+use crate::call::Prepared;
+use crate::gate::Class;
+use std::sync::Arc;
+use tidegate_core::policy::{
+    Blobs, CallError, Covariates, Fitted, Forecaster, Forecasts, Frames, Horizon, SeriesStatus,
+};
+use wasmtime::component::ComponentExportIndex;
+
+/// A forecaster in a component.
+pub(super) struct Guest {
+    fit: ComponentExportIndex,
+    update: ComponentExportIndex,
+    predict: ComponentExportIndex,
+    migrate: ComponentExportIndex,
+    module: Arc<Prepared>,
+}
+
+impl std::fmt::Debug for Guest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.module.fmt(f)
+    }
+}
+
+type FittedAnswer = (Result<wit::Fitted, types::PolicyError>,);
+type ForecastsAnswer = (Result<wit::Forecasts, types::PolicyError>,);
+type UpdateInput<'a> = (&'a [u8], types::BlobsParam<'a>, types::Frames<'a>);
+type PredictInput<'a> = (&'a [u8], types::BlobsParam<'a>, wit::Horizon<'a>);
+
+impl Guest {
+    pub(super) fn new(module: Arc<Prepared>, export: &str) -> wasmtime::Result<Self> {
+        Ok(Self {
+            fit: function(&module, export, "fit")?,
+            update: function(&module, export, "update")?,
+            predict: function(&module, export, "predict")?,
+            migrate: function(&module, export, "migrate")?,
+            module,
+        })
+    }
+
+    fn fit_once(&self, config: &str, frames: &Frames) -> Result<Fitted, CallError> {
+        let columns = Columns::of(frames);
+        let (answer,) = self.module.run(Class::Fit, |store, instance| {
+            instance
+                .get_typed_func::<(&str, types::Frames<'_>), FittedAnswer>(&mut *store, &self.fit)?
+                .call(store, (config, columns.lend(frames)))
+        })?;
+        fitted(answer, frames.len())
+    }
+
+    fn update_once(
+        &self,
+        model: &[u8],
+        states: &Blobs,
+        frames: &Frames,
+    ) -> Result<Fitted, CallError> {
+        let columns = Columns::of(frames);
+        let input = (model, shared::blobs_in(states), columns.lend(frames));
+        let (answer,) = self.module.run(Class::Cycle, |store, instance| {
+            instance
+                .get_typed_func::<UpdateInput<'_>, FittedAnswer>(&mut *store, &self.update)?
+                .call(store, input)
+        })?;
+        fitted(answer, frames.len())
+    }
+
+    fn predict_once(
+        &self,
+        model: &[u8],
+        states: &Blobs,
+        horizon: &Horizon,
+    ) -> Result<Forecasts, CallError> {
+        let levels = shared::levels(&horizon.levels);
+        let starts = shared::instants(&horizon.starts);
+        let names = shared::strs(&horizon.future.names);
+        let lent = wit::Horizon {
+            step: horizon.step.secs(),
+            steps: horizon.steps,
+            levels: &levels,
+            starts: &starts,
+            future: covariates(&horizon.future, &names),
+            seeds: &horizon.seeds,
+        };
+        let input = (model, shared::blobs_in(states), lent);
+        let (answer,) = self.module.run(Class::Cycle, |store, instance| {
+            instance
+                .get_typed_func::<PredictInput<'_>, ForecastsAnswer>(&mut *store, &self.predict)?
+                .call(store, input)
+        })?;
+        let said = shared::answer(answer)?;
+        let forecasts = Forecasts {
+            mean: said.mean,
+            quantiles: said.quantiles,
+            status: statuses(said.status),
+        };
+        batch::check_forecasts_shape(horizon, &forecasts)?;
+        Ok(forecasts)
+    }
+
+    fn migrate_once(&self, model: &[u8], states: &Blobs) -> Result<Fitted, CallError> {
+        let input = (model, shared::blobs_in(states));
+        let (answer,) = self.module.run(Class::Cycle, |store, instance| {
+            instance
+                .get_typed_func::<(&[u8], types::BlobsParam<'_>), FittedAnswer>(
+                    &mut *store,
+                    &self.migrate,
+                )?
+                .call(store, input)
+        })?;
+        fitted(answer, states.len())
+    }
+}
+
+impl Forecaster for Guest {
+    fn fit(&self, config: &str, frames: &Frames) -> Result<Fitted, CallError> {
+        batch::rescue(
+            frames.len(),
+            || self.fit_once(config, frames),
+            |part| self.fit_once(config, &frames.pick(part)),
+            batch::join_fitted,
+        )
+    }
+
+    fn update(&self, model: &[u8], states: &Blobs, frames: &Frames) -> Result<Fitted, CallError> {
+        batch::rescue(
+            frames.len(),
+            || self.update_once(model, states, frames),
+            |part| self.update_once(model, &states.pick(part), &frames.pick(part)),
+            batch::join_fitted,
+        )
+    }
+
+    fn predict(
+        &self,
+        model: &[u8],
+        states: &Blobs,
+        horizon: &Horizon,
+    ) -> Result<Forecasts, CallError> {
+        batch::rescue(
+            horizon.starts.len(),
+            || self.predict_once(model, states, horizon),
+            |part| self.predict_once(model, &states.pick(part), &horizon.pick(part)),
+            |series, parts| Some(batch::join_forecasts(horizon, series, parts)),
+        )
+    }
+
+    fn migrate(&self, model: &[u8], states: &Blobs) -> Result<Fitted, CallError> {
+        batch::rescue(
+            states.len(),
+            || self.migrate_once(model, states),
+            |part| self.migrate_once(model, &states.pick(part)),
+            batch::join_fitted,
+        )
+    }
+}
+
+/// The columns of frames that have another layout in WIT.
+struct Columns<'a> {
+    signals: Vec<types::Signal>,
+    starts: Vec<i64>,
+    names: Vec<&'a str>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(frames: &'a Frames) -> Self {
+        Self {
+            signals: frames.signals.iter().copied().map(shared::signal).collect(),
+            starts: shared::instants(&frames.starts),
+            names: shared::strs(&frames.covariates.names),
+        }
+    }
+
+    fn lend(&'a self, frames: &'a Frames) -> types::Frames<'a> {
+        types::Frames {
+            step: frames.step.secs(),
+            signals: &self.signals,
+            starts: &self.starts,
+            offsets: &frames.offsets,
+            values: &frames.values,
+            missing: &frames.missing,
+            covariates: covariates(&frames.covariates, &self.names),
+            seeds: &frames.seeds,
+        }
+    }
+}
+
+fn covariates<'a>(covariates: &'a Covariates, names: &'a [&'a str]) -> types::Covariates<'a> {
+    types::Covariates {
+        names,
+        values: &covariates.values,
+    }
+}
+
+fn statuses(statuses: Vec<wit::SeriesStatus>) -> Vec<SeriesStatus> {
+    statuses
+        .into_iter()
+        .map(|status| match status {
+            wit::SeriesStatus::Ok => Ok(()),
+            wit::SeriesStatus::Failed(error) => Err(shared::error(error)),
+        })
+        .collect()
+}
+
+fn fitted(
+    answer: Result<wit::Fitted, types::PolicyError>,
+    series: usize,
+) -> Result<Fitted, CallError> {
+    let said = shared::answer(answer)?;
+    let fitted = Fitted {
+        model: said.model,
+        states: shared::blobs_out(said.states),
+        status: statuses(said.status),
+    };
+    batch::check_fitted_shape(series, &fitted)?;
+    Ok(fitted)
+}

@@ -1,0 +1,166 @@
+//! The engine: wasmtime configured for policies that are pure, bounded and repeatable.
+//!
+//! Determinism is configuration: NaNs are canonical, relaxed SIMD, threads and shared memory are
+//! off, and nothing is linked but the policy host. Isolation is too: linear memories sit in a pool
+//! with guard pages, the stack is bounded, and every call has a deadline. Async support is left
+//! out; a policy is a function, and a fibre per call would cost a stack switch for nothing.
+
+use crate::cache::{Cache, CacheError};
+use crate::gate::Gate;
+use crate::options::{MIB, Options};
+use crate::ticker::Ticker;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// wasmtime refused the configuration, or the system gave no memory for it.
+    #[error("the Wasm engine cannot start: {0}; lower `instances` or `memory_max`")]
+    Start(String),
+    /// No thread for deadlines.
+    #[error("the engine's clock thread cannot start")]
+    Ticker(#[source] std::io::Error),
+    /// The directory of compiled code cannot be used.
+    #[error("the cache of compiled modules cannot be opened")]
+    Cache(#[from] CacheError),
+}
+
+/// Where instances come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allocation {
+    /// A pool that was reserved at the start.
+    Pool {
+        /// Calls at the same time.
+        instances: u32,
+    },
+    /// Mapped anew for each call: slower, but needs no reserved address space.
+    OnDemand,
+}
+
+/// Runs policy modules. Cheap to clone; the last clone stops the clock thread.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all modules of an engine share.
+pub(crate) struct Shared {
+    pub(crate) wasm: wasmtime::Engine,
+    pub(crate) gate: Gate,
+    pub(crate) cache: Option<Cache>,
+    pub(crate) options: Options,
+    /// Rises when all running fits are cancelled.
+    pub(crate) cancelled: Arc<AtomicU64>,
+    allocation: Allocation,
+    _ticker: Ticker,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("allocation", &self.allocation)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Starts an engine. Tries the pool at its full size, then a quarter of it, then none, because
+    /// address space may be limited (`ulimit -v`, small containers).
+    ///
+    /// # Errors
+    /// When not even the smallest configuration is possible, or the cache cannot be opened.
+    pub fn new(options: Options) -> Result<Self, EngineError> {
+        let full = options.instances.max(1);
+        let mut last = None;
+        for instances in [Some(full), (full > 4).then_some(full / 4)]
+            .into_iter()
+            .flatten()
+        {
+            match wasmtime::Engine::new(&config(&options, Some(instances))) {
+                Ok(wasm) => return Self::finish(wasm, options, Allocation::Pool { instances }),
+                Err(error) => {
+                    tracing::warn!(instances, "no pool of this size: {error:#}");
+                    last = Some(error);
+                }
+            }
+        }
+        match wasmtime::Engine::new(&config(&options, None)) {
+            Ok(wasm) => Self::finish(wasm, options, Allocation::OnDemand),
+            Err(error) => Err(EngineError::Start(format!("{:#}", last.unwrap_or(error)))),
+        }
+    }
+
+    fn finish(
+        wasm: wasmtime::Engine,
+        options: Options,
+        allocation: Allocation,
+    ) -> Result<Self, EngineError> {
+        let places = match allocation {
+            Allocation::Pool { instances } => instances,
+            Allocation::OnDemand => options.instances,
+        };
+        let cache = match &options.cache {
+            Some(directory) => Some(Cache::open(directory, &wasm)?),
+            None => None,
+        };
+        let ticker = Ticker::start(wasm.clone()).map_err(EngineError::Ticker)?;
+        tracing::debug!(?allocation, "the Wasm engine is up");
+        Ok(Self {
+            shared: Arc::new(Shared {
+                wasm,
+                gate: Gate::new(places),
+                cache,
+                options,
+                cancelled: Arc::default(),
+                allocation,
+                _ticker: ticker,
+            }),
+        })
+    }
+
+    /// Where this engine's instances come from.
+    #[must_use]
+    pub fn allocation(&self) -> Allocation {
+        self.shared.allocation
+    }
+
+    /// Ends all fits that run now, for a quick shutdown; later ones run.
+    pub fn cancel_fits(&self) {
+        self.shared.cancelled.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+fn config(options: &Options, pool: Option<u32>) -> Config {
+    let mut config = Config::new();
+    config
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .cranelift_nan_canonicalization(true)
+        .wasm_simd(true)
+        .wasm_relaxed_simd(false)
+        .wasm_multi_memory(false)
+        .wasm_memory64(false)
+        .max_wasm_stack(options.stack)
+        .parallel_compilation(true)
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16))
+        .guard_before_linear_memory(true);
+    if let Some(instances) = pool {
+        let mut pooling = PoolingAllocationConfig::new();
+        // A component of ours is one main core module with one memory, and up to a few small ones
+        // that join it to the host; an interpreter with shared libraries has some twenty.
+        pooling
+            .total_component_instances(instances)
+            .total_memories(instances)
+            .total_core_instances(instances.saturating_mul(8).max(64))
+            .total_tables(instances.saturating_mul(4).max(64))
+            .table_elements(64 * 1024)
+            .max_component_instance_size(MIB)
+            .max_core_instance_size(MIB)
+            .max_memory_size(options.memory_max);
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling));
+    }
+    config
+}

@@ -1,0 +1,109 @@
+//! An admitted module: compiled, linked, its limits fixed, ready to serve.
+
+use crate::call::Prepared;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tidegate_core::ids::Digest;
+use tidegate_core::module::{Manifest, ModuleKind, ModuleRef};
+use tidegate_core::policy::{Allocator, Forecaster, Judge, Tierer};
+
+/// A policy of one of the four kinds, whoever answers.
+#[derive(Debug, Clone)]
+pub enum Policy {
+    /// Learns and predicts.
+    Forecaster(Arc<dyn Forecaster>),
+    /// Chooses tiers.
+    Tierer(Arc<dyn Tierer>),
+    /// Divides a pool.
+    Allocator(Arc<dyn Allocator>),
+    /// Compares a shadow with production.
+    Judge(Arc<dyn Judge>),
+}
+
+impl Policy {
+    /// Which kind it is.
+    #[must_use]
+    pub fn kind(&self) -> ModuleKind {
+        match self {
+            Policy::Forecaster(_) => ModuleKind::Forecaster,
+            Policy::Tierer(_) => ModuleKind::Tierer,
+            Policy::Allocator(_) => ModuleKind::Allocator,
+            Policy::Judge(_) => ModuleKind::Judge,
+        }
+    }
+}
+
+/// A module that passed admission.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    pub(crate) digest: Digest,
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) size: u64,
+    pub(crate) state_format: u32,
+    pub(crate) policy: Policy,
+    pub(crate) prepared: Arc<Prepared>,
+    pub(crate) source: Source,
+}
+
+/// Where a module's machine code came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Compiled now.
+    Compiled,
+    /// From the cache of an earlier start.
+    Cached,
+}
+
+impl Loaded {
+    /// SHA-256 of the component.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Its manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Size of the component in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Format number of the states that it writes.
+    #[must_use]
+    pub fn state_format(&self) -> u32 {
+        self.state_format
+    }
+
+    /// Whether it had to be compiled.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
+    /// Its identity in rosters and records.
+    #[must_use]
+    pub fn module_ref(&self) -> ModuleRef {
+        ModuleRef {
+            name: self.manifest.name.clone(),
+            version: self.manifest.version.clone(),
+            digest: self.digest,
+        }
+    }
+
+    /// The policy itself. Each call runs on a fresh instance.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Ends the fits of this module that run now, because it was unbound or retired; they answer
+    /// [`tidegate_core::policy::CallError::Unavailable`]. Later ones run.
+    pub fn cancel_fits(&self) {
+        self.prepared.cancelled.fetch_add(1, Ordering::AcqRel);
+    }
+}

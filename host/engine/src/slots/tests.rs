@@ -1,0 +1,368 @@
+//! The registry, over native policies.
+
+use super::*;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tidegate_core::ids::TenantId;
+use tidegate_core::policy::{Blob, CallError, TierInput, TierOutput};
+use tidegate_core::roster::Retreat;
+
+/// A tierer that answers its own number as the format of its state.
+#[derive(Debug)]
+struct Numbered(u32);
+
+impl Tierer for Numbered {
+    fn decide(&self, _config: &str, _input: &TierInput) -> Result<TierOutput, CallError> {
+        Err(CallError::Trap("not asked here".into()))
+    }
+
+    fn migrate(&self, state: &Blob) -> Result<Blob, CallError> {
+        Ok(Blob {
+            format: self.0,
+            bytes: state.bytes.clone(),
+        })
+    }
+}
+
+/// Policies that nobody asks.
+#[derive(Debug)]
+struct Silent;
+
+mod silent {
+    use super::Silent;
+    use tidegate_core::policy::{
+        Allocation, AllocationInput, Allocator, Blob, Blobs, CallError, Fitted, Forecaster,
+        Forecasts, Frames, Horizon, Judge, JudgeInput, Judgement,
+    };
+
+    fn no<T>() -> Result<T, CallError> {
+        Err(CallError::Unavailable("silent".into()))
+    }
+
+    impl Forecaster for Silent {
+        fn fit(&self, _: &str, _: &Frames) -> Result<Fitted, CallError> {
+            no()
+        }
+        fn update(&self, _: &[u8], _: &Blobs, _: &Frames) -> Result<Fitted, CallError> {
+            no()
+        }
+        fn predict(&self, _: &[u8], _: &Blobs, _: &Horizon) -> Result<Forecasts, CallError> {
+            no()
+        }
+        fn migrate(&self, _: &[u8], _: &Blobs) -> Result<Fitted, CallError> {
+            no()
+        }
+    }
+
+    impl Allocator for Silent {
+        fn allocate(&self, _: &str, _: &AllocationInput) -> Result<Allocation, CallError> {
+            no()
+        }
+        fn migrate(&self, _: &Blob) -> Result<Blob, CallError> {
+            no()
+        }
+    }
+
+    impl Judge for Silent {
+        fn judge(&self, _: &str, _: &JudgeInput) -> Result<Judgement, CallError> {
+            no()
+        }
+        fn migrate(&self, _: &Blob) -> Result<Blob, CallError> {
+            no()
+        }
+    }
+}
+
+fn baselines() -> Baselines {
+    Baselines {
+        forecaster: (ModuleRef::native("f"), Arc::new(Silent)),
+        tierer: (ModuleRef::native("t"), Arc::new(Numbered(0))),
+        allocator: (ModuleRef::native("a"), Arc::new(Silent)),
+        judge: (ModuleRef::native("j"), Arc::new(Silent)),
+    }
+}
+
+fn candidate(n: u32) -> Candidate {
+    Candidate {
+        module: ModuleRef {
+            name: format!("m{n}"),
+            version: "1".into(),
+            digest: Digest::of(&n.to_le_bytes()),
+        },
+        config_schema: r#"{"properties":{"gain":{"type":"number"}}}"#.into(),
+        policy: Policy::Tierer(Arc::new(Numbered(n))),
+    }
+}
+
+fn id(text: &str) -> BindingId {
+    BindingId::new(text).unwrap()
+}
+
+fn with_binding(name: &str) -> Slots {
+    let slots = Slots::new(baselines(), FaultLimit::default());
+    slots.declare(&id(name), ModuleKind::Tierer, Selector::default());
+    slots
+}
+
+fn answers(pinned: &Pinned) -> Vec<(u32, Retreat)> {
+    let resolved = pinned.tierer(&Subject::default()).unwrap();
+    let number = |p: &Arc<dyn Tierer>| p.migrate(&Blob::default()).unwrap().format;
+    let members = resolved.roster.members.iter();
+    members.map(|m| (number(&m.policy), m.retreat)).collect()
+}
+
+fn fault(n: u32) -> Fault {
+    Fault {
+        module: candidate(n).module,
+        error: CallError::Trap("unreachable".into()),
+        subject: "x".into(),
+    }
+}
+
+#[test]
+fn a_pin_taken_before_a_swap_keeps_calling_the_old_module() {
+    let slots = with_binding("t");
+    let at_first = slots.pin();
+    slots
+        .swap(&id("t"), &candidate(1), "{}", By::Itself)
+        .unwrap();
+    let before = slots.pin();
+    let swapped = slots
+        .swap(&id("t"), &candidate(2), "{}", By::Itself)
+        .unwrap();
+    assert_eq!(swapped.from, Some(candidate(1).module));
+    assert_eq!(answers(&at_first), [(0, Retreat::Baseline)]);
+    assert_eq!(
+        answers(&before),
+        [(1, Retreat::Active), (0, Retreat::Baseline)]
+    );
+    let now = [
+        (2, Retreat::Active),
+        (1, Retreat::LastGood),
+        (0, Retreat::Baseline),
+    ];
+    assert_eq!(answers(&slots.pin()), now);
+    let info = &slots.info()[0];
+    assert_eq!(
+        (info.epoch, info.last_good.clone()),
+        (2, Some(candidate(1).module))
+    );
+}
+
+#[test]
+fn a_swap_that_does_not_fit_changes_nothing() {
+    let slots = with_binding("t");
+    slots.declare(&id("a"), ModuleKind::Allocator, Selector::default());
+    for (binding, config, part) in [
+        ("nobody", "{}", "no binding `nobody`"),
+        ("a", "{}", "is for a allocator"),
+        ("t", r#"{"gian":1}"#, "`gian` is unknown; known are gain"),
+        ("t", r#"{"gain":"x"}"#, "not of type number"),
+    ] {
+        let error = slots
+            .swap(&id(binding), &candidate(1), config, By::Operator)
+            .unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    assert_eq!(answers(&slots.pin()), [(0, Retreat::Baseline)]);
+}
+
+#[test]
+fn repeated_faults_bring_the_last_good_version_back_and_quarantine_the_digest() {
+    let slots = with_binding("t");
+    slots
+        .swap(&id("t"), &candidate(1), "{}", By::Itself)
+        .unwrap();
+    slots
+        .swap(&id("t"), &candidate(2), r#"{"gain":2}"#, By::Itself)
+        .unwrap();
+    for _ in 0..2 {
+        answers(&slots.pin());
+        // Faults of others and honest answers do not count.
+        assert!(slots.report_faults(&[fault(1), fault(2)]).is_empty());
+    }
+    answers(&slots.pin());
+    let done = slots.report_faults(&[fault(2)]);
+    assert_eq!(done.len(), 1);
+    assert_eq!(done[0].swap.to, Some(candidate(1).module));
+    assert_eq!(
+        (done[0].faults, done[0].quarantined),
+        (3, candidate(2).module.digest)
+    );
+    assert_eq!(
+        answers(&slots.pin()),
+        [(1, Retreat::Active), (0, Retreat::Baseline)]
+    );
+    // RB1: not by itself, but by an operator who says so.
+    let again = slots.swap(&id("t"), &candidate(2), "{}", By::Itself);
+    assert!(matches!(again, Err(SwapError::Quarantined(_))));
+    slots
+        .swap(&id("t"), &candidate(2), "{}", By::Operator)
+        .unwrap();
+    assert!(slots.quarantined().is_empty());
+}
+
+#[test]
+fn without_a_last_good_version_the_baseline_serves() {
+    let slots = with_binding("t");
+    slots
+        .swap(&id("t"), &candidate(1), "{}", By::Itself)
+        .unwrap();
+    let mut done = vec![];
+    for _ in 0..3 {
+        answers(&slots.pin());
+        done = slots.report_faults(&[fault(1)]);
+    }
+    assert_eq!(done[0].swap.to, None);
+    assert_eq!(answers(&slots.pin()), [(0, Retreat::Baseline)]);
+    assert_eq!(slots.info()[0].active, ModuleRef::native("t"));
+}
+
+#[test]
+fn an_operators_rollback_quarantines_what_it_leaves() {
+    let slots = with_binding("t");
+    slots
+        .swap(&id("t"), &candidate(1), "{}", By::Itself)
+        .unwrap();
+    assert!(matches!(
+        slots.rollback(&id("t")),
+        Err(SwapError::NothingBefore(_))
+    ));
+    slots
+        .swap(&id("t"), &candidate(2), "{}", By::Itself)
+        .unwrap();
+    let swapped = slots.rollback(&id("t")).unwrap();
+    assert_eq!(swapped.to, Some(candidate(1).module));
+    assert_eq!(slots.quarantined(), [candidate(2).module.digest]);
+    // Going back to another config of the same module condemns nothing.
+    let slots = with_binding("t");
+    slots
+        .swap(&id("t"), &candidate(1), "{}", By::Itself)
+        .unwrap();
+    slots
+        .swap(&id("t"), &candidate(1), r#"{"gain":1}"#, By::Itself)
+        .unwrap();
+    slots.rollback(&id("t")).unwrap();
+    assert!(slots.quarantined().is_empty());
+}
+
+#[test]
+fn a_quarantined_last_good_version_does_not_answer() {
+    let slots = with_binding("t");
+    slots
+        .swap(&id("t"), &candidate(1), "{}", By::Itself)
+        .unwrap();
+    slots
+        .swap(&id("t"), &candidate(2), "{}", By::Itself)
+        .unwrap();
+    slots.quarantine([candidate(1).module.digest]);
+    assert_eq!(
+        answers(&slots.pin()),
+        [(2, Retreat::Active), (0, Retreat::Baseline)]
+    );
+    slots.quarantine([Digest([0; 32])]);
+    assert_eq!(
+        slots.quarantined().len(),
+        1,
+        "native rules cannot be quarantined"
+    );
+}
+
+#[test]
+fn the_most_specific_binding_serves_and_the_lowest_id_breaks_a_tie() {
+    let slots = Slots::new(baselines(), FaultLimit::default());
+    let shop = TenantId::new("shop").unwrap();
+    let labels = BTreeMap::from([("env".to_owned(), "prod".to_owned())]);
+    let selectors = [
+        ("z-all", Selector::default()),
+        (
+            "b-shop",
+            Selector {
+                tenant: Some(shop.clone()),
+                ..Selector::default()
+            },
+        ),
+        (
+            "a-prod",
+            Selector {
+                labels: labels.clone(),
+                ..Selector::default()
+            },
+        ),
+        (
+            "c-both",
+            Selector {
+                tenant: Some(shop.clone()),
+                labels: labels.clone(),
+                ..Selector::default()
+            },
+        ),
+    ];
+    for (name, selector) in selectors {
+        slots.declare(&id(name), ModuleKind::Tierer, selector);
+    }
+    let bank = TenantId::new("bank").unwrap();
+    let none = BTreeMap::new();
+    let served_by = |slots: &Slots, tenant, labels| {
+        let subject = Subject {
+            tenant: Some(tenant),
+            labels: Some(labels),
+            ..Subject::default()
+        };
+        let pinned = slots.pin();
+        let resolved = pinned.tierer(&subject).unwrap();
+        resolved.binding.map(|(id, _)| id.as_str().to_owned())
+    };
+    for (tenant, labels, expected) in [
+        (&shop, &labels, "c-both"),
+        (&shop, &none, "b-shop"),
+        (&bank, &labels, "a-prod"),
+        (&bank, &none, "z-all"),
+    ] {
+        assert_eq!(served_by(&slots, tenant, labels).as_deref(), Some(expected));
+    }
+    slots.remove(&id("c-both"));
+    assert_eq!(served_by(&slots, &shop, &labels).as_deref(), Some("a-prod"));
+    slots.remove(&id("z-all"));
+    assert_eq!(served_by(&slots, &bank, &none), None);
+}
+
+#[test]
+fn a_new_selector_keeps_the_modules() {
+    let slots = with_binding("t");
+    slots
+        .swap(&id("t"), &candidate(1), "{}", By::Itself)
+        .unwrap();
+    let selector = Selector {
+        category: Some("web".into()),
+        ..Selector::default()
+    };
+    slots.declare(&id("t"), ModuleKind::Tierer, selector);
+    assert_eq!(
+        answers(&slots.pin()),
+        [(0, Retreat::Baseline)],
+        "nothing selects the subject"
+    );
+    assert_eq!(slots.info()[0].active, candidate(1).module);
+    slots.declare(&id("t"), ModuleKind::Judge, Selector::default());
+    assert_eq!(slots.info()[0].active, ModuleRef::native("j"));
+}
+
+#[test]
+fn many_writers_lose_no_swap() {
+    let slots = with_binding("t");
+    let done = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for n in 1..5 {
+            let (slots, done) = (&slots, &done);
+            scope.spawn(move || {
+                for _ in 0..50 {
+                    slots
+                        .swap(&id("t"), &candidate(n), "{}", By::Itself)
+                        .unwrap();
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert_eq!(slots.info()[0].epoch, u64::from(done.into_inner()));
+}
