@@ -1,1 +1,52 @@
 //! The only crate that sees sled.
+//!
+//! One directory holds samples, decisions, modules, states and the catalog. Three rules carry it:
+//!
+//! 1. **Acked means durable.** Insert, flush, then `sync_data` on the database file through a
+//!    handle of our own; only then an ack, and only then may a reader see it.
+//! 2. **Values are large.** Point per key costs a hundred times the CPU and space in sled; so
+//!    samples travel in write-ahead records of 60 KB and rest in blocks of 64 series, and whatever
+//!    is larger than a value is stored in parts.
+//! 3. **Every value is checked.** A checksum over key and payload, numbers that must follow each
+//!    other, a layout version that another binary can read. Damage is an error with a name, never
+//!    a panic and never a silent gap.
+//!
+//! **Absent by rule:** async, clocks (all time is the samples' own), any policy about what a sample
+//! means. The one thread is the writer's.
+//!
+//! Reading order: [`Store`] (open, figures), `writer` and `commit` (samples in), `seal` and `block`
+//! (samples at rest), `history` (columns out), then `ledger`, `modules`, `states`, `catalog`; below
+//! them `registry`, `run`, `wal`, `disk`, `keys`, `codec`, and the stored mirrors of core's types.
+
+mod options;
+mod store;
+mod verify;
+
+mod commit;
+mod queue;
+mod seal;
+mod shared;
+mod writer;
+
+mod columns;
+mod history;
+
+mod catalog;
+mod ledger;
+mod modules;
+mod states;
+
+mod block;
+mod distribution;
+mod registry;
+mod run;
+mod wal;
+
+mod codec;
+mod disk;
+mod keys;
+mod mirror;
+
+pub use options::Options;
+pub use store::{Stat, Store};
+pub use verify::{Problem, Report};

@@ -1,0 +1,31 @@
+//! The desired state, as one value: a change set is accepted as a whole, so it is stored as a
+//! whole.
+
+use crate::disk::Batch;
+use crate::keys;
+use crate::mirror;
+use crate::shared::{locked, reading};
+use crate::store::Store;
+use tidegate_core::catalog::Catalog;
+use tidegate_core::ports::storage::{CatalogStore, StoreError};
+
+impl CatalogStore for Store {
+    fn load(&self) -> Result<Catalog, StoreError> {
+        let key = keys::catalog();
+        match self.shared.disk.get_large(&key)? {
+            Some(bytes) => mirror::decode(&bytes).map_err(|e| e.at(&key)),
+            None => Ok(Catalog::default()),
+        }
+    }
+
+    fn save(&self, catalog: &Catalog) -> Result<(), StoreError> {
+        let _writing = reading(&self.shared.writing);
+        let _one = locked(&self.shared.catalog);
+        let mut batch = Batch::default();
+        let bytes = mirror::encode(catalog)?;
+        self.shared
+            .disk
+            .put_large(&mut batch, &keys::catalog(), &bytes)?;
+        self.shared.disk.commit(batch)
+    }
+}

@@ -1,0 +1,203 @@
+//! Where every value lies: `version | shard | kind | …`, big-endian.
+//!
+//! One tree holds everything, because one sled batch is atomic over one tree: a sealed block, its
+//! group's page and (later) the deletion of the write-ahead records must not come apart. Big-endian
+//! numbers make the byte order the natural order, so that a scan by prefix is a scan in time.
+//! Signed instants are biased by `i64::MIN`, so that times before 1970 sort before it.
+//!
+//! The layout version has a key of its own outside the versioned prefix ([`LAYOUT`]): a binary
+//! that does not know the layout must still be able to read which one it is.
+
+use tidegate_core::ids::{Digest, Generation, PoolId};
+use tidegate_core::sample::SeriesKey;
+
+/// The layout that this code writes; the first byte of every key.
+pub(crate) const VERSION: u8 = 1;
+
+/// Where the layout version is written, in every version.
+pub(crate) const LAYOUT: &[u8] = b"\0layout";
+
+/// Before a pool is spread over machines, everything belongs to shard 0.
+const SHARD: u16 = 0;
+
+/// What a key names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// Counters that survive the write-ahead records.
+    Marks = 0,
+    /// Who is in a group of series, and which blocks it has.
+    Group = 1,
+    /// A write-ahead record.
+    Wal = 2,
+    /// A sealed block.
+    Block = 3,
+    /// A ledger record.
+    Record = 4,
+    /// When a ledger record was made.
+    RecordTime = 5,
+    /// What is known of a component.
+    Module = 6,
+    /// A component.
+    Component = 7,
+    /// A series' state.
+    State = 8,
+    /// A model that states share.
+    Model = 9,
+    /// The catalog.
+    Catalog = 10,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Kind; 11] = [
+        Kind::Marks,
+        Kind::Group,
+        Kind::Wal,
+        Kind::Block,
+        Kind::Record,
+        Kind::RecordTime,
+        Kind::Module,
+        Kind::Component,
+        Kind::State,
+        Kind::Model,
+        Kind::Catalog,
+    ];
+
+    /// The prefix of its keys.
+    pub(crate) fn prefix(self) -> Vec<u8> {
+        let mut key = Vec::with_capacity(32);
+        key.push(VERSION);
+        key.extend_from_slice(&SHARD.to_be_bytes());
+        key.push(self as u8);
+        key
+    }
+
+    /// The kind of a key, `None` for a foreign one.
+    pub(crate) fn of(key: &[u8]) -> Option<Self> {
+        let &[version, s0, s1, kind, ..] = key else {
+            return None;
+        };
+        let known = version == VERSION && u16::from_be_bytes([s0, s1]) == SHARD;
+        Self::ALL.into_iter().find(|k| known && *k as u8 == kind)
+    }
+}
+
+/// Length of [`Kind::prefix`].
+pub(crate) const PREFIX: usize = 4;
+
+fn with(kind: Kind, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = kind.prefix();
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key
+}
+
+pub(crate) fn marks() -> Vec<u8> {
+    Kind::Marks.prefix()
+}
+
+pub(crate) fn group(group: u32) -> Vec<u8> {
+    with(Kind::Group, &[&group.to_be_bytes()])
+}
+
+pub(crate) fn wal(number: u64) -> Vec<u8> {
+    with(Kind::Wal, &[&number.to_be_bytes()])
+}
+
+/// The number of a write-ahead record or ledger generation: the last eight bytes of its key.
+pub(crate) fn trailing_u64(key: &[u8]) -> Option<u64> {
+    let tail = key.len().checked_sub(8).filter(|at| *at >= PREFIX)?;
+    key[tail..].try_into().ok().map(u64::from_be_bytes)
+}
+
+/// `ordinal` tells apart blocks of one group that begin at the same instant.
+pub(crate) fn block(slice: i64, group: u32, ordinal: u32) -> Vec<u8> {
+    let biased = (slice as u64) ^ (1 << 63);
+    with(
+        Kind::Block,
+        &[
+            &biased.to_be_bytes(),
+            &group.to_be_bytes(),
+            &ordinal.to_be_bytes(),
+        ],
+    )
+}
+
+/// Prefix of a pool's keys; names hold no NUL, so no pool's prefix is another's.
+pub(crate) fn pool(kind: Kind, pool: &PoolId) -> Vec<u8> {
+    with(kind, &[pool.as_str().as_bytes(), &[0]])
+}
+
+pub(crate) fn record(kind: Kind, of: &PoolId, generation: Generation) -> Vec<u8> {
+    let mut key = pool(kind, of);
+    key.extend_from_slice(&generation.0.to_be_bytes());
+    key
+}
+
+pub(crate) fn digest(kind: Kind, digest: &Digest) -> Vec<u8> {
+    with(kind, &[&digest.0])
+}
+
+pub(crate) fn state(key: &SeriesKey, module: &Digest, config: &Digest) -> Vec<u8> {
+    with(
+        Kind::State,
+        &[
+            key.api.to_string().as_bytes(),
+            &[0],
+            key.signal.name().as_bytes(),
+            &[0],
+            &module.0,
+            &config.0,
+        ],
+    )
+}
+
+pub(crate) fn catalog() -> Vec<u8> {
+    Kind::Catalog.prefix()
+}
+
+/// A key as a person reads it in an error.
+pub(crate) fn show(key: &[u8]) -> String {
+    let rest: String = key
+        .get(PREFIX..)
+        .unwrap_or_default()
+        .iter()
+        .map(|byte| match byte {
+            b' '..=b'~' => char::from(*byte).to_string(),
+            _ => format!("\\{byte:02x}"),
+        })
+        .collect();
+    match Kind::of(key) {
+        Some(kind) => format!("{kind:?}:{rest}").to_lowercase(),
+        None => format!("unknown key {key:02x?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_as_their_times_do() {
+        let times = [i64::MIN, -60_000, -1, 0, 1, 60_000, i64::MAX];
+        let keys: Vec<_> = times.iter().map(|t| block(*t, 7, 0)).collect();
+        assert!(keys.is_sorted());
+        assert!(wal(255) < wal(256));
+    }
+
+    #[test]
+    fn a_key_leads_back_to_its_kind_and_number() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::of(&kind.prefix()), Some(kind));
+        }
+        assert_eq!(Kind::of(LAYOUT), None);
+        assert_eq!(Kind::of(&[]), None);
+        assert_eq!(trailing_u64(&wal(42)), Some(42));
+        assert_eq!(trailing_u64(&catalog()), None);
+    }
+
+    #[test]
+    fn no_pools_records_mingle_with_anothers() {
+        let (a, b) = (PoolId::new("edge").unwrap(), PoolId::new("edge-2").unwrap());
+        let key = record(Kind::Record, &b, Generation(1));
+        assert!(!key.starts_with(&pool(Kind::Record, &a)));
+    }
+}

@@ -1,0 +1,189 @@
+//! The desired state, object by object.
+
+use super::{Mirror, mirror_enum, mirror_struct};
+use crate::codec::Malformed;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use tidegate_core::catalog::{Api, Catalog, Mode, Object, ObjectKind, Pool, Tenant};
+use tidegate_core::event::Event;
+use tidegate_core::ids::{BindingId, Generation, PoolId, ScopedId, TenantId};
+use tidegate_core::module::{Binding, ModuleKind, Selector};
+use tidegate_core::slo::{Indicator, Slo};
+use tidegate_core::tier::{Tier, TierSpec};
+use tidegate_core::time::Timestamp;
+use tidegate_core::units::{Level, Resources};
+
+mirror_enum!(Mode { 0 => Observe, 1 => Recommend, 2 => Enforce });
+mirror_enum!(Tier { 0 => Bronze, 1 => Silver, 2 => Gold });
+mirror_enum!(ModuleKind { 0 => Forecaster, 1 => Tierer, 2 => Allocator, 3 => Judge });
+
+mirror_struct!(Tenant as StoredTenant {
+    id: TenantId,
+    max_series: u64,
+    max_samples_per_s: u64,
+    max_modules: u64,
+});
+
+mirror_struct!(Pool as StoredPool {
+    id: PoolId,
+    ready: Resources,
+    max: Resources,
+    min: Resources,
+    lead_time_s: u32,
+    unit_cost: Resources,
+    quotas: BTreeMap<TenantId, Resources>,
+});
+
+mirror_struct!(TierSpec as StoredTierSpec {
+    tier: Tier,
+    demand_level: Level,
+    weight: f64,
+    floor_of_expected: f64,
+    step_up: f64,
+    step_down: f64,
+    dwell_s: u32,
+});
+
+mirror_struct!(Api as StoredApi {
+    id: ScopedId,
+    pool: PoolId,
+    labels: BTreeMap<String, String>,
+    category: String,
+    mode: Mode,
+    base_tier: Tier,
+    lowest_tier: Tier,
+    highest_tier: Tier,
+    pinned_tier: Option<Tier>,
+    weight: f64,
+    floor: Resources,
+    ceiling: Resources,
+    safe: Resources,
+    expected: Option<f64>,
+    time_zone: String,
+});
+
+mirror_struct!(Slo as StoredSlo {
+    id: ScopedId,
+    api: ScopedId,
+    indicator: Indicator,
+    objective: f64,
+    window_s: u32,
+});
+
+mirror_struct!(Event as StoredEvent {
+    id: ScopedId,
+    apis: Vec<ScopedId>,
+    kind: String,
+    start: Timestamp,
+    duration_s: u32,
+    every_s: Option<u32>,
+    until: Option<Timestamp>,
+    minimum_uplift: Option<f64>,
+});
+
+mirror_struct!(Selector as StoredSelector {
+    tenant: Option<TenantId>,
+    pool: Option<PoolId>,
+    category: Option<String>,
+    labels: BTreeMap<String, String>,
+});
+
+mirror_struct!(Binding as StoredBinding {
+    id: BindingId,
+    kind: ModuleKind,
+    selector: Selector,
+    module: String,
+    config: String,
+});
+
+impl Mirror for Indicator {
+    type Stored = Option<f64>;
+
+    fn store(&self) -> Option<f64> {
+        match self {
+            Indicator::Latency { threshold } => Some(*threshold),
+            Indicator::Availability => None,
+        }
+    }
+
+    fn restore(stored: Option<f64>) -> Result<Self, Malformed> {
+        Ok(
+            stored.map_or(Indicator::Availability, |threshold| Indicator::Latency {
+                threshold,
+            }),
+        )
+    }
+}
+
+/// A declared thing.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum StoredObject {
+    Tenant(StoredTenant),
+    Pool(StoredPool),
+    Tier(StoredTierSpec),
+    Api(StoredApi),
+    Slo(StoredSlo),
+    Event(StoredEvent),
+    Binding(StoredBinding),
+}
+
+impl Mirror for Object {
+    type Stored = StoredObject;
+
+    fn store(&self) -> StoredObject {
+        match self {
+            Object::Tenant(v) => StoredObject::Tenant(v.store()),
+            Object::Pool(v) => StoredObject::Pool(v.store()),
+            Object::Tier(v) => StoredObject::Tier(v.store()),
+            Object::Api(v) => StoredObject::Api(v.store()),
+            Object::Slo(v) => StoredObject::Slo(v.store()),
+            Object::Event(v) => StoredObject::Event(v.store()),
+            Object::Binding(v) => StoredObject::Binding(v.store()),
+        }
+    }
+
+    fn restore(stored: StoredObject) -> Result<Self, Malformed> {
+        Ok(match stored {
+            StoredObject::Tenant(v) => Object::Tenant(Mirror::restore(v)?),
+            StoredObject::Pool(v) => Object::Pool(Mirror::restore(v)?),
+            StoredObject::Tier(v) => Object::Tier(Mirror::restore(v)?),
+            StoredObject::Api(v) => Object::Api(Mirror::restore(v)?),
+            StoredObject::Slo(v) => Object::Slo(Mirror::restore(v)?),
+            StoredObject::Event(v) => Object::Event(Mirror::restore(v)?),
+            StoredObject::Binding(v) => Object::Binding(Mirror::restore(v)?),
+        })
+    }
+}
+
+/// The whole catalog: its generation, and each object with its own.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredCatalog {
+    generation: u64,
+    objects: Vec<(u64, StoredObject)>,
+}
+
+impl Mirror for Catalog {
+    type Stored = StoredCatalog;
+
+    fn store(&self) -> StoredCatalog {
+        let objects = ObjectKind::ALL
+            .into_iter()
+            .flat_map(|kind| self.list(kind))
+            .map(|v| (v.generation.0, v.value.store()));
+        StoredCatalog {
+            generation: self.generation.0,
+            objects: objects.collect(),
+        }
+    }
+
+    fn restore(stored: StoredCatalog) -> Result<Self, Malformed> {
+        let mut catalog = Catalog {
+            generation: Generation(stored.generation),
+            ..Catalog::default()
+        };
+        for (generation, object) in stored.objects {
+            catalog.insert(Object::restore(object)?, Generation(generation));
+        }
+        Ok(catalog)
+    }
+}

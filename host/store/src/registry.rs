@@ -1,0 +1,331 @@
+//! Who exists: series, their heads, and the groups in which they are sealed.
+//!
+//! The writer thread is the only one that changes the registry, and it does so after the sync:
+//! what a reader sees is on disk. Readers take the lock shared, copy the part of the head that they
+//! need and the references of the blocks that overlap, and read those without any lock, since
+//! blocks never change.
+//!
+//! A group's page (its members, its blocks, how far it is sealed) is one stored value; the pages
+//! are the index, so that opening reads neither blocks nor their keys.
+
+use crate::codec::Malformed;
+use crate::disk::{Batch, Disk};
+use crate::keys;
+use crate::mirror::{self, Mirror};
+use crate::run::Run;
+use serde::{Deserialize, Serialize};
+#[expect(
+    clippy::disallowed_types,
+    reason = "one look-up per series of every batch; never iterated"
+)]
+use std::collections::HashMap;
+use tidegate_core::ports::storage::StoreError;
+use tidegate_core::sample::SeriesKey;
+use tidegate_core::time::{Step, Timestamp};
+use tidegate_core::units::Signal;
+
+/// Series of a group; a slot is a byte.
+pub(crate) const GROUP_SERIES: usize = 64;
+
+/// What a series holds, by its signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Shape {
+    Numbers,
+    Distributions,
+}
+
+impl Shape {
+    pub(crate) fn of(signal: Signal) -> Self {
+        if signal == Signal::Latency {
+            Shape::Distributions
+        } else {
+            Shape::Numbers
+        }
+    }
+}
+
+/// A series.
+#[derive(Debug)]
+pub(crate) struct Series {
+    pub(crate) key: SeriesKey,
+    pub(crate) group: u32,
+    pub(crate) slot: u8,
+    /// Unsealed samples, one run per step.
+    pub(crate) head: Vec<Run>,
+    /// Newest time, sealed or not; `i64::MIN` without samples.
+    pub(crate) newest: i64,
+    /// End of the newest step.
+    pub(crate) end: i64,
+    /// Newest time in a sealed block.
+    pub(crate) sealed: Sealed,
+}
+
+/// How far a series is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sealed {
+    pub(crate) newest: i64,
+    pub(crate) end: i64,
+}
+
+const NEVER: Sealed = Sealed {
+    newest: i64::MIN,
+    end: i64::MIN,
+};
+
+/// Where a sealed block lies and what it spans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BlockRef {
+    /// Oldest time: the slice of its key.
+    pub(crate) start: i64,
+    /// End of its newest step.
+    pub(crate) end: i64,
+    pub(crate) ordinal: u32,
+    pub(crate) samples: u64,
+    pub(crate) bytes: u32,
+}
+
+/// Up to [`GROUP_SERIES`] series of one shape that are sealed together.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) shape: Shape,
+    pub(crate) members: Vec<u32>,
+    pub(crate) blocks: Vec<BlockRef>,
+    pub(crate) next_block: u32,
+    /// Write-ahead records below this number hold nothing of this group that is not sealed.
+    pub(crate) sealed_through: u64,
+    /// Oldest write-ahead record with an unsealed sample of this group.
+    pub(crate) first_wal: Option<u64>,
+    /// Oldest and newest unsealed times.
+    pub(crate) span: Option<(i64, i64)>,
+    /// Unsealed samples, and their bytes.
+    pub(crate) samples: usize,
+    pub(crate) weight: usize,
+    /// Encoded bytes per byte of weight, from the last sealing.
+    pub(crate) ratio: f64,
+}
+
+impl Group {
+    fn new(shape: Shape) -> Self {
+        Self {
+            shape,
+            members: vec![],
+            blocks: vec![],
+            next_block: 0,
+            sealed_through: 0,
+            first_wal: None,
+            span: None,
+            samples: 0,
+            weight: 0,
+            ratio: 0.5,
+        }
+    }
+
+    /// Bytes that sealing now would come to, about.
+    pub(crate) fn estimate(&self) -> usize {
+        (self.weight as f64 * self.ratio) as usize
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Page {
+    shape: Shape,
+    sealed_through: u64,
+    next_block: u32,
+    series: Vec<(<SeriesKey as Mirror>::Stored, Sealed)>,
+    blocks: Vec<BlockRef>,
+}
+
+/// All series and groups.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    pub(crate) series: Vec<Series>,
+    pub(crate) groups: Vec<Group>,
+    #[expect(
+        clippy::disallowed_types,
+        reason = "one look-up per series of every batch; never iterated"
+    )]
+    ids: HashMap<SeriesKey, u32>,
+    /// The group that takes the next series, by shape.
+    open: [Option<u32>; 2],
+    /// Newest batch that readers see.
+    pub(crate) sequence: u64,
+    /// End of the newest step of any series.
+    pub(crate) newest: Timestamp,
+    /// Unsealed samples, and their bytes.
+    pub(crate) samples: usize,
+    pub(crate) weight: usize,
+}
+
+impl Registry {
+    pub(crate) fn id(&self, key: &SeriesKey) -> Option<u32> {
+        self.ids.get(key).copied()
+    }
+
+    pub(crate) fn get(&self, key: &SeriesKey) -> Option<&Series> {
+        self.id(key).and_then(|id| self.series.get(id as usize))
+    }
+
+    /// The series of that key, made if it is new; `true` if it is.
+    pub(crate) fn register(&mut self, key: &SeriesKey, shape: Shape) -> (u32, bool) {
+        if let Some(id) = self.id(key) {
+            return (id, false);
+        }
+        let room = self.open[shape as usize]
+            .filter(|g| self.groups[*g as usize].members.len() < GROUP_SERIES);
+        let group = room.unwrap_or_else(|| {
+            self.groups.push(Group::new(shape));
+            (self.groups.len() - 1) as u32
+        });
+        self.open[shape as usize] = Some(group);
+        (self.place(key.clone(), group, NEVER), true)
+    }
+
+    fn place(&mut self, key: SeriesKey, group: u32, sealed: Sealed) -> u32 {
+        let id = self.series.len() as u32;
+        let members = &mut self.groups[group as usize].members;
+        let slot = members.len() as u8;
+        members.push(id);
+        self.ids.insert(key.clone(), id);
+        self.series.push(Series {
+            key,
+            group,
+            slot,
+            head: vec![],
+            newest: sealed.newest,
+            end: sealed.end,
+            sealed,
+        });
+        id
+    }
+
+    /// Adds samples to a head; `record` is the first write-ahead record that holds them.
+    pub(crate) fn publish(&mut self, id: u32, run: Run, record: u64) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            return;
+        };
+        let (weight, count) = (run.weight(), run.len());
+        let end = last.saturating_add(run.step.ms());
+        let series = &mut self.series[id as usize];
+        match series.head.iter_mut().find(|r| r.step == run.step) {
+            Some(head) => head.absorb(&run),
+            None => series.head.push(run),
+        }
+        series.newest = series.newest.max(last);
+        series.end = series.end.max(end);
+        self.newest = self.newest.max(Timestamp(end));
+        self.samples += count;
+        self.weight += weight;
+        let group = &mut self.groups[series.group as usize];
+        group.samples += count;
+        group.weight += weight;
+        group.first_wal.get_or_insert(record);
+        let (a, b) = group.span.unwrap_or((first, last));
+        group.span = Some((a.min(first), b.max(last)));
+    }
+
+    /// Unsealed runs of a group, by slot.
+    pub(crate) fn unsealed(&self, group: u32) -> Vec<(u8, Run)> {
+        let members = &self.groups[group as usize].members;
+        members
+            .iter()
+            .map(|id| &self.series[*id as usize])
+            .flat_map(|s| s.head.iter().map(|run| (s.slot, run.clone())))
+            .collect()
+    }
+
+    /// Forgets a group's heads, which are now in `blocks`.
+    pub(crate) fn sealed(&mut self, group: u32, blocks: &[BlockRef], through: u64) {
+        let g = &mut self.groups[group as usize];
+        if let Some(last) = blocks.last() {
+            g.next_block = last.ordinal + 1;
+        }
+        g.blocks.extend_from_slice(blocks);
+        g.sealed_through = through;
+        g.first_wal = None;
+        g.span = None;
+        let encoded: f64 = blocks.iter().map(|b| f64::from(b.bytes)).sum();
+        if g.weight > 0 {
+            g.ratio = (encoded / g.weight as f64).clamp(0.05, 2.0);
+        }
+        self.samples -= std::mem::take(&mut g.samples);
+        self.weight -= std::mem::take(&mut g.weight);
+        for id in &g.members {
+            let series = &mut self.series[*id as usize];
+            if !series.head.is_empty() {
+                series.head = vec![];
+                series.sealed = Sealed {
+                    newest: series.newest,
+                    end: series.end,
+                };
+            }
+        }
+    }
+
+    /// Adds a group's page to a batch: as it is (`blocks` empty), or as it will be once its heads
+    /// are sealed in `blocks`.
+    pub(crate) fn put_page(
+        &self,
+        disk: &Disk,
+        batch: &mut Batch,
+        group: u32,
+        blocks: &[BlockRef],
+        through: Option<u64>,
+    ) -> Result<(), StoreError> {
+        let g = &self.groups[group as usize];
+        let series = g.members.iter().map(|id| {
+            let s = &self.series[*id as usize];
+            let sealed = if through.is_some() && !s.head.is_empty() {
+                Sealed {
+                    newest: s.newest,
+                    end: s.end,
+                }
+            } else {
+                s.sealed
+            };
+            (s.key.store(), sealed)
+        });
+        let page = Page {
+            shape: g.shape,
+            sealed_through: through.unwrap_or(g.sealed_through),
+            next_block: blocks.last().map_or(g.next_block, |b| b.ordinal + 1),
+            series: series.collect(),
+            blocks: g.blocks.iter().chain(blocks).copied().collect(),
+        };
+        disk.put_large(batch, &keys::group(group), &mirror::pack(&page)?)
+    }
+
+    /// Reads all pages.
+    pub(crate) fn load(disk: &Disk) -> Result<Self, StoreError> {
+        let mut registry = Self::default();
+        disk.scan_large(&keys::Kind::Group.prefix(), |base, bytes| {
+            let number = registry.groups.len() as u32;
+            if base != keys::group(number) {
+                return Err(Malformed("a group before it is missing").at(base));
+            }
+            let page: Page = mirror::unpack(&bytes).map_err(|e| e.at(base))?;
+            let mut group = Group::new(page.shape);
+            group.blocks = page.blocks;
+            group.next_block = page.next_block;
+            group.sealed_through = page.sealed_through;
+            registry.groups.push(group);
+            registry.open[page.shape as usize] = Some(number);
+            if page.series.len() > GROUP_SERIES {
+                return Err(Malformed("a group has too many series").at(base));
+            }
+            for (key, sealed) in page.series {
+                let key = SeriesKey::restore(key).map_err(|e| e.at(base))?;
+                registry.place(key, number, sealed);
+                registry.newest = registry.newest.max(Timestamp(sealed.end));
+            }
+            Ok(())
+        })?;
+        Ok(registry)
+    }
+}
+
+/// The part of a run that a reader of `from <= t < to` needs, samples that begin before `from` and
+/// reach into it included.
+pub(crate) fn overlap(run: &Run, from: i64, to: i64) -> std::ops::Range<usize> {
+    let reach = from.saturating_sub(Step::ms(run.step)).saturating_add(1);
+    run.lower_bound(reach)..run.lower_bound(to)
+}

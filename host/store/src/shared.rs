@@ -1,0 +1,45 @@
+//! What the store's handle and its writer thread share.
+
+use crate::columns::Cache;
+use crate::disk::Disk;
+use crate::ledger::Index;
+use crate::options::Options;
+use crate::queue::Queue;
+use crate::registry::Registry;
+use crate::states::Models;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// The parts of an open store.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) disk: Disk,
+    pub(crate) registry: RwLock<Registry>,
+    pub(crate) cache: Cache,
+    pub(crate) queue: Queue,
+    pub(crate) ledger: Mutex<Index>,
+    pub(crate) models: Mutex<Option<Models>>,
+    /// One change of the catalog, one of a module at a time.
+    pub(crate) catalog: Mutex<()>,
+    pub(crate) modules: Mutex<()>,
+    /// Held shared by whoever writes, alone by whoever checks the whole store.
+    pub(crate) writing: RwLock<()>,
+    pub(crate) wal_records: AtomicU64,
+    pub(crate) wal_bytes: AtomicU64,
+}
+
+/// Locks; what a panicked holder left is whole, since every holder changes it at its end.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Locks shared.
+pub(crate) fn reading<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Locks alone.
+pub(crate) fn writing<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,256 @@
+//! Opening, closing, and the figures of a store.
+
+use crate::codec::{Malformed, unframe};
+use crate::columns::Cache;
+use crate::disk::{Batch, Disk, Opened};
+use crate::keys::{self, Kind};
+use crate::ledger::Index;
+use crate::mirror::{self, Marks};
+use crate::options::Options;
+use crate::queue::Queue;
+use crate::registry::Registry;
+use crate::shared::{Shared, locked, reading};
+use crate::wal::{self, Item};
+use crate::writer::Writer;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::thread::JoinHandle;
+use tidegate_core::ports::storage::StoreError;
+
+/// An open store: implements every port of [`tidegate_core::ports::storage`].
+///
+/// Dropping it closes it: what waits is written, then the writer thread ends.
+#[derive(Debug)]
+pub struct Store {
+    pub(crate) shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    set_aside: Option<PathBuf>,
+    lost_records: u64,
+}
+
+/// Figures of a store at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stat {
+    /// Bytes of the database files.
+    pub disk_bytes: u64,
+    /// Series with at least one sample.
+    pub series: u64,
+    /// Samples that are not sealed yet.
+    pub head_samples: u64,
+    /// Their bytes in memory.
+    pub head_bytes: u64,
+    /// Samples in sealed blocks.
+    pub sealed_samples: u64,
+    /// Sealed blocks.
+    pub blocks: u64,
+    /// Their bytes, compressed.
+    pub block_bytes: u64,
+    /// Write-ahead records on disk.
+    pub wal_records: u64,
+    /// Their bytes.
+    pub wal_bytes: u64,
+    /// Arrival sequence of the newest stored batch.
+    pub sequence: u64,
+    /// Bytes of batches that wait for the writer.
+    pub waiting_bytes: u64,
+    /// Bytes of decoded columns kept for readers.
+    pub cached_bytes: u64,
+    /// Records in the ledger.
+    pub ledger_records: u64,
+    /// Where opening has moved a damaged database ([`Options::recover`]).
+    pub set_aside: Option<PathBuf>,
+    /// Damaged write-ahead records that opening has skipped ([`Options::recover`]).
+    pub lost_records: u64,
+}
+
+/// What the write-ahead records gave.
+struct Replayed {
+    marks: Marks,
+    records: VecDeque<(u64, usize)>,
+    lost: u64,
+}
+
+impl Store {
+    /// Opens or creates the store in `dir`, replays what a crash left, and starts the writer.
+    ///
+    /// # Errors
+    /// [`StoreError::Version`] for another layout, [`StoreError::Io`] when the directory cannot be
+    /// used (among others: it is open already), [`StoreError::Damaged`] when stored data fails its
+    /// checksum and [`Options::recover`] is off.
+    pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Arc<Self>, StoreError> {
+        let Opened { disk, set_aside } = Disk::open(dir.as_ref(), &options)?;
+        let mut registry = Registry::load(&disk)?;
+        let replayed = replay(&disk, &mut registry, options.recover)?;
+        registry.sequence = replayed.marks.sequence;
+        let ledger = Index::load(&disk)?;
+        let shared = Arc::new(Shared {
+            cache: Cache::new(options.column_cache_bytes),
+            queue: Queue::new(options.max_waiting_bytes),
+            options,
+            disk,
+            registry: RwLock::new(registry),
+            ledger: Mutex::new(ledger),
+            models: Mutex::default(),
+            catalog: Mutex::default(),
+            modules: Mutex::default(),
+            writing: RwLock::default(),
+            wal_records: AtomicU64::default(),
+            wal_bytes: AtomicU64::default(),
+        });
+        let writer = Writer::new(shared.clone(), replayed.marks, replayed.records);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(|| writer.run())
+            .map_err(|e| StoreError::Io {
+                step: "start its writer thread",
+                cause: e.to_string(),
+            })?;
+        Ok(Arc::new(Self {
+            shared,
+            writer: Mutex::new(Some(thread)),
+            set_aside,
+            lost_records: replayed.lost,
+        }))
+    }
+
+    /// Writes what waits, syncs, and ends the writer thread. Later writes answer
+    /// [`StoreError::Closed`]; reads still work. Closing twice is harmless.
+    pub fn close(&self) {
+        self.shared.queue.close();
+        let Some(thread) = locked(&self.writer).take() else {
+            return;
+        };
+        // A completion may hold the last handle: the writer cannot wait for itself.
+        if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+            tracing::error!("the store's writer thread panicked");
+        }
+        self.shared.disk.close();
+    }
+
+    /// Figures of this moment.
+    ///
+    /// # Errors
+    /// When the directory cannot be measured.
+    pub fn stat(&self) -> Result<Stat, StoreError> {
+        let shared = &self.shared;
+        let disk_bytes = shared.disk.size()?;
+        let registry = reading(&shared.registry);
+        let blocks = || registry.groups.iter().flat_map(|g| &g.blocks);
+        Ok(Stat {
+            disk_bytes,
+            series: registry
+                .series
+                .iter()
+                .filter(|s| s.newest != i64::MIN)
+                .count() as u64,
+            head_samples: registry.samples as u64,
+            head_bytes: registry.weight as u64,
+            sealed_samples: blocks().map(|b| b.samples).sum(),
+            blocks: blocks().count() as u64,
+            block_bytes: blocks().map(|b| u64::from(b.bytes)).sum(),
+            wal_records: shared.wal_records.load(Ordering::Relaxed),
+            wal_bytes: shared.wal_bytes.load(Ordering::Relaxed),
+            sequence: registry.sequence,
+            waiting_bytes: shared.queue.bytes() as u64,
+            cached_bytes: shared.cache.bytes() as u64,
+            ledger_records: locked(&shared.ledger).len(),
+            set_aside: self.set_aside.clone(),
+            lost_records: self.lost_records,
+        })
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Brings back what was acknowledged and not yet sealed.
+fn replay(disk: &Disk, registry: &mut Registry, recover: bool) -> Result<Replayed, StoreError> {
+    let marks = match disk.get(&keys::marks())? {
+        Some(bytes) => mirror::unpack(&bytes).map_err(|e| e.at(&keys::marks()))?,
+        None => Marks {
+            sequence: 0,
+            next_record: 0,
+        },
+    };
+    let mut replayed = Replayed {
+        marks,
+        records: VecDeque::new(),
+        lost: 0,
+    };
+    for group in &registry.groups {
+        let next = &mut replayed.marks.next_record;
+        *next = (*next).max(group.sealed_through);
+    }
+    let mut damaged = Batch::default();
+    let mut expected = None;
+    for item in disk.scan_raw(&Kind::Wal.prefix()) {
+        let (key, value) = item?;
+        let number = keys::trailing_u64(&key).ok_or_else(|| Malformed("its key").at(&key))?;
+        let outcome = match expected {
+            Some(n) if n != number => Err(Malformed("a record before it is missing")),
+            _ => Ok(()),
+        }
+        .or_else(|gap| {
+            if !recover {
+                return Err(gap);
+            }
+            tracing::error!(
+                record = number,
+                "write-ahead records before this one are missing"
+            );
+            replayed.lost += 1;
+            Ok(())
+        })
+        .and_then(|()| unframe(&key, &value))
+        .and_then(wal::read)
+        .and_then(|items| apply(registry, &mut replayed.marks, number, items));
+        expected = Some(number + 1);
+        replayed.marks.next_record = replayed.marks.next_record.max(number + 1);
+        match outcome {
+            Ok(()) => replayed.records.push_back((number, value.len())),
+            Err(error) if recover => {
+                tracing::error!(
+                    record = number,
+                    cause = error.0,
+                    "a write-ahead record is lost"
+                );
+                replayed.lost += 1;
+                damaged.remove(key.to_vec());
+            }
+            Err(error) => return Err(error.at(&key)),
+        }
+    }
+    if replayed.lost > 0 {
+        damaged.put(keys::marks(), &mirror::pack(&replayed.marks)?);
+        disk.commit(damaged)?;
+    }
+    Ok(replayed)
+}
+
+fn apply(
+    registry: &mut Registry,
+    marks: &mut Marks,
+    record: u64,
+    items: Vec<Item>,
+) -> Result<(), Malformed> {
+    for item in items {
+        match item {
+            Item::Batch(sequence) => marks.sequence = marks.sequence.max(sequence),
+            Item::Entry(id, run) => {
+                let series = registry
+                    .series
+                    .get(id as usize)
+                    .ok_or(Malformed("it names an unknown series"))?;
+                if registry.groups[series.group as usize].sealed_through <= record {
+                    registry.publish(id, run, record);
+                }
+            }
+        }
+    }
+    Ok(())
+}

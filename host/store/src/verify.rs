@@ -1,0 +1,228 @@
+//! Checking everything: every checksum, every number that must follow another, every reference.
+//!
+//! The check holds off writers while it runs, so that what it finds is true of one moment; on a
+//! store that takes samples, batches wait (and are answered `Busy` once the queue is full).
+
+use crate::block::Block;
+use crate::codec::{Malformed, unframe};
+use crate::keys::{self, Kind};
+use crate::ledger;
+use crate::mirror;
+use crate::registry::Registry;
+use crate::shared::writing;
+use crate::store::Store;
+use crate::wal::{self, Item};
+use std::collections::BTreeMap;
+use tidegate_core::catalog::Catalog;
+use tidegate_core::ids::Digest;
+use tidegate_core::ports::storage::{States, StoreError};
+use tidegate_core::record::Record;
+
+/// A stored value that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where.
+    pub key: String,
+    /// What is wrong.
+    pub cause: String,
+}
+
+/// What a check of the whole store found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Values read.
+    pub values: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Samples in sealed blocks.
+    pub sealed_samples: u64,
+    /// Samples in write-ahead records, sealed ones included.
+    pub wal_samples: u64,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    fn note(&mut self, error: StoreError) {
+        let problem = match error {
+            StoreError::Damaged { key, cause } => Problem { key, cause },
+            other => Problem {
+                key: "the store".into(),
+                cause: other.to_string(),
+            },
+        };
+        self.problems.push(problem);
+    }
+}
+
+/// State of the walk over the keys.
+#[derive(Default)]
+struct Walk {
+    next_record: Option<u64>,
+    sequence: Option<u64>,
+    blocks: BTreeMap<Vec<u8>, u64>,
+    records: BTreeMap<Vec<u8>, u64>,
+}
+
+impl Store {
+    /// Reads everything and says what is damaged, missing or left over.
+    ///
+    /// # Errors
+    /// When the database itself cannot be read; damage is reported, not returned.
+    pub fn verify(&self) -> Result<Report, StoreError> {
+        let _alone = writing(&self.shared.writing);
+        let disk = &self.shared.disk;
+        let mut report = Report::default();
+        let mut walk = Walk::default();
+        for item in disk.scan_raw(&[]) {
+            let (key, value) = item?;
+            report.values += 1;
+            report.bytes += value.len() as u64;
+            let outcome =
+                unframe(&key, &value).and_then(|payload| walk.value(&mut report, &key, payload));
+            if let Err(malformed) = outcome {
+                report.note(malformed.at(&key));
+            }
+        }
+        self.check_blocks(&mut report, &walk);
+        self.check_large(&mut report, &walk);
+        Ok(report)
+    }
+
+    /// Pages and blocks name each other.
+    fn check_blocks(&self, report: &mut Report, walk: &Walk) {
+        let registry = match Registry::load(&self.shared.disk) {
+            Ok(registry) => registry,
+            Err(error) => return report.note(error),
+        };
+        let mut named = BTreeMap::new();
+        for (group, page) in (0_u32..).zip(&registry.groups) {
+            for block in &page.blocks {
+                named.insert(
+                    keys::block(block.start, group, block.ordinal),
+                    block.samples,
+                );
+            }
+        }
+        for (key, samples) in &named {
+            match walk.blocks.get(key) {
+                None => report.note(Malformed("its group names it and it is missing").at(key)),
+                Some(found) if found != samples => {
+                    report.note(Malformed("it has not the samples that its group says").at(key));
+                }
+                Some(_) => {}
+            }
+        }
+        for key in walk.blocks.keys().filter(|k| !named.contains_key(*k)) {
+            report.note(Malformed("no group names it").at(key));
+        }
+    }
+
+    /// Values in parts: whole, and what they say they are.
+    fn check_large(&self, report: &mut Report, walk: &Walk) {
+        let disk = &self.shared.disk;
+        let mut records = 0;
+        let outcome = disk.scan_large(&Kind::Record.prefix(), |key, bytes| {
+            records += 1;
+            let record: Record = mirror::decode(&bytes).map_err(|e| e.at(key))?;
+            let (pool, generation) = ledger::parse(key).map_err(|e| e.at(key))?;
+            if record.pool != pool || record.plan.generation != generation {
+                return Err(Malformed("it is the record of another plan").at(key));
+            }
+            Ok(())
+        });
+        let mut check = |outcome: Result<(), StoreError>| {
+            if let Err(error) = outcome {
+                report.note(error);
+            }
+        };
+        check(outcome);
+        if records != walk.records.values().sum::<u64>() {
+            check(Err(Malformed(
+                "there are not as many records as times of records",
+            )
+            .at(&Kind::Record.prefix())));
+        }
+        check(disk.scan_large(&Kind::Component.prefix(), |key, bytes| {
+            if key == keys::digest(Kind::Component, &Digest::of(&bytes)) {
+                return Ok(());
+            }
+            Err(Malformed("it has another digest than its name says").at(key))
+        }));
+        check(disk.scan_large(&Kind::Module.prefix(), |key, bytes| {
+            mirror::module_of(&bytes).map(drop).map_err(|e| e.at(key))
+        }));
+        check(disk.scan_large(&Kind::Catalog.prefix(), |key, bytes| {
+            let catalog: Result<Catalog, _> = mirror::decode(&bytes);
+            catalog.map(drop).map_err(|e| e.at(key))
+        }));
+        check(States::load(self).map(drop));
+    }
+}
+
+impl Walk {
+    fn value(&mut self, report: &mut Report, key: &[u8], payload: &[u8]) -> Result<(), Malformed> {
+        if key == keys::LAYOUT {
+            return Ok(());
+        }
+        match Kind::of(key).ok_or(Malformed("the key is foreign"))? {
+            Kind::Wal => self.wal(report, key, payload),
+            Kind::Block => {
+                let block = Block::read(payload)?;
+                let samples = block.all()?.iter().map(|(_, run)| run.len() as u64).sum();
+                report.sealed_samples += samples;
+                self.blocks.insert(key.to_vec(), samples);
+                Ok(())
+            }
+            Kind::RecordTime => {
+                let (pool, generation) = ledger::parse(key)?;
+                let seen = self.records.entry(pool.as_str().into()).or_default();
+                *seen += 1;
+                if generation.0 == *seen {
+                    Ok(())
+                } else {
+                    Err(Malformed("a plan before it is missing (PL1)"))
+                }
+            }
+            // Checked as wholes.
+            Kind::Marks
+            | Kind::Group
+            | Kind::Record
+            | Kind::Module
+            | Kind::Component
+            | Kind::State
+            | Kind::Model
+            | Kind::Catalog => Ok(()),
+        }
+    }
+
+    fn wal(&mut self, report: &mut Report, key: &[u8], payload: &[u8]) -> Result<(), Malformed> {
+        let number = keys::trailing_u64(key).ok_or(Malformed("its key has no number"))?;
+        let gap = self.next_record.is_some_and(|n| n != number);
+        self.next_record = Some(number + 1);
+        let mut jump = false;
+        for item in wal::read(payload)? {
+            match item {
+                Item::Entry(_, run) => report.wal_samples += run.len() as u64,
+                Item::Batch(sequence) => {
+                    // A batch that goes on from the record before repeats its sequence.
+                    jump |= self
+                        .sequence
+                        .is_some_and(|last| sequence != last && sequence != last + 1);
+                    self.sequence = Some(sequence);
+                }
+            }
+        }
+        match (gap, jump) {
+            (true, _) => Err(Malformed("a record before it is missing")),
+            (_, true) => Err(Malformed("a batch before one of it is missing")),
+            _ => Ok(()),
+        }
+    }
+}

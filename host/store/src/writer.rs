@@ -1,0 +1,309 @@
+//! The one thread that changes history: commits, publishes, seals, and drops old records.
+//!
+//! One writer makes arrival order a fact instead of a lock order, and lets one sync acknowledge
+//! every batch that waited for it (group commit). It also keeps the rule simple that readers see
+//! only what is on disk: the thread publishes to the registry after the sync.
+//!
+//! Sealing happens between commits, a few groups at a time, so that no ack waits for a thousand
+//! groups that became ripe in the same minute. Write-ahead records are dropped only after a sync
+//! that came after the sealing that made them unnecessary.
+
+use crate::commit::Commit;
+use crate::disk::Batch;
+use crate::keys;
+use crate::mirror::{Marks, pack};
+use crate::queue::{Idle, Job, complete};
+use crate::shared::{Shared, reading, writing};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tidegate_core::ports::storage::StoreError;
+use tidegate_core::time::Timestamp;
+
+/// Groups sealed between two commits.
+const SEALS: usize = 4;
+/// The same, when memory or the write-ahead records exceed their bounds.
+const SEALS_IN_NEED: usize = 64;
+/// Data time between two looks for groups that grew old without growing.
+const LOOK_EVERY_MS: i64 = 900_000;
+
+/// The writer's own state.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) shared: Arc<Shared>,
+    /// Newest sequence given.
+    pub(crate) sequence: u64,
+    /// Number of the next write-ahead record.
+    pub(crate) next_record: u64,
+    /// Number and size of the records on disk, ascending.
+    records: VecDeque<(u64, usize)>,
+    record_bytes: u64,
+    /// By series: newest time in the commit that is being prepared.
+    pub(crate) pending: Vec<i64>,
+    /// Groups whose page must be written with the next commit.
+    pub(crate) pages: BTreeSet<u32>,
+    /// Groups to seal.
+    ripe: BTreeSet<u32>,
+    /// Something was sealed since the last sync.
+    unsynced: bool,
+    looked_at: Timestamp,
+}
+
+impl Writer {
+    /// Goes on after `records` (number, size), which are on disk.
+    pub(crate) fn new(shared: Arc<Shared>, marks: Marks, records: VecDeque<(u64, usize)>) -> Self {
+        let mut writer = Self {
+            shared,
+            sequence: marks.sequence,
+            next_record: marks.next_record,
+            record_bytes: records.iter().map(|(_, n)| *n as u64).sum(),
+            records,
+            pending: vec![],
+            pages: BTreeSet::new(),
+            ripe: BTreeSet::new(),
+            unsynced: true,
+            looked_at: Timestamp(i64::MIN),
+        };
+        writer.look();
+        writer.show();
+        writer
+    }
+
+    /// Until the queue is closed and empty.
+    pub(crate) fn run(mut self) {
+        /// However the thread ends, nobody waits for it in vain.
+        struct Farewell(Arc<Shared>);
+        impl Drop for Farewell {
+            fn drop(&mut self) {
+                self.0.queue.abandon();
+            }
+        }
+        let _farewell = Farewell(self.shared.clone());
+        loop {
+            let idle = if self.ripe.is_empty() && !self.unsynced {
+                Idle::Wait
+            } else {
+                Idle::Return
+            };
+            let Some(jobs) = self.shared.queue.take(idle) else {
+                break;
+            };
+            let nothing = jobs.is_empty();
+            let shared = self.shared.clone();
+            let _writing = reading(&shared.writing);
+            self.commit(jobs);
+            self.seal_some();
+            if nothing && self.ripe.is_empty() {
+                self.settle();
+            }
+        }
+        self.settle();
+    }
+
+    /// Syncs what was sealed, and drops the records that it replaces.
+    fn settle(&mut self) {
+        if !self.unsynced {
+            return;
+        }
+        if let Err(error) = self.shared.disk.sync().and_then(|()| self.truncate()) {
+            tracing::error!(%error, "sealed blocks are not synced; their write-ahead records stay");
+            self.unsynced = false;
+        }
+    }
+
+    fn commit(&mut self, jobs: Vec<Job>) {
+        let mut commit = Commit::new(self.next_record);
+        for job in jobs {
+            let outcome = match self.prepare(&mut commit, &job.batch) {
+                Ok(None) => {
+                    // It repeats something of this very commit: decide after that is stored.
+                    let full = std::mem::replace(&mut commit, Commit::new(self.next_record));
+                    let began = self.finish(full);
+                    commit = Commit::new(began);
+                    self.prepare(&mut commit, &job.batch)
+                }
+                outcome => outcome,
+            };
+            match outcome {
+                Ok(Some(stored)) => commit.acks.push((job.done, stored)),
+                Ok(None) => complete(
+                    job.done,
+                    Err(StoreError::Io {
+                        step: "order a batch",
+                        cause: "it repeats an empty commit".into(),
+                    }),
+                ),
+                Err(error) => complete(job.done, Err(error)),
+            }
+        }
+        self.finish(commit);
+    }
+
+    /// Writes, syncs, publishes and acknowledges; returns the number of the next record.
+    fn finish(&mut self, commit: Commit) -> u64 {
+        for (id, run, _) in &commit.accepted {
+            debug_assert!(!run.is_empty());
+            self.pending[*id as usize] = i64::MIN;
+        }
+        if commit.acks.is_empty() {
+            return self.next_record;
+        }
+        let Commit {
+            wal,
+            accepted,
+            acks,
+        } = commit;
+        let outcome = self.store(wal);
+        if let Err(error) = outcome {
+            for (done, _) in acks {
+                complete(done, Err(error.clone()));
+            }
+            return self.next_record;
+        }
+        self.publish(accepted);
+        for (done, stored) in acks {
+            complete(done, Ok(stored));
+        }
+        if self.unsynced
+            && let Err(error) = self.truncate()
+        {
+            tracing::error!(%error, "old write-ahead records stay");
+        }
+        self.show();
+        self.next_record
+    }
+
+    fn store(&mut self, wal: crate::wal::Writer) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for (number, payload) in wal.finish() {
+            self.next_record = number + 1;
+            self.records.push_back((number, payload.len()));
+            self.record_bytes += payload.len() as u64;
+            batch.put(keys::wal(number), &payload);
+        }
+        {
+            let registry = reading(&self.shared.registry);
+            for group in &self.pages {
+                registry.put_page(&self.shared.disk, &mut batch, *group, &[], None)?;
+            }
+        }
+        self.shared.disk.commit(batch)?;
+        self.pages.clear();
+        Ok(())
+    }
+
+    fn publish(&mut self, accepted: Vec<(u32, crate::run::Run, u64)>) {
+        let mut touched = BTreeSet::new();
+        let newest = {
+            let mut registry = writing(&self.shared.registry);
+            for (id, run, record) in accepted {
+                touched.insert(registry.series[id as usize].group);
+                registry.publish(id, run, record);
+            }
+            registry.sequence = self.sequence;
+            registry.newest
+        };
+        if newest.since_ms(self.looked_at) >= LOOK_EVERY_MS {
+            self.look();
+        } else {
+            let registry = reading(&self.shared.registry);
+            let options = &self.shared.options;
+            self.ripe.extend(touched.into_iter().filter(|g| {
+                let group = &registry.groups[*g as usize];
+                group.estimate() >= options.block_bytes
+                    || group
+                        .span
+                        .is_some_and(|(a, b)| b.saturating_sub(a) >= options.seal_after_ms)
+            }));
+        }
+    }
+
+    /// Looks through all groups for what is large, long or old enough to be sealed.
+    fn look(&mut self) {
+        let registry = reading(&self.shared.registry);
+        let options = &self.shared.options;
+        self.looked_at = registry.newest;
+        for (number, group) in (0_u32..).zip(&registry.groups) {
+            let old = group.span.is_some_and(|(oldest, newest)| {
+                registry.newest.0.max(newest).saturating_sub(oldest) >= options.seal_after_ms
+            });
+            if old || group.estimate() >= options.block_bytes {
+                self.ripe.insert(number);
+            }
+        }
+    }
+
+    fn in_need(&self) -> bool {
+        let options = &self.shared.options;
+        self.record_bytes > options.max_wal_bytes
+            || reading(&self.shared.registry).weight > options.max_head_bytes
+    }
+
+    /// Seals a few ripe groups; those that hold the oldest records, when space runs out.
+    fn seal_some(&mut self) {
+        let mut most = SEALS;
+        if self.in_need() {
+            most = SEALS_IN_NEED;
+            let registry = reading(&self.shared.registry);
+            let mut oldest: Vec<(u64, u32)> = (0_u32..)
+                .zip(&registry.groups)
+                .filter_map(|(n, g)| Some((g.first_wal?, n)))
+                .collect();
+            oldest.sort_unstable();
+            self.ripe
+                .extend(oldest.into_iter().take(SEALS).map(|(_, n)| n));
+        }
+        for _ in 0..most {
+            let Some(group) = self.ripe.pop_first() else {
+                break;
+            };
+            match crate::seal::seal(&self.shared, group, self.next_record) {
+                Ok(()) => self.unsynced = true,
+                Err(error) => {
+                    tracing::error!(%error, group, "a group was not sealed; its samples stay in memory and in the write-ahead records");
+                }
+            }
+        }
+    }
+
+    /// Drops the records that no group needs. Everything sealed so far must be synced.
+    fn truncate(&mut self) -> Result<(), StoreError> {
+        self.unsynced = false;
+        let needed = reading(&self.shared.registry)
+            .groups
+            .iter()
+            .filter_map(|g| g.first_wal)
+            .min()
+            .unwrap_or(self.next_record);
+        let mut batch = Batch::default();
+        let mut dropped = 0;
+        while let Some((number, size)) = self.records.front().copied()
+            && number < needed
+        {
+            batch.remove(keys::wal(number));
+            self.records.pop_front();
+            self.record_bytes -= size as u64;
+            dropped += 1;
+        }
+        if dropped == 0 {
+            return Ok(());
+        }
+        let marks = Marks {
+            sequence: self.sequence,
+            next_record: self.next_record,
+        };
+        batch.put(keys::marks(), &pack(&marks)?);
+        let done = self.shared.disk.write(batch);
+        self.show();
+        done
+    }
+
+    /// Publishes the writer's figures for `Store::stat`.
+    fn show(&self) {
+        let shared = &self.shared;
+        shared
+            .wal_records
+            .store(self.records.len() as u64, Ordering::Relaxed);
+        shared.wal_bytes.store(self.record_bytes, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,176 @@
+//! Damage is named, never met with a panic, and set aside only when asked.
+
+use super::*;
+
+/// The database behind the store's back. sled's threads may hold its lock for a moment.
+fn behind(f: &Fixture) -> sled::Db {
+    let path = f.dir.path().join("sled");
+    for _ in 0..200 {
+        if let Ok(db) = sled::open(&path) {
+            return db;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("the database stays locked");
+}
+
+fn filled() -> Fixture {
+    let f = Fixture::new(Options::default());
+    let cpu = key("shop/a", Signal::Cpu);
+    for m in 0..5 {
+        f.append(minutes(&cpu, &[(m, m as f64)])).unwrap();
+    }
+    f
+}
+
+fn open(f: &Fixture, recover: bool) -> Result<Arc<Store>, StoreError> {
+    let options = Options {
+        recover,
+        ..f.options.clone()
+    };
+    Store::open(f.dir.path(), options)
+}
+
+#[test]
+fn a_flipped_bit_in_any_value_is_found() {
+    let mut f = filled();
+    f.stop();
+    let keys: Vec<sled::IVec> = behind(&f).iter().keys().map(Result::unwrap).collect();
+    assert!(keys.len() >= 7, "layout, group, five records");
+    for key in keys {
+        let db = behind(&f);
+        let good = db.get(&key).unwrap().unwrap();
+        let mut bad = good.to_vec();
+        let middle = bad.len() / 2;
+        bad[middle] ^= 4;
+        db.insert(&key, bad).unwrap();
+        db.flush().unwrap();
+        drop(db);
+        let error = open(&f, false).unwrap_err();
+        assert!(
+            matches!(error, StoreError::Damaged { .. }),
+            "{key:?}: {error}"
+        );
+        let db = behind(&f);
+        db.insert(&key, good).unwrap();
+        db.flush().unwrap();
+    }
+    let store = open(&f, false).unwrap();
+    assert!(store.verify().unwrap().is_clean());
+}
+
+#[test]
+fn a_damaged_block_is_an_error_for_its_reader_and_a_line_in_the_report() {
+    let mut f = Fixture::new(eager());
+    let cpu = key("shop/a", Signal::Cpu);
+    f.append(minutes(&cpu, &[(0, 1.0), (1, 2.0)])).unwrap();
+    f.until(|s| s.wal_records == 0);
+    f.stop();
+    let db = behind(&f);
+    let (block, value) = db.scan_prefix([1, 0, 0, 3]).next().unwrap().unwrap();
+    let torn = &value[..value.len() - 3];
+    db.insert(&block, torn).unwrap();
+    db.flush().unwrap();
+    drop(db);
+    let store = open(&f, false).unwrap();
+    let error = store.column(&cpu, grid(0, 60, 2)).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    let report = store.verify().unwrap();
+    assert!(
+        report.problems.iter().any(|p| p.key.starts_with("block")),
+        "{report:?}"
+    );
+    // A duplicate cannot be ruled out, so the sample is not taken, and nothing else suffers.
+    assert!(append(&store, minutes(&cpu, &[(0, 9.0)])).is_err());
+    assert_eq!(
+        append(&store, minutes(&cpu, &[(2, 3.0)])).unwrap().stored,
+        1
+    );
+}
+
+#[test]
+fn a_missing_record_is_a_gap_and_recovery_goes_on_without_it() {
+    let mut f = filled();
+    f.stop();
+    let db = behind(&f);
+    let records: Vec<_> = db
+        .scan_prefix([1, 0, 0, 2])
+        .keys()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(records.len(), 5);
+    db.remove(&records[2]).unwrap();
+    db.flush().unwrap();
+    drop(db);
+    let error = open(&f, false).unwrap_err().to_string();
+    assert!(
+        error.contains("missing") && error.contains("wal"),
+        "{error}"
+    );
+    let store = open(&f, true).unwrap();
+    assert_eq!(store.stat().unwrap().lost_records, 1);
+    let cpu = key("shop/a", Signal::Cpu);
+    let column = store.column(&cpu, grid(0, 60, 5)).unwrap();
+    assert_eq!(bits(&column), of_values(&[0.0, 1.0, f64::NAN, 3.0, 4.0]));
+    assert_eq!(
+        append(&store, minutes(&cpu, &[(2, 2.0)])).unwrap().sequence,
+        6
+    );
+}
+
+#[test]
+fn another_layout_is_refused_with_both_versions() {
+    let mut f = filled();
+    f.stop();
+    let db = behind(&f);
+    let key = b"\0layout";
+    let mut payload = crc(key, &7_u32.to_be_bytes()).to_vec();
+    payload.extend_from_slice(&7_u32.to_be_bytes());
+    db.insert(key, payload).unwrap();
+    db.flush().unwrap();
+    drop(db);
+    for recover in [false, true] {
+        let error = open(&f, recover).unwrap_err();
+        assert_eq!(error, StoreError::Version { found: 7, known: 1 });
+    }
+}
+
+fn crc(key: &[u8], payload: &[u8]) -> [u8; 4] {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key);
+    hasher.update(payload);
+    hasher.finalize().to_le_bytes()
+}
+
+#[test]
+fn a_database_that_is_no_database_is_set_aside_only_when_asked() {
+    let mut f = filled();
+    f.stop();
+    drop(behind(&f));
+    let file = f.dir.path().join("sled/conf");
+    std::fs::write(
+        &file,
+        b"this is not a configuration of sled, nor anything else",
+    )
+    .unwrap();
+    let error = open(&f, false).unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Damaged { cause, .. } if cause.contains("recover")),
+        "{error}"
+    );
+    assert!(file.exists());
+    let store = open(&f, true).unwrap();
+    let aside = store.stat().unwrap().set_aside.unwrap();
+    assert!(aside.join("db").exists());
+    assert_eq!(store.series(), []);
+    assert!(store.verify().unwrap().is_clean());
+}
+
+#[test]
+fn a_second_opener_is_told_that_the_store_is_open() {
+    let f = filled();
+    for recover in [false, true] {
+        let error = open(&f, recover).unwrap_err().to_string();
+        assert!(error.contains("already open"), "{error}");
+    }
+}

@@ -1,0 +1,286 @@
+//! Modules, states and the catalog.
+
+use super::*;
+use std::collections::BTreeMap;
+use tidegate_core::catalog::{Api, Catalog, Mode, Object, ObjectKind, Pool, Tenant};
+use tidegate_core::event::Event;
+use tidegate_core::ids::{Digest, Generation};
+use tidegate_core::module::{Binding, Manifest, ModuleKind, Selector};
+use tidegate_core::ports::storage::{CatalogStore, Modules, SeriesState, States, StoredModule};
+use tidegate_core::slo::{Indicator, Slo};
+use tidegate_core::tier::{Tier, TierSpec};
+use tidegate_core::units::{Dimension, Resources};
+
+fn module(bytes: &[u8], at: i64) -> StoredModule {
+    StoredModule {
+        digest: Digest::of(bytes),
+        manifest: Manifest {
+            name: "ets".into(),
+            version: "0.3.1".into(),
+            kind: ModuleKind::Forecaster,
+            interface: "0.1.0-next".into(),
+            config_schema: "{\"type\":\"object\"}".into(),
+            memory_bytes: Some(64 << 20),
+            deadline_ms: None,
+            description: "Exponential smoothing".into(),
+        },
+        admitted_at: Timestamp(at),
+        pushed_by: "ci".into(),
+        quarantined: false,
+    }
+}
+
+fn component(seed: u32, length: usize) -> Vec<u8> {
+    let mut x = seed;
+    (0..length)
+        .map(|_| {
+            x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (x >> 24) as u8
+        })
+        .collect()
+}
+
+#[test]
+fn a_component_larger_than_a_value_comes_back_whole() {
+    let mut f = Fixture::new(Options::default());
+    let all: Vec<Vec<u8>> = [96_000, 700_001, 0, 120_000]
+        .iter()
+        .enumerate()
+        .map(|(i, n)| component(i as u32, *n))
+        .collect();
+    for (i, bytes) in all.iter().enumerate() {
+        f.store().put(&module(bytes, 10 - i as i64), bytes).unwrap();
+    }
+    f.restart();
+    for bytes in &all {
+        assert_eq!(
+            f.store().bytes(&Digest::of(bytes)).unwrap().as_ref(),
+            Some(bytes)
+        );
+    }
+    let times: Vec<i64> = f
+        .store()
+        .list()
+        .unwrap()
+        .iter()
+        .map(|m| m.admitted_at.0)
+        .collect();
+    assert_eq!(times, [7, 8, 9, 10]);
+    assert_eq!(f.store().bytes(&Digest::of(b"other")).unwrap(), None);
+    f.clean();
+}
+
+#[test]
+fn a_module_pushed_again_changes_nothing_but_its_quarantine() {
+    let f = Fixture::new(Options::default());
+    let bytes = component(1, 200_000);
+    let first = module(&bytes, 5);
+    f.store().put(&first, &bytes).unwrap();
+    let again = StoredModule {
+        quarantined: true,
+        pushed_by: "another".into(),
+        admitted_at: Timestamp(9),
+        ..first.clone()
+    };
+    f.store().put(&again, &[]).unwrap();
+    let expected = StoredModule {
+        quarantined: true,
+        ..first
+    };
+    assert_eq!(f.store().list().unwrap(), [expected]);
+    assert_eq!(f.store().bytes(&Digest::of(&bytes)).unwrap(), Some(bytes));
+    let wrong = f.store().put(&module(b"x", 1), b"y").unwrap_err();
+    assert!(wrong.to_string().contains("digest"), "{wrong}");
+}
+
+fn state(api: &str, config: &str, model: &Arc<[u8]>, text: &str) -> SeriesState {
+    SeriesState {
+        key: key(api, Signal::Requests),
+        module: Digest::of(b"ets"),
+        config: Digest::of(config.as_bytes()),
+        format: 2,
+        model: model.clone(),
+        state: text.as_bytes().to_vec(),
+        fitted_at: Timestamp(-7),
+        seen: Timestamp(60_000),
+    }
+}
+
+/// Values of a kind that lie in the database, read behind the store's back.
+fn stored_values(f: &Fixture, kind: u8) -> usize {
+    let path = f.dir.path().join("sled");
+    for _ in 0..200 {
+        if let Ok(db) = sled::open(&path) {
+            return db.scan_prefix([1, 0, 0, kind]).count();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("the database stays locked");
+}
+
+#[test]
+fn states_come_back_and_a_model_that_nobody_uses_goes() {
+    let mut f = Fixture::new(Options::default());
+    let cohort: Arc<[u8]> = component(3, 250_000).into();
+    let alone: Arc<[u8]> = b"alone".as_slice().into();
+    let first = [
+        state("t/a", "x", &cohort, "a"),
+        state("t/a", "y", &alone, "a, other config"),
+        state("t/b", "x", &cohort, "b"),
+    ];
+    States::save(&**f.store(), &first).unwrap();
+    f.restart();
+    assert_eq!(States::load(&**f.store()).unwrap(), first);
+    // The cohort is fitted anew: its old model is unreachable and must not stay.
+    let refit: Arc<[u8]> = b"refit".as_slice().into();
+    let second = [
+        state("t/b", "x", &refit, "b2"),
+        state("t/a", "x", &refit, "gone"),
+        state("t/a", "x", &refit, "a2"),
+    ];
+    States::save(&**f.store(), &second).unwrap();
+    let loaded = States::load(&**f.store()).unwrap();
+    assert_eq!(
+        loaded,
+        [second[2].clone(), first[1].clone(), second[0].clone()]
+    );
+    assert!(
+        Arc::ptr_eq(&loaded[0].model, &loaded[2].model),
+        "a cohort shares its model"
+    );
+    f.clean();
+    f.stop();
+    assert_eq!(stored_values(&f, 9), 2, "two models are in use");
+}
+
+fn objects() -> Vec<Object> {
+    let r = |x: f64| {
+        Dimension::ALL
+            .into_iter()
+            .fold(Resources::NONE, |r, d| r.with(d, x + d as usize as f64))
+    };
+    let api = |name: &str, pinned, expected| {
+        Object::Api(Api {
+            id: name.parse().unwrap(),
+            pool: "edge".parse().unwrap(),
+            labels: BTreeMap::from([("team".into(), "ü".into()), ("x".into(), String::new())]),
+            category: "web".into(),
+            mode: Mode::Recommend,
+            base_tier: Tier::Silver,
+            lowest_tier: Tier::Bronze,
+            highest_tier: Tier::Gold,
+            pinned_tier: pinned,
+            weight: 1.5,
+            floor: Resources::NONE.with(Dimension::Io, 3.0),
+            ceiling: r(100.0),
+            safe: Resources::NONE,
+            expected,
+            time_zone: "Europe/Rome".into(),
+        })
+    };
+    let slo = |name: &str, indicator| {
+        Object::Slo(Slo {
+            id: name.parse().unwrap(),
+            api: "shop/a".parse().unwrap(),
+            indicator,
+            objective: 0.999,
+            window_s: 86_400 * 30,
+        })
+    };
+    vec![
+        Object::Tenant(Tenant {
+            id: "shop".parse().unwrap(),
+            max_series: 1000,
+            max_samples_per_s: u64::MAX,
+            max_modules: 3,
+        }),
+        Object::Pool(Pool {
+            id: "edge".parse().unwrap(),
+            ready: r(16.0),
+            max: Resources::NONE,
+            min: r(0.5),
+            lead_time_s: 120,
+            unit_cost: Resources::NONE.with(Dimension::Cpu, 0.04),
+            quotas: BTreeMap::from([("shop".parse().unwrap(), r(8.0))]),
+        }),
+        Object::Tier(TierSpec::default_of(Tier::Gold)),
+        api("shop/a", Some(Tier::Gold), None),
+        api("shop/b", None, Some(12.5)),
+        slo("shop/fast", Indicator::Latency { threshold: 0.2 }),
+        slo("shop/up", Indicator::Availability),
+        Object::Event(Event {
+            id: "shop/sale".parse().unwrap(),
+            apis: vec!["shop/a".parse().unwrap()],
+            kind: "campaign".into(),
+            start: Timestamp(-1),
+            duration_s: 3600,
+            every_s: Some(604_800),
+            until: Some(Timestamp(1 << 40)),
+            minimum_uplift: Some(2.0),
+        }),
+        Object::Binding(Binding {
+            id: "default".parse().unwrap(),
+            kind: ModuleKind::Judge,
+            selector: Selector {
+                tenant: Some("shop".parse().unwrap()),
+                pool: Some("edge".parse().unwrap()),
+                category: Some("web".into()),
+                labels: BTreeMap::from([("team".into(), "pay".into())]),
+            },
+            module: "sequential-judge".into(),
+            config: "{\"alpha\": 0.05}".into(),
+        }),
+    ]
+}
+
+#[test]
+fn every_kind_of_object_comes_back_with_its_generation() {
+    let mut f = Fixture::new(Options::default());
+    assert_eq!(
+        CatalogStore::load(&**f.store()).unwrap(),
+        Catalog::default()
+    );
+    let mut catalog = Catalog {
+        generation: Generation(77),
+        ..Catalog::default()
+    };
+    for (generation, object) in (1..).zip(objects()) {
+        catalog.insert(object, Generation(generation));
+    }
+    assert!(
+        ObjectKind::ALL
+            .into_iter()
+            .all(|kind| !catalog.list(kind).is_empty())
+    );
+    CatalogStore::save(&**f.store(), &catalog).unwrap();
+    f.restart();
+    assert_eq!(CatalogStore::load(&**f.store()).unwrap(), catalog);
+}
+
+#[test]
+fn a_catalog_that_shrinks_leaves_none_of_its_parts() {
+    let mut f = Fixture::new(Options::default());
+    let small = Catalog::default();
+    let mut large = Catalog::default();
+    for i in 0..6000 {
+        large.insert(
+            Object::Tenant(Tenant {
+                id: format!("tenant-{i}-with-a-rather-long-name")
+                    .parse()
+                    .unwrap(),
+                max_series: i,
+                max_samples_per_s: 1,
+                max_modules: 1,
+            }),
+            Generation(1),
+        );
+    }
+    CatalogStore::save(&**f.store(), &large).unwrap();
+    f.restart();
+    assert_eq!(CatalogStore::load(&**f.store()).unwrap(), large);
+    CatalogStore::save(&**f.store(), &small).unwrap();
+    assert_eq!(CatalogStore::load(&**f.store()).unwrap(), small);
+    f.clean();
+    f.stop();
+    assert_eq!(stored_values(&f, 10), 1);
+}
