@@ -9,7 +9,8 @@
 use serde::{Deserialize, Serialize};
 use tidegate_model_kit::{quantile_of_sorted, sort_floats};
 
-use crate::recursion::{Class, ErrorKind, Innovation, Path};
+use crate::recursion::{ErrorKind, Path};
+use crate::spread::Spread;
 
 /// The 90 % and 97.5 % points of the normal distribution, where ratios are measured.
 const NEAR: f64 = 1.281_551_565_544_600_4;
@@ -18,38 +19,6 @@ const FAR: f64 = 1.959_963_984_540_054;
 const PRIOR: f64 = 3.0;
 /// Forecasts per horizon that are enough to measure.
 const ORIGINS: usize = 1000;
-
-/// The share of each new squared error in sigma squared: a memory of about 100 steps.
-const SIGMA_GAIN: f64 = 0.01;
-/// Errors count up to this many sigmas there, so that one burst does not open the interval for
-/// hours.
-const SIGMA_BOUND: f64 = 4.0;
-
-/// The standard deviation of one-step errors (relative ones for a multiplicative error), which
-/// follows the errors slowly: loads are calm at times.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Spread(pub(crate) f64);
-
-impl Spread {
-    /// Takes an innovation; none (a missing value) leaves it alone.
-    pub(crate) fn follow(&mut self, class: Class, seen: Option<Innovation>) {
-        let Some(i) = seen else { return };
-        let error = match class.error {
-            ErrorKind::Additive => i.error,
-            ErrorKind::Multiplicative => i.error / i.forecast.max(1e-6),
-        };
-        let bound = if self.0 > 0.0 {
-            SIGMA_BOUND * self.0
-        } else {
-            f64::INFINITY
-        };
-        let error = error.clamp(-bound, bound);
-        let variance = self.0 * self.0;
-        self.0 = (variance + SIGMA_GAIN * (error * error - variance))
-            .max(0.0)
-            .sqrt();
-    }
-}
 
 /// The stretch of the interval at one horizon.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -62,7 +31,7 @@ pub(crate) struct Knot {
 
 /// Measures the ratios of a model that begins at `start` on `z`.
 pub(crate) fn calibrate(start: &Path, z: &[f64], mut spread: Spread) -> (Vec<Knot>, Spread) {
-    if spread.0 <= 0.0 {
+    if spread.sigma <= 0.0 {
         return (Vec::new(), spread);
     }
     let reach = z.len() / 3;
@@ -86,13 +55,13 @@ pub(crate) fn calibrate(start: &Path, z: &[f64], mut spread: Spread) -> (Vec<Kno
                 };
                 let point = path.point(*h);
                 let unit = match path.class.error {
-                    ErrorKind::Additive => spread.0,
-                    ErrorKind::Multiplicative => spread.0 * point.abs().max(1e-9),
+                    ErrorKind::Additive => spread.sigma,
+                    ErrorKind::Multiplicative => spread.sigma * point.abs().max(1e-9),
                 };
                 list.push((y - point) / (unit * growth[h - 1]));
             }
         }
-        spread.follow(start.class, path.observe(*v));
+        spread.observe(&mut path, *v);
     }
     let knots = horizons
         .iter()

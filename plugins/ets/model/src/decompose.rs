@@ -69,7 +69,7 @@ pub(crate) fn decompose(z: &[f64], clock: u64, periods: &[usize]) -> Decompositi
             for (r, t) in rest.iter_mut().zip(&trend) {
                 *r -= t;
             }
-            estimate(&mut tables[k], &rest, clock);
+            estimate(&mut tables[k], &rest, clock, k > 0);
         }
     }
     let scatter = scatter(z, &trend, clock, &tables);
@@ -122,8 +122,10 @@ fn scatter(z: &[f64], trend: &[f64], clock: u64, tables: &[Table]) -> f64 {
     sum / f64::max(n, 1.0)
 }
 
-/// Sets a profile from the remainder that it is to explain.
-fn estimate(table: &mut Table, rest: &[f64], clock: u64) {
+/// Sets a profile from the remainder that it is to explain. A `longer` season, which the history
+/// holds a few times only, gets one cycle of zeros as a witness for its centre: of two weeks that
+/// disagree, the one that is like any other week is right, and an outage is not a habit.
+fn estimate(table: &mut Table, rest: &[f64], clock: u64, longer: bool) {
     let (period, bins) = (table.period as usize, table.bins.len());
     let stride = period / bins;
     let cycles = rest.len().div_ceil(period);
@@ -143,6 +145,9 @@ fn estimate(table: &mut Table, rest: &[f64], clock: u64) {
     for (bin, centre) in members.iter().zip(&mut centres) {
         scratch.clear();
         scratch.extend(bin.iter().map(|(r, _)| *r));
+        if longer && !bin.is_empty() {
+            scratch.resize(bin.len() + stride, 0.0);
+        }
         *centre = median(&mut scratch);
         deviations.extend(bin.iter().map(|(r, _)| (r - *centre).abs()));
     }

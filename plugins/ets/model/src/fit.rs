@@ -7,11 +7,12 @@
 
 use tidegate_model_kit::{ModelError, Series};
 
-use crate::calibrate::{Spread, calibrate};
+use crate::calibrate::calibrate;
 use crate::config::{Config, ErrorChoice, SeasonChoice};
 use crate::likelihood::Sample;
 use crate::recursion::{Class, ErrorKind, Path, SeasonKind, TrendKind};
 use crate::seasons::Seasons;
+use crate::spread::Spread;
 use crate::state::State;
 
 /// The fewest observed points that any model is made of.
@@ -89,12 +90,15 @@ fn estimate(config: &Config, series: &Series<'_>, z: &[f64], scale: f64, positiv
         return short(z, series, scale, config);
     };
     let start = learn.start(best.class, &best.gains);
-    let (knots, spread) = calibrate(&start, learn.z, Spread(best.sigma));
+    let (knots, spread) = calibrate(&start, learn.z, Spread::new(best.sigma));
     let mut path = whole.start(best.class, &best.gains);
+    let mut running = Spread::new(best.sigma);
     for v in whole.z {
-        path.observe(*v);
+        running.observe(&mut path, *v);
     }
-    State::assemble(path, scale, spread, knots, config.paths)
+    // The sigma of the unseen part is the honest one.
+    running.sigma = spread.sigma;
+    State::assemble(path, scale, running, knots, config.paths)
 }
 
 /// Too few points for a likelihood (or, with absurd values, none that is finite): a level that moves a little, and an interval that says so.
@@ -123,5 +127,5 @@ fn short(z: &[f64], series: &Series<'_>, scale: f64, config: &Config) -> State {
     for v in z {
         path.observe(*v);
     }
-    State::assemble(path, scale, Spread(sigma), Vec::new(), config.paths)
+    State::assemble(path, scale, Spread::new(sigma), Vec::new(), config.paths)
 }

@@ -29,6 +29,7 @@ mod nelder_mead;
 mod recursion;
 mod seasons;
 mod simulate;
+mod spread;
 mod table;
 
 pub use config::{CONFIG_SCHEMA, Config, Criterion, ErrorChoice, SeasonChoice, TrendChoice};

@@ -113,6 +113,27 @@ impl Path {
         Some(Innovation { forecast, error })
     }
 
+    /// Takes the next value as a shift: the level moves by at least `gain` of the error, trend and
+    /// season do not learn from it.
+    pub(crate) fn relevel(&mut self, value: f64, gain: f64) -> Option<Innovation> {
+        let base = self.level + self.phi * self.trend;
+        let season = self.season(self.clock);
+        let forecast = self.join(base, season);
+        let error = value - forecast;
+        self.trend *= self.phi;
+        self.clock += 1;
+        self.level = base;
+        if !error.is_finite() {
+            return None;
+        }
+        let effect = match self.class.season {
+            SeasonKind::None | SeasonKind::Additive => error,
+            SeasonKind::Multiplicative => error / season.max(1e-6),
+        };
+        self.level += self.alpha.max(gain) * effect;
+        Some(Innovation { forecast, error })
+    }
+
     /// Moves on by one step with a given innovation.
     pub(crate) fn absorb(&mut self, base: f64, season: f64, forecast: f64, error: f64) {
         let clock = self.clock;

@@ -9,9 +9,10 @@ use tidegate_model_kit::{
     sort_floats,
 };
 
-use crate::calibrate::{Knot, Spread, stretch};
+use crate::calibrate::{Knot, stretch};
 use crate::recursion::{Class, ErrorKind, Path, SeasonKind, TrendKind};
 use crate::simulate::simulate;
+use crate::spread::Spread;
 
 /// The format of [`State::encode`]d bytes.
 pub const FORMAT: u32 = 1;
@@ -62,14 +63,13 @@ impl State {
 
     /// Sigma, if it is a relative one.
     pub(crate) fn relative_spread(&self) -> Option<f64> {
-        (self.path.class.error == ErrorKind::Multiplicative).then_some(self.spread.0)
+        (self.path.class.error == ErrorKind::Multiplicative).then_some(self.spread.sigma)
     }
 
     /// Takes the values of the steps that follow the last seen one; NaN is a missing step.
     pub fn update(&mut self, values: &[f64]) {
         for v in values {
-            let seen = self.path.observe(scaled(*v, self.scale));
-            self.spread.follow(self.path.class, seen);
+            self.spread.observe(&mut self.path, scaled(*v, self.scale));
         }
     }
 
@@ -99,12 +99,13 @@ impl State {
             let growth = self.path.growth(horizon);
             for (at, (point, growth)) in points.iter().zip(&growth).enumerate() {
                 quantiles.extend(deviates.iter().map(|z| {
-                    (point + self.spread.0 * growth * stretch(&self.knots, at + 1, *z)) * self.scale
+                    (point + self.spread.sigma * growth * stretch(&self.knots, at + 1, *z))
+                        * self.scale
                 }));
             }
         } else {
             let (mut values, width) =
-                simulate(&self.path, self.spread.0, horizon, self.paths, seed);
+                simulate(&self.path, self.spread.sigma, horizon, self.paths, seed);
             for (at, sample) in values.chunks_exact_mut(width).enumerate() {
                 sort_floats(sample);
                 let centre = points[at];
@@ -147,11 +148,12 @@ impl State {
             p.level,
             p.trend,
             state.scale,
-            state.spread.0,
+            state.spread.sigma,
+            state.spread.signal,
         ];
         let sound = numbers.iter().all(|v| v.is_finite())
             && state.scale > 0.0
-            && state.spread.0 >= 0.0
+            && state.spread.sigma >= 0.0
             && (p.class.trend != TrendKind::Damped || p.phi < 1.0)
             && p.clock < u64::MAX / 4
             && p.tables
