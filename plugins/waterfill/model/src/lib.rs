@@ -118,8 +118,9 @@ pub fn allocate(config: &Config, pool: &PoolColumns) -> Result<Output, Error> {
     // Moves nothing but the last bits that the transfers may have rounded up.
     tidegate_fit::fit_with_loans(pool, &mut plan, &lent)?;
     let total = reasons::total_demand(pool);
+    let trades = reasons::Trades::of(&loans, n);
     let reasons = (0..n)
-        .map(|api| reasons::reason(pool, &total, &plan, &loans, api))
+        .map(|api| reasons::reason(pool, &total, &plan, &trades, api))
         .collect();
     let report = FitReport { cuts };
     Ok(Output {

@@ -12,7 +12,7 @@ pub(crate) fn reason(
     pool: &PoolColumns,
     total: &[f64],
     plan: &Allocation,
-    loans: &[Loan],
+    trades: &Trades,
     api: usize,
 ) -> String {
     let tier = pool.tiers[api].name();
@@ -55,17 +55,35 @@ pub(crate) fn reason(
             "{tier}: demand covered; tightest is {name} at step {step}, {limit:.4} for {demand:.4}"
         )
     };
-    let peak = |side: fn(&Loan) -> u32| {
-        let mine = loans.iter().filter(|loan| side(loan) as usize == api);
-        mine.map(|loan| loan.from_step).min()
-    };
-    if let Some(step) = peak(|loan| loan.borrower) {
+    if let Some(step) = trades.borrows[api] {
         let _ = write!(text, "; borrows from step {step} on");
     }
-    if let Some(step) = peak(|loan| loan.lender) {
+    if let Some(step) = trades.lends[api] {
         let _ = write!(text, "; lends unused guarantee from step {step} on");
     }
     text
+}
+
+/// Per api the first step at which it borrows, and at which it lends.
+#[derive(Debug)]
+pub(crate) struct Trades {
+    borrows: Vec<Option<u32>>,
+    lends: Vec<Option<u32>>,
+}
+
+impl Trades {
+    /// Of `loans`, which are in order of step.
+    pub(crate) fn of(loans: &[Loan], apis: usize) -> Self {
+        let mut trades = Self {
+            borrows: vec![None; apis],
+            lends: vec![None; apis],
+        };
+        for loan in loans {
+            trades.borrows[loan.borrower as usize].get_or_insert(loan.from_step);
+            trades.lends[loan.lender as usize].get_or_insert(loan.from_step);
+        }
+        trades
+    }
 }
 
 /// The demand of all apis at their tiers' quantiles, `[step][dimension]`.
