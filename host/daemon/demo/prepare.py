@@ -8,11 +8,12 @@ DATA_FOLDER holds one CSV per source with the header `timestamp,value` (epoch se
 minute, a missing minute is a missing row), in the files that TRACES names. README.md and NOTICE
 say where each comes from.
 
-Every window starts on a Wednesday at 00:00 of the source's own clock and lasts nine days, so the
+Every window lasts nine days and starts on a Wednesday at 00:00 of the source's own clock, so the
 traces share the phase of the day and the day of the week although they were recorded in different
-years. A step's value is the mean of the minutes that it has, times the trace's scale. A step with
+years. Two start some hours earlier, which moves their tide later by as many hours: `feed` by 8
+(users of another region) and `export` by 12 (a job of the night). A step's value is the mean of the minutes that it has, times the trace's scale. A step with
 no minute at all takes the value of one day before, or, on the first day, lies on the line between
-its neighbours. Nothing is smoothed, clipped or shifted.
+its neighbours. Nothing else is changed: no smoothing, no clipping.
 """
 
 import csv
@@ -27,20 +28,21 @@ STEPS_PER_DAY = 86_400 // STEP_S
 STEPS = DAYS * STEPS_PER_DAY
 HERE = pathlib.Path(__file__).resolve().parent
 
-# api: (file in DATA_FOLDER, first day of the window, factor from source unit to requests per second)
+# api: (file in DATA_FOLDER, start of the window on the source's clock, factor from the source's unit
+# to requests per second)
 TRACES = {
-    "orders": ("rate_1min/ms_ingress_04.csv", "2018-04-25", 0.001),
-    "tickets": ("rate_1min/worldcup98.csv", "1998-06-17", 1 / 60),
-    "catalog": ("rate_1min/ms_mongo_app_01.csv", "2018-04-25", 0.1),
-    "search": ("resource_1min/crane_09.csv", "2021-10-13", 0.2),
-    "feed": ("resource_1min/crane_12.csv", "2021-10-13", 50.0),
-    "export": ("resource_1min/crane_02.csv", "2021-10-13", 0.1),
+    "orders": ("rate_1min/ms_ingress_04.csv", "2018-04-25T00:00", 0.001),
+    "tickets": ("rate_1min/worldcup98.csv", "1998-06-17T00:00", 1 / 60),
+    "catalog": ("rate_1min/ms_mongo_app_01.csv", "2018-04-25T00:00", 0.1),
+    "search": ("resource_1min/crane_09.csv", "2021-10-13T00:00", 0.2),
+    "feed": ("resource_1min/crane_12.csv", "2021-10-12T16:00", 50.0),
+    "export": ("resource_1min/crane_02.csv", "2021-10-12T12:00", 0.1),
 }
 
 
-def window(path, first_day):
-    """The nine days from `first_day` on as means per step, None where a step has no minute."""
-    start = int(datetime.datetime.fromisoformat(first_day + "T00:00:00+00:00").timestamp())
+def window(path, begin):
+    """The nine days from `begin` on as means per step, None where a step has no minute."""
+    start = int(datetime.datetime.fromisoformat(begin + ":00+00:00").timestamp())
     sums, counts = [0.0] * STEPS, [0] * STEPS
     with open(path, newline="", encoding="ascii") as source:
         rows = csv.reader(source)
@@ -84,11 +86,11 @@ def digits(rate):
 
 def write(folder):
     columns = []
-    for api, (file, first_day, scale) in TRACES.items():
-        values = window(folder / file, first_day)
+    for api, (file, begin, scale) in TRACES.items():
+        values = window(folder / file, begin)
         missing = sum(v is None for v in values)
         columns.append([v * scale for v in filled(values, api)])
-        print(f"{api}: {file} from {first_day}, x {scale:.6g}, {missing} of {STEPS} steps filled in")
+        print(f"{api}: {file} from {begin}, x {scale:.6g}, {missing} of {STEPS} steps filled in")
     with open(HERE / "traces.csv", "w", newline="", encoding="ascii") as out:
         out.write("offset_s," + ",".join(TRACES) + "\n")
         for step, rates in enumerate(zip(*columns)):

@@ -28,7 +28,7 @@ pub(crate) fn run(world: &Arc<World>, every: Duration, stop: &Stop) -> Result<()
         if matches!(world.clock, Clock::System) {
             cycle::turn(world, world.clock.now(), &mut seen);
         }
-        if stop.sleep_blocking(every) == Wake::Stopped {
+        if stop.sleep_blocking(every) == Wake::Stop {
             return Ok(());
         }
     }

@@ -54,7 +54,7 @@ fn require(caller: &Principal, role: Role, what: &str) -> Result<(), ServeError>
 }
 
 /// A store error in a caller's terms.
-fn stored(error: StoreError) -> ServeError {
+pub(crate) fn stored(error: StoreError) -> ServeError {
     match error {
         StoreError::Busy { retry_ms, .. } => ServeError::Exhausted { what: error.to_string(), retry_ms },
         StoreError::Refused { .. } => ServeError::Precondition(error.to_string()),

@@ -9,7 +9,9 @@ use anyhow::{Context, Result, bail};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_core::access::{Principal, Role};
+use crate::world::World;
+use tidegate_api::{Auth as ServerAuth, Credential, Insecure, Options as ServerOptions, Server};
+use tidegate_core::access::Role;
 use tidegate_runtime::{Options as TaskOptions, TaskKind, Tasks};
 use tidegate_telemetry::{LogFormat, Options as TelemetryOptions, Otlp, Telemetry};
 
@@ -39,7 +41,7 @@ async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Read
     let gate = Arc::new(Gate { world: world.clone() });
     let (tasks, mut fatal) = Tasks::new(tokio::runtime::Handle::current(), TaskOptions::default());
 
-    let server = tidegate_api::Server::bind(server_options(&config, auth, &world)?, gate).await?;
+    let server = Server::bind(server_options(&config, auth, &world)?, gate)?;
     let address = server.local_addr();
     let listening = std::sync::Mutex::new(Some(server));
     tasks.spawn(TaskKind::Listener, "grpc", move |stop| {
@@ -95,9 +97,39 @@ fn telemetry_options(config: &Config) -> TelemetryOptions {
     }
 }
 
-/// Parses the configured credentials.
-fn credentials(auth: &Auth) -> Result<Vec<tidegate_api::Credential>> {
-    auth.tokens
+/// What the server needs of the configuration.
+fn server_options(config: &Config, auth: ServerAuth, world: &World) -> Result<ServerOptions> {
+    Ok(ServerOptions {
+        auth,
+        tls: config.tls.as_ref().map(read_tls).transpose()?,
+        insecure: if config.allow_insecure { Insecure::Allowed } else { Insecure::Refused },
+        drain: Duration::from_secs(u64::from(config.drain.0)),
+        wake: world.published.subscribe(),
+        adopt_parent: Some(Arc::new(|span: &tracing::Span, lookup: &dyn Fn(&str) -> Option<String>| {
+            tidegate_telemetry::adopt_parent(span, lookup);
+        })),
+        ..ServerOptions::new(config.listen)
+    })
+}
+
+fn read_tls(tls: &Tls) -> Result<tidegate_api::Tls> {
+    let read = |what: &str, path: &std::path::Path| {
+        std::fs::read_to_string(path).with_context(|| format!("tls: cannot read the {what} {}", path.display()))
+    };
+    Ok(tidegate_api::Tls {
+        certificate: read("certificate", &tls.certificate)?,
+        key: read("key", &tls.key)?,
+        client_ca: tls.client_ca.as_ref().map(|path| read("client authority", path)).transpose()?,
+    })
+}
+
+/// Parses the configured credentials; without any, every caller is the local administrator.
+fn credentials(auth: &Auth) -> Result<ServerAuth> {
+    if auth.tokens.is_empty() {
+        return Ok(ServerAuth::Local);
+    }
+    let credentials = auth
+        .tokens
         .iter()
         .map(|token| {
             let role = Role::parse(&token.role).with_context(|| {
@@ -109,9 +141,9 @@ fn credentials(auth: &Auth) -> Result<Vec<tidegate_api::Credential>> {
                 .map(|all| all.iter().map(|t| t.parse()).collect::<Result<_, _>>())
                 .transpose()
                 .with_context(|| format!("auth: token `{}`", token.name))?;
-            let principal = Principal { name: token.name.clone(), role, tenants };
-            tidegate_api::Credential::new(&token.sha256, principal)
+            Credential::new(&token.name, &token.sha256, role, tenants)
                 .map_err(|why| anyhow::anyhow!("auth: token `{}`: {why}", token.name))
         })
-        .collect()
+        .collect::<Result<Vec<_>>>()?;
+    ServerAuth::tokens(credentials).map_err(|why| anyhow::anyhow!("auth: {why}"))
 }

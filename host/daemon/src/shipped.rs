@@ -51,6 +51,7 @@ pub(crate) fn install(world: &World, now: Timestamp) -> Result<()> {
         let id = format!("default-{}", kind.name()).parse().context("a default binding's name")?;
         let binding =
             Binding { id, kind, selector: Selector::default(), module: module.into(), config: "{}".into() };
+        let binding = world.policies.pinned(&binding).map_err(|e| anyhow::anyhow!("{e}"))?;
         changes.push(Change::Put { object: Box::new(Object::Binding(binding)), expect: None });
     }
     let (next, _) = catalog.apply(&changes).map_err(|p| anyhow::anyhow!("{p:?}"))?;

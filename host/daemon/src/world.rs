@@ -5,21 +5,26 @@
 //! never wait, because both are immutable values behind an atomic pointer.
 
 use crate::clock::Clock;
+use crate::driver::Fitter;
 use crate::policies::Policies;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidegate_core::alert::Alert;
-use tidegate_core::catalog::Catalog;
+use tidegate_core::catalog::{Catalog, Change, Object};
 use tidegate_core::ids::{ApiId, PoolId, TenantId};
+use tidegate_core::module::{Binding, ModuleKind, ModuleRef};
 use tidegate_core::plan::Plan;
 use tidegate_core::ports::serve::AppliedReport;
 use tidegate_core::ports::storage::{CatalogStore, Ledger, StoreError};
+use tidegate_core::roster::Fault;
 use tidegate_core::sample::SeriesKey;
+use tidegate_core::time::Timestamp;
+use tidegate_engine::{By, Swapped};
 use tidegate_flow::cycle::{PoolState, Settings};
 use tidegate_flow::ingest::Meter;
 use tidegate_store::Store;
-use tidegate_telemetry::{Metrics, TraceHandoff};
+use tidegate_telemetry::{Metrics, SwapOutcome, TraceHandoff};
 use tokio::sync::watch;
 
 /// See the module.
@@ -53,6 +58,8 @@ pub(crate) struct World {
     pub(crate) applied: Mutex<BTreeMap<(ApiId, String), AppliedReport>>,
     /// Number of series per tenant, and which exist.
     pub(crate) known: Mutex<Known>,
+    /// What a driven clock's fits have tried.
+    pub(crate) fitter: Mutex<Fitter>,
     /// Instruments.
     pub(crate) metrics: Metrics,
     /// Whose samples a cycle answers.
@@ -133,6 +140,7 @@ impl World {
             meter: Mutex::default(),
             applied: Mutex::default(),
             known: Mutex::new(known),
+            fitter: Mutex::default(),
             metrics,
             handoff: TraceHandoff::new(),
         };
@@ -154,6 +162,76 @@ impl World {
     /// What a pool's cycle carries; fresh for a pool that is new.
     pub(crate) fn pool(&self, pool: &PoolId) -> Arc<Mutex<PoolState>> {
         lock(&self.pools).entry(pool.clone()).or_default().clone()
+    }
+
+    /// The clock against which samples may not lie ahead. A replay's feed is what drives the clock,
+    /// so it is always ahead of it.
+    pub(crate) fn clock_for_feed(&self) -> Timestamp {
+        match self.clock {
+            Clock::System => self.clock.now(),
+            Clock::Driven(_) => Timestamp(i64::MAX / 2),
+        }
+    }
+
+    /// Makes the slots serve what the catalog says, and says what was swapped.
+    pub(crate) fn follow_bindings(&self, by: By) {
+        for change in self.policies.follow(&self.catalog.load(), by) {
+            match change {
+                Ok((kind, swapped)) => self.note_swap(kind, &swapped, SwapOutcome::Promoted),
+                Err(problem) => tracing::error!("{problem}; the slot stays as it is"),
+            }
+        }
+    }
+
+    pub(crate) fn note_swap(&self, kind: ModuleKind, swapped: &Swapped, outcome: SwapOutcome) {
+        self.metrics.swapped(kind.name(), outcome);
+        let name = |m: &Option<ModuleRef>| m.as_ref().map_or_else(|| "the baseline".to_owned(), ToString::to_string);
+        tracing::info!(
+            binding = %swapped.binding, epoch = swapped.epoch,
+            "{} now serves, before it {}", name(&swapped.to), name(&swapped.from)
+        );
+    }
+
+    /// Draws the consequences of faults: a module that failed too often is rolled back and
+    /// quarantined, and the catalog says so from then on.
+    pub(crate) fn report_faults(&self, faults: &[Fault]) {
+        let done = self.policies.report_faults(faults);
+        if done.is_empty() {
+            return;
+        }
+        for rolled in &done {
+            tracing::error!(
+                binding = %rolled.swap.binding, quarantined = %rolled.quarantined, faults = rolled.faults,
+                "rolled back after repeated faults: {}", rolled.cause
+            );
+            self.settle(&rolled.swap);
+        }
+        if let Err(error) = self.policies.keep_quarantine() {
+            tracing::error!(error = %error, "the quarantine could not be written; it holds until the next start");
+        }
+    }
+
+    /// After a slot went back by itself: the catalog follows, durably.
+    pub(crate) fn settle(&self, swap: &Swapped) {
+        let Some(to) = &swap.to else { return };
+        let _writer = lock(&self.catalog_writer);
+        let catalog = self.catalog.load_full();
+        let Some(stands) = catalog.bindings.get(&swap.binding) else { return };
+        self.note_swap(stands.value.kind, swap, SwapOutcome::RolledBack);
+        let (module, config) = self.policies.serving(&swap.binding).unwrap_or_else(|| (to.clone(), stands.value.config.clone()));
+        let module_text = format!("{}@{}", module.name, module.digest.short());
+        let binding = Binding { module: module_text, config: config.clone(), ..stands.value.clone() };
+        let change = Change::Put { object: Box::new(Object::Binding(binding)), expect: None };
+        match catalog.apply(&[change]) {
+            Ok((next, _)) => {
+                if let Err(error) = CatalogStore::save(&*self.store, &next) {
+                    tracing::error!(error = %error, "the rollback could not be written to the catalog");
+                }
+                self.policies.note_served(&swap.binding, module.digest, &config);
+                self.catalog.store(Arc::new(next));
+            }
+            Err(problems) => tracing::error!(?problems, "the rollback does not fit the catalog"),
+        }
     }
 
     /// Makes a plan the newest of its pool and wakes the watchers.

@@ -57,7 +57,7 @@ fn one(world: &Arc<World>, catalog: &Catalog, pool: &PoolId, now: Timestamp) {
     let clock = stopwatch();
     let shared = world.pool(pool);
     let mut state = lock(&shared);
-    let pins = world.policies.pin(catalog);
+    let pins = world.policies.pin();
     let input =
         Input { now, pool, catalog, history: &*world.store, pins: &pins, settings: &world.settings };
     let output = match cycle::run(&input, &state) {
@@ -102,9 +102,7 @@ pub(super) fn note_faults(world: &World, faults: &[Fault]) {
         }
         tracing::warn!(module = %fault.module, subject = %fault.subject, error = %fault.error, "a policy gave no usable answer");
     }
-    for consequence in world.policies.report_faults(faults) {
-        tracing::error!("{consequence}");
-    }
+    world.report_faults(faults);
 }
 
 fn invariant_name(invariant: tidegate_core::invariant::Invariant) -> &'static str {

@@ -52,7 +52,7 @@ impl Fitter {
                     fit_job(world, now, &job);
                 }
             }
-            if stop.sleep_blocking(every) == Wake::Stopped {
+            if stop.sleep_blocking(every) == Wake::Stop {
                 return Ok(());
             }
         }
@@ -70,7 +70,7 @@ impl Fitter {
     /// What is due, tenants in turn.
     fn due(&mut self, world: &World, now: Timestamp) -> Vec<Job> {
         let catalog = world.catalog.load_full();
-        let pins = world.policies.pin(&catalog);
+        let pins = world.policies.pin();
         let mut queues: BTreeMap<TenantId, VecDeque<Job>> = BTreeMap::new();
         for (key, member) in wanted(world, &catalog, |api, signal| pins.forecaster(api, signal).members) {
             let config = Digest::of(member.config.as_bytes());
@@ -184,9 +184,9 @@ fn keep(world: &World, catalog: &Catalog, states: Vec<tidegate_core::ports::stor
 pub(crate) fn fit_binding(world: &World, binding: &BindingId, candidate: &Member<dyn Forecaster>) -> (usize, usize) {
     let now = world.clock.now();
     let catalog = world.catalog.load_full();
-    let pins = world.policies.pin(&catalog);
-    let mine = wanted(world, &catalog, |api, signal| {
-        if pins.binding_of(api, signal).as_ref() == Some(binding) { vec![candidate.clone()] } else { vec![] }
+    let pins = world.policies.pin();
+    let mine = wanted(world, &catalog, |api, _| {
+        if pins.binding_of(api).as_ref() == Some(binding) { vec![candidate.clone()] } else { vec![] }
     });
     let keys: Vec<SeriesKey> = mine.into_iter().map(|(key, _)| key).collect();
     let mut start = 0;

@@ -7,13 +7,21 @@ use tidegate_core::access::{Principal, Role};
 use tidegate_core::catalog::{Catalog, Change, Effect, Object, ObjectKey, ObjectKind, Versioned};
 use tidegate_core::ports::serve::{Applied, CatalogPort, Run, ServeError};
 use tidegate_core::ports::storage::CatalogStore;
+use tidegate_engine::By;
 
 impl CatalogPort for Gate {
     fn apply(&self, caller: &Principal, changes: Vec<Change>, run: Run) -> Result<Applied, ServeError> {
         let _writer = lock(&self.world.catalog_writer);
         let catalog = self.world.catalog.load_full();
-        for change in &changes {
+        let mut changes = changes;
+        for change in &mut changes {
             self.may_change(caller, &catalog, change)?;
+            // A module that is bound by name is pinned to its newest version.
+            if let Change::Put { object, .. } = change
+                && let Object::Binding(binding) = &mut **object
+            {
+                *binding = self.world.policies.pinned(binding)?;
+            }
         }
         let (next, effects) = catalog.apply(&changes).map_err(|problems| ServeError::Invalid { problems })?;
         self.world.policies.check_bindings(&next, &effects)?;
@@ -23,7 +31,7 @@ impl CatalogPort for Gate {
         CatalogStore::save(&*self.world.store, &next).map_err(stored)?;
         let generation = next.generation;
         self.world.catalog.store(Arc::new(next));
-        self.world.follow_bindings();
+        self.world.follow_bindings(By::Itself);
         for (key, effect) in effects.iter().filter(|(_, e)| *e != Effect::Unchanged) {
             tracing::info!(object = %key, effect = ?effect, by = %caller.name, generation = generation.0, "catalog changed");
         }

@@ -36,7 +36,7 @@ impl ForecastsPort for Gate {
         let now = self.world.clock.now();
         // A copy of the fitted states: a long forecast must not hold up the cycle.
         let bank = lock(&self.world.pool(&declared.pool)).bank.clone();
-        let roster = self.world.policies.pin(&self.world.catalog.load()).forecaster(&declared, signal);
+        let roster = self.world.policies.pin().forecaster(&declared, signal);
         let targets = [Target { key: key.clone(), roster }];
         let catalog = self.world.catalog.load_full();
         let mut output = forecast::run(&forecast::Input {

@@ -27,6 +27,6 @@ pub(crate) fn world(config: &Config, metrics: Metrics) -> Result<World> {
     let refit_ms = i64::from(config.refit.0) * 1000;
     let world = World::open(clock, settings, refit_ms, Arc::clone(&store), policies, metrics)?;
     shipped::install(&world, wall()).context("the shipped policies cannot be installed")?;
-    world.follow_bindings();
+    world.follow_bindings(tidegate_engine::By::Itself);
     Ok(world)
 }

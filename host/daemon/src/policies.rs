@@ -1,0 +1,294 @@
+//! The daemon's side of the policy engine: admitted modules, slots that follow the catalog, pins.
+//!
+//! The catalog says what *should* serve a binding, as `name@digest`; the slots say what *does*.
+//! They differ only while a swap is under way and after a module was rolled back, and each change of
+//! one is followed by the other here. A module that is bound by name is pinned to the newest version
+//! at that moment, so that a later push never changes by itself what serves.
+
+mod pins;
+
+pub(crate) use pins::PinnedPolicies;
+
+use crate::world::lock;
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use tidegate_core::catalog::{Catalog, Effect, ObjectKey, ObjectKind};
+use tidegate_core::ids::{BindingId, Digest};
+use tidegate_core::module::{Binding, ModuleKind, ModuleRef};
+use tidegate_core::ports::serve::{ModuleInfo, ServeError, SlotInfo};
+use tidegate_core::ports::storage::{Modules, StoredModule};
+use tidegate_core::roster::Fault;
+use tidegate_core::time::Timestamp;
+use tidegate_engine::{Baselines, By, Candidate, Engine, FaultLimit, Limits, Loaded, Options, RolledBack, Slots, Swapped};
+use tidegate_flow::baseline::{BaseTier, FloorsFirst, LastValue, Wait};
+use tidegate_store::Store;
+
+/// An admitted module and its entry in the store.
+#[derive(Debug, Clone)]
+struct Held {
+    loaded: Loaded,
+    entry: StoredModule,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Policies {
+    engine: Engine,
+    limits: Limits,
+    slots: Slots,
+    store: Arc<Store>,
+    /// Oldest admission first.
+    held: Mutex<Vec<Held>>,
+    /// What the slots were last told to serve.
+    followed: Mutex<BTreeMap<BindingId, (Digest, String)>>,
+    /// Rises with every change of a slot.
+    epoch: AtomicU64,
+}
+
+impl Policies {
+    /// Starts the engine and loads every stored module.
+    pub(crate) fn open(cache: &Path, store: Arc<Store>) -> Result<Self> {
+        std::fs::create_dir_all(cache).with_context(|| format!("cannot create {}", cache.display()))?;
+        let engine = Engine::new(Options { cache: Some(cache.to_path_buf()), ..Options::default() })?;
+        let baselines = Baselines {
+            forecaster: (ModuleRef::native("last-value"), Arc::new(LastValue)),
+            tierer: (ModuleRef::native("base-tier"), Arc::new(BaseTier)),
+            allocator: (ModuleRef::native("floors-first"), Arc::new(FloorsFirst)),
+            judge: (ModuleRef::native("wait"), Arc::new(Wait)),
+        };
+        let policies = Self {
+            engine,
+            limits: Limits::default(),
+            slots: Slots::new(baselines, FaultLimit::default()),
+            store: store.clone(),
+            held: Mutex::default(),
+            followed: Mutex::default(),
+            epoch: AtomicU64::new(0),
+        };
+        for entry in Modules::list(&*store)? {
+            let Some(bytes) = store.bytes(&entry.digest)? else {
+                tracing::error!(module = %entry.manifest.name, digest = %entry.digest, "a stored module has no bytes; push it again");
+                continue;
+            };
+            match policies.engine.admit(&bytes, &policies.limits) {
+                Ok(loaded) => lock(&policies.held).push(Held { loaded, entry }),
+                // One that this engine no longer takes must not keep the daemon from starting.
+                Err(error) => {
+                    tracing::error!(module = %entry.manifest.name, digest = %entry.digest, error = %error, "a stored module cannot be loaded");
+                }
+            }
+        }
+        let condemned: Vec<Digest> =
+            lock(&policies.held).iter().filter(|h| h.entry.quarantined).map(|h| h.entry.digest).collect();
+        policies.slots.quarantine(condemned);
+        Ok(policies)
+    }
+
+    /// Admits a component and keeps it; the same bytes again change nothing.
+    pub(crate) fn push(&self, bytes: &[u8], by: &str, now: Timestamp) -> Result<ModuleInfo, ServeError> {
+        let digest = Digest::of(bytes);
+        if let Some(held) = lock(&self.held).iter().find(|h| h.entry.digest == digest) {
+            return Ok(self.info(held));
+        }
+        let loaded = self
+            .engine
+            .admit(bytes, &self.limits)
+            .map_err(|error| ServeError::field("component", "bytes", error.to_string()))?;
+        let entry = StoredModule {
+            digest,
+            manifest: loaded.manifest().clone(),
+            admitted_at: now,
+            pushed_by: by.to_owned(),
+            quarantined: false,
+        };
+        self.store.put(&entry, bytes).map_err(crate::gate::stored)?;
+        let held = Held { loaded, entry };
+        let info = self.info(&held);
+        lock(&self.held).push(held);
+        tracing::info!(module = %info.manifest.name, version = %info.manifest.version, digest = %digest, by, "module admitted");
+        Ok(info)
+    }
+
+    fn info(&self, held: &Held) -> ModuleInfo {
+        let digest = held.entry.digest;
+        let serving = self.slots.info().into_iter().filter(|s| s.active.digest == digest).map(|s| s.binding);
+        ModuleInfo {
+            digest,
+            manifest: held.entry.manifest.clone(),
+            size: held.loaded.size(),
+            admitted_at: held.entry.admitted_at,
+            pushed_by: held.entry.pushed_by.clone(),
+            quarantined: self.slots.quarantined().contains(&digest),
+            serving: serving.collect(),
+        }
+    }
+
+    /// All modules, oldest first.
+    pub(crate) fn modules(&self) -> Vec<ModuleInfo> {
+        let held = lock(&self.held).clone();
+        held.iter().map(|h| self.info(h)).collect()
+    }
+
+    /// All slots.
+    pub(crate) fn slots(&self) -> Vec<SlotInfo> {
+        self.slots.info()
+    }
+
+    /// Rises with every change of a slot.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// The policies as they are now.
+    pub(crate) fn pin(&self) -> PinnedPolicies {
+        PinnedPolicies::new(self.slots.pin())
+    }
+
+    /// The module that a text names: `name`, `name@digest`, or `digest`, the digest as any unique
+    /// prefix of at least six digits.
+    pub(crate) fn find(&self, text: &str) -> Result<Loaded, ServeError> {
+        let held = lock(&self.held);
+        let (name, prefix) = match text.split_once('@') {
+            Some((name, prefix)) => (Some(name), Some(prefix)),
+            None if held.iter().any(|h| h.entry.manifest.name == text) => (Some(text), None),
+            None => (None, Some(text)),
+        };
+        let fits = |h: &&Held| {
+            name.is_none_or(|n| h.entry.manifest.name == n)
+                && prefix.is_none_or(|p| p.len() >= 6 && h.entry.digest.to_string().starts_with(p))
+        };
+        let found: Vec<&Held> = held.iter().filter(fits).collect();
+        match (found.as_slice(), prefix) {
+            ([], _) => Err(ServeError::NotFound {
+                what: format!("module `{text}`"),
+                remedy: "`tidegate policy list` shows the modules; push it first with `tidegate policy push`".into(),
+            }),
+            // By name alone, the newest admission.
+            ([.., newest], None) => Ok(newest.loaded.clone()),
+            ([one], Some(_)) => Ok(one.loaded.clone()),
+            (many, Some(prefix)) => Err(ServeError::field(
+                "module",
+                "digest",
+                format!("`{prefix}` begins {} digests; write more of it", many.len()),
+            )),
+        }
+    }
+
+    /// A binding with its module pinned to a version. One that names a module already pinned to its
+    /// newest version keeps it, so that applying the same file twice changes nothing.
+    pub(crate) fn pinned(&self, binding: &Binding) -> Result<Binding, ServeError> {
+        let loaded = self.find(&binding.module)?;
+        let module = format!("{}@{}", loaded.manifest().name, loaded.digest().short());
+        Ok(Binding { module, ..binding.clone() })
+    }
+
+    /// Refuses bindings whose module or config does not fit, before anything is changed.
+    pub(crate) fn check_bindings(&self, next: &Catalog, effects: &[(ObjectKey, Effect)]) -> Result<(), ServeError> {
+        for (key, effect) in effects {
+            if key.kind != ObjectKind::Binding || !matches!(effect, Effect::Created | Effect::Updated) {
+                continue;
+            }
+            let Some(binding) = key.name.parse().ok().and_then(|id: BindingId| next.bindings.get(&id)) else { continue };
+            self.check(&binding.value)?;
+        }
+        Ok(())
+    }
+
+    fn check(&self, binding: &Binding) -> Result<Loaded, ServeError> {
+        let object = format!("binding {}", binding.id);
+        let loaded = self.find(&binding.module)?;
+        if loaded.manifest().kind != binding.kind {
+            let text = format!("`{}` is a {}, the binding is for a {}", loaded.manifest().name, loaded.manifest().kind, binding.kind);
+            return Err(ServeError::field(object, "module", text));
+        }
+        tidegate_engine::check_config(&loaded.manifest().config_schema, &binding.config)
+            .map_err(|error| ServeError::field(object, "config", error.to_string()))?;
+        Ok(loaded)
+    }
+
+    /// What `bind` is about to do: the module for a binding with a config, checked.
+    pub(crate) fn candidate(&self, binding: &Binding) -> Result<Candidate, ServeError> {
+        self.check(binding).map(|loaded| Candidate::from(&loaded))
+    }
+
+    /// Makes every slot serve what the catalog says. A module that may not serve (quarantined) or
+    /// is not there leaves its slot as it is.
+    pub(crate) fn follow(&self, catalog: &Catalog, by: By) -> Vec<Result<(ModuleKind, Swapped), String>> {
+        let mut followed = lock(&self.followed);
+        let mut changes = vec![];
+        let gone: Vec<BindingId> = followed.keys().filter(|id| !catalog.bindings.contains_key(*id)).cloned().collect();
+        for id in gone {
+            followed.remove(&id);
+            self.slots.remove(&id);
+            self.epoch.fetch_add(1, Ordering::AcqRel);
+        }
+        for binding in catalog.bindings.values().map(|b| &b.value) {
+            self.slots.declare(&binding.id, binding.kind, binding.selector.clone());
+            let loaded = match self.find(&binding.module) {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    changes.push(Err(format!("binding {}: {error}", binding.id)));
+                    continue;
+                }
+            };
+            let wanted = (loaded.digest(), binding.config.clone());
+            if followed.get(&binding.id) == Some(&wanted) {
+                continue;
+            }
+            match self.slots.swap(&binding.id, &Candidate::from(&loaded), &binding.config, by) {
+                Ok(swapped) => {
+                    followed.insert(binding.id.clone(), wanted);
+                    self.epoch.fetch_add(1, Ordering::AcqRel);
+                    changes.push(Ok((binding.kind, swapped)));
+                }
+                Err(error) => changes.push(Err(format!("binding {}: {error}", binding.id))),
+            }
+        }
+        changes
+    }
+
+    /// Back to the version before; the one that served is quarantined.
+    pub(crate) fn rollback(&self, binding: &BindingId) -> Result<Swapped, ServeError> {
+        let swapped = self.slots.rollback(binding).map_err(|error| ServeError::Precondition(error.to_string()))?;
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        Ok(swapped)
+    }
+
+    /// Counts faults against the slots; what was rolled back is returned.
+    pub(crate) fn report_faults(&self, faults: &[Fault]) -> Vec<RolledBack> {
+        let done = self.slots.report_faults(faults);
+        if !done.is_empty() {
+            self.epoch.fetch_add(1, Ordering::AcqRel);
+        }
+        done
+    }
+
+    /// Who serves a slot, with which config, if a module does.
+    pub(crate) fn serving(&self, binding: &BindingId) -> Option<(ModuleRef, String)> {
+        self.slots.serving(binding)
+    }
+
+    /// Notes that a slot serves another version than the catalog said, so that the catalog's next
+    /// change does not swap it back.
+    pub(crate) fn note_served(&self, binding: &BindingId, digest: Digest, config: &str) {
+        lock(&self.followed).insert(binding.clone(), (digest, config.to_owned()));
+    }
+
+    /// Writes the quarantine flags of all modules down.
+    pub(crate) fn keep_quarantine(&self) -> Result<(), tidegate_core::ports::storage::StoreError> {
+        let condemned = self.slots.quarantined();
+        let mut held = lock(&self.held);
+        for h in held.iter_mut() {
+            let quarantined = condemned.contains(&h.entry.digest);
+            if h.entry.quarantined != quarantined {
+                h.entry.quarantined = quarantined;
+                let bytes = self.store.bytes(&h.entry.digest)?.unwrap_or_default();
+                self.store.put(&h.entry, &bytes)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! The slots of one instant as the cycle asks for them: by api, tenant or pool.
+
+use tidegate_core::catalog::Api;
+use tidegate_core::ids::{BindingId, PoolId, TenantId};
+use tidegate_core::policy::{Allocator, Forecaster, Tierer};
+use tidegate_core::roster::Roster;
+use tidegate_core::units::Signal;
+use tidegate_engine::{Pinned, Subject};
+use tidegate_flow::cycle::Pins;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct PinnedPolicies {
+    pinned: Pinned,
+}
+
+impl PinnedPolicies {
+    /// The slots as they were pinned.
+    pub(super) fn new(pinned: Pinned) -> Self {
+        Self { pinned }
+    }
+
+    /// The binding through which an api's series are forecast.
+    pub(crate) fn binding_of(&self, api: &Api) -> Option<BindingId> {
+        self.pinned.forecaster(&subject(api)).and_then(|r| r.binding.map(|(id, _)| id.clone()))
+    }
+}
+
+fn subject(api: &Api) -> Subject<'_> {
+    Subject {
+        tenant: Some(&api.id.tenant),
+        pool: Some(&api.pool),
+        category: Some(&api.category),
+        labels: Some(&api.labels),
+    }
+}
+
+/// An empty roster cannot happen (the engine appends a baseline to every chain); if it did, the
+/// rooms' own answer to "nobody answered" would apply.
+fn or_empty<P: ?Sized>(roster: Option<&Roster<P>>) -> Roster<P> {
+    roster.cloned().unwrap_or(Roster { members: vec![] })
+}
+
+impl Pins for PinnedPolicies {
+    fn forecaster(&self, api: &Api, _signal: Signal) -> Roster<dyn Forecaster> {
+        or_empty(self.pinned.forecaster(&subject(api)).map(|r| r.roster))
+    }
+
+    fn tierer(&self, tenant: &TenantId) -> Roster<dyn Tierer> {
+        let subject = Subject { tenant: Some(tenant), ..Subject::default() };
+        or_empty(self.pinned.tierer(&subject).map(|r| r.roster))
+    }
+
+    fn allocator(&self, pool: &PoolId) -> Roster<dyn Allocator> {
+        let subject = Subject { pool: Some(pool), ..Subject::default() };
+        or_empty(self.pinned.allocator(&subject).map(|r| r.roster))
+    }
+}
