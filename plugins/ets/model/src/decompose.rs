@@ -82,12 +82,12 @@ pub(crate) fn decompose(z: &[f64], clock: u64, periods: &[usize]) -> Decompositi
 }
 
 fn bins(period: usize, shortest: usize) -> usize {
-    let stride = if period > shortest && shortest % COARSE == 0 {
+    let stride = if period > shortest && shortest.is_multiple_of(COARSE) {
         shortest / COARSE
     } else {
         1
     };
-    if period % stride == 0 {
+    if period.is_multiple_of(stride) {
         period / stride
     } else {
         period

@@ -198,7 +198,7 @@ impl Path {
         let seasons: f64 = self
             .tables
             .iter()
-            .filter(|t| j as u64 % u64::from(t.period.max(1)) == 0)
+            .filter(|t| (j as u64).is_multiple_of(u64::from(t.period.max(1))))
             .map(|t| t.gain / t.stride() as f64)
             .sum();
         self.alpha + self.beta * self.damp(j) + seasons

@@ -98,7 +98,7 @@ impl Table {
     pub(crate) fn is_sound(&self) -> bool {
         let n = self.bins.len();
         n > 0
-            && self.period as usize % n == 0
+            && (self.period as usize).is_multiple_of(n)
             && self.gain.is_finite()
             && self.bins.iter().all(|b| b.is_finite())
     }

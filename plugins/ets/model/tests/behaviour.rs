@@ -17,6 +17,10 @@ fn hourly(values: &[f64]) -> Series<'_> {
     }
 }
 
+#[expect(
+    clippy::unwrap_used,
+    reason = "a helper of tests, outside a test function"
+)]
 fn fitted(values: &[f64]) -> State {
     fit(&Config::default(), &hourly(values)).unwrap()
 }
@@ -68,8 +72,8 @@ fn intervals_hold_what_they_promise_on_their_own_kind_of_data() {
         let y = noisy(24 * 10 + 24, 8.0, seed);
         let p = fitted(&y[..240]).predict(24, &LEVELS, seed).unwrap();
         for (y, q) in y[240..].iter().zip(p.quantiles.chunks(5)) {
-            in80 += i32::from((q[1]..=q[3]).contains(&y));
-            in95 += i32::from((q[0]..=q[4]).contains(&y));
+            in80 += i32::from((q[1]..=q[3]).contains(y));
+            in95 += i32::from((q[0]..=q[4]).contains(y));
             n += 1;
         }
     }

@@ -8,6 +8,8 @@ use crate::state::State;
 
 /// The fewest observed points: two differences.
 const NEED: usize = 3;
+/// The longest season that is chosen unasked, a week of five minutes: a state holds every phase.
+const AUTO_LIMIT: usize = 2016;
 /// Below this, agreeing points prove little, and the interval has a floor.
 const SHORT: usize = 12;
 
@@ -20,7 +22,11 @@ pub fn fit(config: &Config, series: &Series<'_>) -> Result<State, ModelError> {
     series.validate(NEED)?;
     let scale = series.scale();
     let z = series.scaled(scale);
-    let period = choose(config.season, &z, &series.seasons());
+    let mut seasons = series.seasons();
+    if config.season == SeasonChoice::Auto {
+        seasons.retain(|m| *m <= AUTO_LIMIT);
+    }
+    let period = choose(config.season, &z, &seasons);
     let have = series.observed();
     let floor = if have < SHORT {
         let mean = z.iter().filter(|v| !v.is_nan()).sum::<f64>() / have as f64;

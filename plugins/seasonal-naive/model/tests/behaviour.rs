@@ -14,6 +14,10 @@ fn hourly(values: &[f64]) -> Series<'_> {
     }
 }
 
+#[expect(
+    clippy::unwrap_used,
+    reason = "a helper of tests, outside a test function"
+)]
 fn fitted(values: &[f64]) -> State {
     fit(&Config::default(), &hourly(values)).unwrap()
 }
@@ -68,8 +72,8 @@ fn intervals_hold_what_they_promise_on_their_own_kind_of_data() {
         let y = noisy(24 * 15, seed);
         let p = fitted(&y[..24 * 14]).predict(24, &LEVELS, 0).unwrap();
         for (y, q) in y[24 * 14..].iter().zip(p.quantiles.chunks(5)) {
-            in80 += i32::from((q[1]..=q[3]).contains(&y));
-            in95 += i32::from((q[0]..=q[4]).contains(&y));
+            in80 += i32::from((q[1]..=q[3]).contains(y));
+            in95 += i32::from((q[0]..=q[4]).contains(y));
             n += 1;
         }
     }
