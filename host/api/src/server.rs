@@ -8,7 +8,7 @@
 //! calls that are under way, but not for ever: a client that never reads must not keep a daemon.
 
 use crate::auth::Authenticate;
-use crate::options::{Options, Tls, check_exposure};
+use crate::options::{AdoptParent, Options, Tls, check_exposure};
 use crate::pull::Wake;
 use crate::service::Shared;
 use std::future::Future;
@@ -28,6 +28,9 @@ use tonic_health::server::{HealthReporter, HealthService};
 /// Interval of HTTP/2 pings on an idle connection, and the wait for their answer: a peer that
 /// vanished is noticed, and its streams end.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+
+/// Longest TLS handshake: who opens a connection and says nothing must not keep it.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Largest header list of a request, in bytes.
 const MAX_HEADERS: u32 = 16 << 10;
@@ -126,36 +129,36 @@ impl Server {
     /// When the listener would be exposed ([`check_exposure`]), the address is taken, or the
     /// certificates are not usable.
     pub fn bind(options: Options, gate: Arc<dyn Gate>) -> Result<Bound, Error> {
-        let address = options.address;
-        check_exposure(
+        let Options {
             address,
-            &options.auth,
-            options.tls.as_ref(),
-            options.insecure,
-        )
-        .map_err(Error::Exposed)?;
+            auth,
+            tls,
+            insecure,
+            limits,
+            drain,
+            wake,
+            adopt_parent,
+        } = options;
+        check_exposure(address, &auth, tls.as_ref(), insecure).map_err(Error::Exposed)?;
         let mut builder = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE.0))
             .http2_keepalive_timeout(Some(KEEPALIVE.1))
             .http2_max_header_list_size(MAX_HEADERS)
-            .max_concurrent_streams(options.limits.streams_per_connection)
-            .trace_fn(span_maker(&options));
-        if let Some(tls) = &options.tls {
+            .max_concurrent_streams(limits.streams_per_connection)
+            .trace_fn(span_maker(adopt_parent));
+        if let Some(tls) = &tls {
             builder = builder
                 .tls_config(tls_config(tls))
                 .map_err(|e| Error::Tls(causes(&e)))?;
         }
         let (closing, is_closing) = watch::channel(false);
         let health = HealthReporter::new();
-        let shared = Shared {
-            gate,
-            limits: options.limits,
-            wake: Wake {
-                world: options.wake.clone(),
-                closing: is_closing,
-            },
+        let wake = Wake {
+            world: wake,
+            closing: is_closing,
         };
-        let router = routes(builder, &shared, &options, health.clone())?;
+        let shared = Arc::new(Shared { gate, limits, wake });
+        let router = routes(builder, &shared, &Authenticate(auth), health.clone())?;
         let bind = |cause| Error::Bind { address, cause };
         let incoming = TcpIncoming::bind(address)
             .map_err(bind)?
@@ -167,7 +170,7 @@ impl Server {
             local,
             health: Health(health),
             closing,
-            drain: options.drain,
+            drain,
         })
     }
 }
@@ -236,13 +239,11 @@ impl Bound {
 
 fn routes(
     mut builder: tonic::transport::Server,
-    shared: &Shared,
-    options: &Options,
+    shared: &Arc<Shared>,
+    check: &Authenticate,
     health: HealthReporter,
 ) -> Result<Router, Error> {
-    let limits = options.limits;
-    let shared = Arc::new(shared.clone());
-    let check = Authenticate(options.auth.clone());
+    let limits = shared.limits;
     macro_rules! service {
         ($module:ident :: $server:ident, $limit:expr) => {
             InterceptedService::new(
@@ -281,9 +282,8 @@ fn routes(
 
 /// A span per call, named by its path, in the trace of its caller.
 fn span_maker(
-    options: &Options,
+    adopt: Option<AdoptParent>,
 ) -> impl Fn(&tonic::codegen::http::Request<()>) -> tracing::Span + Send + Sync + 'static {
-    let adopt = options.adopt_parent.clone();
     move |request| {
         let path = request.uri().path().trim_start_matches('/');
         let span = tracing::info_span!(
@@ -302,7 +302,8 @@ fn span_maker(
 }
 
 fn tls_config(tls: &Tls) -> ServerTlsConfig {
-    let config = ServerTlsConfig::new().identity(Identity::from_pem(&tls.certificate, &tls.key));
+    let identity = Identity::from_pem(&tls.certificate, &tls.key);
+    let config = ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE);
     match &tls.client_ca {
         Some(ca) => config.client_ca_root(Certificate::from_pem(ca)),
         None => config,

@@ -155,10 +155,10 @@ fn object(given: Option<v1::Object>, field: &str, problems: &mut Problems) -> Op
 
 fn pool(p: v1::Pool, field: &str, problems: &mut Problems) -> Option<Pool> {
     let mut quotas = BTreeMap::new();
-    for (tenant, quota) in &p.quotas {
+    for (tenant, quota) in p.quotas {
         let path = format!("{field}.quotas[{tenant}]");
-        if let Some(tenant) = id(tenant, &path, problems) {
-            quotas.insert(tenant, resources(Some(quota), &path, problems));
+        if let Some(tenant) = id(&tenant, &path, problems) {
+            quotas.insert(tenant, resources(Some(&quota), &path, problems));
         }
     }
     let mut amounts = |given: Option<&v1::Resources>, name: &str| {

@@ -44,6 +44,8 @@ pub(crate) struct Fake {
     /// Whether the clock is driven.
     pub(crate) driven: AtomicBool,
     now: AtomicI64,
+    /// The spans in which batches came.
+    pub(crate) spans: Mutex<Vec<tracing::Span>>,
     /// Makes the next port that may block panic.
     pub(crate) broken: AtomicBool,
 }
@@ -147,6 +149,7 @@ pub(crate) fn alert(api: &str) -> Alert {
 
 impl IngestPort for Fake {
     fn ingest(&self, _: &Principal, batch: SampleBatch, done: Acked) {
+        self.spans.lock().unwrap().push(tracing::Span::current());
         if let Some(error) = self.refuse.lock().unwrap().clone() {
             return done(Err(error));
         }

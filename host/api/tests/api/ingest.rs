@@ -11,14 +11,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Streaming};
 
 /// Both ends of a stream.
-struct Feed {
+pub(crate) struct Feed {
     frames: mpsc::Sender<v1::SampleFrame>,
     acks: Streaming<v1::SampleAck>,
     max_unacked: u32,
 }
 
 impl Feed {
-    async fn open(world: &World) -> Self {
+    pub(crate) async fn open(world: &World) -> Self {
         let (frames, stream) = mpsc::channel(64);
         let mut client = IngestClient::new(world.channel().await);
         let answer = client.stream_samples(ReceiverStream::new(stream)).await;
@@ -32,11 +32,11 @@ impl Feed {
         }
     }
 
-    async fn send(&self, frame: v1::SampleFrame) {
+    pub(crate) async fn send(&self, frame: v1::SampleFrame) {
         self.frames.send(frame).await.unwrap();
     }
 
-    async fn ack(&mut self) -> v1::SampleAck {
+    pub(crate) async fn ack(&mut self) -> v1::SampleAck {
         self.acks.message().await.unwrap().unwrap()
     }
 }
@@ -51,7 +51,7 @@ fn declare(series_ref: u32, api: &str) -> v1::SeriesDeclaration {
 }
 
 /// A frame with one sample of series 1 at a minute of its own.
-fn minute(sequence: u64) -> v1::SampleFrame {
+pub(crate) fn minute(sequence: u64) -> v1::SampleFrame {
     let declare = if sequence == 1 {
         vec![declare(1, "shop/orders")]
     } else {

@@ -2,13 +2,20 @@
 //!
 //! The gate does not authorise on purpose: what a test finds hidden, the api has hidden.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the fixtures of a test fail where they stand, as the tests do"
+)]
+
 mod fake;
 mod world;
 
 mod access;
+mod bad_catalog;
 mod bad_input;
 mod calls;
 mod ingest;
 mod serving;
 mod tls;
+mod traces;
 mod watches;
