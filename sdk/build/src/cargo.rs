@@ -18,7 +18,7 @@ use crate::error::BuildError;
 use crate::machine::cargo_home;
 use crate::package::Package;
 use crate::progress::{Callback, Progress};
-use crate::toolchain::{TARGET, Toolchain};
+use crate::toolchain::{DEBIAN, TARGET, Toolchain};
 
 /// Lines of cargo's report that an error repeats.
 const KEPT_LINES: usize = 120;
@@ -33,9 +33,15 @@ pub(crate) struct Metadata {
 
 /// Asks cargo about the workspace of `directory`; needs no network.
 pub(crate) fn metadata(cargo: &Path, directory: &Path) -> Result<Metadata, BuildError> {
-    let refuse = |reason: String| BuildError::Metadata {
-        directory: directory.to_path_buf(),
-        reason,
+    let refuse = |mut reason: String| {
+        if reason.starts_with("cannot run") {
+            reason.push_str("; install Rust with rustup (https://rustup.rs), or: ");
+            reason.push_str(DEBIAN);
+        }
+        BuildError::Metadata {
+            directory: directory.to_path_buf(),
+            reason,
+        }
     };
     let mut command = clean(cargo, directory);
     command.args(["metadata", "--no-deps", "--format-version", "1"]);

@@ -14,6 +14,10 @@ use crate::manifest::{self, Kind, Manifest, ManifestError};
 /// Namespace and name of the package whose worlds are policies.
 pub const PACKAGE: &str = "tidegate:policy";
 
+/// How the bindings generator names what a library with bindings for several worlds leaves of
+/// each: its imports alone. That is no world that the module implements.
+const IMPORTS_ONLY: &str = "-with-all-of-its-exports-removed";
+
 /// The world that a core module implements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct World {
@@ -100,7 +104,7 @@ pub fn world(core_wasm: &[u8]) -> Result<World, EncodeError> {
         let package = &bindings.resolve.packages[package].name;
         let owner = format!("{}:{}", package.namespace, package.name);
         // The decoder merges everything into a world of its own by this name.
-        if owner == "root:root" {
+        if owner == "root:root" || (owner == PACKAGE && world.name.ends_with(IMPORTS_ONLY)) {
             continue;
         }
         let version = package.version.as_ref().map(ToString::to_string);

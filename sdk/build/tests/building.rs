@@ -116,6 +116,34 @@ fn a_crate_that_exports_no_world_is_refused_with_its_name() {
     assert!(cause.contains("no WIT world"), "{cause}");
 }
 
+#[test]
+#[ignore = "compiles the guest's dependencies twice; the figure matters when digests are published"]
+fn two_checkouts_give_one_digest() {
+    let digest = |at: &Path| {
+        let fixture = at.join("sdk/build/tests/fixture");
+        std::fs::create_dir_all(fixture.join("src")).expect("writes");
+        std::fs::create_dir_all(at.join("wit/next")).expect("writes");
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixture");
+        for file in [
+            "Cargo.toml",
+            "Cargo.lock",
+            "config.schema.json",
+            "src/lib.rs",
+        ] {
+            std::fs::copy(from.join(file), fixture.join(file)).expect("copies");
+        }
+        for entry in std::fs::read_dir(root().join("wit/next")).expect("readable") {
+            let entry = entry.expect("readable");
+            let to = at.join("wit/next").join(entry.file_name());
+            std::fs::copy(entry.path(), to).expect("copies");
+        }
+        build(&fixture, &at.join("guests")).digest
+    };
+    let one = tempfile::tempdir().expect("a directory");
+    let two = tempfile::tempdir().expect("a directory");
+    assert_eq!(digest(one.path()), digest(&two.path().join("deeper/still")));
+}
+
 fn declare(dir: &Path, metadata: &str, code: &str) {
     std::fs::create_dir_all(dir.join("src")).expect("writes");
     let manifest = format!(

@@ -286,7 +286,8 @@ fn a_core_module_and_torn_bytes_have_no_manifest() {
 fn a_field_that_breaks_its_rule_is_named() {
     let core = core("tierer");
     let good = manifest(Kind::Tierer, &core);
-    let cases: [(&str, fn(&mut Manifest)); 5] = [
+    type Spoil = fn(&mut Manifest);
+    let cases: [(&str, Spoil); 5] = [
         ("`name`", |m| m.name = "No Spaces".to_owned()),
         ("`name`", |m| m.name = "../etc".to_owned()),
         ("`version`", |m| m.version = "1".to_owned()),
