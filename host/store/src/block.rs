@@ -10,7 +10,8 @@
 
 use crate::codec::{Malformed, Reader, put_bytes, put_int, put_uint};
 use crate::distribution::{Columns, decode, encode};
-use crate::run::{Run, Times, Values, integral};
+use crate::run::Run;
+use crate::values::{Times, Values, integral};
 use pco::ChunkConfig;
 use pco::data_types::Number;
 use pco::standalone::{simple_compress, simple_decompress};
@@ -202,7 +203,7 @@ fn get_run(bytes: &[u8]) -> Result<Run, Malformed> {
 }
 
 fn blobs(step: Step, times: Times, columns: &Columns) -> Result<Run, Malformed> {
-    let mut values = crate::run::Blobs::default();
+    let mut values = crate::values::Blobs::default();
     let mut bytes = vec![];
     for row in columns.rows()? {
         bytes.clear();
@@ -216,7 +217,7 @@ fn blobs(step: Step, times: Times, columns: &Columns) -> Result<Run, Malformed> 
 mod tests {
     use super::*;
     use crate::distribution::tests::any_distribution;
-    use crate::run::Datum;
+    use crate::values::Datum;
     use proptest::prelude::*;
 
     fn value() -> impl Strategy<Value = f64> {

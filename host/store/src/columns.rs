@@ -109,7 +109,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::Datum;
+    use crate::values::Datum;
     use tidegate_core::time::Step;
 
     #[test]

@@ -11,8 +11,9 @@
 
 use crate::distribution;
 use crate::registry::{Registry, Shape};
-use crate::run::{Datum, Run};
+use crate::run::Run;
 use crate::shared::{Shared, reading, writing};
+use crate::values::Datum;
 use crate::wal;
 use crate::writer::Writer;
 use std::collections::BTreeSet;

@@ -15,9 +15,10 @@
 use crate::distribution::decode;
 use crate::queue::Job;
 use crate::registry::overlap;
-use crate::run::{Datum, Run};
+use crate::run::Run;
 use crate::shared::{Shared, reading};
 use crate::store::Store;
+use crate::values::Datum;
 use tidegate_core::distribution::Distribution;
 use tidegate_core::frame::Column;
 use tidegate_core::ids::ApiId;

@@ -40,12 +40,15 @@ mod block;
 mod distribution;
 mod registry;
 mod run;
+mod values;
 mod wal;
 
 mod codec;
 mod disk;
 mod keys;
 mod mirror;
+mod opening;
+mod parts;
 
 pub use options::Options;
 pub use store::{Stat, Store};

@@ -31,7 +31,7 @@ pub(crate) fn seal(shared: &Shared, group: u32, through: u64) -> Result<(), Stor
         ordinal,
         blocks: vec![],
     };
-    cutter.cut(runs)?;
+    cutter.cut(&runs)?;
     let mut batch = Batch::default();
     let mut refs = vec![];
     for (block, bytes) in &cutter.blocks {
@@ -53,16 +53,16 @@ struct Cutter {
 }
 
 impl Cutter {
-    fn cut(&mut self, runs: Vec<(u8, Run)>) -> Result<(), StoreError> {
+    fn cut(&mut self, runs: &[(u8, Run)]) -> Result<(), StoreError> {
         let weight: usize = runs.iter().map(|(_, r)| r.weight()).sum();
         let expected = weight as f64 * self.ratio;
         if expected > self.target as f64 * 1.5
-            && let Some((a, b)) = halves(&runs)
+            && let Some((a, b)) = halves(runs)
         {
-            self.cut(a)?;
-            return self.cut(b);
+            self.cut(&a)?;
+            return self.cut(&b);
         }
-        let bytes = encode_block(self.group, &runs).map_err(|cause| StoreError::Io {
+        let bytes = encode_block(self.group, runs).map_err(|cause| StoreError::Io {
             step: "compress a block",
             cause,
         })?;
@@ -70,10 +70,10 @@ impl Cutter {
             self.ratio = bytes.len() as f64 / weight as f64;
         }
         if bytes.len() > CHUNK
-            && let Some((a, b)) = halves(&runs)
+            && let Some((a, b)) = halves(runs)
         {
-            self.cut(a)?;
-            return self.cut(b);
+            self.cut(&a)?;
+            return self.cut(&b);
         }
         let starts = runs.iter().filter_map(|(_, r)| r.first());
         let ends = runs
@@ -122,10 +122,10 @@ fn halves(runs: &[(u8, Run)]) -> Option<(Runs, Runs)> {
 mod tests {
     use super::*;
     use crate::block::Block;
-    use crate::run::Datum;
+    use crate::values::Datum;
     use tidegate_core::time::Step;
 
-    fn cut(runs: Runs, ratio: f64) -> Vec<(BlockRef, Vec<u8>)> {
+    fn cut(runs: &[(u8, Run)], ratio: f64) -> Vec<(BlockRef, Vec<u8>)> {
         let mut cutter = Cutter {
             group: 3,
             ratio,
@@ -155,7 +155,7 @@ mod tests {
             .map(|slot| (slot, noise(3000, u64::from(slot))))
             .collect();
         // A ratio that is far too hopeful must not make values that are too large.
-        let blocks = cut(runs.clone(), 0.05);
+        let blocks = cut(&runs, 0.05);
         assert!(blocks.len() > 10);
         let mut again: Vec<Run> = (0..64).map(|_| Run::new(Step::MINUTE)).collect();
         for (i, (block, bytes)) in blocks.iter().enumerate() {
@@ -190,7 +190,7 @@ mod tests {
                 (slot, run)
             })
             .collect();
-        let blocks = cut(runs, 0.5);
+        let blocks = cut(&runs, 0.5);
         assert!(blocks.len() > 1);
         assert!(blocks.iter().all(|(_, bytes)| bytes.len() <= CHUNK));
         assert_eq!(blocks.iter().map(|(b, _)| b.samples).sum::<u64>(), 64);

@@ -2,10 +2,11 @@
 
 use crate::codec::{Malformed, unframe};
 use crate::columns::Cache;
-use crate::disk::{Batch, Disk, Opened};
+use crate::disk::{Batch, Disk};
 use crate::keys::{self, Kind};
 use crate::ledger::Index;
 use crate::mirror::{self, Marks};
+use crate::opening::Opened;
 use crate::options::Options;
 use crate::queue::Queue;
 use crate::registry::Registry;

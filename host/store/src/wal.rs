@@ -10,7 +10,8 @@
 //! regularity`, times unless regular, values. A 0 in place of the first number announces a batch: `0 | sequence`.
 
 use crate::codec::{Malformed, Reader, put_bytes, put_int, put_uint};
-use crate::run::{Datum, Run, Times, Values};
+use crate::run::Run;
+use crate::values::{Datum, Times, Values};
 use tidegate_core::time::Step;
 
 /// Size at which a record is closed.

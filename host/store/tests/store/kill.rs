@@ -62,7 +62,7 @@ fn child() {
             Box::new(move |outcome| {
                 outcome.unwrap();
                 println!("ack {minute}");
-                drop(done.try_send(()));
+                let _ = done.try_send(());
             }),
         );
         if minute % 16 == 0 {
@@ -117,7 +117,7 @@ fn what_was_acknowledged_survives_every_kill() {
                 for line in stdout.lines().map_while(Result::ok) {
                     if let Some(m) = line.strip_prefix("ack ").and_then(|m| m.parse().ok()) {
                         newest.0.fetch_max(m, Ordering::SeqCst);
-                        drop(started.try_send(()));
+                        let _ = started.try_send(());
                     } else if let Some(g) = line.strip_prefix("plan ").and_then(|g| g.parse().ok())
                     {
                         newest.1.fetch_max(g, Ordering::SeqCst);

@@ -2,6 +2,10 @@
 //!
 //! One test binary, since each would link sled and pco again. The helpers here are the fixture that
 //! all chapters share.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test's fixture may unwrap; clippy only knows #[test] functions"
+)]
 
 mod damage;
 mod history;
@@ -9,6 +13,7 @@ mod kill;
 mod ledger;
 mod model;
 mod objects;
+mod sealing;
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;

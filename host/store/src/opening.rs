@@ -1,0 +1,166 @@
+//! Opening the database: one opener, one layout, and damage that is not confused with the rest.
+//!
+//! Our own lock file comes before sled's, so that a directory that is merely in use can never be
+//! taken for a damaged one and set aside. sled answers some damage with a panic; here that is an
+//! error like the other.
+
+use crate::codec::{Malformed, unframe};
+use crate::disk::{Batch, Disk, io, sled_error};
+use crate::keys;
+use crate::options::Options;
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tidegate_core::ports::storage::StoreError;
+
+/// Name of the database inside the store's directory.
+const DATABASE: &str = "sled";
+
+/// What opening found.
+pub(crate) struct Opened {
+    pub(crate) disk: Disk,
+    /// Where a damaged database was moved.
+    pub(crate) set_aside: Option<PathBuf>,
+}
+
+impl Disk {
+    /// Opens or creates the database in `dir`.
+    pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, StoreError> {
+        std::fs::create_dir_all(dir).map_err(|e| io("create its directory", &e))?;
+        let lock = lock(dir)?;
+        let path = dir.join(DATABASE);
+        let (db, set_aside) = match open_sled(&path, options) {
+            Ok(db) => (db, None),
+            Err(Failure::Damaged(cause)) if options.recover => {
+                let aside = set_aside(&path)?;
+                tracing::error!(
+                    %cause, moved_to = %aside.display(),
+                    "the database cannot be read: starting with an empty one"
+                );
+                let db = open_sled(&path, options).map_err(Failure::into_error)?;
+                (db, Some(aside))
+            }
+            Err(failure) => return Err(failure.into_error()),
+        };
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(path.join("db"))
+            .map_err(|e| io("open its database file for syncing", &e))?;
+        let disk = Self::new(db, file, lock);
+        disk.check_layout()?;
+        for directory in [dir, path.as_path()] {
+            File::open(directory)
+                .and_then(|d| d.sync_all())
+                .map_err(|e| io("sync its directory", &e))?;
+        }
+        Ok(Opened { disk, set_aside })
+    }
+
+    fn check_layout(&self) -> Result<(), StoreError> {
+        let known = u32::from(keys::VERSION);
+        let stored = self
+            .db
+            .get(keys::LAYOUT)
+            .map_err(|e| sled_error("read its layout version", &e))?;
+        let Some(value) = stored else {
+            if !self.db.is_empty() {
+                return Err(StoreError::Version { found: 0, known });
+            }
+            let mut batch = Batch::default();
+            batch.put(keys::LAYOUT.to_vec(), &known.to_be_bytes());
+            return self.commit(batch);
+        };
+        let found = unframe(keys::LAYOUT, &value)
+            .and_then(|v| v.try_into().map_err(|_| Malformed("it is no number")))
+            .map(u32::from_be_bytes)
+            .map_err(|e| e.at(keys::LAYOUT))?;
+        if found == known {
+            Ok(())
+        } else {
+            Err(StoreError::Version { found, known })
+        }
+    }
+}
+
+/// One store per directory: the second opener is told so.
+fn lock(dir: &Path) -> Result<File, StoreError> {
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(dir.join("LOCK"))
+        .map_err(|e| io("open its lock file", &e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(io(
+            "be opened",
+            &format!(
+                "{} is already open in this or another process; stop that one first, or choose another directory",
+                dir.display()
+            ),
+        )),
+        Err(TryLockError::Error(e)) => Err(io("lock its directory", &e)),
+    }
+}
+
+enum Failure {
+    Damaged(String),
+    Other(StoreError),
+}
+
+impl Failure {
+    fn into_error(self) -> StoreError {
+        match self {
+            Failure::Damaged(cause) => StoreError::Damaged {
+                key: "the database file".into(),
+                cause: format!("{cause} (opening with `recover` sets it aside)"),
+            },
+            Failure::Other(error) => error,
+        }
+    }
+}
+
+fn open_sled(path: &Path, options: &Options) -> Result<sled::Db, Failure> {
+    let config = sled::Config::new()
+        .path(path)
+        .cache_capacity(options.page_cache_bytes)
+        // Every write that matters is synced by us, before it is acknowledged.
+        .flush_every_ms(None);
+    // A store that was just dropped may still hold sled's lock for a moment: its threads end late.
+    for _ in 0..100 {
+        match catch_unwind(AssertUnwindSafe(|| config.open())) {
+            Ok(Ok(db)) => return Ok(db),
+            Ok(Err(sled::Error::Io(e))) if e.to_string().contains("acquire lock") => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Ok(Err(sled::Error::Io(e)))
+                if !matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData) =>
+            {
+                return Err(Failure::Other(io("open its database", &e)));
+            }
+            Ok(Err(e)) => return Err(Failure::Damaged(e.to_string())),
+            Err(_) => return Err(Failure::Damaged("sled panicked while opening it".into())),
+        }
+    }
+    Err(Failure::Other(io(
+        "open its database",
+        &"another process holds sled's lock on it",
+    )))
+}
+
+fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
+    for n in 1..10_000 {
+        let aside = path.with_extension(format!("damaged-{n}"));
+        if !aside.exists() {
+            std::fs::rename(path, &aside).map_err(|e| io("set its damaged database aside", &e))?;
+            return Ok(aside);
+        }
+    }
+    Err(io(
+        "set its damaged database aside",
+        &"10,000 others are there already",
+    ))
+}
