@@ -21,6 +21,9 @@ use tidegate_client::sim::{
 };
 
 const TRACE_STEP_S: u32 = 300;
+/// Cores that every rule but the equal split leaves an idle api: on a sliver of a core even a lone
+/// request is slow.
+const FLOOR: f64 = 0.5;
 const HISTORY_STEPS: usize = 7 * 288;
 
 struct Api {
@@ -38,6 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let (apis, capacity, every) = (read(Path::new(folder))?, capacity.parse()?, every.parse()?);
     let tiers: Vec<Tier> = apis.iter().map(|a| a.promise.tier).collect();
+    let floored = |d: &[f64]| d.iter().map(|d| d.max(FLOOR)).collect::<Vec<_>>();
     let week = |a: &Api| {
         a.spec.cpu.mean_s * a.rates[..HISTORY_STEPS].iter().sum::<f64>() / HISTORY_STEPS as f64
     };
@@ -46,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let rule = Reactive {
             capacity,
             target_utilisation,
-            floor: 0.2,
+            floor: FLOOR,
             surplus,
         };
         move |_: &[f64], used: &[f64]| rule.next(used)
@@ -74,9 +78,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     row(
         "oracle, proportional",
-        &run(&apis, every, |d, _| static_split(capacity, d))?,
+        &run(&apis, every, |d, _| static_split(capacity, &floored(d)))?,
     );
-    let headroom = |d: &[f64]| d.iter().map(|d| 1.4 * d).collect::<Vec<_>>();
+    // Square-root staffing: the smaller the load, the more headroom in proportion.
+    let staffed = |d: &f64| (1.05 * d + 0.45 * d.sqrt()).max(FLOOR);
+    let headroom = |d: &[f64]| d.iter().map(staffed).collect::<Vec<_>>();
     row(
         "oracle, tiers",
         &run(&apis, every, |d, _| {

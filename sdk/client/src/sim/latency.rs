@@ -10,7 +10,7 @@ use super::queue::Served;
 use super::random::Draws;
 
 /// Requests that stand for a cohort.
-const STRATA: u64 = 16;
+const STRATA: u64 = 8;
 /// Entries in the table of service-time quantiles; the last one stands for 1 in 4,096.
 const QUANTILES: u64 = 2_048;
 
