@@ -91,7 +91,7 @@ async fn a_reader_may_not_even_begin_an_upload() {
 
 /// Two refusals that a caller could not tell apart, but for the name that it asked for.
 #[track_caller]
-fn same(foreign: Status, absent: Status, names: (&str, &str)) {
+fn same(foreign: &Status, absent: &Status, names: (&str, &str)) {
     assert_eq!(foreign.code(), NotFound);
     assert_eq!(foreign.code(), absent.code());
     assert_eq!(
@@ -118,11 +118,11 @@ async fn what_is_a_foreign_tenant_s_is_answered_as_what_is_not_there() {
     };
     let foreign = catalog.get(by("shop", get(names.0))).await.unwrap_err();
     let absent = catalog.get(by("shop", get(names.1))).await.unwrap_err();
-    same(foreign, absent, names);
+    same(&foreign, &absent, names);
     // An absent object of its own reads alike too: the text tells nothing of whose it is.
     let own = catalog.get(by("shop", get("shop/non"))).await.unwrap_err();
     let absent = catalog.get(by("shop", get(names.1))).await.unwrap_err();
-    same(own, absent, ("shop/non", names.1));
+    same(&own, &absent, ("shop/non", names.1));
 
     let delete = |name: &str| v1::DeleteObjectRequest {
         key: key(v1::ObjectKind::Api, name),
@@ -136,7 +136,7 @@ async fn what_is_a_foreign_tenant_s_is_answered_as_what_is_not_there() {
         .delete(by("shop", delete(names.1)))
         .await
         .unwrap_err();
-    same(foreign, absent, names);
+    same(&foreign, &absent, names);
 
     let mut limits = LimitsClient::new(channel.clone());
     let grant = |api: &str| v1::GetGrantRequest { api: api.into() };
@@ -148,7 +148,7 @@ async fn what_is_a_foreign_tenant_s_is_answered_as_what_is_not_there() {
         .get_grant(by("shop", grant(names.1)))
         .await
         .unwrap_err();
-    same(foreign, absent, names);
+    same(&foreign, &absent, names);
 
     let mut plans = PlansClient::new(channel.clone());
     let explain = |api: &str| v1::ExplainRequest {
@@ -163,7 +163,7 @@ async fn what_is_a_foreign_tenant_s_is_answered_as_what_is_not_there() {
         .explain(by("shop", explain(names.1)))
         .await
         .unwrap_err();
-    same(foreign, absent, names);
+    same(&foreign, &absent, names);
 
     let mut forecasts = ForecastsClient::new(channel);
     let ask = |api: &str| v1::GetForecastRequest {
@@ -179,7 +179,7 @@ async fn what_is_a_foreign_tenant_s_is_answered_as_what_is_not_there() {
         .get_forecast(by("shop", ask(names.1)))
         .await
         .unwrap_err();
-    same(foreign, absent, names);
+    same(&foreign, &absent, names);
 }
 
 #[tokio::test]
