@@ -123,11 +123,8 @@ impl Prepared {
             }
             _ => {}
         }
-        if guest.account.refused {
-            return CallError::Limit {
-                what: "memory",
-                limit: limits.memory,
-            };
+        if let Some((what, limit)) = guest.account.refused {
+            return CallError::Limit { what, limit };
         }
         let cause = error.root_cause().to_string();
         // wasmtime keeps this error's type private; a test holds its text.

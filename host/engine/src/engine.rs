@@ -7,6 +7,7 @@
 
 use crate::cache::{Cache, CacheError};
 use crate::gate::Gate;
+use crate::guest::TABLE_ELEMENTS;
 use crate::options::{MIB, Options};
 use crate::ticker::Ticker;
 use std::sync::Arc;
@@ -156,7 +157,7 @@ fn config(options: &Options, pool: Option<u32>) -> Config {
             .total_memories(instances)
             .total_core_instances(instances.saturating_mul(8).max(64))
             .total_tables(instances.saturating_mul(4).max(64))
-            .table_elements(64 * 1024)
+            .table_elements(TABLE_ELEMENTS)
             .max_component_instance_size(MIB)
             .max_core_instance_size(MIB)
             .max_memory_size(options.memory_max);

@@ -11,6 +11,9 @@ use wasmtime::ResourceLimiter;
 /// Bytes that a table element takes in the host.
 const TABLE_ELEMENT: u64 = 16;
 
+/// Most elements of one table.
+pub(crate) const TABLE_ELEMENTS: usize = 64 * 1024;
+
 /// Longest part of a guest's message that an error repeats, in bytes.
 const QUOTE: usize = 400;
 
@@ -36,7 +39,7 @@ impl Guest {
             account: Account {
                 used: 0,
                 limit: limits.memory,
-                refused: false,
+                refused: None,
             },
             log: Log {
                 module,
@@ -53,8 +56,8 @@ impl Guest {
 pub(crate) struct Account {
     used: u64,
     limit: u64,
-    /// Whether a growth was refused: then a trap that follows is the limit's doing.
-    pub(crate) refused: bool,
+    /// The limit at which a growth was refused: a trap that follows is its doing.
+    pub(crate) refused: Option<(&'static str, u64)>,
 }
 
 impl Account {
@@ -67,7 +70,7 @@ impl Account {
                 true
             }
             None => {
-                self.refused = true;
+                self.refused = Some(("memory", self.limit));
                 false
             }
         }
@@ -92,6 +95,11 @@ impl ResourceLimiter for Account {
     ) -> wasmtime::Result<bool> {
         let elements = desired.saturating_sub(current) as u64;
         Ok(self.grow(elements.saturating_mul(TABLE_ELEMENT)))
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.refused = Some(("table-elements", TABLE_ELEMENTS as u64));
+        Ok(())
     }
 }
 
@@ -165,9 +173,9 @@ mod tests {
         let mut account = Guest::new("m".into(), &LIMITS).account;
         assert!(account.memory_growing(0, 600, None).unwrap());
         assert!(account.table_growing(0, 25, None).unwrap());
-        assert!(!account.refused);
+        assert_eq!(account.refused, None);
         assert!(!account.memory_growing(0, 1, None).unwrap());
-        assert!(account.refused);
+        assert_eq!(account.refused, Some(("memory", 1000)));
     }
 
     #[test]
