@@ -100,16 +100,24 @@ fn main() -> Result<(), AnyError> {
         let class = format!("{:?},{:?},{:?}", c.error, c.trend, c.season);
         Ok((state.predict(h, &LEVELS, 1)?, size, class))
     };
-    let by_naive = |s: &Series<'_>, h: usize| -> Result<_, AnyError> {
-        let state = naive::fit(&naive::Config::default(), s)?;
-        let size = state.encode()?.len();
-        Ok((
-            state.predict(h, &LEVELS, 1)?,
-            size,
-            state.period().to_string(),
-        ))
+    let by_naive = |season: naive::SeasonChoice| {
+        move |s: &Series<'_>, h: usize| -> Result<_, AnyError> {
+            let state = naive::fit(&naive::Config { season }, s)?;
+            let size = state.encode()?.len();
+            Ok((
+                state.predict(h, &LEVELS, 1)?,
+                size,
+                state.period().to_string(),
+            ))
+        }
     };
-    let models: [(&str, &Forecast); 2] = [("seasonal-naive", &by_naive), ("ets", &by_ets)];
+    let daily = by_naive(naive::SeasonChoice::Shortest);
+    let chosen = by_naive(naive::SeasonChoice::Auto);
+    let models: [(&str, &Forecast); 3] = [
+        ("naive, day", &daily),
+        ("seasonal-naive", &chosen),
+        ("ets", &by_ets),
+    ];
     let verbose = rest.len() > 1;
     for (name, model) in models {
         match what.as_str() {
