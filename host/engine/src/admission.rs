@@ -81,7 +81,7 @@ pub enum AdmissionError {
     },
     /// The export of its kind is missing.
     #[error(
-        "a {kind} must export `{export}`, the component exports {found}; use the macro of the SDK for this kind, or correct `kind` in the manifest"
+        "a component of kind {kind} must export `{export}`, the component exports {found}; use the macro of the SDK for this kind, or correct `kind` in the manifest"
     )]
     MissingExport {
         /// From the manifest.
@@ -93,7 +93,7 @@ pub enum AdmissionError {
     },
     /// An export that its kind does not have.
     #[error(
-        "a {kind} exports `{expected}` alone, the component also exports `{export}`; one component serves one kind, so move it to another"
+        "a component of kind {kind} exports `{expected}` alone, the component also exports `{export}`; one component serves one kind, so move it to another"
     )]
     ExtraExport {
         /// From the manifest.

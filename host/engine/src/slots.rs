@@ -88,7 +88,7 @@ pub enum SwapError {
     #[error("there is no binding `{0}`; declare it first")]
     UnknownBinding(BindingId),
     /// The kinds differ.
-    #[error("binding `{binding}` is for a {expected}, {module} is a {found}")]
+    #[error("binding `{binding}` is of kind {expected}, {module} is of kind {found}")]
     WrongKind {
         /// The binding.
         binding: BindingId,
@@ -107,8 +107,8 @@ pub enum SwapError {
     /// The config does not fit the module.
     #[error("{module} does not take this config: {source}")]
     Config {
-        /// The module.
-        module: ModuleRef,
+        /// The module's name.
+        module: String,
         /// What does not fit.
         source: ConfigError,
     },
@@ -234,7 +234,7 @@ impl Slots {
         }
         schema::check_config(&candidate.config_schema, config).map_err(|source| {
             SwapError::Config {
-                module: module.clone(),
+                module: module.name.clone(),
                 source,
             }
         })?;

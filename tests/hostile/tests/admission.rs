@@ -1,5 +1,7 @@
 //! What is refused at the door, and what the sender is told.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use serde_json::json;
 use std::sync::LazyLock;
 use tidegate_core::module::ModuleKind;
@@ -85,7 +87,7 @@ fn exports_must_be_those_of_the_manifests_kind() {
     refused(
         &wrong,
         &[
-            "a tierer must export `tidegate:policy/tiering@0.1.0-next`",
+            "kind tierer must export `tidegate:policy/tiering@0.1.0-next`",
             "forecasting",
         ],
     );

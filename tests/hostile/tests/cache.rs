@@ -1,5 +1,7 @@
 //! Compiled code that is kept between starts, and what happens when somebody touches it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use tidegate_engine::{Engine, Limits, Loaded, Options, Policy, Source};

@@ -1,5 +1,7 @@
 //! What a guest does wrong in a call, what the engine says, and that its neighbours do not notice.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use serde_json::json;
 use std::sync::{Arc, LazyLock};
 use tidegate_core::invariant::{Invariant, check_forecasts};

@@ -154,7 +154,7 @@ fn a_swap_that_does_not_fit_changes_nothing() {
     slots.declare(&id("a"), ModuleKind::Allocator, Selector::default());
     for (binding, config, part) in [
         ("nobody", "{}", "no binding `nobody`"),
-        ("a", "{}", "is for a allocator"),
+        ("a", "{}", "is of kind allocator"),
         ("t", r#"{"gian":1}"#, "`gian` is unknown; known are gain"),
         ("t", r#"{"gain":"x"}"#, "not of type number"),
     ] {
