@@ -4,6 +4,7 @@
 //! exit code says 1 for what went wrong and 2 for what was asked wrongly.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line talks to a person")]
 
+mod demo;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -21,12 +22,15 @@ struct Cli {
 enum Verb {
     /// Run the daemon
     Serve(serve::Args),
+    /// Show the main job on real traces: foresee, divide, swap under load
+    Demo(demo::Args),
 }
 
 /// Runs the verb that was asked for.
 pub(crate) fn run() -> ExitCode {
     let outcome = match Cli::parse().verb {
         Verb::Serve(args) => serve::run(args),
+        Verb::Demo(args) => demo::run(args, false),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

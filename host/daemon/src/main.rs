@@ -3,6 +3,7 @@
 mod cli;
 mod clock;
 mod config;
+mod demo;
 mod driver;
 mod gate;
 mod policies;
