@@ -1,8 +1,11 @@
 //! A call's span is named by its path, knows its caller, and surrounds what the port does.
+//!
+//! The subscriber is the process's and stands before the first server does: `tracing` remembers per
+//! call site whether anybody listens, so that one for a single thread would race with other tests.
 
 use crate::ingest::{Feed, minute};
 use crate::world::{World, by, counts};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use tidegate_proto::v1;
 use tidegate_proto::v1::ingest_client::IngestClient;
 use tracing::field::{Field, Visit};
@@ -12,7 +15,18 @@ use tracing_subscriber::registry::Registry;
 
 /// Notes what is said of spans: `id name=value`.
 #[derive(Clone, Default)]
-struct Notes(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Notes(Arc<Mutex<Vec<String>>>);
+
+/// The notes of this process.
+pub(crate) fn notes() -> &'static Notes {
+    static NOTES: OnceLock<Notes> = OnceLock::new();
+    NOTES.get_or_init(|| {
+        let notes = Notes::default();
+        let subscriber = Registry::default().with(notes.clone());
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+        notes
+    })
+}
 
 struct Say<'a>(u64, &'a Notes);
 
@@ -35,8 +49,6 @@ impl Layer<Registry> for Notes {
 
 #[tokio::test]
 async fn a_batch_reaches_the_port_inside_the_span_of_its_call() {
-    let notes = Notes::default();
-    let _here = tracing::subscriber::set_default(Registry::default().with(notes.clone()));
     let world = World::guarded();
     let push = v1::PushRequest {
         series: vec![v1::PushSeries {
@@ -56,7 +68,7 @@ async fn a_batch_reaches_the_port_inside_the_span_of_its_call() {
 
     for (world, method, caller) in [(&world, "Push", "shop"), (&open, "StreamSamples", "local")] {
         let id = world.gate.spans.lock().unwrap()[0].id().unwrap().into_u64();
-        let said = notes.0.lock().unwrap().clone();
+        let said = notes().0.lock().unwrap().clone();
         for field in [
             format!("otel.name=\"tidegate.v1.Ingest/{method}\""),
             format!("caller=\"{caller}\""),

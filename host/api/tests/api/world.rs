@@ -46,6 +46,7 @@ impl World {
 
     /// A server with other options.
     pub(crate) fn with(change: impl FnOnce(&mut Options)) -> Self {
+        crate::traces::notes();
         let gate = Arc::new(Fake::default());
         let (wake, woken) = watch::channel(0);
         let mut options = Options::new(([127, 0, 0, 1], 0).into());
