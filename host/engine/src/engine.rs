@@ -14,6 +14,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+/// Bytes of a table that are cleared in place after a call instead of being given back to the
+/// system.
+const TABLE_RESIDENT: usize = 64 * 1024;
+
+/// The same for a linear memory, where the kernel (Linux 6.7) tells which pages were written. With
+/// both, a fresh instance and call of a guest with 1.3 MB of memory took 13 us instead of 27 (two
+/// shared cores, `--example figures`); without that knowledge the whole range would be cleared,
+/// and the call take 56.
+const MEMORY_RESIDENT: usize = MIB;
+
 /// Why there is no engine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -160,7 +170,13 @@ fn config(options: &Options, pool: Option<u32>) -> Config {
             .table_elements(TABLE_ELEMENTS)
             .max_component_instance_size(MIB)
             .max_core_instance_size(MIB)
-            .max_memory_size(options.memory_max);
+            .max_memory_size(options.memory_max)
+            .table_keep_resident(TABLE_RESIDENT);
+        if PoolingAllocationConfig::is_pagemap_scan_available() {
+            pooling
+                .pagemap_scan(wasmtime::Enabled::Yes)
+                .linear_memory_keep_resident(MEMORY_RESIDENT);
+        }
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling));
     }
     config
