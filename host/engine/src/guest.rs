@@ -11,7 +11,7 @@ use wasmtime::ResourceLimiter;
 /// Bytes that a table element takes in the host.
 const TABLE_ELEMENT: u64 = 16;
 
-/// Most elements of one table.
+/// Most elements of one table, with and without a pool.
 pub(crate) const TABLE_ELEMENTS: usize = 64 * 1024;
 
 /// Longest part of a guest's message that an error repeats, in bytes.
@@ -93,13 +93,12 @@ impl ResourceLimiter for Account {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        if desired > TABLE_ELEMENTS {
+            self.refused = Some(("table-elements", TABLE_ELEMENTS as u64));
+            return Ok(false);
+        }
         let elements = desired.saturating_sub(current) as u64;
         Ok(self.grow(elements.saturating_mul(TABLE_ELEMENT)))
-    }
-
-    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.refused = Some(("table-elements", TABLE_ELEMENTS as u64));
-        Ok(())
     }
 }
 
