@@ -3,17 +3,21 @@
 use crate::pools;
 use crate::report::Cases;
 use crate::{
-    FOREIGN_FORMAT, answered, check_configs, ensure, is_not_fitted, is_unsupported, refused,
-    same_bits,
+    Asked, FOREIGN_FORMAT, answered, check_configs, check_format, ensure, is_not_fitted,
+    is_unsupported, refused, same_bits,
 };
 use tidegate_core::invariant::check_allocation;
 use tidegate_core::policy::{Allocation, AllocationInput, Allocator, Blob};
 
-pub(crate) fn check(cases: &mut Cases, policy: &dyn Allocator, config: &str, strict: bool) {
+pub(crate) fn check(cases: &mut Cases, policy: &dyn Allocator, asked: Asked<'_>) {
+    let config = asked.config;
     let Some(plain) = pools::sampled().find(|pool| pool.apis.len() > 2) else {
         return;
     };
-    check_configs(cases, strict, |config| policy.allocate(config, &plain));
+    check_configs(cases, asked, |config| policy.allocate(config, &plain));
+    if let Ok(answer) = policy.allocate(config, &plain) {
+        check_format(cases, asked, answer.state.format);
+    }
     cases.run(
         "plans keep AL1 to AL5 on 32 pools, and follow each other",
         || {

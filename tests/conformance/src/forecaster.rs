@@ -3,8 +3,8 @@
 use crate::report::Cases;
 use crate::samples::{self, ROWS, SERIES};
 use crate::{
-    FOREIGN_FORMAT, answered, check_configs, ensure, is_not_fitted, is_unsupported, refused,
-    same_bits,
+    Asked, FOREIGN_FORMAT, answered, check_configs, check_format, ensure, is_not_fitted,
+    is_unsupported, refused, same_bits,
 };
 use tidegate_core::invariant::check_forecasts;
 use tidegate_core::policy::{
@@ -16,8 +16,9 @@ const ALL: [usize; SERIES] = [0, 1, 2, 3, 4];
 /// Rows that are fitted; the rest are for updates.
 const FITTED: usize = ROWS - 20;
 
-pub(crate) fn check(cases: &mut Cases, policy: &dyn Forecaster, config: &str, strict: bool) {
-    check_configs(cases, strict, |config| {
+pub(crate) fn check(cases: &mut Cases, policy: &dyn Forecaster, asked: Asked<'_>) {
+    let config = asked.config;
+    check_configs(cases, asked, |config| {
         policy.fit(config, &samples::frames(&[0], 0, FITTED))
     });
     let history = samples::frames(&ALL, 0, FITTED);
@@ -29,6 +30,7 @@ pub(crate) fn check(cases: &mut Cases, policy: &dyn Forecaster, config: &str, st
         }
     };
     cases.run("three weeks of five series are fitted", || Ok(()));
+    check_format(cases, asked, fitted.states.format);
     cases.run("a second fit is the same to the last bit", || {
         let again = answered(policy.fit(config, &history))?;
         ensure(again == fitted, || {

@@ -3,13 +3,18 @@
 use crate::report::Cases;
 use crate::samples;
 use crate::{
-    FOREIGN_FORMAT, answered, check_configs, ensure, is_not_fitted, is_unsupported, refused,
+    Asked, FOREIGN_FORMAT, answered, check_configs, check_format, ensure, is_not_fitted,
+    is_unsupported, refused,
 };
 use tidegate_core::policy::{Blob, Judge, MetricSpec, Verdict};
 
-pub(crate) fn check(cases: &mut Cases, policy: &dyn Judge, config: &str, strict: bool) {
+pub(crate) fn check(cases: &mut Cases, policy: &dyn Judge, asked: Asked<'_>) {
+    let config = asked.config;
     let plain = samples::release(0, 3, 10, 10);
-    check_configs(cases, strict, |config| policy.judge(config, &plain));
+    check_configs(cases, asked, |config| policy.judge(config, &plain));
+    if let Ok(answer) = policy.judge(config, &plain) {
+        check_format(cases, asked, answer.state.format);
+    }
     cases.run("without any flush it proceeds", || {
         let answer = answered(policy.judge(config, &samples::release(0, 0, 0, 0)))?;
         ensure(answer.verdict == Verdict::Proceed, || {

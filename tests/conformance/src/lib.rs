@@ -1,6 +1,6 @@
 //! Does a component keep the promises of its interface?
 //!
-//! Admission looks at a module's form; this looks at its behaviour: that it is a pure function,
+//! Admission looks at a module's form, and that `describe` agrees with its manifest; this looks at its behaviour: that it is a pure function,
 //! that a batch is no more than its series, that it tells its own states from foreign ones, that a
 //! wrong key in its config is named, and that its answers pass the very invariants that the host
 //! will hold them to ([`tidegate_core::invariant`]). A library, because `tidegate policy test` runs
@@ -76,22 +76,46 @@ pub fn check_with(component: &[u8], config: &str) -> Result<Report, CheckError> 
 #[must_use]
 pub fn check_loaded(loaded: &Loaded, config: &str) -> Report {
     let mut cases = Cases::default();
-    // Admission has compared them already; said here, because authors ask.
-    cases.run("`describe` agrees with the manifest", || Ok(()));
     let strict = refuses_unknown_keys(&loaded.manifest().config_schema);
+    let asked = Asked {
+        config,
+        strict,
+        format: loaded.state_format(),
+    };
     match loaded.policy() {
-        Policy::Forecaster(policy) => {
-            forecaster::check(&mut cases, policy.as_ref(), config, strict)
-        }
-        Policy::Tierer(policy) => tierer::check(&mut cases, policy.as_ref(), config, strict),
-        Policy::Allocator(policy) => allocator::check(&mut cases, policy.as_ref(), config, strict),
-        Policy::Judge(policy) => judge::check(&mut cases, policy.as_ref(), config, strict),
+        Policy::Forecaster(policy) => forecaster::check(&mut cases, policy.as_ref(), asked),
+        Policy::Tierer(policy) => tierer::check(&mut cases, policy.as_ref(), asked),
+        Policy::Allocator(policy) => allocator::check(&mut cases, policy.as_ref(), asked),
+        Policy::Judge(policy) => judge::check(&mut cases, policy.as_ref(), asked),
     }
     Report {
         module: loaded.module_ref(),
         kind: loaded.manifest().kind,
         cases: cases.done(),
     }
+}
+
+/// What the cases need to know of a module beside its policy.
+#[derive(Debug, Clone, Copy)]
+struct Asked<'a> {
+    /// The config to check it under.
+    config: &'a str,
+    /// Whether its schema refuses unknown keys.
+    strict: bool,
+    /// The format number of its states, as `describe` tells it.
+    format: u32,
+}
+
+/// The name of the case for [`Asked::format`].
+const FORMAT: &str = "states bear the format number that `describe` tells";
+
+fn check_format(cases: &mut Cases, asked: Asked<'_>, written: u32) {
+    cases.run(FORMAT, || {
+        let told = asked.format;
+        ensure(written == told, || {
+            format!("a state has {written}, `describe` says {told}")
+        })
+    });
 }
 
 /// Whether the schema says that other keys than its own are wrong.
@@ -101,9 +125,13 @@ fn refuses_unknown_keys(schema: &str) -> bool {
 }
 
 /// What the cases of all kinds ask of a wrong config. `call` makes a call with that config.
-fn check_configs<T>(cases: &mut Cases, strict: bool, call: impl Fn(&str) -> Result<T, CallError>) {
+fn check_configs<T>(
+    cases: &mut Cases,
+    asked: Asked<'_>,
+    call: impl Fn(&str) -> Result<T, CallError>,
+) {
     let name = "a config key that it does not have is refused by name";
-    if strict {
+    if asked.strict {
         cases.run(name, || {
             let text = refused(
                 call(&format!("{{\"{STRANGE_KEY}\": 1}}")),

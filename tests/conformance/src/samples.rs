@@ -139,7 +139,7 @@ pub fn tiers(n: usize, seed: u64) -> TierInput {
 }
 
 /// Requests of each side per flush.
-const REQUESTS: u64 = 500;
+pub const REQUESTS: u64 = 500;
 
 /// `flushes` flushes from number `from` on, in which so many of [`REQUESTS`] failed.
 #[must_use]

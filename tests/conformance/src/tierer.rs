@@ -3,13 +3,18 @@
 use crate::report::Cases;
 use crate::samples;
 use crate::{
-    FOREIGN_FORMAT, answered, check_configs, ensure, is_not_fitted, is_unsupported, refused,
+    Asked, FOREIGN_FORMAT, answered, check_configs, check_format, ensure, is_not_fitted,
+    is_unsupported, refused,
 };
 use tidegate_core::policy::{Blob, Tierer};
 
-pub(crate) fn check(cases: &mut Cases, policy: &dyn Tierer, config: &str, strict: bool) {
+pub(crate) fn check(cases: &mut Cases, policy: &dyn Tierer, asked: Asked<'_>) {
+    let config = asked.config;
     let plain = samples::tiers(9, 1);
-    check_configs(cases, strict, |config| policy.decide(config, &plain));
+    check_configs(cases, asked, |config| policy.decide(config, &plain));
+    if let Ok(answer) = policy.decide(config, &plain) {
+        check_format(cases, asked, answer.state.format);
+    }
     cases.run(
         "every api gets a tier and a sentence, for none to thirty apis",
         || {
