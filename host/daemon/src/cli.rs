@@ -2,12 +2,30 @@
 //!
 //! Printing is allowed here and nowhere else. A verb returns an error as text for a person; the
 //! exit code says 1 for what went wrong and 2 for what was asked wrongly.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line talks to a person")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the command line talks to a person"
+)]
 
+mod apply;
+mod connect;
 mod demo;
+mod errors;
+mod forecast;
+mod get;
+mod json;
+mod manifest;
+mod plan;
+mod policy;
 mod serve;
+mod status;
+mod token;
+mod why;
+mod words;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use connect::online;
 use std::process::ExitCode;
 
 /// Moves resources before the load arrives.
@@ -16,6 +34,8 @@ use std::process::ExitCode;
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
+    #[command(flatten)]
+    flags: connect::Flags,
 }
 
 #[derive(Debug, Subcommand)]
@@ -24,19 +44,92 @@ enum Verb {
     Serve(serve::Args),
     /// Show the main job on real traces: foresee, divide, swap under load
     Demo(demo::Args),
+    /// Declare tenants, pools, tiers, apis, SLOs, events and bindings from YAML
+    Apply(apply::Args),
+    /// List or show declared objects
+    Get(get::Args),
+    /// Delete a declared object
+    Delete(get::DeleteArgs),
+    /// Show what is expected to come
+    Forecast(forecast::Args),
+    /// Show who may use how much of a pool, and what comes next
+    Plan(plan::Args),
+    /// Explain an api's share, from load to number
+    Why(why::Args),
+    /// Show what an api may use now
+    Grant(why::GrantArgs),
+    /// List the alerts that stand
+    Alerts,
+    /// Build, push, bind and roll back policy modules
+    #[command(subcommand)]
+    Policy(policy::Verb),
+    /// Make a credential: the token for a client, its hash for the daemon
+    Token(token::Args),
+    /// Move the daemon's driven clock, and run what became due
+    Advance(status::AdvanceArgs),
+    /// Show how the daemon fares
+    Status,
+    /// Print completions for a shell
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Runs the verb that was asked for.
 pub(crate) fn run() -> ExitCode {
-    let outcome = match Cli::parse().verb {
-        Verb::Serve(args) => serve::run(args),
-        Verb::Demo(args) => demo::run(args, false),
-    };
-    match outcome {
+    let Cli { verb, flags } = Cli::parse();
+    match dispatch(verb, &flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tidegate: {error:#}");
-            ExitCode::FAILURE
+            match error.is::<errors::Usage>() {
+                true => ExitCode::from(2),
+                false => ExitCode::FAILURE,
+            }
         }
+    }
+}
+
+fn dispatch(verb: Verb, flags: &connect::Flags) -> anyhow::Result<()> {
+    match verb {
+        Verb::Serve(args) => serve::run(args),
+        Verb::Demo(args) => demo::run(args, flags.output == connect::Output::Json),
+        Verb::Apply(args) => {
+            let objects = apply::read(&args)?;
+            online(flags, async |session| {
+                apply::run(args, objects, session).await
+            })
+        }
+        Verb::Get(args) => online(flags, async |session| get::run(args, session).await),
+        Verb::Delete(args) => online(flags, async |session| get::delete(args, session).await),
+        Verb::Forecast(args) => online(flags, async |session| forecast::run(args, session).await),
+        Verb::Plan(args) => online(flags, async |session| plan::run(args, session).await),
+        Verb::Why(args) => online(flags, async |session| why::run(args, session).await),
+        Verb::Grant(args) => online(flags, async |session| why::grant(args, session).await),
+        Verb::Alerts => online(flags, status::alerts),
+        Verb::Policy(verb) => policy::run(verb, flags),
+        Verb::Token(args) => token::run(&args, flags.output),
+        Verb::Advance(args) => online(flags, async |session| status::advance(args, session).await),
+        Verb::Status => online(flags, status::run),
+        Verb::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "tidegate",
+                &mut std::io::stdout(),
+            );
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verb_table_holds_together() {
+        Cli::command().debug_assert();
     }
 }

@@ -35,7 +35,8 @@ pub(crate) struct Config {
     pub(crate) plan: Seconds,
     /// How long a plan is valid when no newer one comes.
     pub(crate) validity: Seconds,
-    /// How far ahead of demand a grant moves, besides a pool's lead time.
+    /// How far ahead of demand a grant moves, besides a pool's lead time and what the allocator adds
+    /// (`waterfill` looks one step ahead by itself).
     pub(crate) ahead: Seconds,
     /// How often the world is looked at.
     pub(crate) cycle: Seconds,
@@ -127,7 +128,11 @@ pub(crate) enum LogKind {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { format: LogKind::Text, filter: "info".into(), otlp: None }
+        Self {
+            format: LogKind::Text,
+            filter: "info".into(),
+            otlp: None,
+        }
     }
 }
 
@@ -144,7 +149,7 @@ impl Default for Config {
             horizon: Seconds(3600),
             plan: Seconds(900),
             validity: Seconds(900),
-            ahead: Seconds(60),
+            ahead: Seconds(0),
             cycle: Seconds(10),
             history: Seconds(14 * 86_400),
             refit: Seconds(6 * 3600),
@@ -166,20 +171,30 @@ impl Config {
             .ok_or_else(|| format!("step: {} s is not between 1 s and 1 day", self.step.0))?;
         let whole = |name: &str, span: Seconds| {
             if span.0 == 0 || !span.0.is_multiple_of(step.secs()) {
-                return Err(format!("{name}: {} s is not a multiple of the step ({step})", span.0));
+                return Err(format!(
+                    "{name}: {} s is not a multiple of the step ({step})",
+                    span.0
+                ));
             }
             Ok(span.0 / step.secs())
         };
         let horizon = whole("horizon", self.horizon)?;
         let plan = whole("plan", self.plan)?;
         if plan > horizon {
-            return Err("plan: it reaches further than the horizon; shorten it or lengthen `horizon`".into());
+            return Err(
+                "plan: it reaches further than the horizon; shorten it or lengthen `horizon`"
+                    .into(),
+            );
         }
         if horizon > 2016 {
-            return Err(format!("horizon: {horizon} steps are more than 2016; use a longer step"));
+            return Err(format!(
+                "horizon: {horizon} steps are more than 2016; use a longer step"
+            ));
         }
         if self.validity.0 < step.secs() {
-            return Err(format!("validity: a plan must be valid for at least one step ({step})"));
+            return Err(format!(
+                "validity: a plan must be valid for at least one step ({step})"
+            ));
         }
         if self.cycle.0 == 0 {
             return Err("cycle: write at least 1s".into());

@@ -31,6 +31,12 @@ pub(crate) struct Options {
     pub(crate) seed: u64,
     /// Shuffles every trace in time with this seed: peaks then cannot be foreseen.
     pub(crate) shuffle: Option<u64>,
+    /// Forecaster and allocator of the first half.
+    pub(crate) first: [String; 2],
+    /// Those that are swapped in half-way.
+    pub(crate) then: [String; 2],
+    /// Part of a grant that is meant to be used.
+    pub(crate) target_utilisation: f64,
     /// Where the daemon keeps its data; a temporary directory unless told.
     pub(crate) data: Option<PathBuf>,
     /// Leave the daemon running.
@@ -45,6 +51,8 @@ pub(crate) use draw::Drawing;
 pub(crate) const POOL_CORES: f64 = 14.0;
 /// Name of the tenant.
 const TENANT: &str = "shop";
+/// The bindings that are swapped.
+const BINDINGS: [&str; 2] = ["default-forecaster", "default-allocator"];
 /// Name of the pool.
 const POOL: &str = "edge";
 
@@ -55,16 +63,26 @@ pub(crate) async fn run(options: &Options) -> Result<Summary> {
     if let Some(seed) = options.shuffle {
         traces.shuffle(seed);
     }
-    let mut daemon = daemon::Daemon::start(options.data.clone(), &setup::config()).await?;
+    let mut daemon = daemon::Daemon::start(
+        options.data.clone(),
+        &setup::config(options.target_utilisation),
+    )
+    .await?;
     let mut screen = draw::Screen::new(options.drawing);
-    screen.say(&format!("daemon {} listens on {}, its data in {}", daemon.pid(), daemon.url(), daemon.data().display()));
+    screen.say(&format!(
+        "daemon {} listens on {}, its data in {}",
+        daemon.pid(),
+        daemon.url(),
+        daemon.data().display()
+    ));
     let channel = tonic::transport::Endpoint::from_shared(daemon.url().to_owned())?
         .connect()
         .await
         .with_context(|| format!("the demo's daemon does not answer at {}", daemon.url()))?;
     setup::apply(&channel, &traces).await?;
-    setup::bind(&channel, "default-forecaster", "seasonal-naive").await?;
-    setup::bind(&channel, "default-allocator", "proportional").await?;
+    for (binding, module) in BINDINGS.iter().zip(&options.first) {
+        setup::bind(&channel, binding, module).await?;
+    }
     let outcome = live::play(&channel, &traces, options, &mut screen).await;
     let outcome = match outcome {
         Ok(outcome) => outcome,

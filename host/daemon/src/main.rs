@@ -7,6 +7,7 @@ mod demo;
 mod driver;
 mod gate;
 mod policies;
+mod render;
 mod serve;
 mod shipped;
 mod world;

@@ -52,7 +52,7 @@ impl Default for Settings {
             horizon: 60,
             plan_steps: 15,
             validity_ms: 15 * 60_000,
-            ahead: 1,
+            ahead: 0,
             fit_window: 20_160,
             seed: 0,
             demand: demand::Settings::default(),

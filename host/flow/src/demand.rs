@@ -1,7 +1,10 @@
 //! Turns forecasts into the resources that they need.
 //!
-//! `demand = requests x cost per request / target utilisation`, per dimension and quantile, and the
-//! higher of that and the direct forecast of the resource itself. Cost per request is learned from
+//! `need = requests x cost per request`, per dimension and quantile, or the direct forecast of the
+//! resource where that is higher; `demand = median need / target utilisation + (need at the tier's
+//! quantile - median need)`. The first part absorbs bursts within a step, which scale with the load
+//! that is there; the second insures against a wrong forecast. Scaling the quantile itself would pay
+//! for both at once although they seldom come together, and starve the lower tiers for it. Cost per request is learned from
 //! what was measured: a high quantile of use / requests over recent steps, so that a step in which
 //! a starved service could not work does not make requests look cheap. The quotient is used
 //! because resource use is proportional to load plus a small base, and at the quantiles that tiers
@@ -26,7 +29,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            target_utilisation: 0.75,
+            target_utilisation: 0.85,
             cost_quantile: 0.75,
         }
     }
@@ -109,15 +112,18 @@ pub fn run(input: &Input<'_>) -> Result<Output, Error> {
         let direct = (dimension != Dimension::Requests)
             .then(|| input.forecasts.get(&key(input.api, dimension.signal())))
             .flatten();
-        let at = |step: usize, level: Level| {
+        let quantile = |step: usize, level: Level| {
             let by_requests = requests.zip(cost).map(|(f, c)| f.quantile(step, level) * c);
             let by_itself = direct.map(|f| f.quantile(step, level));
-            let needed = match (by_requests, by_itself) {
+            match (by_requests, by_itself) {
                 (Some(a), Some(b)) => a.max(b),
                 (Some(a), None) | (None, Some(a)) => a,
                 (None, None) => output.usage[d],
-            };
-            needed / headroom
+            }
+        };
+        let at = |step: usize, level: Level| {
+            let median = quantile(step, Level::P50);
+            median / headroom + (quantile(step, level) - median)
         };
         let last = input.steps.saturating_sub(1);
         for step in 0..input.steps {
@@ -202,7 +208,10 @@ mod tests {
             steps: 2,
             ahead: 1,
             expected: None,
-            settings: Settings::default(),
+            settings: Settings {
+                target_utilisation: 0.75,
+                ..Settings::default()
+            },
         })
         .unwrap();
         assert_eq!(

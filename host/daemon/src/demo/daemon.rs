@@ -29,11 +29,16 @@ impl Daemon {
     /// Starts it on a free port and waits until it listens.
     pub(crate) async fn start(data: Option<PathBuf>, config: &str) -> Result<Self> {
         let temporary = data.is_none();
-        let data = data.unwrap_or_else(|| std::env::temp_dir().join(format!("tidegate-demo-{}", std::process::id())));
-        std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
+        let data = data.unwrap_or_else(|| {
+            std::env::temp_dir().join(format!("tidegate-demo-{}", std::process::id()))
+        });
+        std::fs::create_dir_all(&data)
+            .with_context(|| format!("cannot create {}", data.display()))?;
         let file = data.join("tidegate.yaml");
-        std::fs::write(&file, config).with_context(|| format!("cannot write {}", file.display()))?;
-        let log = std::fs::File::create(data.join("daemon.log")).context("cannot write the daemon's log")?;
+        std::fs::write(&file, config)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        let log = std::fs::File::create(data.join("daemon.log"))
+            .context("cannot write the daemon's log")?;
         let binary = std::env::current_exe().context("cannot find this program's own file")?;
         let mut child = Command::new(binary)
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
@@ -51,7 +56,12 @@ impl Daemon {
             BufReader::new(out).read_line(&mut line).map(|_| line)
         })
         .await??;
-        let mut daemon = Self { child: Some(child), url: String::new(), data, temporary };
+        let mut daemon = Self {
+            child: Some(child),
+            url: String::new(),
+            data,
+            temporary,
+        };
         match line.trim().strip_prefix("listening on ") {
             Some(address) => daemon.url = format!("http://{address}"),
             None => bail!("{}", daemon.stop().await),
@@ -79,7 +89,11 @@ impl Daemon {
         let pid = self.pid();
         // Not waited for: it outlives this process, as was asked.
         drop(self.child.take());
-        Kept { pid, url: self.url.clone(), data: self.data.clone() }
+        Kept {
+            pid,
+            url: self.url.clone(),
+            data: self.data.clone(),
+        }
     }
 
     /// Asks it to stop, waits, and returns the end of its log for an error message.
@@ -92,14 +106,20 @@ impl Daemon {
         );
         if let Some(mut child) = self.child.take() {
             let pid = child.id().to_string();
-            let asked = Command::new("kill").args(["-TERM", &pid]).status().is_ok_and(|s| s.success());
+            let asked = Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .is_ok_and(|s| s.success());
             let ended = tokio::task::spawn_blocking(move || {
                 if !asked {
                     child.kill().ok();
                 }
                 child.wait().ok()
             });
-            if tokio::time::timeout(std::time::Duration::from_secs(15), ended).await.is_err() {
+            if tokio::time::timeout(std::time::Duration::from_secs(15), ended)
+                .await
+                .is_err()
+            {
                 Command::new("kill").args(["-KILL", &pid]).status().ok();
             }
         }

@@ -1,6 +1,9 @@
 //! What a person sees while the demo runs: bars of grant and use per api, redrawn in place on a
 //! terminal, a line every six hours elsewhere.
-#![expect(clippy::print_stderr, reason = "progress is for a person; the summary goes to stdout")]
+#![expect(
+    clippy::print_stderr,
+    reason = "progress is for a person; the summary goes to stdout"
+)]
 
 use super::traces::{DAY, STEP_S, Traces};
 use super::{POOL_CORES, setup};
@@ -46,9 +49,21 @@ impl Screen {
     }
 
     /// The state after live step `n` of `all`.
-    pub(crate) fn step(&mut self, traces: &Traces, n: usize, all: usize, cores: &[f64], seen: &[Observation]) {
+    pub(crate) fn step(
+        &mut self,
+        traces: &Traces,
+        n: usize,
+        all: usize,
+        cores: &[f64],
+        seen: &[Observation],
+    ) {
         let clock = (n % DAY) * STEP_S as usize / 60;
-        let when = format!("live day {}, {:02}:{:02}", n / DAY + 1, clock / 60, clock % 60);
+        let when = format!(
+            "live day {}, {:02}:{:02}",
+            n / DAY + 1,
+            clock / 60,
+            clock % 60
+        );
         match self.drawing {
             Drawing::Live if n.is_multiple_of(EVERY) || n + 1 == all => {
                 let text = bars(traces, &when, cores, seen);
@@ -87,7 +102,10 @@ fn bars(traces: &Traces, when: &str, cores: &[f64], seen: &[Observation]) -> Str
         let bad = seen.slow.first().copied().unwrap_or(0) + seen.errors();
         let answered = (seen.served + seen.errors()).max(1);
         let kept = bad as f64 <= (1.0 - api.promise.objective) * answered as f64;
-        let tier = setup::tier(api.tier).as_str_name().trim_start_matches("TIER_").to_lowercase();
+        let tier = setup::tier(api.tier)
+            .as_str_name()
+            .trim_start_matches("TIER_")
+            .to_lowercase();
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
@@ -112,14 +130,23 @@ mod tests {
     #[test]
     fn a_bar_shows_use_within_the_grant() {
         let traces = super::super::traces::load().unwrap();
-        let mut services: Vec<Service> =
-            traces.apis.iter().map(|a| Service::new(a.spec.clone(), 1).unwrap()).collect();
+        let mut services: Vec<Service> = traces
+            .apis
+            .iter()
+            .map(|a| Service::new(a.spec.clone(), 1).unwrap())
+            .collect();
         let cores = vec![POOL_CORES / 2.0; 6];
-        let seen: Vec<_> = services.iter_mut().map(|s| s.step(50.0, 50.0, 300, Grant::of_cores(7.0))).collect();
+        let seen: Vec<_> = services
+            .iter_mut()
+            .map(|s| s.step(50.0, 50.0, 300, Grant::of_cores(7.0)))
+            .collect();
         let text = bars(&traces, "now", &cores, &seen);
         let first = text.lines().nth(1).unwrap();
         assert_eq!(text.lines().count(), 7);
-        assert!(first.starts_with("orders   gold") && first.contains('█') && first.contains('░'), "{first}");
+        assert!(
+            first.starts_with("orders   gold") && first.contains('█') && first.contains('░'),
+            "{first}"
+        );
         assert_eq!(first.chars().filter(|c| "█░".contains(*c)).count(), 24);
     }
 }

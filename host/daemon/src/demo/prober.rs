@@ -31,9 +31,18 @@ impl Prober {
         let (counted, channel_a, names) = (tally.clone(), channel.clone(), apis.to_vec());
         clients.spawn(async move {
             let mut client = ForecastsClient::new(channel_a);
-            for name in names.iter().cycle().take_while(|_| !counted.over.load(Ordering::Acquire)) {
+            for name in names
+                .iter()
+                .cycle()
+                .take_while(|_| !counted.over.load(Ordering::Acquire))
+            {
                 let signal = v1::Signal::Requests.into();
-                let request = v1::GetForecastRequest { api: id(name), signal, steps: 0, levels: vec![] };
+                let request = v1::GetForecastRequest {
+                    api: id(name),
+                    signal,
+                    steps: 0,
+                    levels: vec![],
+                };
                 counted.note(client.get_forecast(request).await.is_ok());
                 tokio::time::sleep(std::time::Duration::from_millis(2)).await;
             }
@@ -41,8 +50,17 @@ impl Prober {
         let (counted, channel_b, names) = (tally.clone(), channel.clone(), apis.to_vec());
         clients.spawn(async move {
             let mut client = LimitsClient::new(channel_b);
-            for name in names.iter().cycle().take_while(|_| !counted.over.load(Ordering::Acquire)) {
-                counted.note(client.get_grant(v1::GetGrantRequest { api: id(name) }).await.is_ok());
+            for name in names
+                .iter()
+                .cycle()
+                .take_while(|_| !counted.over.load(Ordering::Acquire))
+            {
+                counted.note(
+                    client
+                        .get_grant(v1::GetGrantRequest { api: id(name) })
+                        .await
+                        .is_ok(),
+                );
                 tokio::time::sleep(std::time::Duration::from_millis(1)).await;
             }
         });
@@ -55,7 +73,10 @@ impl Prober {
         while let Some(ended) = self.clients.join_next().await {
             ended?;
         }
-        Ok((self.tally.answered.load(Ordering::Acquire), self.tally.failed.load(Ordering::Acquire)))
+        Ok((
+            self.tally.answered.load(Ordering::Acquire),
+            self.tally.failed.load(Ordering::Acquire),
+        ))
     }
 }
 

@@ -8,10 +8,11 @@ use tidegate_proto::v1::{self, catalog_client::CatalogClient, policies_client::P
 use tonic::transport::Channel;
 
 /// The daemon's configuration.
-pub(crate) fn config() -> String {
-    "clock: driven\nstep: 5m\nhorizon: 2h\nplan: 1h\nvalidity: 15m\nahead: 5m\nrefit: 6h\n\
-     telemetry: { filter: info }\n"
-        .into()
+pub(crate) fn config(target_utilisation: f64) -> String {
+    format!(
+        "clock: driven\nstep: 5m\nhorizon: 2h\nplan: 1h\nvalidity: 15m\nrefit: 6h\n\
+         target_utilisation: {target_utilisation}\n"
+    )
 }
 
 /// `shop/orders`.
@@ -28,7 +29,10 @@ pub(crate) fn tier(tier: SimTier) -> v1::Tier {
 }
 
 fn cores(cpu: f64) -> v1::Resources {
-    v1::Resources { cpu: Some(cpu), ..v1::Resources::default() }
+    v1::Resources {
+        cpu: Some(cpu),
+        ..v1::Resources::default()
+    }
 }
 
 /// Applies the catalog as one change set.
@@ -52,7 +56,9 @@ pub(crate) async fn apply(channel: &Channel, traces: &Traces) -> Result<()> {
         objects.push(v1::object::Object::Slo(v1::Slo {
             name: id(&format!("{}-fast", api.name)),
             api: id(&api.name),
-            indicator: Some(v1::slo::Indicator::Latency(v1::LatencyIndicator { threshold: api.threshold })),
+            indicator: Some(v1::slo::Indicator::Latency(v1::LatencyIndicator {
+                threshold: api.threshold,
+            })),
             objective: api.promise.objective,
             window_s: 7 * 86_400,
         }));
@@ -61,12 +67,19 @@ pub(crate) async fn apply(channel: &Channel, traces: &Traces) -> Result<()> {
         .into_iter()
         .map(|value| v1::Change {
             change: Some(v1::change::Change::Put(v1::Put {
-                object: Some(v1::Object { object: Some(value) }),
+                object: Some(v1::Object {
+                    object: Some(value),
+                }),
                 ..v1::Put::default()
             })),
         })
         .collect();
-    CatalogClient::new(channel.clone()).apply(v1::ApplyRequest { changes, dry_run: false }).await?;
+    CatalogClient::new(channel.clone())
+        .apply(v1::ApplyRequest {
+            changes,
+            dry_run: false,
+        })
+        .await?;
     Ok(())
 }
 
@@ -88,7 +101,11 @@ fn declared(api: &Api) -> v1::Api {
 
 /// Binds a module.
 pub(crate) async fn bind(channel: &Channel, binding: &str, module: &str) -> Result<v1::Slot> {
-    let request = v1::BindRequest { binding: binding.into(), module: module.into(), config: None };
+    let request = v1::BindRequest {
+        binding: binding.into(),
+        module: module.into(),
+        config: None,
+    };
     let response = PoliciesClient::new(channel.clone()).bind(request).await?;
     Ok(response.into_inner().slot.unwrap_or_default())
 }

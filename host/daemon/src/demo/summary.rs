@@ -33,6 +33,24 @@ pub(crate) struct Peak {
     pub(crate) moved: bool,
 }
 
+impl std::ops::Add for Violations {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            shaped: self.shaped + other.shaped,
+            fixed: self.fixed + other.fixed,
+            reactive: self.reactive + other.reactive,
+        }
+    }
+}
+
+impl Violations {
+    fn json(self) -> serde_json::Value {
+        serde_json::json!({ "shaped": self.shaped, "static": self.fixed, "reactive": self.reactive })
+    }
+}
+
 impl Peak {
     /// Half an hour before, the plan demanded at least what the peak then used.
     pub(crate) fn foreseen(&self) -> bool {
@@ -70,8 +88,10 @@ pub(crate) struct Summary {
     pub(crate) applied: u64,
     /// One per api and day.
     pub(crate) peaks: Vec<Peak>,
-    /// Gold, silver, bronze.
-    pub(crate) violations: BTreeMap<String, Violations>,
+    /// Gold, silver, bronze; before and after the swap.
+    pub(crate) violations: BTreeMap<String, [Violations; 2]>,
+    /// Forecaster and allocator of each half.
+    pub(crate) policies: [String; 2],
     /// The swaps.
     pub(crate) swaps: Vec<Swap>,
     /// Seconds that everything took.
@@ -85,8 +105,17 @@ pub(crate) fn of(outcome: &Outcome, plans: &[v1::Plan], traces: &Traces) -> Summ
     let mut allocators = BTreeMap::new();
     for plan in plans {
         let served = plan.served.clone().unwrap_or_default();
-        let retreat = served.retreat().as_str_name().trim_start_matches("RETREAT_").to_lowercase();
-        *allocators.entry(format!("{} ({retreat})", served.module.unwrap_or_default().name)).or_insert(0) += 1;
+        let retreat = served
+            .retreat()
+            .as_str_name()
+            .trim_start_matches("RETREAT_")
+            .to_lowercase();
+        *allocators
+            .entry(format!(
+                "{} ({retreat})",
+                served.module.unwrap_or_default().name
+            ))
+            .or_insert(0) += 1;
     }
     Summary {
         live_ms: outcome.live_ms,
@@ -98,6 +127,7 @@ pub(crate) fn of(outcome: &Outcome, plans: &[v1::Plan], traces: &Traces) -> Summ
         applied: outcome.applied,
         peaks: peaks(outcome, plans, traces),
         violations: violations(outcome),
+        policies: outcome.policies.clone(),
         swaps: outcome.swaps.clone(),
         seconds: 0.0,
         kept: None,
@@ -106,13 +136,23 @@ pub(crate) fn of(outcome: &Outcome, plans: &[v1::Plan], traces: &Traces) -> Summ
 
 /// Limit of an api in a plan's first step.
 fn limit(plan: &v1::Plan, api: &str) -> f64 {
-    plan.apis.iter().find(|a| a.api == api).and_then(|a| a.limit.first().copied()).unwrap_or(0.0)
+    plan.apis
+        .iter()
+        .find(|a| a.api == api)
+        .and_then(|a| a.limit.first().copied())
+        .unwrap_or(0.0)
 }
 
 fn moves(plans: &[v1::Plan]) -> usize {
     plans
         .windows(2)
-        .map(|pair| pair[1].apis.iter().filter(|a| (limit(&pair[1], &a.api) - limit(&pair[0], &a.api)).abs() > 0.1).count())
+        .map(|pair| {
+            pair[1]
+                .apis
+                .iter()
+                .filter(|a| (limit(&pair[1], &a.api) - limit(&pair[0], &a.api)).abs() > 0.1)
+                .count()
+        })
         .sum()
 }
 
@@ -125,19 +165,31 @@ fn peaks(outcome: &Outcome, plans: &[v1::Plan], traces: &Traces) -> Vec<Peak> {
     for (api, seen) in traces.apis.iter().zip(&outcome.seen) {
         let name = id(&api.name);
         for (day, steps) in seen.chunks(DAY).enumerate() {
-            let Some(top) = (0..steps.len()).max_by_key(|&s| (steps[s].requests, std::cmp::Reverse(s))) else { continue };
+            let Some(top) =
+                (0..steps.len()).max_by_key(|&s| (steps[s].requests, std::cmp::Reverse(s)))
+            else {
+                continue;
+            };
             let at = outcome.live_ms + ((day * DAY + top) as i64) * step_ms;
             let used = steps[top].mean_cores();
             let before = in_force(at - FORESIGHT_STEPS as i64 * step_ms);
             let planned = before
                 .and_then(|p| {
                     let ahead = usize::try_from((at - p.start_ms) / step_ms).ok()?;
-                    p.apis.iter().find(|a| a.api == name)?.demand.get(ahead).copied()
+                    p.apis
+                        .iter()
+                        .find(|a| a.api == name)?
+                        .demand
+                        .get(ahead)
+                        .copied()
                 })
                 .unwrap_or(0.0);
-            let covered = |n: i64| in_force(at - n * step_ms).is_some_and(|p| limit(p, &name) >= used);
+            let covered =
+                |n: i64| in_force(at - n * step_ms).is_some_and(|p| limit(p, &name) >= used);
             let half_day = (DAY / 2) as i64;
-            let lead = (0..half_day).take_while(|&n| at - n * step_ms >= outcome.live_ms && covered(n)).count() as i64;
+            let lead = (0..half_day)
+                .take_while(|&n| at - n * step_ms >= outcome.live_ms && covered(n))
+                .count() as i64;
             let moved = lead < half_day && at - lead * step_ms >= outcome.live_ms;
             peaks.push(Peak {
                 api: name.clone(),
@@ -154,17 +206,18 @@ fn peaks(outcome: &Outcome, plans: &[v1::Plan], traces: &Traces) -> Vec<Peak> {
     peaks
 }
 
-fn violations(outcome: &Outcome) -> BTreeMap<String, Violations> {
-    let minutes = |board: &Scoreboard, tier: Tier| board.tiers().get(&tier).map_or(0.0, |s| s.bad_minutes);
+fn violations(outcome: &Outcome) -> BTreeMap<String, [Violations; 2]> {
+    let minutes =
+        |board: &Scoreboard, tier: Tier| board.tiers().get(&tier).map_or(0.0, |s| s.bad_minutes);
     [Tier::Gold, Tier::Silver, Tier::Bronze]
         .into_iter()
         .map(|tier| {
-            let row = Violations {
-                shaped: minutes(&outcome.shaped, tier),
-                fixed: minutes(&outcome.fixed, tier),
-                reactive: minutes(&outcome.reactive, tier),
+            let half = |half: usize| Violations {
+                shaped: minutes(&outcome.shaped[half], tier),
+                fixed: minutes(&outcome.fixed[half], tier),
+                reactive: minutes(&outcome.reactive[half], tier),
             };
-            (tier.to_string(), row)
+            (tier.to_string(), [half(0), half(1)])
         })
         .collect()
 }
@@ -177,15 +230,32 @@ impl Summary {
 
     /// Peaks for which a grant was moved ahead, and the median of how long before, in minutes.
     pub(crate) fn lead(&self) -> (usize, i64) {
-        let mut leads: Vec<i64> =
-            self.peaks.iter().filter(|p| p.moved && p.lead_minutes > 0).map(|p| p.lead_minutes).collect();
+        let mut leads: Vec<i64> = self
+            .peaks
+            .iter()
+            .filter(|p| p.moved && p.lead_minutes > 0)
+            .map(|p| p.lead_minutes)
+            .collect();
         leads.sort_unstable();
-        (leads.len(), leads.get(leads.len() / 2).copied().unwrap_or(0))
+        (
+            leads.len(),
+            leads.get(leads.len() / 2).copied().unwrap_or(0),
+        )
     }
 
     /// Calls that failed while policies were swapped.
     pub(crate) fn dropped(&self) -> u64 {
         self.swaps.iter().map(|s| s.failed).sum()
+    }
+
+    fn by_tier(
+        &self,
+        pick: impl Fn([Violations; 2]) -> Violations,
+    ) -> serde_json::Map<String, serde_json::Value> {
+        self.violations
+            .iter()
+            .map(|(tier, halves)| (tier.clone(), pick(*halves).json()))
+            .collect()
     }
 
     /// For programs.
@@ -199,9 +269,10 @@ impl Summary {
                 "planned_cores": p.planned, "foreseen": p.foreseen(), "lead_minutes": p.lead_minutes, "moved": p.moved,
             })).collect::<Vec<_>>(),
             "peaks_foreseen": self.foreseen(), "peaks_moved_for": moved, "median_lead_minutes": lead,
-            "violation_minutes": self.violations.iter().map(|(tier, v)| (tier.clone(), serde_json::json!({
-                "shaped": v.shaped, "static": v.fixed, "reactive": v.reactive,
-            }))).collect::<serde_json::Map<_, _>>(),
+            "violation_minutes": self.by_tier(|[a, b]| a + b),
+            "violation_minutes_before_swap": self.by_tier(|[a, _]| a),
+            "violation_minutes_after_swap": self.by_tier(|[_, b]| b),
+            "policies": self.policies,
             "swaps": self.swaps.iter().map(|s| serde_json::json!({
                 "binding": s.binding, "module": s.module, "seconds": s.seconds, "calls": s.answered + s.failed, "dropped": s.failed,
             })).collect::<Vec<_>>(),

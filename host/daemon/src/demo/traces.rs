@@ -42,13 +42,23 @@ pub(crate) struct Traces {
 /// Reads the shipped files.
 pub(crate) fn load() -> Result<Traces> {
     let mut lines = TRACES.lines();
-    let header: Vec<&str> = lines.next().context("traces.csv is empty")?.split(',').skip(1).collect();
+    let header: Vec<&str> = lines
+        .next()
+        .context("traces.csv is empty")?
+        .split(',')
+        .skip(1)
+        .collect();
     let mut rates: Vec<Vec<f64>> = vec![vec![]; header.len()];
     for (number, line) in lines.enumerate() {
         let mut cells = line.split(',').skip(1);
         for column in &mut rates {
-            let cell = cells.next().with_context(|| format!("traces.csv: row {} is short", number + 2))?;
-            column.push(cell.parse().with_context(|| format!("traces.csv: row {}: `{cell}`", number + 2))?);
+            let cell = cells
+                .next()
+                .with_context(|| format!("traces.csv: row {} is short", number + 2))?;
+            column.push(
+                cell.parse()
+                    .with_context(|| format!("traces.csv: row {}: `{cell}`", number + 2))?,
+            );
         }
     }
     let mut apis = vec![];
@@ -57,8 +67,14 @@ pub(crate) fn load() -> Result<Traces> {
         let [name, tier, cpu_s, cpu_cv, burst_shape, threshold, objective] = cells[..] else {
             bail!("services.csv: `{line}` does not have 7 cells");
         };
-        let column = header.iter().position(|h| *h == name).with_context(|| format!("traces.csv has no `{name}`"))?;
-        let number = |text: &str| text.parse::<f64>().with_context(|| format!("services.csv: `{text}` in `{line}`"));
+        let column = header
+            .iter()
+            .position(|h| *h == name)
+            .with_context(|| format!("traces.csv has no `{name}`"))?;
+        let number = |text: &str| {
+            text.parse::<f64>()
+                .with_context(|| format!("services.csv: `{text}` in `{line}`"))
+        };
         let mut spec = ServiceSpec::new(name, number(cpu_s)?);
         spec.cpu.cv = number(cpu_cv)?;
         spec.burst_shape = number(burst_shape)?;
@@ -67,7 +83,11 @@ pub(crate) fn load() -> Result<Traces> {
         apis.push(Api {
             name: name.to_owned(),
             tier,
-            promise: Objective { tier, objective: number(objective)?, threshold: 0 },
+            promise: Objective {
+                tier,
+                objective: number(objective)?,
+                threshold: 0,
+            },
             threshold: number(threshold)?,
             spec,
             rates: rates[column].clone(),
@@ -87,7 +107,8 @@ impl Traces {
         for api in &mut self.apis {
             for i in (1..api.rates.len()).rev() {
                 let draw = tidegate_core::canonical::seed(seed, "shuffle", &api.name, i as i64);
-                api.rates.swap(i, usize::try_from(draw % (i as u64 + 1)).unwrap_or(0));
+                api.rates
+                    .swap(i, usize::try_from(draw % (i as u64 + 1)).unwrap_or(0));
             }
         }
     }
