@@ -58,7 +58,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Some(ClockArg::System) => ClockKind::System,
         Some(ClockArg::Driven) => ClockKind::Driven,
     };
-    config.check().map_err(|problem| anyhow::anyhow!("{problem}"))?;
+    config
+        .check()
+        .map_err(|problem| anyhow::anyhow!("{problem}"))?;
     if args.check {
         println!("the configuration is right");
         return Ok(());
@@ -68,5 +70,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
         .thread_name("tidegate")
         .build()
         .context("the runtime cannot start")?;
-    runtime.block_on(crate::serve::run(config, Box::new(|address| println!("listening on {address}"))))
+    runtime.block_on(crate::serve::run(
+        config,
+        Box::new(|address| println!("listening on {address}")),
+    ))
 }

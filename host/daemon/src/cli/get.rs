@@ -1,0 +1,252 @@
+//! `tidegate get` and `tidegate delete`: objects of the catalog.
+
+use super::connect::{Output, Session};
+use super::errors::Told as _;
+use super::{json, manifest, words};
+use crate::config::Seconds;
+use crate::render::table::Table;
+use anyhow::Result;
+use tidegate_client::v1;
+use tidegate_client::v1::object::Object as Which;
+use tidegate_client::v1::slo::Indicator;
+
+/// What to list or show.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// tenant, pool, tier, api, slo, event or binding; plurals are understood
+    kind: String,
+    /// One object; TENANT/NAME for an api, an SLO or an event
+    name: Option<String>,
+}
+
+/// What to delete.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DeleteArgs {
+    /// tenant, pool, tier, api, slo, event or binding
+    kind: String,
+    /// Its name; TENANT/NAME for an api, an SLO or an event
+    name: String,
+    /// Check and tell, change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Lists or shows.
+pub(crate) async fn run(args: Args, session: Session) -> Result<()> {
+    let kind = words::parse_kind(&args.kind)?;
+    let mut catalog = session.client.catalog();
+    if let Some(name) = args.name {
+        let key = Some(v1::ObjectKey {
+            kind: kind.into(),
+            name,
+        });
+        let object = catalog
+            .get(v1::GetObjectRequest { key })
+            .await
+            .told()?
+            .object
+            .unwrap_or_default();
+        let Some(which) = object.object.and_then(|o| o.object) else {
+            return Ok(());
+        };
+        return match session.output {
+            Output::Json => session.print(|| json::object(&which), String::new),
+            // One object in full is its manifest.
+            Output::Human => {
+                let text = serde_saphyr::to_string(&json::object(&which))?;
+                session.print(
+                    || serde_json::Value::Null,
+                    || format!("# changed {} times\n{text}", object.generation),
+                )
+            }
+        };
+    }
+    let mut objects = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = v1::ListObjectsRequest {
+            kind: kind.into(),
+            page_size: 0,
+            page_token,
+        };
+        let page = catalog.list(request).await.told()?;
+        objects.extend(page.objects.into_iter().filter_map(|o| o.object?.object));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    session.print(
+        || objects.iter().map(json::object).collect(),
+        || match objects.is_empty() {
+            true => format!(
+                "no {} is declared; `tidegate apply -f FILE` declares some",
+                words::object_kind(kind)
+            ),
+            false => table(&objects).to_string(),
+        },
+    )
+}
+
+/// Deletes.
+pub(crate) async fn delete(args: DeleteArgs, session: Session) -> Result<()> {
+    let kind = words::parse_kind(&args.kind)?;
+    let key = Some(v1::ObjectKey {
+        kind: kind.into(),
+        name: args.name.clone(),
+    });
+    let request = v1::DeleteObjectRequest {
+        key,
+        expect_generation: None,
+        dry_run: args.dry_run,
+    };
+    let answer = session.client.catalog().delete(request).await.told()?;
+    let kind = words::object_kind(kind);
+    session.print(
+        || serde_json::json!({"kind": kind, "name": args.name, "effect": "deleted", "generation": answer.generation}),
+        || format!("{kind} {} deleted{}", args.name, if args.dry_run { " (dry run)" } else { "" }),
+    )
+}
+
+/// One line per object.
+fn table(objects: &[Which]) -> Table {
+    let head: &[&str] = match objects.first() {
+        Some(Which::Tenant(_)) => &["tenant", "series", "samples/s", "modules"],
+        Some(Which::Pool(_)) => &["pool", "ready", "max", "lead time", "quotas"],
+        Some(Which::Tier(_)) => &[
+            "tier",
+            "demand level",
+            "weight",
+            "floor",
+            "step up",
+            "step down",
+            "dwell",
+        ],
+        Some(Which::Api(_)) => &[
+            "api", "pool", "tier", "bounds", "pinned", "mode", "category", "labels",
+        ],
+        Some(Which::Slo(_)) => &["slo", "api", "objective", "bad is", "window"],
+        Some(Which::Event(_)) => &["event", "type", "start", "lasts", "every", "uplift", "apis"],
+        Some(Which::Binding(_)) => &["binding", "type", "module", "serves"],
+        None => &[],
+    };
+    let mut table = Table::new(head);
+    for object in objects {
+        table.row(row(object));
+    }
+    table
+}
+
+fn row(object: &Which) -> Vec<String> {
+    let (_, name) = manifest::key(object);
+    let span = |s: u32| Seconds(s).to_string();
+    let tier = |t: v1::Tier, unspecified: &str| match t {
+        v1::Tier::Unspecified => unspecified.to_owned(),
+        known => words::tier(known),
+    };
+    match object {
+        Which::Tenant(t) => {
+            vec![
+                name,
+                t.max_series.to_string(),
+                t.max_samples_per_s.to_string(),
+                t.max_modules.to_string(),
+            ]
+        }
+        Which::Pool(p) => vec![
+            name,
+            words::resources(p.ready.as_ref()),
+            words::resources(p.max.as_ref()),
+            span(p.lead_time_s),
+            p.quotas.len().to_string(),
+        ],
+        Which::Tier(t) => vec![
+            name,
+            format!("{:.1}%", f64::from(t.demand_level) / 100.0),
+            words::number(t.weight),
+            words::number(t.floor_of_expected),
+            words::number(t.step_up),
+            words::number(t.step_down),
+            span(t.dwell_s),
+        ],
+        Which::Api(a) => vec![
+            name,
+            a.pool.clone(),
+            tier(a.base_tier(), "bronze"),
+            format!(
+                "{}..{}",
+                tier(a.lowest_tier(), "bronze"),
+                tier(a.highest_tier(), "gold")
+            ),
+            tier(a.pinned_tier(), "-"),
+            match a.mode() {
+                v1::Mode::Unspecified => "enforce".into(),
+                mode => words::lower(mode.as_str_name(), "MODE_"),
+            },
+            a.category.clone(),
+            labels(&a.labels),
+        ],
+        Which::Slo(s) => vec![
+            name,
+            s.api.clone(),
+            format!("{}%", (s.objective * 1e7).round() / 1e5),
+            match &s.indicator {
+                Some(Indicator::Latency(l)) => format!(
+                    "slower than {} ms, or failed",
+                    (l.threshold * 1e6).round() / 1e3
+                ),
+                Some(Indicator::Availability(_)) => "failed".into(),
+                None => "-".into(),
+            },
+            span(s.window_s),
+        ],
+        Which::Event(e) => vec![
+            name,
+            e.kind.clone(),
+            words::instant(e.start_ms),
+            span(e.duration_s),
+            e.every_s.map_or_else(|| "once".into(), span),
+            e.minimum_uplift
+                .map_or_else(|| "-".into(), |u| format!(">= {}x", words::number(u))),
+            if e.apis.is_empty() {
+                "all of the tenant".into()
+            } else {
+                e.apis.join(", ")
+            },
+        ],
+        Which::Binding(b) => {
+            let selector = b.selector.clone().unwrap_or_default();
+            let mut parts = Vec::new();
+            for (word, value) in [
+                ("tenant", &selector.tenant),
+                ("pool", &selector.pool),
+                ("category", &selector.category),
+            ] {
+                if !value.is_empty() {
+                    parts.push(format!("{word} {value}"));
+                }
+            }
+            if !selector.labels.is_empty() {
+                parts.push(labels(&selector.labels));
+            }
+            let serves = if parts.is_empty() {
+                "all".into()
+            } else {
+                parts.join(", ")
+            };
+            let module = match b.module.get(..12) {
+                Some(short) if b.module.len() == 64 => short.to_owned(),
+                _ => b.module.clone(),
+            };
+            vec![name, words::module_kind(b.kind()), module, serves]
+        }
+    }
+}
+
+fn labels(labels: &std::collections::BTreeMap<String, String>) -> String {
+    labels
+        .iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}

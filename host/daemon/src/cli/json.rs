@@ -1,0 +1,215 @@
+//! Answers as JSON. Objects come out in the form of their manifests, so that what `get` prints
+//! can be edited and applied again (JSON is YAML).
+
+use super::words;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use tidegate_client::v1;
+use tidegate_client::v1::object::Object as Which;
+use tidegate_client::v1::slo::Indicator;
+
+/// An object without its absent fields.
+fn pruned(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let kept = map.into_iter().filter(|(_, v)| match v {
+                Value::Null => false,
+                Value::String(text) => !text.is_empty(),
+                Value::Array(list) => !list.is_empty(),
+                Value::Bool(_) | Value::Number(_) | Value::Object(_) => true,
+            });
+            Value::Object(kept.collect())
+        }
+        other => other,
+    }
+}
+
+/// Seconds, as a manifest's duration.
+fn seconds(seconds: u32) -> String {
+    format!("{seconds}s")
+}
+
+/// An instant in RFC 3339; null for 0.
+pub(crate) fn instant(ms: i64) -> Value {
+    match Timestamp::from_millisecond(ms) {
+        Ok(instant) if ms != 0 => json!(instant.to_string()),
+        _ => Value::Null,
+    }
+}
+
+/// Amounts by dimension.
+pub(crate) fn resources(resources: Option<&v1::Resources>) -> Value {
+    let Some(resources) = resources else {
+        return Value::Null;
+    };
+    let amounts = words::amounts(resources).into_iter();
+    Value::Object(
+        amounts
+            .map(|(d, v)| (words::dimension(d), json!(v)))
+            .collect::<Map<_, _>>(),
+    )
+}
+
+fn tier(value: i32) -> Value {
+    match v1::Tier::try_from(value) {
+        Ok(v1::Tier::Unspecified) | Err(_) => Value::Null,
+        Ok(known) => json!(words::tier(known)),
+    }
+}
+
+fn labels(labels: &std::collections::BTreeMap<String, String>) -> Value {
+    if labels.is_empty() {
+        Value::Null
+    } else {
+        json!(labels)
+    }
+}
+
+/// An object as its manifest.
+pub(crate) fn object(object: &Which) -> Value {
+    let value = match object {
+        Which::Tenant(t) => json!({
+            "kind": "tenant", "name": t.name, "max_series": t.max_series,
+            "max_samples_per_s": t.max_samples_per_s, "max_modules": t.max_modules,
+        }),
+        Which::Pool(p) => {
+            let quotas: Map<String, Value> = p
+                .quotas
+                .iter()
+                .map(|(t, r)| (t.clone(), resources(Some(r))))
+                .collect();
+            json!({
+                "kind": "pool", "name": p.name, "ready": resources(p.ready.as_ref()),
+                "max": resources(p.max.as_ref()), "min": resources(p.min.as_ref()),
+                "lead_time": seconds(p.lead_time_s), "unit_cost": resources(p.unit_cost.as_ref()),
+                "quotas": if quotas.is_empty() { Value::Null } else { Value::Object(quotas) },
+            })
+        }
+        Which::Tier(t) => json!({
+            "kind": "tier", "tier": tier(t.tier), "demand_level": t.demand_level, "weight": t.weight,
+            "floor_of_expected": t.floor_of_expected, "step_up": t.step_up,
+            "step_down": t.step_down, "dwell": seconds(t.dwell_s),
+        }),
+        Which::Api(a) => json!({
+            "kind": "api", "name": a.name, "pool": a.pool, "labels": labels(&a.labels),
+            "category": a.category,
+            "mode": match a.mode() { v1::Mode::Unspecified => Value::Null, m => json!(words::lower(m.as_str_name(), "MODE_")) },
+            "base_tier": tier(a.base_tier), "lowest_tier": tier(a.lowest_tier),
+            "highest_tier": tier(a.highest_tier), "pinned_tier": tier(a.pinned_tier),
+            "weight": a.weight, "floor": resources(a.floor.as_ref()),
+            "ceiling": resources(a.ceiling.as_ref()), "safe": resources(a.safe.as_ref()),
+            "expected": a.expected, "time_zone": a.time_zone,
+        }),
+        Which::Slo(s) => json!({
+            "kind": "slo", "name": s.name, "api": s.api, "objective": s.objective,
+            "latency": match &s.indicator { Some(Indicator::Latency(l)) => json!(l.threshold), _ => Value::Null },
+            "availability": match &s.indicator { Some(Indicator::Availability(_)) => json!({}), _ => Value::Null },
+            "window": seconds(s.window_s),
+        }),
+        Which::Event(e) => json!({
+            "kind": "event", "name": e.name, "apis": e.apis, "type": e.kind, "start": instant(e.start_ms),
+            "duration": seconds(e.duration_s), "every": e.every_s.map(seconds),
+            "until": e.until_ms.map(instant), "minimum_uplift": e.minimum_uplift,
+        }),
+        Which::Binding(b) => json!({
+            "kind": "binding", "name": b.name, "type": words::module_kind(b.kind()),
+            "selector": b.selector.as_ref().map(|s| pruned(json!({
+                "tenant": s.tenant, "pool": s.pool, "category": s.category, "labels": labels(&s.labels),
+            }))),
+            "module": b.module, "config": b.config,
+        }),
+    };
+    pruned(value)
+}
+
+/// Who answered.
+pub(crate) fn served(served: Option<&v1::Served>) -> Value {
+    let Some(served) = served else {
+        return Value::Null;
+    };
+    json!({
+        "module": served.module.as_ref().map(module_ref),
+        "retreat": words::lower(served.retreat().as_str_name(), "RETREAT_"),
+    })
+}
+
+/// One version of a module.
+pub(crate) fn module_ref(module: &v1::ModuleRef) -> Value {
+    pruned(json!({"name": module.name, "version": module.version, "digest": module.digest}))
+}
+
+/// A loan.
+fn loan(loan: &v1::Loan) -> Value {
+    json!({
+        "lender": loan.lender, "borrower": loan.borrower, "dimension": words::dimension(loan.dimension()),
+        "amount": loan.amount, "from": instant(loan.from_ms), "until": instant(loan.until_ms),
+    })
+}
+
+/// A grant.
+pub(crate) fn grant(grant: &v1::Grant) -> Value {
+    json!({
+        "api": grant.api, "pool": grant.pool, "generation": grant.generation,
+        "tier": tier(grant.tier), "guaranteed": resources(grant.guaranteed.as_ref()),
+        "limit": resources(grant.limit.as_ref()), "safe": resources(grant.safe.as_ref()),
+        "from": instant(grant.from_ms), "expires_at": instant(grant.expires_at_ms),
+        "loans": grant.loans.iter().map(loan).collect::<Vec<_>>(),
+    })
+}
+
+/// A plan; matrices as rows of steps.
+pub(crate) fn plan(plan: &v1::Plan) -> Value {
+    let rows = |m: &[f64]| {
+        m.chunks(plan.dimensions.len().max(1))
+            .map(<[f64]>::to_vec)
+            .collect::<Vec<_>>()
+    };
+    let apis = plan.apis.iter().map(|a| {
+        pruned(json!({
+            "api": a.api, "tier": tier(a.tier), "tier_since": instant(a.tier_since_ms),
+            "guaranteed": rows(&a.guaranteed), "limit": rows(&a.limit), "demand": rows(&a.demand),
+            "safe": resources(a.safe.as_ref()), "reason": a.reason, "tier_reason": a.tier_reason,
+            "emergency": a.emergency,
+        }))
+    });
+    json!({
+        "pool": plan.pool, "generation": plan.generation, "parent": plan.parent,
+        "made_at": instant(plan.made_at_ms), "start": instant(plan.start_ms), "step_s": plan.step_s,
+        "steps": plan.step_count, "expires_at": instant(plan.expires_at_ms),
+        "dimensions": plan.dimensions().map(words::dimension).collect::<Vec<_>>(),
+        "capacity": rows(&plan.capacity), "wanted": rows(&plan.wanted),
+        "apis": apis.collect::<Vec<_>>(), "loans": plan.loans.iter().map(loan).collect::<Vec<_>>(),
+        "served": served(plan.served.as_ref()), "inputs": plan.inputs,
+    })
+}
+
+/// An alert.
+pub(crate) fn alert(alert: &v1::Alert) -> Value {
+    pruned(json!({
+        "kind": words::lower(alert.kind().as_str_name(), "ALERT_KIND_"),
+        "severity": words::lower(alert.severity().as_str_name(), "SEVERITY_"),
+        "pool": alert.pool, "api": alert.api, "subject": alert.subject, "at": instant(alert.at_ms),
+        "message": alert.message,
+    }))
+}
+
+/// A module.
+pub(crate) fn module(module: &v1::Module) -> Value {
+    let manifest = module.manifest.clone().unwrap_or_default();
+    let schema = serde_json::from_str::<Value>(&manifest.config_schema).unwrap_or(Value::Null);
+    pruned(json!({
+        "name": manifest.name, "version": manifest.version, "kind": words::module_kind(manifest.kind()),
+        "interface": manifest.interface, "description": manifest.description, "config_schema": schema,
+        "digest": module.digest, "size": module.size, "admitted_at": instant(module.admitted_at_ms),
+        "pushed_by": module.pushed_by, "quarantined": module.quarantined, "serving": module.serving,
+    }))
+}
+
+/// A slot.
+pub(crate) fn slot(slot: &v1::Slot) -> Value {
+    pruned(json!({
+        "binding": slot.binding, "kind": words::module_kind(slot.kind()),
+        "active": slot.active.as_ref().map(module_ref), "last_good": slot.last_good.as_ref().map(module_ref),
+        "epoch": slot.epoch, "calls": slot.calls, "faults": slot.faults,
+    }))
+}

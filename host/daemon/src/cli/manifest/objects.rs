@@ -1,0 +1,349 @@
+//! The documents, kind by kind, and what they are on the wire.
+
+use super::amounts::{Instant, Latency, Objective, Quantity};
+use crate::config::Seconds;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use tidegate_client::v1;
+
+/// Which kind a document declares; read before, by [`super::Head`].
+type Kind = serde::de::IgnoredAny;
+
+/// Amounts per dimension.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Resources {
+    cpu: Option<Quantity>,
+    memory: Option<Quantity>,
+    network: Option<Quantity>,
+    io: Option<Quantity>,
+    requests: Option<Quantity>,
+}
+
+impl From<Resources> for v1::Resources {
+    fn from(r: Resources) -> Self {
+        let number = |q: Option<Quantity>| q.map(|q| q.0);
+        v1::Resources {
+            cpu: number(r.cpu),
+            memory: number(r.memory),
+            network: number(r.network),
+            io: number(r.io),
+            requests: number(r.requests),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Tier {
+    Bronze,
+    Silver,
+    Gold,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    Observe,
+    Recommend,
+    Enforce,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ModuleKind {
+    Forecaster,
+    Tierer,
+    Allocator,
+    Judge,
+}
+
+fn tier(tier: Option<Tier>) -> i32 {
+    let tier = match tier {
+        None => v1::Tier::Unspecified,
+        Some(Tier::Bronze) => v1::Tier::Bronze,
+        Some(Tier::Silver) => v1::Tier::Silver,
+        Some(Tier::Gold) => v1::Tier::Gold,
+    };
+    tier.into()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tenant {
+    #[serde(rename = "kind")]
+    _kind: Kind,
+    name: String,
+    #[serde(default = "default_series")]
+    max_series: u64,
+    #[serde(default = "default_samples")]
+    max_samples_per_s: u64,
+    #[serde(default = "default_modules")]
+    max_modules: u64,
+}
+
+fn default_series() -> u64 {
+    10_000
+}
+
+fn default_samples() -> u64 {
+    100_000
+}
+
+fn default_modules() -> u64 {
+    20
+}
+
+impl From<Tenant> for v1::Tenant {
+    fn from(t: Tenant) -> Self {
+        v1::Tenant {
+            name: t.name,
+            max_series: t.max_series,
+            max_samples_per_s: t.max_samples_per_s,
+            max_modules: t.max_modules,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pool {
+    #[serde(rename = "kind")]
+    _kind: Kind,
+    name: String,
+    ready: Resources,
+    max: Option<Resources>,
+    min: Option<Resources>,
+    #[serde(alias = "lead_time_s")]
+    lead_time: Option<Seconds>,
+    unit_cost: Option<Resources>,
+    #[serde(default)]
+    quotas: BTreeMap<String, Resources>,
+}
+
+impl From<Pool> for v1::Pool {
+    fn from(p: Pool) -> Self {
+        v1::Pool {
+            name: p.name,
+            ready: Some(p.ready.into()),
+            max: p.max.map(Into::into),
+            min: p.min.map(Into::into),
+            lead_time_s: p.lead_time.map_or(0, |s| s.0),
+            unit_cost: p.unit_cost.map(Into::into),
+            quotas: p.quotas.into_iter().map(|(t, r)| (t, r.into())).collect(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TierSpec {
+    #[serde(rename = "kind")]
+    _kind: Kind,
+    tier: Tier,
+    demand_level: u32,
+    weight: f64,
+    floor_of_expected: f64,
+    step_up: f64,
+    step_down: f64,
+    #[serde(alias = "dwell_s")]
+    dwell: Seconds,
+}
+
+impl From<TierSpec> for v1::TierSpec {
+    fn from(t: TierSpec) -> Self {
+        v1::TierSpec {
+            tier: tier(Some(t.tier)),
+            demand_level: t.demand_level,
+            weight: t.weight,
+            floor_of_expected: t.floor_of_expected,
+            step_up: t.step_up,
+            step_down: t.step_down,
+            dwell_s: t.dwell.0,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Api {
+    #[serde(rename = "kind")]
+    _kind: Kind,
+    name: String,
+    pool: String,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    category: String,
+    mode: Option<Mode>,
+    base_tier: Option<Tier>,
+    lowest_tier: Option<Tier>,
+    highest_tier: Option<Tier>,
+    pinned_tier: Option<Tier>,
+    weight: Option<f64>,
+    floor: Option<Resources>,
+    ceiling: Option<Resources>,
+    safe: Option<Resources>,
+    expected: Option<f64>,
+    #[serde(default)]
+    time_zone: String,
+}
+
+impl From<Api> for v1::Api {
+    fn from(a: Api) -> Self {
+        let mode = match a.mode {
+            None => v1::Mode::Unspecified,
+            Some(Mode::Observe) => v1::Mode::Observe,
+            Some(Mode::Recommend) => v1::Mode::Recommend,
+            Some(Mode::Enforce) => v1::Mode::Enforce,
+        };
+        v1::Api {
+            name: a.name,
+            pool: a.pool,
+            labels: a.labels,
+            category: a.category,
+            mode: mode.into(),
+            base_tier: tier(a.base_tier),
+            lowest_tier: tier(a.lowest_tier),
+            highest_tier: tier(a.highest_tier),
+            pinned_tier: tier(a.pinned_tier),
+            weight: a.weight,
+            floor: a.floor.map(Into::into),
+            ceiling: a.ceiling.map(Into::into),
+            safe: a.safe.map(Into::into),
+            expected: a.expected,
+            time_zone: a.time_zone,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Slo {
+    #[serde(rename = "kind")]
+    _kind: Kind,
+    name: String,
+    api: String,
+    latency: Option<Latency>,
+    availability: Option<serde::de::IgnoredAny>,
+    objective: Objective,
+    #[serde(alias = "window_s")]
+    window: Seconds,
+}
+
+impl Slo {
+    /// The SLO, if it says exactly once which requests are bad.
+    pub(super) fn indicated(self) -> Result<v1::Slo, &'static str> {
+        use v1::slo::Indicator;
+        let indicator = match (self.latency, self.availability) {
+            (Some(latency), None) => Indicator::Latency(v1::LatencyIndicator {
+                threshold: latency.0,
+            }),
+            (None, Some(_)) => Indicator::Availability(v1::AvailabilityIndicator {}),
+            (None, None) => {
+                return Err(
+                    "it does not say which requests are bad; add `latency: 200ms` (slower or failed) or `availability: {}` (failed)",
+                );
+            }
+            (Some(_), Some(_)) => {
+                return Err(
+                    "it has both `latency` and `availability`; a latency SLO counts failed requests as bad already, so remove one",
+                );
+            }
+        };
+        Ok(v1::Slo {
+            name: self.name,
+            api: self.api,
+            indicator: Some(indicator),
+            objective: self.objective.0,
+            window_s: self.window.0,
+        })
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Event {
+    #[serde(rename = "kind")]
+    _kind: Kind,
+    name: String,
+    #[serde(default)]
+    apis: Vec<String>,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(alias = "start_ms")]
+    start: Instant,
+    #[serde(alias = "duration_s")]
+    duration: Seconds,
+    #[serde(alias = "every_s")]
+    every: Option<Seconds>,
+    #[serde(alias = "until_ms")]
+    until: Option<Instant>,
+    minimum_uplift: Option<f64>,
+}
+
+impl From<Event> for v1::Event {
+    fn from(e: Event) -> Self {
+        v1::Event {
+            name: e.name,
+            apis: e.apis,
+            kind: e.kind,
+            start_ms: e.start.0,
+            duration_s: e.duration.0,
+            every_s: e.every.map(|s| s.0),
+            until_ms: e.until.map(|i| i.0),
+            minimum_uplift: e.minimum_uplift,
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Selector {
+    tenant: String,
+    pool: String,
+    category: String,
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Binding {
+    #[serde(rename = "kind")]
+    _kind: Kind,
+    name: String,
+    #[serde(rename = "type")]
+    kind: ModuleKind,
+    #[serde(default)]
+    selector: Selector,
+    module: String,
+    config: Option<serde_json::Value>,
+}
+
+impl From<Binding> for v1::Binding {
+    fn from(b: Binding) -> Self {
+        let kind = match b.kind {
+            ModuleKind::Forecaster => v1::ModuleKind::Forecaster,
+            ModuleKind::Tierer => v1::ModuleKind::Tierer,
+            ModuleKind::Allocator => v1::ModuleKind::Allocator,
+            ModuleKind::Judge => v1::ModuleKind::Judge,
+        };
+        let config = match b.config {
+            None => String::new(),
+            Some(serde_json::Value::String(text)) => text,
+            Some(map) => map.to_string(),
+        };
+        v1::Binding {
+            name: b.name,
+            kind: kind.into(),
+            selector: Some(v1::Selector {
+                tenant: b.selector.tenant,
+                pool: b.selector.pool,
+                category: b.selector.category,
+                labels: b.selector.labels,
+            }),
+            module: b.module,
+            config,
+        }
+    }
+}

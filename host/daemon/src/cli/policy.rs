@@ -1,0 +1,237 @@
+//! `tidegate policy`: build, push, bind, roll back.
+
+mod build;
+
+use super::connect::{Flags, Session, online};
+use super::errors::{Told as _, usage};
+use super::{json, words};
+use crate::render::table::Table;
+use anyhow::{Context, Result};
+use clap::Subcommand;
+use sha2::{Digest as _, Sha256};
+use std::path::PathBuf;
+use tidegate_client::v1;
+use tidegate_client::v1::push_module_request::Part;
+
+/// What to do with policies.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Compile a plugin crate into a component
+    Build(build::Args),
+    /// Upload a component; it is admitted or refused with what to change
+    Push {
+        /// The component (.wasm)
+        file: PathBuf,
+    },
+    /// List the modules
+    List,
+    /// List who serves each binding
+    Slots,
+    /// Make a module serve a binding, without a restart
+    Bind {
+        /// The binding, as `tidegate get bindings` lists it
+        binding: String,
+        /// A module's name (its newest version), its digest, or the beginning of one
+        module: String,
+        /// Configuration under the module's schema; the binding's stays unless told
+        #[arg(long, value_name = "JSON")]
+        config: Option<String>,
+    },
+    /// Back to the version that served before
+    Rollback {
+        /// The binding
+        binding: String,
+    },
+}
+
+/// Pieces of an upload.
+const CHUNK: usize = 256 << 10;
+
+/// Does it.
+pub(crate) fn run(verb: Verb, flags: &Flags) -> Result<()> {
+    match verb {
+        Verb::Build(args) => build::run(&args, flags.output),
+        Verb::Push { file } => {
+            // Read before the connection: a wrong path is told without a daemon.
+            let bytes =
+                std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            if !bytes.starts_with(b"\0asm") {
+                let file = file.display();
+                return Err(usage(format!(
+                    "{file} is no WebAssembly file; `tidegate policy build DIR` makes one"
+                )));
+            }
+            online(flags, async |session| push(bytes, session).await)
+        }
+        Verb::List => online(flags, list),
+        Verb::Slots => online(flags, slots),
+        Verb::Bind {
+            binding,
+            module,
+            config,
+        } => {
+            if let Some(text) = &config {
+                let parsed: Result<serde_json::Value, _> = serde_json::from_str(text);
+                parsed.map_err(|e| usage(format!("--config is not JSON: {e}")))?;
+            }
+            online(flags, async |session| {
+                let request = v1::BindRequest {
+                    binding,
+                    module,
+                    config,
+                };
+                let slot = session.client.policies().bind(request).await.told()?.slot;
+                swapped(&slot.unwrap_or_default(), &session)
+            })
+        }
+        Verb::Rollback { binding } => online(flags, async |session| {
+            let request = v1::RollbackRequest { binding };
+            let slot = session
+                .client
+                .policies()
+                .rollback(request)
+                .await
+                .told()?
+                .slot;
+            swapped(&slot.unwrap_or_default(), &session)
+        }),
+    }
+}
+
+async fn push(bytes: Vec<u8>, session: Session) -> Result<()> {
+    let digest: String = Sha256::digest(&bytes)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    let header = v1::PushModuleHeader {
+        size: bytes.len() as u64,
+        digest,
+    };
+    let mut parts = vec![v1::PushModuleRequest {
+        part: Some(Part::Header(header)),
+    }];
+    parts.extend(bytes.chunks(CHUNK).map(|c| v1::PushModuleRequest {
+        part: Some(Part::Chunk(c.to_vec())),
+    }));
+    let answer = session
+        .client
+        .policies()
+        .push(tokio_stream::iter(parts))
+        .await
+        .told()?;
+    let module = answer.module.unwrap_or_default();
+    let manifest = module.manifest.clone().unwrap_or_default();
+    session.print(
+        || json::module(&module),
+        || {
+            format!(
+                "admitted {} {} ({}), {} bytes\ndigest {}\nnext: tidegate policy bind BINDING {}",
+                manifest.name,
+                manifest.version,
+                words::module_kind(manifest.kind()),
+                module.size,
+                module.digest,
+                module.digest.get(..12).unwrap_or(&manifest.name),
+            )
+        },
+    )
+}
+
+async fn list(session: Session) -> Result<()> {
+    let modules = session
+        .client
+        .policies()
+        .list_modules(v1::ListModulesRequest {})
+        .await
+        .told()?
+        .modules;
+    session.print(
+        || modules.iter().map(json::module).collect(),
+        || {
+            if modules.is_empty() {
+                return "no module was admitted; `tidegate policy push FILE` uploads one".into();
+            }
+            let mut table = Table::new(&[
+                "module", "version", "kind", "digest", "size", "admitted", "by", "serves",
+            ]);
+            for module in &modules {
+                let manifest = module.manifest.clone().unwrap_or_default();
+                let serves = match module.quarantined {
+                    true => "(quarantined)".into(),
+                    false => module.serving.join(", "),
+                };
+                table.row(vec![
+                    manifest.name.clone(),
+                    manifest.version.clone(),
+                    words::module_kind(manifest.kind()),
+                    module.digest.get(..12).unwrap_or_default().to_owned(),
+                    words::bytes(module.size as f64),
+                    words::instant(module.admitted_at_ms),
+                    module.pushed_by.clone(),
+                    serves,
+                ]);
+            }
+            table.to_string()
+        },
+    )
+}
+
+async fn slots(session: Session) -> Result<()> {
+    let slots = session
+        .client
+        .policies()
+        .list_slots(v1::ListSlotsRequest {})
+        .await
+        .told()?
+        .slots;
+    session.print(
+        || slots.iter().map(json::slot).collect(),
+        || match slots.is_empty() {
+            true => "no binding is declared; `tidegate apply -f FILE` declares some".into(),
+            false => table(&slots).to_string(),
+        },
+    )
+}
+
+/// Who serves what, one line per binding.
+pub(super) fn table(slots: &[v1::Slot]) -> Table {
+    let mut table = Table::new(&[
+        "binding",
+        "kind",
+        "active",
+        "if it fails",
+        "epoch",
+        "calls",
+        "faults",
+    ]);
+    let name = |module: &Option<v1::ModuleRef>| module.as_ref().map(words::module_ref);
+    for slot in slots {
+        table.row(vec![
+            slot.binding.clone(),
+            words::module_kind(slot.kind()),
+            name(&slot.active).unwrap_or_else(|| "-".into()),
+            name(&slot.last_good).unwrap_or_else(|| "native baseline".into()),
+            slot.epoch.to_string(),
+            slot.calls.to_string(),
+            slot.faults.to_string(),
+        ]);
+    }
+    table
+}
+
+fn swapped(slot: &v1::Slot, session: &Session) -> Result<()> {
+    let active = slot
+        .active
+        .as_ref()
+        .map(words::module_ref)
+        .unwrap_or_default();
+    session.print(
+        || json::slot(slot),
+        || {
+            format!(
+                "{active} serves {} now (epoch {})",
+                slot.binding, slot.epoch
+            )
+        },
+    )
+}

@@ -1,0 +1,163 @@
+//! `tidegate status`, `alerts` and `advance`: how the daemon fares.
+
+use super::connect::Session;
+use super::errors::Told as _;
+use super::{json, policy, words};
+use crate::render::table::Table;
+use anyhow::Result;
+use serde_json::json;
+use tidegate_client::v1;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+/// To when.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AdvanceArgs {
+    /// RFC 3339, or seconds since the epoch
+    #[arg(value_parser = words::parse_instant)]
+    time: i64,
+}
+
+/// Tells how the daemon fares.
+pub(crate) async fn run(session: Session) -> Result<()> {
+    let client = &session.client;
+    let request = HealthCheckRequest {
+        service: String::new(),
+    };
+    let health = HealthClient::new(client.transport())
+        .check(request)
+        .await
+        .told()?;
+    let health = match health.status() {
+        ServingStatus::Serving => "serving",
+        ServingStatus::NotServing => "not serving: it starts or drains",
+        ServingStatus::Unknown | ServingStatus::ServiceUnknown => "unknown",
+    };
+    let now = client.clock().now(v1::NowRequest {}).await.told()?.now_ms;
+    let pools = client
+        .plans()
+        .list_pools(v1::ListPoolsRequest {})
+        .await
+        .told()?
+        .pools;
+    let slots = client
+        .policies()
+        .list_slots(v1::ListSlotsRequest {})
+        .await
+        .told()?
+        .slots;
+    let alerts = client
+        .alerts()
+        .list_alerts(v1::ListAlertsRequest {})
+        .await
+        .told()?
+        .alerts;
+    let applied = client
+        .plans()
+        .list_applied(v1::ListAppliedRequest {})
+        .await
+        .told()?
+        .reports;
+    session.print(
+        || {
+            let pools = pools
+                .iter()
+                .map(|p| json!({"pool": p.pool, "generation": p.generation}));
+            json!({
+                "server": session.server, "health": health, "now": json::instant(now),
+                "client_version": env!("CARGO_PKG_VERSION"), "pools": pools.collect::<Vec<_>>(),
+                "slots": slots.iter().map(json::slot).collect::<Vec<_>>(),
+                "alerts": alerts.iter().map(json::alert).collect::<Vec<_>>(),
+                "enforcers": applied.iter().map(enforcer).collect::<Vec<_>>(),
+            })
+        },
+        || {
+            let mut text = format!(
+                "{} is {health}; its clock says {}; this command is tidegate {}\n\n",
+                session.server,
+                words::instant(now),
+                env!("CARGO_PKG_VERSION")
+            );
+            text += &match pools.is_empty() {
+                true => "no pool is declared; `tidegate apply -f FILE` declares some\n".to_owned(),
+                false => {
+                    let mut table = Table::new(&["pool", "newest plan"]);
+                    for pool in &pools {
+                        let generation = match pool.generation {
+                            0 => "none yet".into(),
+                            g => format!("generation {g}"),
+                        };
+                        table.row(vec![pool.pool.clone(), generation]);
+                    }
+                    table.to_string()
+                }
+            };
+            if !slots.is_empty() {
+                text += &format!("\n{}", policy::table(&slots));
+            }
+            let fallen = applied.iter().filter(|r| r.safe).count();
+            text += &format!(
+                "\n{} reports of enforcers, {fallen} of them on safe capacity\n",
+                applied.len()
+            );
+            text += &match alerts.len() {
+                0 => "no alerts\n".to_owned(),
+                1 => "1 alert; `tidegate alerts` shows it\n".to_owned(),
+                n => format!("{n} alerts; `tidegate alerts` shows them\n"),
+            };
+            text
+        },
+    )
+}
+
+fn enforcer(report: &v1::AppliedReport) -> serde_json::Value {
+    json!({
+        "api": report.api, "actuator": report.actuator, "generation": report.generation,
+        "at": json::instant(report.at_ms), "limit": json::resources(report.limit.as_ref()), "safe": report.safe,
+    })
+}
+
+/// Lists what stands.
+pub(crate) async fn alerts(session: Session) -> Result<()> {
+    let alerts = session
+        .client
+        .alerts()
+        .list_alerts(v1::ListAlertsRequest {})
+        .await
+        .told()?
+        .alerts;
+    session.print(
+        || alerts.iter().map(json::alert).collect(),
+        || {
+            if alerts.is_empty() {
+                return "no alerts".into();
+            }
+            let mut table = Table::new(&["severity", "kind", "where", "seen", "what"]);
+            for alert in &alerts {
+                let place = alert
+                    .api
+                    .clone()
+                    .or_else(|| alert.pool.clone())
+                    .unwrap_or_else(|| alert.subject.clone());
+                table.row(vec![
+                    words::lower(alert.severity().as_str_name(), "SEVERITY_"),
+                    words::lower(alert.kind().as_str_name(), "ALERT_KIND_").replace('_', " "),
+                    place,
+                    words::instant(alert.at_ms),
+                    alert.message.clone(),
+                ]);
+            }
+            table.to_string()
+        },
+    )
+}
+
+/// Moves a driven clock.
+pub(crate) async fn advance(args: AdvanceArgs, session: Session) -> Result<()> {
+    let request = v1::AdvanceRequest { now_ms: args.time };
+    let now = session.client.clock().advance(request).await.told()?.now_ms;
+    session.print(
+        || json!({"now": json::instant(now)}),
+        || format!("the clock says {}", words::instant(now)),
+    )
+}
