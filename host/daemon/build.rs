@@ -4,28 +4,52 @@
 //! outer cargo holds its lock while it waits for this script. Unchanged plugins cost a freshness
 //! check.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a build script hears from cargo by environment and answers on stdout"
+)]
+
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 use tidegate_build::{Builder, Progress};
 
 /// The shipped policies, in the order in which they are listed to a user.
-const SHIPPED: [&str; 6] =
-    ["seasonal-naive", "ets", "slo-tiers", "proportional", "waterfill", "sequential-judge"];
+const SHIPPED: [&str; 6] = [
+    "seasonal-naive",
+    "ets",
+    "slo-tiers",
+    "proportional",
+    "waterfill",
+    "sequential-judge",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let variable = |name: &str| env::var_os(name).map(PathBuf::from).ok_or(format!("cargo did not set {name}"));
+    let variable = |name: &str| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .ok_or(format!("cargo did not set {name}"))
+    };
     let manifest_dir = variable("CARGO_MANIFEST_DIR")?;
     let out = variable("OUT_DIR")?.join("shipped.rs");
-    let workspace = manifest_dir.ancestors().nth(2).ok_or("the daemon must stand in host/daemon")?;
+    let workspace = manifest_dir
+        .ancestors()
+        .nth(2)
+        .ok_or("the daemon must stand in host/daemon")?;
     let builder = Builder::new(workspace.join("plugins")).progress(|progress| {
         if let Progress::LibraryFromSource { rustc } = progress {
-            println!("cargo::warning=building the library for the guest target with {}", rustc.display());
+            println!(
+                "cargo::warning=building the library for the guest target with {}",
+                rustc.display()
+            );
         }
     });
     let mut packages = builder.packages()?;
     packages.retain(|package| SHIPPED.contains(&package.name()));
     let built = builder.build(&packages)?;
-    let mut list = format!("pub(crate) const SHIPPED: [Shipped; {}] = [\n", SHIPPED.len());
+    let mut list = format!(
+        "pub(crate) const SHIPPED: [Shipped; {}] = [\n",
+        SHIPPED.len()
+    );
     for name in SHIPPED {
         let component = built
             .iter()

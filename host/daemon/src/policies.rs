@@ -22,7 +22,10 @@ use tidegate_core::ports::serve::{ModuleInfo, ServeError, SlotInfo};
 use tidegate_core::ports::storage::{Modules, StoredModule};
 use tidegate_core::roster::Fault;
 use tidegate_core::time::Timestamp;
-use tidegate_engine::{Baselines, By, Candidate, Engine, FaultLimit, Limits, Loaded, Options, RolledBack, Slots, Swapped};
+use tidegate_engine::{
+    Baselines, By, Candidate, Engine, FaultLimit, Limits, Loaded, Options, RolledBack, Slots,
+    Swapped,
+};
 use tidegate_flow::baseline::{BaseTier, FloorsFirst, LastValue, Wait};
 use tidegate_store::Store;
 
@@ -50,9 +53,13 @@ pub(crate) struct Policies {
 
 impl Policies {
     /// Starts the engine and loads every stored module.
-    pub(crate) fn open(cache: &Path, store: Arc<Store>) -> Result<Self> {
-        std::fs::create_dir_all(cache).with_context(|| format!("cannot create {}", cache.display()))?;
-        let engine = Engine::new(Options { cache: Some(cache.to_path_buf()), ..Options::default() })?;
+    pub(crate) fn open(cache: &Path, store: &Arc<Store>) -> Result<Self> {
+        std::fs::create_dir_all(cache)
+            .with_context(|| format!("cannot create {}", cache.display()))?;
+        let engine = Engine::new(Options {
+            cache: Some(cache.to_path_buf()),
+            ..Options::default()
+        })?;
         let baselines = Baselines {
             forecaster: (ModuleRef::native("last-value"), Arc::new(LastValue)),
             tierer: (ModuleRef::native("base-tier"), Arc::new(BaseTier)),
@@ -68,7 +75,7 @@ impl Policies {
             followed: Mutex::default(),
             epoch: AtomicU64::new(0),
         };
-        for entry in Modules::list(&*store)? {
+        for entry in Modules::list(&**store)? {
             let Some(bytes) = store.bytes(&entry.digest)? else {
                 tracing::error!(module = %entry.manifest.name, digest = %entry.digest, "a stored module has no bytes; push it again");
                 continue;
@@ -81,14 +88,22 @@ impl Policies {
                 }
             }
         }
-        let condemned: Vec<Digest> =
-            lock(&policies.held).iter().filter(|h| h.entry.quarantined).map(|h| h.entry.digest).collect();
+        let condemned: Vec<Digest> = lock(&policies.held)
+            .iter()
+            .filter(|h| h.entry.quarantined)
+            .map(|h| h.entry.digest)
+            .collect();
         policies.slots.quarantine(condemned);
         Ok(policies)
     }
 
     /// Admits a component and keeps it; the same bytes again change nothing.
-    pub(crate) fn push(&self, bytes: &[u8], by: &str, now: Timestamp) -> Result<ModuleInfo, ServeError> {
+    pub(crate) fn push(
+        &self,
+        bytes: &[u8],
+        by: &str,
+        now: Timestamp,
+    ) -> Result<ModuleInfo, ServeError> {
         let digest = Digest::of(bytes);
         if let Some(held) = lock(&self.held).iter().find(|h| h.entry.digest == digest) {
             return Ok(self.info(held));
@@ -114,7 +129,12 @@ impl Policies {
 
     fn info(&self, held: &Held) -> ModuleInfo {
         let digest = held.entry.digest;
-        let serving = self.slots.info().into_iter().filter(|s| s.active.digest == digest).map(|s| s.binding);
+        let serving = self
+            .slots
+            .info()
+            .into_iter()
+            .filter(|s| s.active.digest == digest)
+            .map(|s| s.binding);
         ModuleInfo {
             digest,
             manifest: held.entry.manifest.clone(),
@@ -182,16 +202,32 @@ impl Policies {
     pub(crate) fn pinned(&self, binding: &Binding) -> Result<Binding, ServeError> {
         let loaded = self.find(&binding.module)?;
         let module = format!("{}@{}", loaded.manifest().name, loaded.digest().short());
-        Ok(Binding { module, ..binding.clone() })
+        Ok(Binding {
+            module,
+            ..binding.clone()
+        })
     }
 
     /// Refuses bindings whose module or config does not fit, before anything is changed.
-    pub(crate) fn check_bindings(&self, next: &Catalog, effects: &[(ObjectKey, Effect)]) -> Result<(), ServeError> {
+    pub(crate) fn check_bindings(
+        &self,
+        next: &Catalog,
+        effects: &[(ObjectKey, Effect)],
+    ) -> Result<(), ServeError> {
         for (key, effect) in effects {
-            if key.kind != ObjectKind::Binding || !matches!(effect, Effect::Created | Effect::Updated) {
+            if key.kind != ObjectKind::Binding
+                || !matches!(effect, Effect::Created | Effect::Updated)
+            {
                 continue;
             }
-            let Some(binding) = key.name.parse().ok().and_then(|id: BindingId| next.bindings.get(&id)) else { continue };
+            let Some(binding) = key
+                .name
+                .parse()
+                .ok()
+                .and_then(|id: BindingId| next.bindings.get(&id))
+            else {
+                continue;
+            };
             self.check(&binding.value)?;
         }
         Ok(())
@@ -201,7 +237,12 @@ impl Policies {
         let object = format!("binding {}", binding.id);
         let loaded = self.find(&binding.module)?;
         if loaded.manifest().kind != binding.kind {
-            let text = format!("`{}` is a {}, the binding is for a {}", loaded.manifest().name, loaded.manifest().kind, binding.kind);
+            let text = format!(
+                "`{}` is a {}, the binding is for a {}",
+                loaded.manifest().name,
+                loaded.manifest().kind,
+                binding.kind
+            );
             return Err(ServeError::field(object, "module", text));
         }
         tidegate_engine::check_config(&loaded.manifest().config_schema, &binding.config)
@@ -216,17 +257,26 @@ impl Policies {
 
     /// Makes every slot serve what the catalog says. A module that may not serve (quarantined) or
     /// is not there leaves its slot as it is.
-    pub(crate) fn follow(&self, catalog: &Catalog, by: By) -> Vec<Result<(ModuleKind, Swapped), String>> {
+    pub(crate) fn follow(
+        &self,
+        catalog: &Catalog,
+        by: By,
+    ) -> Vec<Result<(ModuleKind, Swapped), String>> {
         let mut followed = lock(&self.followed);
         let mut changes = vec![];
-        let gone: Vec<BindingId> = followed.keys().filter(|id| !catalog.bindings.contains_key(*id)).cloned().collect();
+        let gone: Vec<BindingId> = followed
+            .keys()
+            .filter(|id| !catalog.bindings.contains_key(*id))
+            .cloned()
+            .collect();
         for id in gone {
             followed.remove(&id);
             self.slots.remove(&id);
             self.epoch.fetch_add(1, Ordering::AcqRel);
         }
         for binding in catalog.bindings.values().map(|b| &b.value) {
-            self.slots.declare(&binding.id, binding.kind, binding.selector.clone());
+            self.slots
+                .declare(&binding.id, binding.kind, binding.selector.clone());
             let loaded = match self.find(&binding.module) {
                 Ok(loaded) => loaded,
                 Err(error) => {
@@ -238,7 +288,10 @@ impl Policies {
             if followed.get(&binding.id) == Some(&wanted) {
                 continue;
             }
-            match self.slots.swap(&binding.id, &Candidate::from(&loaded), &binding.config, by) {
+            match self
+                .slots
+                .swap(&binding.id, &Candidate::from(&loaded), &binding.config, by)
+            {
                 Ok(swapped) => {
                     followed.insert(binding.id.clone(), wanted);
                     self.epoch.fetch_add(1, Ordering::AcqRel);
@@ -252,7 +305,10 @@ impl Policies {
 
     /// Back to the version before; the one that served is quarantined.
     pub(crate) fn rollback(&self, binding: &BindingId) -> Result<Swapped, ServeError> {
-        let swapped = self.slots.rollback(binding).map_err(|error| ServeError::Precondition(error.to_string()))?;
+        let swapped = self
+            .slots
+            .rollback(binding)
+            .map_err(|error| ServeError::Precondition(error.to_string()))?;
         self.epoch.fetch_add(1, Ordering::AcqRel);
         Ok(swapped)
     }

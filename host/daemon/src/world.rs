@@ -124,7 +124,9 @@ impl World {
             pools.insert(pool.clone(), Arc::new(Mutex::new(state)));
         }
         let mut known = Known::default();
-        tidegate_core::ports::storage::History::series(&*store).into_iter().for_each(|k| known.add(k));
+        tidegate_core::ports::storage::History::series(&*store)
+            .into_iter()
+            .for_each(|k| known.add(k));
         let world = Self {
             clock,
             settings,
@@ -185,7 +187,10 @@ impl World {
 
     pub(crate) fn note_swap(&self, kind: ModuleKind, swapped: &Swapped, outcome: SwapOutcome) {
         self.metrics.swapped(kind.name(), outcome);
-        let name = |m: &Option<ModuleRef>| m.as_ref().map_or_else(|| "the baseline".to_owned(), ToString::to_string);
+        let name = |m: &Option<ModuleRef>| {
+            m.as_ref()
+                .map_or_else(|| "the baseline".to_owned(), ToString::to_string)
+        };
         tracing::info!(
             binding = %swapped.binding, epoch = swapped.epoch,
             "{} now serves, before it {}", name(&swapped.to), name(&swapped.from)
@@ -216,18 +221,31 @@ impl World {
         let Some(to) = &swap.to else { return };
         let _writer = lock(&self.catalog_writer);
         let catalog = self.catalog.load_full();
-        let Some(stands) = catalog.bindings.get(&swap.binding) else { return };
+        let Some(stands) = catalog.bindings.get(&swap.binding) else {
+            return;
+        };
         self.note_swap(stands.value.kind, swap, SwapOutcome::RolledBack);
-        let (module, config) = self.policies.serving(&swap.binding).unwrap_or_else(|| (to.clone(), stands.value.config.clone()));
+        let (module, config) = self
+            .policies
+            .serving(&swap.binding)
+            .unwrap_or_else(|| (to.clone(), stands.value.config.clone()));
         let module_text = format!("{}@{}", module.name, module.digest.short());
-        let binding = Binding { module: module_text, config: config.clone(), ..stands.value.clone() };
-        let change = Change::Put { object: Box::new(Object::Binding(binding)), expect: None };
+        let binding = Binding {
+            module: module_text,
+            config: config.clone(),
+            ..stands.value.clone()
+        };
+        let change = Change::Put {
+            object: Box::new(Object::Binding(binding)),
+            expect: None,
+        };
         match catalog.apply(&[change]) {
             Ok((next, _)) => {
                 if let Err(error) = CatalogStore::save(&*self.store, &next) {
                     tracing::error!(error = %error, "the rollback could not be written to the catalog");
                 }
-                self.policies.note_served(&swap.binding, module.digest, &config);
+                self.policies
+                    .note_served(&swap.binding, module.digest, &config);
                 self.catalog.store(Arc::new(next));
             }
             Err(problems) => tracing::error!(?problems, "the rollback does not fit the catalog"),
@@ -235,8 +253,9 @@ impl World {
     }
 
     /// Makes a plan the newest of its pool and wakes the watchers.
-    pub(crate) fn publish(&self, plan: Arc<Plan>) {
-        self.metrics.published(plan.pool.as_str(), plan.generation.0);
+    pub(crate) fn publish(&self, plan: &Arc<Plan>) {
+        self.metrics
+            .published(plan.pool.as_str(), plan.generation.0);
         self.plans.rcu(|old| {
             let mut next = BTreeMap::clone(old);
             next.insert(plan.pool.clone(), plan.clone());
@@ -251,14 +270,22 @@ impl World {
     }
 
     /// Replaces what stands for a pool; logs what is new and what is over.
-    pub(crate) fn raise(&self, pool: &PoolId, alerts: Vec<Alert>) {
+    pub(crate) fn raise(&self, pool: &PoolId, alerts: &[Alert]) {
         let identity = |a: &Alert| (a.kind, a.api.clone(), a.subject.clone());
         let mut standing = lock(&self.alerts);
-        let before = standing.insert(pool.clone(), alerts.clone()).unwrap_or_default();
-        for alert in alerts.iter().filter(|a| !before.iter().any(|b| identity(b) == identity(a))) {
+        let before = standing
+            .insert(pool.clone(), alerts.to_vec())
+            .unwrap_or_default();
+        for alert in alerts
+            .iter()
+            .filter(|a| !before.iter().any(|b| identity(b) == identity(a)))
+        {
             tracing::warn!(kind = alert.kind.name(), pool = %pool, subject = %alert.subject, "alert: {}", alert.message);
         }
-        for alert in before.iter().filter(|b| !alerts.iter().any(|a| identity(a) == identity(b))) {
+        for alert in before
+            .iter()
+            .filter(|b| !alerts.iter().any(|a| identity(a) == identity(b)))
+        {
             tracing::info!(kind = alert.kind.name(), pool = %pool, subject = %alert.subject, "alert is over");
         }
         let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
@@ -277,7 +304,9 @@ impl World {
     /// What stands now, worst first.
     pub(crate) fn alerts(&self) -> Vec<Alert> {
         let mut all: Vec<Alert> = lock(&self.alerts).values().flatten().cloned().collect();
-        all.sort_by(|a, b| (b.severity, a.kind, &a.pool, &a.api).cmp(&(a.severity, b.kind, &b.pool, &b.api)));
+        all.sort_by(|a, b| {
+            (b.severity, a.kind, &a.pool, &a.api).cmp(&(a.severity, b.kind, &b.pool, &b.api))
+        });
         all
     }
 }

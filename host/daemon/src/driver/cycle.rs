@@ -51,15 +51,22 @@ fn aged(world: &World, pool: &PoolId, now: Timestamp) -> bool {
 }
 
 fn one(world: &Arc<World>, catalog: &Catalog, pool: &PoolId, now: Timestamp) {
-    let span = tracing::info_span!("cycle", pool = %pool, at = now.0, generation = tracing::field::Empty);
+    let span =
+        tracing::info_span!("cycle", pool = %pool, at = now.0, generation = tracing::field::Empty);
     world.handoff.take(pool).adopt(&span);
     let _entered = span.enter();
     let clock = stopwatch();
     let shared = world.pool(pool);
     let mut state = lock(&shared);
     let pins = world.policies.pin();
-    let input =
-        Input { now, pool, catalog, history: &*world.store, pins: &pins, settings: &world.settings };
+    let input = Input {
+        now,
+        pool,
+        catalog,
+        history: &*world.store,
+        pins: &pins,
+        settings: &world.settings,
+    };
     let output = match cycle::run(&input, &state) {
         Ok(output) => output,
         Err(error) => {
@@ -70,35 +77,35 @@ fn one(world: &Arc<World>, catalog: &Catalog, pool: &PoolId, now: Timestamp) {
     note_faults(world, &output.faults);
     if let Some(record) = &output.record {
         span.record("generation", record.plan.generation.0);
-        let written = tracing::info_span!("record").in_scope(|| Ledger::append(&*world.store, record));
+        let written =
+            tracing::info_span!("record").in_scope(|| Ledger::append(&*world.store, record));
         if let Err(error) = written {
             tracing::error!(error = %error, "the record could not be written, so its plan is not published");
             return;
         }
     }
-    publish(world, &mut state, output);
+    publish(world, pool, &mut state, output);
     world.metrics.cycled(pool.as_str(), clock.elapsed());
 }
 
-fn publish(world: &World, state: &mut PoolState, output: cycle::Output) {
-    let pool = output.record.as_ref().map(|r| r.pool.clone());
+fn publish(world: &World, pool: &PoolId, state: &mut PoolState, output: cycle::Output) {
     state.commit(output.delta, output.record.as_ref());
-    if let (Some(_), Some(plan)) = (&pool, &state.last) {
+    if let (Some(_), Some(plan)) = (&output.record, &state.last) {
         tracing::info_span!("publish", generation = plan.generation.0).in_scope(|| {
-            tracing::debug!(pool = %plan.pool, generation = plan.generation.0, "plan published");
-            world.publish(plan.clone());
+            tracing::debug!(pool = %pool, generation = plan.generation.0, "plan published");
+            world.publish(plan);
         });
     }
-    if let Some(pool) = pool.or_else(|| output.alerts.iter().find_map(|a| a.pool.clone())) {
-        world.raise(&pool, output.alerts);
-    }
+    world.raise(pool, &output.alerts);
 }
 
 /// Counts faults, lets the engine draw its consequences, and logs both.
 pub(super) fn note_faults(world: &World, faults: &[Fault]) {
     for fault in faults {
         if let CallError::Refused(breach) = &fault.error {
-            world.metrics.breached(invariant_name(breach.invariant), &fault.module.name);
+            world
+                .metrics
+                .breached(invariant_name(breach.invariant), &fault.module.name);
         }
         tracing::warn!(module = %fault.module, subject = %fault.subject, error = %fault.error, "a policy gave no usable answer");
     }

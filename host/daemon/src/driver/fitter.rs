@@ -40,7 +40,11 @@ pub(crate) struct Fitter {
 
 impl Fitter {
     /// Fits by the machine's clock until it is asked to stop.
-    pub(crate) fn run(world: &Arc<World>, every: Duration, stop: &Stop) -> Result<(), anyhow::Error> {
+    pub(crate) fn run(
+        world: &Arc<World>,
+        every: Duration,
+        stop: &Stop,
+    ) -> Result<(), anyhow::Error> {
         let mut fitter = Self::default();
         loop {
             if matches!(world.clock, crate::clock::Clock::System) {
@@ -72,20 +76,31 @@ impl Fitter {
         let catalog = world.catalog.load_full();
         let pins = world.policies.pin();
         let mut queues: BTreeMap<TenantId, VecDeque<Job>> = BTreeMap::new();
-        for (key, member) in wanted(world, &catalog, |api, signal| pins.forecaster(api, signal).members) {
+        for (key, member) in wanted(world, &catalog, |api, signal| {
+            pins.forecaster(api, signal).members
+        }) {
             let config = Digest::of(member.config.as_bytes());
             let pool = &catalog.apis[&key.api].value.pool;
-            let fitted = lock(&world.pool(pool)).bank.get(&key, member.module.digest, config).map(|s| s.fitted_at);
+            let fitted = lock(&world.pool(pool))
+                .bank
+                .get(&key, member.module.digest, config)
+                .map(|s| s.fitted_at);
             let fresh = fitted.is_some_and(|at| now.since_ms(at) < world.refit_ms);
             let length = world.store.newest(&key).map_or(0, |t| t.0);
             if fresh || self.recently_tried(world, &key, member.module.digest, now, length) {
                 continue;
             }
-            self.tried.insert((key.clone(), member.module.digest), (now, length));
+            self.tried
+                .insert((key.clone(), member.module.digest), (now, length));
             let queue = queues.entry(key.api.tenant.clone()).or_default();
             match queue.back_mut() {
-                Some(job) if same(&job.member, &member) && job.keys.len() < BATCH => job.keys.push(key),
-                _ => queue.push_back(Job { keys: vec![key], member }),
+                Some(job) if same(&job.member, &member) && job.keys.len() < BATCH => {
+                    job.keys.push(key)
+                }
+                _ => queue.push_back(Job {
+                    keys: vec![key],
+                    member,
+                }),
             }
         }
         let mut jobs = vec![];
@@ -97,11 +112,20 @@ impl Fitter {
 
     /// Whether a fit was tried a short while ago: within the refit interval, or within a tenth of
     /// it where there is no state yet (history grows, and with it the chance).
-    fn recently_tried(&self, world: &World, key: &SeriesKey, module: Digest, now: Timestamp, length: i64) -> bool {
-        self.tried.get(&(key.clone(), module)).is_some_and(|(at, then)| {
-            let waited = now.since_ms(*at);
-            waited < world.refit_ms / 10 || (*then == length && waited < world.refit_ms)
-        })
+    fn recently_tried(
+        &self,
+        world: &World,
+        key: &SeriesKey,
+        module: Digest,
+        now: Timestamp,
+        length: i64,
+    ) -> bool {
+        self.tried
+            .get(&(key.clone(), module))
+            .is_some_and(|(at, then)| {
+                let waited = now.since_ms(*at);
+                waited < world.refit_ms / 10 || (*then == length && waited < world.refit_ms)
+            })
     }
 }
 
@@ -117,22 +141,42 @@ fn wanted(
 ) -> Vec<(SeriesKey, Member<dyn Forecaster>)> {
     let mut all = vec![];
     for api in catalog.apis.values().map(|a| &a.value) {
-        let Some(pool) = catalog.pools.get(&api.pool) else { continue };
+        let Some(pool) = catalog.pools.get(&api.pool) else {
+            continue;
+        };
         let mut signals = vec![Signal::Requests];
-        signals.extend(pool.value.ready.dimensions().into_iter().map(|d| d.signal()).filter(|s| *s != Signal::Requests));
+        signals.extend(
+            pool.value
+                .ready
+                .dimensions()
+                .into_iter()
+                .map(|d| d.signal())
+                .filter(|s| *s != Signal::Requests),
+        );
         for signal in signals {
-            let key = SeriesKey { api: api.id.clone(), signal };
+            let key = SeriesKey {
+                api: api.id.clone(),
+                signal,
+            };
             if world.store.newest(&key).is_none() {
                 continue;
             }
-            if let Some(member) = members(api, signal).into_iter().find(|m| m.retreat == Retreat::Active) {
+            if let Some(member) = members(api, signal)
+                .into_iter()
+                .find(|m| m.retreat == Retreat::Active)
+            {
                 all.push((key, member));
             }
         }
     }
     // Series of one module side by side, so that batches fill.
     all.sort_by(|a, b| {
-        (&a.0.api.tenant, a.1.module.digest, &a.1.config, &a.0).cmp(&(&b.0.api.tenant, b.1.module.digest, &b.1.config, &b.0))
+        (&a.0.api.tenant, a.1.module.digest, &a.1.config, &a.0).cmp(&(
+            &b.0.api.tenant,
+            b.1.module.digest,
+            &b.1.config,
+            &b.0,
+        ))
     });
     all
 }
@@ -166,7 +210,11 @@ fn fit_job(world: &World, now: Timestamp, job: &Job) {
     }
 }
 
-fn keep(world: &World, catalog: &Catalog, states: Vec<tidegate_core::ports::storage::SeriesState>) -> Result<(), StoreError> {
+fn keep(
+    world: &World,
+    catalog: &Catalog,
+    states: Vec<tidegate_core::ports::storage::SeriesState>,
+) -> Result<(), StoreError> {
     if states.is_empty() {
         return Ok(());
     }
@@ -181,19 +229,38 @@ fn keep(world: &World, catalog: &Catalog, states: Vec<tidegate_core::ports::stor
 
 /// Fits, with a candidate, every series that a binding serves, so that a swap finds its states.
 /// Returns how many series could be fitted and how many there are.
-pub(crate) fn fit_binding(world: &World, binding: &BindingId, candidate: &Member<dyn Forecaster>) -> (usize, usize) {
+pub(crate) fn fit_binding(
+    world: &World,
+    binding: &BindingId,
+    candidate: &Member<dyn Forecaster>,
+) -> (usize, usize) {
     let now = world.clock.now();
     let catalog = world.catalog.load_full();
     let pins = world.policies.pin();
     let mine = wanted(world, &catalog, |api, _| {
-        if pins.binding_of(api).as_ref() == Some(binding) { vec![candidate.clone()] } else { vec![] }
+        if pins.binding_of(api).as_ref() == Some(binding) {
+            vec![candidate.clone()]
+        } else {
+            vec![]
+        }
     });
     let keys: Vec<SeriesKey> = mine.into_iter().map(|(key, _)| key).collect();
     let mut start = 0;
     while start < keys.len() {
         let tenant = &keys[start].api.tenant;
-        let same = keys[start..].iter().take(BATCH).take_while(|k| k.api.tenant == *tenant).count();
-        fit_job(world, now, &Job { keys: keys[start..start + same].to_vec(), member: candidate.clone() });
+        let same = keys[start..]
+            .iter()
+            .take(BATCH)
+            .take_while(|k| k.api.tenant == *tenant)
+            .count();
+        fit_job(
+            world,
+            now,
+            &Job {
+                keys: keys[start..start + same].to_vec(),
+                member: candidate.clone(),
+            },
+        );
         start += same;
     }
     let config = Digest::of(candidate.config.as_bytes());
@@ -201,7 +268,10 @@ pub(crate) fn fit_binding(world: &World, binding: &BindingId, candidate: &Member
         .iter()
         .filter(|k| {
             catalog.apis.get(&k.api).is_some_and(|api| {
-                lock(&world.pool(&api.value.pool)).bank.get(k, candidate.module.digest, config).is_some()
+                lock(&world.pool(&api.value.pool))
+                    .bank
+                    .get(k, candidate.module.digest, config)
+                    .is_some()
             })
         })
         .count();

@@ -10,7 +10,12 @@ use tidegate_core::ports::storage::CatalogStore;
 use tidegate_engine::By;
 
 impl CatalogPort for Gate {
-    fn apply(&self, caller: &Principal, changes: Vec<Change>, run: Run) -> Result<Applied, ServeError> {
+    fn apply(
+        &self,
+        caller: &Principal,
+        changes: Vec<Change>,
+        run: Run,
+    ) -> Result<Applied, ServeError> {
         let _writer = lock(&self.world.catalog_writer);
         let catalog = self.world.catalog.load_full();
         let mut changes = changes;
@@ -23,10 +28,15 @@ impl CatalogPort for Gate {
                 *binding = self.world.policies.pinned(binding)?;
             }
         }
-        let (next, effects) = catalog.apply(&changes).map_err(|problems| ServeError::Invalid { problems })?;
+        let (next, effects) = catalog
+            .apply(&changes)
+            .map_err(|problems| ServeError::Invalid { problems })?;
         self.world.policies.check_bindings(&next, &effects)?;
         if run == Run::Dry || next.generation == catalog.generation {
-            return Ok(Applied { generation: catalog.generation, effects });
+            return Ok(Applied {
+                generation: catalog.generation,
+                effects,
+            });
         }
         CatalogStore::save(&*self.world.store, &next).map_err(stored)?;
         let generation = next.generation;
@@ -35,48 +45,95 @@ impl CatalogPort for Gate {
         for (key, effect) in effects.iter().filter(|(_, e)| *e != Effect::Unchanged) {
             tracing::info!(object = %key, effect = ?effect, by = %caller.name, generation = generation.0, "catalog changed");
         }
-        Ok(Applied { generation, effects })
+        Ok(Applied {
+            generation,
+            effects,
+        })
     }
 
     fn get(&self, caller: &Principal, key: &ObjectKey) -> Result<Versioned<Object>, ServeError> {
-        let found = self.world.catalog.load().get(key).filter(|o| visible(caller, &o.value));
-        found.ok_or_else(|| not_found(key.to_string(), format!("`tidegate get {}` lists what there is", key.kind.name())))
+        let found = self
+            .world
+            .catalog
+            .load()
+            .get(key)
+            .filter(|o| visible(caller, &o.value))
+            .map(|o| cut(caller, o));
+        found.ok_or_else(|| {
+            not_found(
+                key.to_string(),
+                format!("`tidegate get {}` lists what there is", key.kind.name()),
+            )
+        })
     }
 
-    fn list(&self, caller: &Principal, kind: ObjectKind) -> Result<Vec<Versioned<Object>>, ServeError> {
+    fn list(
+        &self,
+        caller: &Principal,
+        kind: ObjectKind,
+    ) -> Result<Vec<Versioned<Object>>, ServeError> {
         let all = self.world.catalog.load().list(kind);
-        Ok(all.into_iter().filter(|o| visible(caller, &o.value)).collect())
+        Ok(all
+            .into_iter()
+            .filter(|o| visible(caller, &o.value))
+            .map(|o| cut(caller, o))
+            .collect())
     }
 }
 
-/// Whether a caller may know of an object. Tiers and pools are shared ground; a pool's quotas are
-/// hidden by the server's view of it, which shows a caller its own alone.
+/// Of a pool, a caller sees its own tenants' quotas alone.
+fn cut(caller: &Principal, mut object: Versioned<Object>) -> Versioned<Object> {
+    if let Object::Pool(pool) = &mut object.value {
+        pool.quotas.retain(|tenant, _| caller.sees(tenant));
+    }
+    object
+}
+
+/// Whether a caller may know of an object. Tiers and pools are shared ground.
 fn visible(caller: &Principal, object: &Object) -> bool {
     match object {
         Object::Pool(_) | Object::Tier(_) => true,
-        Object::Binding(b) => b.selector.tenant.as_ref().map_or(caller.tenants.is_none(), |t| caller.sees(t)),
+        Object::Binding(b) => b
+            .selector
+            .tenant
+            .as_ref()
+            .map_or(caller.tenants.is_none(), |t| caller.sees(t)),
         other => other.tenant().is_none_or(|t| caller.sees(t)),
     }
 }
 
 impl Gate {
-    fn may_change(&self, caller: &Principal, catalog: &Catalog, change: &Change) -> Result<(), ServeError> {
+    fn may_change(
+        &self,
+        caller: &Principal,
+        catalog: &Catalog,
+        change: &Change,
+    ) -> Result<(), ServeError> {
         let (key, old, new) = match change {
-            Change::Put { object, .. } => (object.key(), catalog.get(&object.key()), Some(&**object)),
+            Change::Put { object, .. } => {
+                (object.key(), catalog.get(&object.key()), Some(&**object))
+            }
             Change::Delete { key, .. } => (key.clone(), catalog.get(key), None),
         };
         // Both what stands and what shall stand must be the caller's.
         for object in [old.as_ref().map(|o| &o.value), new].into_iter().flatten() {
             let (role, tenant) = match object {
-                Object::Api(_) | Object::Slo(_) | Object::Event(_) => (Role::Writer, object.tenant()),
-                Object::Binding(b) if b.selector.tenant.is_some() => (Role::Writer, object.tenant()),
+                Object::Api(_) | Object::Slo(_) | Object::Event(_) => {
+                    (Role::Writer, object.tenant())
+                }
+                Object::Binding(b) if b.selector.tenant.is_some() => {
+                    (Role::Writer, object.tenant())
+                }
                 Object::Tenant(_) => (Role::Admin, None),
                 Object::Pool(_) | Object::Tier(_) | Object::Binding(_) => (Role::Operator, None),
             };
             if let Some(tenant) = tenant
                 && !caller.sees(tenant)
             {
-                return Err(not_found(format!("tenant `{tenant}`"), "use a credential of that tenant"));
+                return Err(not_found(
+                    format!("tenant `{tenant}`"),
+                    "use a credential of that tenant",
+                ));
             }
             if tenant.is_none() && caller.tenants.is_some() && role < Role::Admin {
                 return Err(ServeError::Denied(format!(

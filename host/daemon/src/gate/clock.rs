@@ -20,7 +20,10 @@ impl ClockPort for Gate {
         }
         let before = self.world.clock.now();
         if now < before {
-            return Err(ServeError::Precondition(format!("the clock stands at {} and cannot go back to {}", before.0, now.0)));
+            return Err(ServeError::Precondition(format!(
+                "the clock stands at {} and cannot go back to {}",
+                before.0, now.0
+            )));
         }
         crate::driver::advance(&self.world, now);
         Ok(self.world.clock.now())

@@ -28,16 +28,31 @@ impl ForecastsPort for Gate {
         let settings = &self.world.settings;
         let steps = if steps == 0 { settings.horizon } else { steps };
         if steps > MAX_STEPS {
-            let text = format!("{steps} steps are more than {MAX_STEPS}; ask for a shorter horizon");
-            return Err(ServeError::field(format!("forecast of {api}"), "steps", text));
+            let text =
+                format!("{steps} steps are more than {MAX_STEPS}; ask for a shorter horizon");
+            return Err(ServeError::field(
+                format!("forecast of {api}"),
+                "steps",
+                text,
+            ));
         }
-        let levels = if levels.is_empty() { &Level::STANDARD[..] } else { levels };
-        let key = SeriesKey { api: api.clone(), signal };
+        let levels = if levels.is_empty() {
+            &Level::STANDARD[..]
+        } else {
+            levels
+        };
+        let key = SeriesKey {
+            api: api.clone(),
+            signal,
+        };
         let now = self.world.clock.now();
         // A copy of the fitted states: a long forecast must not hold up the cycle.
         let bank = lock(&self.world.pool(&declared.pool)).bank.clone();
         let roster = self.world.policies.pin().forecaster(&declared, signal);
-        let targets = [Target { key: key.clone(), roster }];
+        let targets = [Target {
+            key: key.clone(),
+            roster,
+        }];
         let catalog = self.world.catalog.load_full();
         let mut output = forecast::run(&forecast::Input {
             now,
@@ -56,7 +71,10 @@ impl ForecastsPort for Gate {
                 || format!("feed `{}` of the api first, and recently", signal.name()),
                 |fault| format!("{}: {}", fault.module, fault.error),
             );
-            return Err(not_found(format!("a forecast of {} for `{api}`", signal.name()), why));
+            return Err(not_found(
+                format!("a forecast of {} for `{api}`", signal.name()),
+                why,
+            ));
         };
         let fitted_at = bank
             .iter()
@@ -64,6 +82,10 @@ impl ForecastsPort for Gate {
             .map_or(Timestamp(0), |s| s.fitted_at);
         let back = Grid::ending_at(now, settings.step, (steps as usize).clamp(24, 288));
         let recent = self.world.store.column(&key, back).map_err(stored)?;
-        Ok(ForecastView { forecast, recent: (recent.start, recent.values), fitted_at })
+        Ok(ForecastView {
+            forecast,
+            recent: (recent.start, recent.values),
+            fitted_at,
+        })
     }
 }

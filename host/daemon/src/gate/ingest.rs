@@ -19,7 +19,13 @@ impl IngestPort for Gate {
             let known = lock(&self.world.known);
             let mut meter = lock(&self.world.meter);
             ingest::run(
-                ingest::Input { caller, catalog: &catalog, now: self.world.clock_for_feed(), batch, known: &*known },
+                ingest::Input {
+                    caller,
+                    catalog: &catalog,
+                    now: self.world.clock_for_feed(),
+                    batch,
+                    known: &*known,
+                },
                 &mut meter,
             )
         });
@@ -27,7 +33,10 @@ impl IngestPort for Gate {
             Ok(output) => output,
             Err(error @ ingest::Error::Rate { retry_ms, .. }) => {
                 self.world.metrics.refused(1, "grpc", "rate");
-                return done(Err(ServeError::Exhausted { what: error.to_string(), retry_ms }));
+                return done(Err(ServeError::Exhausted {
+                    what: error.to_string(),
+                    retry_ms,
+                }));
             }
         };
         let refused: u64 = output.rejections.iter().map(|r| r.samples).sum();
@@ -73,7 +82,10 @@ fn newest_per_pool(gate: &Gate, batch: &SampleBatch) -> BTreeMap<PoolId, Timesta
     let catalog = gate.world.catalog.load();
     let mut newest: BTreeMap<PoolId, Timestamp> = BTreeMap::new();
     for series in &batch.series {
-        let pool = catalog.apis.get(&series.key.api).map(|a| a.value.pool.clone());
+        let pool = catalog
+            .apis
+            .get(&series.key.api)
+            .map(|a| a.value.pool.clone());
         if let (Some(pool), Some(&t)) = (pool, series.times.iter().max()) {
             let slot = newest.entry(pool).or_insert(t);
             *slot = t.max(*slot);

@@ -20,25 +20,40 @@ fn cut(caller: &Principal, plan: &Arc<Plan>) -> Option<Arc<Plan>> {
     }
     let mut mine = Plan::clone(plan);
     mine.apis.retain(|a| caller.sees(&a.api.tenant));
-    mine.loans.retain(|l| caller.sees(&l.lender.tenant) && caller.sees(&l.borrower.tenant));
+    mine.loans
+        .retain(|l| caller.sees(&l.lender.tenant) && caller.sees(&l.borrower.tenant));
     (!mine.apis.is_empty()).then(|| Arc::new(mine))
 }
 
 impl Gate {
     fn no_plan(pool: &PoolId) -> ServeError {
-        not_found(format!("a plan of pool `{pool}`"), "a plan is made once apis of the pool are fed; `tidegate get pool` lists pools")
+        not_found(
+            format!("a plan of pool `{pool}`"),
+            "a plan is made once apis of the pool are fed; `tidegate get pool` lists pools",
+        )
     }
 }
 
 impl PlansPort for Gate {
-    fn plan(&self, caller: &Principal, pool: &PoolId, generation: Option<Generation>) -> Result<Arc<Plan>, ServeError> {
+    fn plan(
+        &self,
+        caller: &Principal,
+        pool: &PoolId,
+        generation: Option<Generation>,
+    ) -> Result<Arc<Plan>, ServeError> {
         let newest = self.world.plans.load().get(pool).cloned();
         let plan = match generation {
             None => newest,
             Some(g) if newest.as_ref().is_some_and(|p| p.generation == g) => newest,
-            Some(g) => self.world.store.record(pool, g).map_err(stored)?.map(|r| Arc::new(r.plan)),
+            Some(g) => self
+                .world
+                .store
+                .record(pool, g)
+                .map_err(stored)?
+                .map(|r| Arc::new(r.plan)),
         };
-        plan.and_then(|p| cut(caller, &p)).ok_or_else(|| Self::no_plan(pool))
+        plan.and_then(|p| cut(caller, &p))
+            .ok_or_else(|| Self::no_plan(pool))
     }
 
     fn pools(&self, caller: &Principal) -> Vec<(PoolId, Generation)> {
@@ -47,8 +62,15 @@ impl PlansPort for Gate {
         catalog
             .pools
             .keys()
-            .filter(|pool| caller.tenants.is_none() || catalog.apis_of(pool).any(|a| caller.sees(&a.id.tenant)))
-            .map(|pool| (pool.clone(), plans.get(pool).map(|p| p.generation).unwrap_or_default()))
+            .filter(|pool| {
+                caller.tenants.is_none() || catalog.apis_of(pool).any(|a| caller.sees(&a.id.tenant))
+            })
+            .map(|pool| {
+                (
+                    pool.clone(),
+                    plans.get(pool).map(|p| p.generation).unwrap_or_default(),
+                )
+            })
             .collect()
     }
 
@@ -58,19 +80,40 @@ impl PlansPort for Gate {
         let plan = self.world.plans.load().get(&declared.pool).cloned();
         if let Some(grant) = plan.and_then(|p| p.grant(api, now)) {
             let mut grant = grant;
-            grant.loans.retain(|l| caller.sees(&l.lender.tenant) && caller.sees(&l.borrower.tenant));
+            grant
+                .loans
+                .retain(|l| caller.sees(&l.lender.tenant) && caller.sees(&l.borrower.tenant));
             return Ok(grant);
         }
         // Never planned: its declared safe capacity, else its floor, in force until a plan comes.
-        let dimensions = self.world.catalog.load().pools.get(&declared.pool).map(|p| p.value.ready.dimensions());
-        let safe = dimensions.unwrap_or_default().into_iter().fold(Resources::NONE, |r, d| {
-            r.with(d, declared.safe.get(d).or(declared.floor.get(d)).unwrap_or(0.0))
-        });
+        let dimensions = self
+            .world
+            .catalog
+            .load()
+            .pools
+            .get(&declared.pool)
+            .map(|p| p.value.ready.dimensions());
+        let safe = dimensions
+            .unwrap_or_default()
+            .into_iter()
+            .fold(Resources::NONE, |r, d| {
+                r.with(
+                    d,
+                    declared
+                        .safe
+                        .get(d)
+                        .or(declared.floor.get(d))
+                        .unwrap_or(0.0),
+                )
+            });
         Ok(Grant {
             api: api.clone(),
             pool: declared.pool,
             generation: Generation(0),
-            tier: declared.pinned_tier.unwrap_or(declared.base_tier).max(Tier::Bronze),
+            tier: declared
+                .pinned_tier
+                .unwrap_or(declared.base_tier)
+                .max(Tier::Bronze),
             guaranteed: safe,
             limit: safe,
             from: now,
@@ -80,30 +123,77 @@ impl PlansPort for Gate {
         })
     }
 
-    fn explain(&self, caller: &Principal, api: &ApiId, at: Option<Timestamp>) -> Result<Explanation, ServeError> {
+    fn explain(
+        &self,
+        caller: &Principal,
+        api: &ApiId,
+        at: Option<Timestamp>,
+    ) -> Result<Explanation, ServeError> {
         let declared = self.api(caller, api)?;
         let at = at.unwrap_or_else(|| self.world.clock.now());
-        let none = || not_found(format!("a plan for `{api}` at {}", at.0), "name a later instant with --at");
-        let generation = self.world.store.at(&declared.pool, at).map_err(stored)?.ok_or_else(none)?;
-        let record = self.world.store.record(&declared.pool, generation).map_err(stored)?.ok_or_else(none)?;
-        let input = observe::ExplainInput { record: &record, api, at, caller };
+        let none = || {
+            not_found(
+                format!("a plan for `{api}` at {}", at.0),
+                "name a later instant with --at",
+            )
+        };
+        let generation = self
+            .world
+            .store
+            .at(&declared.pool, at)
+            .map_err(stored)?
+            .ok_or_else(none)?;
+        let record = self
+            .world
+            .store
+            .record(&declared.pool, generation)
+            .map_err(stored)?
+            .ok_or_else(none)?;
+        let input = observe::ExplainInput {
+            record: &record,
+            api,
+            at,
+            caller,
+        };
         let (grant, sentences) = observe::explain(&input).ok_or_else(none)?;
-        Ok(Explanation { grant, sentences, inputs: record.plan.inputs })
+        Ok(Explanation {
+            grant,
+            sentences,
+            inputs: record.plan.inputs,
+        })
     }
 
     fn report_applied(&self, caller: &Principal, report: AppliedReport) -> Result<(), ServeError> {
         let declared = self.api(caller, &report.api)?;
         if !caller.may(Role::Writer, &report.api.tenant) {
-            return Err(ServeError::Denied("reporting what was applied needs role writer".into()));
+            return Err(ServeError::Denied(
+                "reporting what was applied needs role writer".into(),
+            ));
         }
-        let newest = self.world.plans.load().get(&declared.pool).map(|p| p.generation).unwrap_or_default();
+        let newest = self
+            .world
+            .plans
+            .load()
+            .get(&declared.pool)
+            .map(|p| p.generation)
+            .unwrap_or_default();
         if report.generation > newest {
-            let text = format!("plan {} of pool `{}` was never published; the newest is {newest}", report.generation, declared.pool);
-            return Err(ServeError::field(format!("report of {}", report.api), "generation", text));
+            let text = format!(
+                "plan {} of pool `{}` was never published; the newest is {newest}",
+                report.generation, declared.pool
+            );
+            return Err(ServeError::field(
+                format!("report of {}", report.api),
+                "generation",
+                text,
+            ));
         }
         let key = (report.api.clone(), report.actuator.clone());
         let mut applied = lock(&self.world.applied);
-        if applied.get(&key).is_some_and(|old| old.generation > report.generation && !report.safe) {
+        if applied
+            .get(&key)
+            .is_some_and(|old| old.generation > report.generation && !report.safe)
+        {
             return Ok(()); // a report that was overtaken changes nothing
         }
         applied.insert(key, report);
@@ -111,6 +201,10 @@ impl PlansPort for Gate {
     }
 
     fn applied(&self, caller: &Principal) -> Vec<AppliedReport> {
-        lock(&self.world.applied).values().filter(|r| caller.sees(&r.api.tenant)).cloned().collect()
+        lock(&self.world.applied)
+            .values()
+            .filter(|r| caller.sees(&r.api.tenant))
+            .cloned()
+            .collect()
     }
 }

@@ -18,8 +18,17 @@ impl Gate {
     /// A binding that the caller may change.
     fn binding(&self, caller: &Principal, id: &BindingId) -> Result<Binding, ServeError> {
         let catalog = self.world.catalog.load();
-        let missing = || not_found(format!("binding `{id}`"), "`tidegate get binding` lists them; `tidegate apply` makes one");
-        let binding = catalog.bindings.get(id).map(|b| b.value.clone()).ok_or_else(missing)?;
+        let missing = || {
+            not_found(
+                format!("binding `{id}`"),
+                "`tidegate get binding` lists them; `tidegate apply` makes one",
+            )
+        };
+        let binding = catalog
+            .bindings
+            .get(id)
+            .map(|b| b.value.clone())
+            .ok_or_else(missing)?;
         match &binding.selector.tenant {
             Some(tenant) if !caller.sees(tenant) => return Err(missing()),
             Some(_) => require(caller, Role::Writer, &format!("changing binding `{id}`"))?,
@@ -30,7 +39,12 @@ impl Gate {
     }
 
     fn slot(&self, id: &BindingId) -> Result<SlotInfo, ServeError> {
-        let slot = self.world.policies.slots().into_iter().find(|s| s.binding == *id);
+        let slot = self
+            .world
+            .policies
+            .slots()
+            .into_iter()
+            .find(|s| s.binding == *id);
         slot.ok_or_else(|| ServeError::Unavailable(format!("binding `{id}` has no slot")))
     }
 }
@@ -38,7 +52,9 @@ impl Gate {
 impl PoliciesPort for Gate {
     fn push(&self, caller: &Principal, bytes: Vec<u8>) -> Result<ModuleInfo, ServeError> {
         require(caller, Role::Writer, "pushing a module")?;
-        self.world.policies.push(&bytes, &caller.name, self.world.clock.now())
+        self.world
+            .policies
+            .push(&bytes, &caller.name, self.world.clock.now())
     }
 
     fn modules(&self, _caller: &Principal) -> Result<Vec<ModuleInfo>, ServeError> {
@@ -47,28 +63,59 @@ impl PoliciesPort for Gate {
 
     fn slots(&self, caller: &Principal) -> Result<Vec<SlotInfo>, ServeError> {
         let catalog = self.world.catalog.load();
-        let mine = |slot: &SlotInfo| match catalog.bindings.get(&slot.binding).and_then(|b| b.value.selector.tenant.clone()) {
+        let mine = |slot: &SlotInfo| match catalog
+            .bindings
+            .get(&slot.binding)
+            .and_then(|b| b.value.selector.tenant.clone())
+        {
             Some(tenant) => caller.sees(&tenant),
             None => true,
         };
-        Ok(self.world.policies.slots().into_iter().filter(mine).collect())
+        Ok(self
+            .world
+            .policies
+            .slots()
+            .into_iter()
+            .filter(mine)
+            .collect())
     }
 
-    fn bind(&self, caller: &Principal, id: &BindingId, module: &str, config: Option<String>) -> Result<SlotInfo, ServeError> {
+    fn bind(
+        &self,
+        caller: &Principal,
+        id: &BindingId,
+        module: &str,
+        config: Option<String>,
+    ) -> Result<SlotInfo, ServeError> {
         let stands = self.binding(caller, id)?;
         // A config belongs to its module: another module starts with its defaults.
-        let asked = Binding { module: module.to_owned(), config: String::new(), ..stands.clone() };
+        let asked = Binding {
+            module: module.to_owned(),
+            config: String::new(),
+            ..stands.clone()
+        };
         let pinned = self.world.policies.pinned(&asked)?;
         let same_name = pinned.module.split('@').next() == stands.module.split('@').next();
-        let config = config.unwrap_or_else(|| if same_name { stands.config.clone() } else { "{}".into() });
+        let config = config.unwrap_or_else(|| {
+            if same_name {
+                stands.config.clone()
+            } else {
+                "{}".into()
+            }
+        });
         let binding = Binding { config, ..pinned };
         let candidate = self.world.policies.candidate(&binding)?;
         self.prepare(id, &candidate, &binding.config);
         {
             let _writer = lock(&self.world.catalog_writer);
             let catalog = self.world.catalog.load_full();
-            let change = Change::Put { object: Box::new(Object::Binding(binding)), expect: None };
-            let (next, _) = catalog.apply(&[change]).map_err(|problems| ServeError::Invalid { problems })?;
+            let change = Change::Put {
+                object: Box::new(Object::Binding(binding)),
+                expect: None,
+            };
+            let (next, _) = catalog
+                .apply(&[change])
+                .map_err(|problems| ServeError::Invalid { problems })?;
             CatalogStore::save(&*self.world.store, &next).map_err(stored)?;
             self.world.catalog.store(Arc::new(next));
         }

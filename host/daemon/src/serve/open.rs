@@ -13,19 +13,34 @@ use tidegate_telemetry::Metrics;
 
 /// Opens everything under the data directory.
 pub(crate) fn world(config: &Config, metrics: Metrics) -> Result<World> {
-    std::fs::create_dir_all(&config.data)
-        .with_context(|| format!("cannot create the data directory {}; choose another with --data", config.data.display()))?;
-    let store = Store::open(&config.data.join("store"), tidegate_store::Options::default())
-        .with_context(|| format!("cannot open the store in {}", config.data.display()))?;
+    std::fs::create_dir_all(&config.data).with_context(|| {
+        format!(
+            "cannot create the data directory {}; choose another with --data",
+            config.data.display()
+        )
+    })?;
+    let store = Store::open(
+        config.data.join("store"),
+        tidegate_store::Options::default(),
+    )
+    .with_context(|| format!("cannot open the store in {}", config.data.display()))?;
     let clock = match config.clock {
         ClockKind::System => Clock::System,
         // A replay goes on where its data ends.
         ClockKind::Driven => Clock::driven(store.watermark().newest),
     };
-    let policies = Policies::open(&config.data.join("modules"), store.clone()).context("the policy engine cannot start")?;
+    let policies = Policies::open(&config.data.join("modules"), &store)
+        .context("the policy engine cannot start")?;
     let settings = config.settings();
     let refit_ms = i64::from(config.refit.0) * 1000;
-    let world = World::open(clock, settings, refit_ms, Arc::clone(&store), policies, metrics)?;
+    let world = World::open(
+        clock,
+        settings,
+        refit_ms,
+        Arc::clone(&store),
+        policies,
+        metrics,
+    )?;
     shipped::install(&world, wall()).context("the shipped policies cannot be installed")?;
     world.follow_bindings(tidegate_engine::By::Itself);
     Ok(world)

@@ -1,0 +1,190 @@
+//! The catalog as an operator meets it: change sets as a whole, problems with their remedy.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails where its own data is wrong"
+)]
+
+use std::collections::BTreeMap;
+use tidegate_core::catalog::{
+    Api, Catalog, Change, Effect, Mode, Object, ObjectKey, ObjectKind, Pool, Tenant,
+};
+use tidegate_core::ids::Generation;
+use tidegate_core::slo::{Indicator, Slo};
+use tidegate_core::tier::Tier;
+use tidegate_core::units::{Dimension, Resources};
+
+fn tenant() -> Object {
+    Object::Tenant(Tenant {
+        id: "shop".parse().unwrap(),
+        max_series: 10,
+        max_samples_per_s: 10,
+        max_modules: 1,
+    })
+}
+
+fn pool(cores: f64) -> Object {
+    Object::Pool(Pool {
+        id: "edge".parse().unwrap(),
+        ready: Resources::NONE.with(Dimension::Cpu, cores),
+        max: Resources::NONE,
+        min: Resources::NONE,
+        lead_time_s: 0,
+        unit_cost: Resources::NONE,
+        quotas: BTreeMap::new(),
+    })
+}
+
+fn api() -> Api {
+    Api {
+        id: "shop/orders".parse().unwrap(),
+        pool: "edge".parse().unwrap(),
+        labels: BTreeMap::new(),
+        category: "web".into(),
+        mode: Mode::Enforce,
+        base_tier: Tier::Silver,
+        lowest_tier: Tier::Bronze,
+        highest_tier: Tier::Gold,
+        pinned_tier: None,
+        weight: 1.0,
+        floor: Resources::NONE,
+        ceiling: Resources::NONE,
+        safe: Resources::NONE,
+        expected: None,
+        time_zone: "UTC".into(),
+    }
+}
+
+fn slo(objective: f64) -> Object {
+    Object::Slo(Slo {
+        id: "shop/fast".parse().unwrap(),
+        api: "shop/orders".parse().unwrap(),
+        indicator: Indicator::Latency { threshold: 0.2 },
+        objective,
+        window_s: 86_400,
+    })
+}
+
+fn put(object: Object) -> Change {
+    Change::Put {
+        object: Box::new(object),
+        expect: None,
+    }
+}
+
+fn full() -> Catalog {
+    let changes = [
+        put(tenant()),
+        put(pool(8.0)),
+        put(Object::Api(api())),
+        put(slo(0.99)),
+    ];
+    Catalog::default().apply(&changes).unwrap().0
+}
+
+/// Applies one change to a full catalog and expects a problem that names the field.
+#[track_caller]
+fn refused(change: Change, field: &str, part: &str) {
+    let problems = full().apply(&[change]).unwrap_err();
+    let found = problems
+        .iter()
+        .any(|p| p.field == field && p.problem.contains(part));
+    assert!(found, "expected {field}: …{part}…, got {problems:?}");
+}
+
+#[test]
+fn a_change_set_is_applied_in_any_order_as_a_whole() {
+    let backwards = [
+        put(slo(0.99)),
+        put(Object::Api(api())),
+        put(pool(8.0)),
+        put(tenant()),
+    ];
+    let (catalog, effects) = Catalog::default().apply(&backwards).unwrap();
+    assert_eq!(catalog.generation, Generation(1));
+    assert!(effects.iter().all(|(_, e)| *e == Effect::Created));
+}
+
+#[test]
+fn applying_the_same_again_changes_nothing() {
+    let (again, effects) = full()
+        .apply(&[put(pool(8.0)), put(Object::Api(api()))])
+        .unwrap();
+    assert_eq!(again, full());
+    assert!(effects.iter().all(|(_, e)| *e == Effect::Unchanged));
+}
+
+#[test]
+fn every_problem_of_a_set_is_named_at_once_and_nothing_is_applied() {
+    let mut lost = api();
+    lost.pool = "nowhere".parse().unwrap();
+    lost.weight = 0.0;
+    let problems = full()
+        .apply(&[put(Object::Api(lost)), put(slo(1.5))])
+        .unwrap_err();
+    let fields: Vec<&str> = problems.iter().map(|p| p.field.as_str()).collect();
+    assert_eq!(fields, ["pool", "weight", "objective"]);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_its_remedy() {
+    refused(put(slo(0.0)), "objective", "0.999");
+    refused(put(pool(f64::NAN)), "ready.cpu", "number >= 0");
+    let mut a = api();
+    a.lowest_tier = Tier::Gold;
+    refused(put(Object::Api(a.clone())), "tier", "outside");
+    a = api();
+    a.floor = Resources::NONE.with(Dimension::Cpu, 9.0);
+    refused(put(Object::Api(a.clone())), "floor.cpu", "whole pool");
+    a.floor = Resources::NONE.with(Dimension::Memory, 1.0);
+    refused(put(Object::Api(a.clone())), "floor.memory", "has no memory");
+    a = api();
+    a.expected = Some(0.0);
+    refused(put(Object::Api(a)), "expected", "learn it");
+}
+
+#[test]
+fn what_others_rest_on_cannot_be_deleted() {
+    let key = |kind, name: &str| ObjectKey {
+        kind,
+        name: name.into(),
+    };
+    let delete = |kind, name| Change::Delete {
+        key: key(kind, name),
+        expect: None,
+    };
+    refused(delete(ObjectKind::Pool, "edge"), "pool", "no pool `edge`");
+    refused(
+        delete(ObjectKind::Api, "shop/orders"),
+        "api",
+        "no api `shop/orders`",
+    );
+    refused(
+        delete(ObjectKind::Api, "shop/none"),
+        "name",
+        "no such object",
+    );
+    let both = [
+        delete(ObjectKind::Slo, "shop/fast"),
+        delete(ObjectKind::Api, "shop/orders"),
+    ];
+    let (catalog, _) = full().apply(&both).unwrap();
+    assert!(catalog.apis.is_empty() && catalog.slos.is_empty());
+}
+
+#[test]
+fn a_stale_writer_is_told_to_read_again() {
+    let stale = Change::Put {
+        object: Box::new(pool(9.0)),
+        expect: Some(Generation(0)),
+    };
+    refused(stale, "generation", "read it again");
+    let fresh = Change::Put {
+        object: Box::new(pool(9.0)),
+        expect: Some(Generation(1)),
+    };
+    let (catalog, _) = full().apply(&[fresh]).unwrap();
+    assert_eq!(
+        catalog.pools.values().next().unwrap().generation,
+        Generation(2)
+    );
+}
