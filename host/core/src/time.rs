@@ -47,6 +47,36 @@ impl Timestamp {
     }
 }
 
+/// RFC 3339 in UTC with whole seconds, `2026-11-24T09:05:00Z`.
+///
+/// The civil date is Hinnant's `civil_from_days` ("chrono-Compatible Low-Level Date Algorithms",
+/// 2013): years of the proleptic Gregorian calendar counted from March, in eras of 400 years.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (days, second) = (
+            self.secs().div_euclid(86_400),
+            self.secs().rem_euclid(86_400),
+        );
+        let from_march = days + 719_468;
+        let (era, day) = (
+            from_march.div_euclid(146_097),
+            from_march.rem_euclid(146_097),
+        );
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let day = day - (153 * month + 2) / 5 + 1;
+        let (month, carry) = if month < 10 {
+            (month + 3, 0)
+        } else {
+            (month - 9, 1)
+        };
+        let year = year + era * 400 + carry;
+        let (h, m, s) = (second / 3600, second / 60 % 60, second % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}Z")
+    }
+}
+
 /// Length of a step in whole seconds: 1 s to 1 day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Step(u32);
@@ -137,6 +167,20 @@ mod tests {
         assert_eq!(Timestamp(59_999).floor(step), Timestamp(0));
         assert_eq!(Timestamp(60_000).floor(step), Timestamp(60_000));
         assert_eq!(Timestamp(-1).floor(step), Timestamp(-60_000));
+    }
+
+    #[test]
+    fn an_instant_reads_as_its_date() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_763_975_100, "2025-11-24T09:05:00Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(Timestamp::from_secs(seconds).to_string(), text);
+        }
     }
 
     #[test]

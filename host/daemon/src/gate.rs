@@ -31,13 +31,19 @@ impl Gate {
         let catalog = self.world.catalog.load();
         match catalog.apis.get(api) {
             Some(found) if caller.sees(&api.tenant) => Ok(found.value.clone()),
-            _ => Err(not_found(format!("api `{api}`"), "`tidegate get api` lists what there is")),
+            _ => Err(not_found(
+                format!("api `{api}`"),
+                "`tidegate get api` lists what there is",
+            )),
         }
     }
 }
 
 fn not_found(what: impl Into<String>, remedy: impl Into<String>) -> ServeError {
-    ServeError::NotFound { what: what.into(), remedy: remedy.into() }
+    ServeError::NotFound {
+        what: what.into(),
+        remedy: remedy.into(),
+    }
 }
 
 /// Refuses a caller whose role is too low for something of the operator's.
@@ -56,7 +62,10 @@ fn require(caller: &Principal, role: Role, what: &str) -> Result<(), ServeError>
 /// A store error in a caller's terms.
 pub(crate) fn stored(error: StoreError) -> ServeError {
     match error {
-        StoreError::Busy { retry_ms, .. } => ServeError::Exhausted { what: error.to_string(), retry_ms },
+        StoreError::Busy { retry_ms, .. } => ServeError::Exhausted {
+            what: error.to_string(),
+            retry_ms,
+        },
         StoreError::Refused { .. } => ServeError::Precondition(error.to_string()),
         other => ServeError::Unavailable(other.to_string()),
     }

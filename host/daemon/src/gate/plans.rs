@@ -85,7 +85,9 @@ impl PlansPort for Gate {
                 .retain(|l| caller.sees(&l.lender.tenant) && caller.sees(&l.borrower.tenant));
             return Ok(grant);
         }
-        // Never planned: its declared safe capacity, else its floor, in force until a plan comes.
+        // Never planned: its declared safe capacity, else its floor. A dimension for which neither
+        // is declared stays out of the grant, which leaves it unlimited: an api that Tidegate has
+        // no plan for must not be throttled to nothing.
         let dimensions = self
             .world
             .catalog
@@ -96,16 +98,8 @@ impl PlansPort for Gate {
         let safe = dimensions
             .unwrap_or_default()
             .into_iter()
-            .fold(Resources::NONE, |r, d| {
-                r.with(
-                    d,
-                    declared
-                        .safe
-                        .get(d)
-                        .or(declared.floor.get(d))
-                        .unwrap_or(0.0),
-                )
-            });
+            .filter_map(|d| Some((d, declared.safe.get(d).or(declared.floor.get(d))?)))
+            .fold(Resources::NONE, |r, (d, amount)| r.with(d, amount));
         Ok(Grant {
             api: api.clone(),
             pool: declared.pool,

@@ -22,7 +22,9 @@ impl PinnedPolicies {
 
     /// The binding through which an api's series are forecast.
     pub(crate) fn binding_of(&self, api: &Api) -> Option<BindingId> {
-        self.pinned.forecaster(&subject(api)).and_then(|r| r.binding.map(|(id, _)| id.clone()))
+        self.pinned
+            .forecaster(&subject(api))
+            .and_then(|r| r.binding.map(|(id, _)| id.clone()))
     }
 }
 
@@ -47,12 +49,18 @@ impl Pins for PinnedPolicies {
     }
 
     fn tierer(&self, tenant: &TenantId) -> Roster<dyn Tierer> {
-        let subject = Subject { tenant: Some(tenant), ..Subject::default() };
+        let subject = Subject {
+            tenant: Some(tenant),
+            ..Subject::default()
+        };
         or_empty(self.pinned.tierer(&subject).map(|r| r.roster))
     }
 
     fn allocator(&self, pool: &PoolId) -> Roster<dyn Allocator> {
-        let subject = Subject { pool: Some(pool), ..Subject::default() };
+        let subject = Subject {
+            pool: Some(pool),
+            ..Subject::default()
+        };
         or_empty(self.pinned.allocator(&subject).map(|r| r.roster))
     }
 }

@@ -51,7 +51,7 @@ pub fn explain(input: &ExplainInput<'_>) -> Option<(Grant, Vec<String>)> {
     say.push(format!(
         "Tier: {} since {}. {}.",
         row.tier.name(),
-        row.tier_since.secs(),
+        row.tier_since,
         sentence(&row.tier_reason)
     ));
     let d = plan.dimensions.len();
@@ -102,7 +102,7 @@ pub fn explain(input: &ExplainInput<'_>) -> Option<(Grant, Vec<String>)> {
             loan.amount,
             loan.dimension.name(),
             name(&loan.borrower),
-            loan.until.secs()
+            loan.until
         ));
     }
     if input.at >= plan.expires_at {
