@@ -1,0 +1,217 @@
+//! Policies that go bad at the flick of a switch, each in the way that one invariant is about.
+//!
+//! A wrapper and not a set of bad policies: what breaks in production is a module that was good
+//! yesterday, with its states, its slot and its place in the chain. So the same module is broken
+//! and mended again while the world runs.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use tidegate_core::policy::{
+    Allocation, AllocationInput, Allocator, Blob, Blobs, CallError, Fitted, Forecaster, Forecasts,
+    Frames, Horizon, PolicyError, TierInput, TierOutput, Tierer,
+};
+use tidegate_core::tier::Tier;
+
+/// How a module fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Breakage {
+    /// It traps.
+    Trap,
+    /// It does not come back; the engine ends it at its deadline.
+    Hang,
+    /// It says of itself that it has a defect.
+    Internal,
+    /// A forecast is not a number (FC1), a share is not a number (AL1), a tier is missing (TI1).
+    NotANumber,
+    /// Limits are half again what they were and what the pool has (AL1).
+    Overcommit,
+    /// Gold gets nothing (AL2).
+    StarveGold,
+    /// One tenant gets more than its quota (AL4).
+    OverQuota,
+    /// Loans without an end (AL5).
+    EndlessLoan,
+}
+
+impl Breakage {
+    /// All, with the names by which scripts call them.
+    pub const ALL: [(&str, Breakage); 8] = [
+        ("trap", Breakage::Trap),
+        ("hang", Breakage::Hang),
+        ("internal", Breakage::Internal),
+        ("nan", Breakage::NotANumber),
+        ("overcommit", Breakage::Overcommit),
+        ("starve-gold", Breakage::StarveGold),
+        ("over-quota", Breakage::OverQuota),
+        ("endless-loan", Breakage::EndlessLoan),
+    ];
+
+    /// The error instead of an answer, for those that give none.
+    fn instead(self) -> Result<(), CallError> {
+        match self {
+            Breakage::Trap => Err(CallError::Trap("unreachable code was reached".into())),
+            Breakage::Hang => Err(CallError::Deadline { limit_ms: 250 }),
+            Breakage::Internal => Err(CallError::Policy(PolicyError::Internal(
+                "a table is empty".into(),
+            ))),
+            Breakage::NotANumber
+            | Breakage::Overcommit
+            | Breakage::StarveGold
+            | Breakage::OverQuota
+            | Breakage::EndlessLoan => Ok(()),
+        }
+    }
+}
+
+/// Shared between a module and the test that breaks it.
+#[derive(Debug, Clone, Default)]
+pub struct Switch(Arc<Mutex<Option<Breakage>>>);
+
+impl Switch {
+    /// Breaks the module, or mends it with `None`.
+    pub fn set(&self, breakage: Option<Breakage>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = breakage;
+    }
+
+    fn get(&self) -> Option<Breakage> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the module answers at all.
+    fn answers(&self) -> Result<Option<Breakage>, CallError> {
+        let now = self.get();
+        now.map_or(Ok(()), Breakage::instead).map(|()| now)
+    }
+}
+
+/// A policy behind a [`Switch`].
+#[derive(Debug)]
+pub struct Breakable<P: ?Sized> {
+    inner: Arc<P>,
+    switch: Switch,
+}
+
+impl<P: ?Sized> Breakable<P> {
+    /// Wraps a policy.
+    pub fn new(inner: Arc<P>, switch: Switch) -> Self {
+        Self { inner, switch }
+    }
+}
+
+impl Forecaster for Breakable<dyn Forecaster> {
+    fn fit(&self, config: &str, frames: &Frames) -> Result<Fitted, CallError> {
+        self.switch.answers()?;
+        self.inner.fit(config, frames)
+    }
+
+    fn update(&self, model: &[u8], states: &Blobs, frames: &Frames) -> Result<Fitted, CallError> {
+        self.switch.answers()?;
+        self.inner.update(model, states, frames)
+    }
+
+    fn predict(
+        &self,
+        model: &[u8],
+        states: &Blobs,
+        horizon: &Horizon,
+    ) -> Result<Forecasts, CallError> {
+        let broken = self.switch.answers()?;
+        let mut answer = self.inner.predict(model, states, horizon)?;
+        if broken.is_some()
+            && let Some(first) = answer.quantiles.first_mut()
+        {
+            *first = f64::NAN;
+        }
+        Ok(answer)
+    }
+
+    fn migrate(&self, model: &[u8], states: &Blobs) -> Result<Fitted, CallError> {
+        self.switch.answers()?;
+        self.inner.migrate(model, states)
+    }
+}
+
+impl Tierer for Breakable<dyn Tierer> {
+    fn decide(&self, config: &str, input: &TierInput) -> Result<TierOutput, CallError> {
+        let broken = self.switch.answers()?;
+        let mut answer = self.inner.decide(config, input)?;
+        if broken.is_some() {
+            answer.wanted.pop();
+        }
+        Ok(answer)
+    }
+
+    fn migrate(&self, state: &Blob) -> Result<Blob, CallError> {
+        self.switch.answers()?;
+        self.inner.migrate(state)
+    }
+}
+
+impl Allocator for Breakable<dyn Allocator> {
+    fn allocate(&self, config: &str, input: &AllocationInput) -> Result<Allocation, CallError> {
+        let broken = self.switch.answers()?;
+        let mut answer = self.inner.allocate(config, input)?;
+        if let Some(breakage) = broken {
+            spoil(breakage, input, &mut answer);
+        }
+        Ok(answer)
+    }
+
+    fn migrate(&self, state: &Blob) -> Result<Blob, CallError> {
+        self.switch.answers()?;
+        self.inner.migrate(state)
+    }
+}
+
+/// Makes a good answer a bad one.
+fn spoil(breakage: Breakage, input: &AllocationInput, answer: &mut Allocation) {
+    let (n, steps, dims) = input.shape();
+    let mut rows = |api: usize, f: &dyn Fn(usize, usize) -> f64| {
+        for step in 0..steps {
+            for dim in 0..dims {
+                answer.limit[input.at(api, step, dim)] = f(step, dim);
+            }
+        }
+    };
+    match breakage {
+        Breakage::Trap | Breakage::Hang | Breakage::Internal => {}
+        Breakage::NotANumber => rows(0, &|_, _| f64::NAN),
+        Breakage::Overcommit => {
+            let each = 1.5 / n.max(1) as f64;
+            for api in 0..n {
+                rows(api, &|step, dim| input.capacity[step * dims + dim] * each);
+            }
+        }
+        Breakage::StarveGold => {
+            answer.loans.clear();
+            for api in (0..n).filter(|&a| input.tiers[a] == Tier::Gold) {
+                rows(api, &|_, _| 0.0);
+            }
+        }
+        Breakage::OverQuota => {
+            answer.loans.clear();
+            let bounded = |a: usize| {
+                input.quota[input.tenants[a] as usize * dims] < tidegate_core::policy::UNBOUNDED
+            };
+            let favoured = (0..n).find(|&a| bounded(a));
+            for api in 0..n {
+                rows(api, &|_, dim| {
+                    if Some(api) == favoured {
+                        input.quota[input.tenants[api] as usize * dims + dim] * 1.25
+                    } else {
+                        0.0
+                    }
+                });
+            }
+        }
+        Breakage::EndlessLoan => {
+            answer.loans = vec![tidegate_core::policy::LoanRow {
+                lender: 0,
+                borrower: 1,
+                dimension: 0,
+                amount: 1.0,
+                from_step: 0,
+                until_step: u32::MAX,
+            }];
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The storage ports over maps in memory, with the semantics that the traits promise.
+//!
+//! Kept apart from any shortcut that a test might like: the first value of a sample stands, the
+//! ledger refuses what breaks PL1, columns are time-weighted means. A test that passes here and
+//! fails on the real store has found a difference worth a fix in one of them.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tidegate_core::catalog::Catalog;
+use tidegate_core::distribution::Distribution;
+use tidegate_core::frame::Column;
+use tidegate_core::ids::{ApiId, Digest, Generation, PoolId};
+use tidegate_core::invariant::check_succession;
+use tidegate_core::ports::storage::{
+    CatalogStore, Completion, History, Ledger, Modules, SeriesState, States, StoreError,
+    StoredModule, Watermark,
+};
+use tidegate_core::record::Record;
+use tidegate_core::sample::{SampleBatch, SeriesKey, Stored, Values};
+use tidegate_core::time::{Grid, Timestamp};
+use tidegate_core::units::Signal;
+
+#[derive(Debug, Clone)]
+enum Datum {
+    Number(f64),
+    Distribution(Distribution),
+}
+
+/// Start of a step in milliseconds → its length and value.
+type Samples = BTreeMap<i64, (i64, Datum)>;
+
+#[derive(Debug, Default)]
+struct Inner {
+    samples: BTreeMap<SeriesKey, Samples>,
+    watermark: Watermark,
+    records: BTreeMap<PoolId, Vec<Record>>,
+    modules: Vec<(StoredModule, Vec<u8>)>,
+    states: BTreeMap<(SeriesKey, Digest, Digest), SeriesState>,
+    catalog: Catalog,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    inner: Mutex<Inner>,
+}
+
+/// A step may be a day at most, so no sample that starts earlier reaches into a grid.
+const LONGEST_STEP_MS: i64 = 86_400_000;
+
+impl MemoryStore {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Every writer replaces whole values, so what a panic left is whole too.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every record of a pool, oldest first.
+    #[must_use]
+    pub fn records(&self, pool: &PoolId) -> Vec<Record> {
+        self.lock().records.get(pool).cloned().unwrap_or_default()
+    }
+
+    /// Calls `each` with every sample that touches the grid, oldest first.
+    fn touching(&self, key: &SeriesKey, grid: Grid, mut each: impl FnMut(i64, i64, &Datum)) {
+        let inner = self.lock();
+        let Some(samples) = inner.samples.get(key) else {
+            return;
+        };
+        let (from, to) = (grid.start.0, grid.end().0);
+        for (&start, (step, datum)) in samples.range(from.saturating_sub(LONGEST_STEP_MS)..to) {
+            if start + step > from {
+                each(start, *step, datum);
+            }
+        }
+    }
+}
+
+/// Steps of the grid that `from <= t < to` touches.
+fn covered(grid: Grid, from: i64, to: i64) -> std::ops::Range<usize> {
+    let index = |t: i64| t.saturating_sub(grid.start.0).div_euclid(grid.step.ms());
+    let clamp = |i: i64| usize::try_from(i).map_or(0, |i| i.min(grid.count));
+    clamp(index(from))..clamp(index(to - 1).saturating_add(1))
+}
+
+impl History for MemoryStore {
+    fn append(&self, batch: SampleBatch, done: Completion) {
+        let mut stored = Stored::default();
+        {
+            let inner = &mut *self.lock();
+            inner.watermark.sequence += 1;
+            stored.sequence = inner.watermark.sequence;
+            for series in batch.series {
+                let step = series.step.ms();
+                let data: Vec<Datum> = match series.values {
+                    Values::Numbers(values) => values.into_iter().map(Datum::Number).collect(),
+                    Values::Distributions(values) => {
+                        values.into_iter().map(Datum::Distribution).collect()
+                    }
+                };
+                let samples = inner.samples.entry(series.key).or_default();
+                for (t, datum) in series.times.into_iter().zip(data) {
+                    if samples.contains_key(&t.0) {
+                        stored.duplicates += 1;
+                        continue;
+                    }
+                    samples.insert(t.0, (step, datum));
+                    stored.stored += 1;
+                    let end = Timestamp(t.0 + step);
+                    inner.watermark.newest = inner.watermark.newest.max(end);
+                }
+            }
+        }
+        done(Ok(stored));
+    }
+
+    fn column(&self, key: &SeriesKey, grid: Grid) -> Result<Column, StoreError> {
+        let mut values = vec![f64::NAN; grid.count];
+        if key.signal == Signal::Latency {
+            for (value, d) in values.iter_mut().zip(self.distributions(&key.api, grid)?) {
+                *value = d.as_ref().and_then(Distribution::mean).unwrap_or(f64::NAN);
+            }
+        } else {
+            let mut weights = vec![0.0; grid.count];
+            let per_second = key.signal.is_count();
+            self.touching(key, grid, |start, step, datum| {
+                let Datum::Number(number) = datum else { return };
+                let value = if per_second {
+                    number / (step as f64 / 1000.0)
+                } else {
+                    *number
+                };
+                for i in covered(grid, start, start + step) {
+                    let from = grid.at(i).0.max(start);
+                    let to = grid.at(i + 1).0.min(start + step);
+                    let weight = (to - from) as f64;
+                    let before = if weights[i] > 0.0 { values[i] } else { 0.0 };
+                    weights[i] += weight;
+                    values[i] = before + (value - before) * (weight / weights[i]);
+                }
+            });
+        }
+        Ok(Column {
+            signal: key.signal,
+            start: grid.start,
+            step: grid.step,
+            values,
+        })
+    }
+
+    fn distributions(
+        &self,
+        api: &ApiId,
+        grid: Grid,
+    ) -> Result<Vec<Option<Distribution>>, StoreError> {
+        let key = SeriesKey {
+            api: api.clone(),
+            signal: Signal::Latency,
+        };
+        let mut steps: Vec<Option<Distribution>> = vec![None; grid.count];
+        self.touching(&key, grid, |start, step, datum| {
+            let Datum::Distribution(d) = datum else {
+                return;
+            };
+            let end = if step > grid.step.ms() {
+                start + step
+            } else {
+                start + 1
+            };
+            for i in covered(grid, start, end) {
+                match &mut steps[i] {
+                    Some(there) => there.merge(d),
+                    empty => *empty = Some(d.clone()),
+                }
+            }
+        });
+        Ok(steps)
+    }
+
+    fn series(&self) -> Vec<SeriesKey> {
+        self.lock().samples.keys().cloned().collect()
+    }
+
+    fn newest(&self, key: &SeriesKey) -> Option<Timestamp> {
+        let inner = self.lock();
+        let (start, (step, _)) = inner.samples.get(key)?.last_key_value()?;
+        Some(Timestamp(start + step))
+    }
+
+    fn watermark(&self) -> Watermark {
+        self.lock().watermark
+    }
+}
+
+impl Ledger for MemoryStore {
+    fn append(&self, record: &Record) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        let records = inner.records.entry(record.pool.clone()).or_default();
+        let last = records.last().map(|r| r.plan.generation);
+        check_succession(&record.plan, last).map_err(|breach| StoreError::Refused {
+            what: format!("plan {} of pool {}", record.plan.generation, record.pool),
+            why: breach.to_string(),
+        })?;
+        records.push(record.clone());
+        Ok(())
+    }
+
+    fn record(&self, pool: &PoolId, generation: Generation) -> Result<Option<Record>, StoreError> {
+        let inner = self.lock();
+        let found = inner.records.get(pool).and_then(|records| {
+            records
+                .iter()
+                .find(|r| r.plan.generation == generation)
+                .cloned()
+        });
+        Ok(found)
+    }
+
+    fn last(&self, pool: &PoolId) -> Option<Generation> {
+        let inner = self.lock();
+        inner.records.get(pool)?.last().map(|r| r.plan.generation)
+    }
+
+    fn at(&self, pool: &PoolId, at: Timestamp) -> Result<Option<Generation>, StoreError> {
+        let inner = self.lock();
+        let records = inner.records.get(pool).map_or(&[][..], Vec::as_slice);
+        let made = records.iter().rev().find(|r| r.plan.made_at <= at);
+        Ok(made.map(|r| r.plan.generation))
+    }
+}
+
+impl Modules for MemoryStore {
+    fn put(&self, module: &StoredModule, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        match inner
+            .modules
+            .iter_mut()
+            .find(|(m, _)| m.digest == module.digest)
+        {
+            Some((there, _)) => there.quarantined = module.quarantined,
+            None => inner.modules.push((module.clone(), bytes.to_vec())),
+        }
+        Ok(())
+    }
+
+    fn list(&self) -> Result<Vec<StoredModule>, StoreError> {
+        Ok(self.lock().modules.iter().map(|(m, _)| m.clone()).collect())
+    }
+
+    fn bytes(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let inner = self.lock();
+        let found = inner.modules.iter().find(|(m, _)| m.digest == *digest);
+        Ok(found.map(|(_, bytes)| bytes.clone()))
+    }
+}
+
+impl States for MemoryStore {
+    fn save(&self, states: &[SeriesState]) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        for state in states {
+            let key = (state.key.clone(), state.module, state.config);
+            inner.states.insert(key, state.clone());
+        }
+        Ok(())
+    }
+
+    fn load(&self) -> Result<Vec<SeriesState>, StoreError> {
+        Ok(self.lock().states.values().cloned().collect())
+    }
+}
+
+impl CatalogStore for MemoryStore {
+    fn load(&self) -> Result<Catalog, StoreError> {
+        Ok(self.lock().catalog.clone())
+    }
+
+    fn save(&self, catalog: &Catalog) -> Result<(), StoreError> {
+        self.lock().catalog = catalog.clone();
+        Ok(())
+    }
+}
