@@ -1,4 +1,5 @@
-//! What an operator may choose.
+//! What an operator may choose about the store. Every bound has a default that suits one machine; none
+//! can be switched off, because each keeps a full disk or memory from being met by surprise.
 
 /// How a store behaves. The defaults suit a daemon with up to 100,000 series.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! Questions to ask a guest.
+//! Questions to ask a guest: the smallest lawful input of each world, so that whatever goes wrong is
+//! the guest's doing.
 
 use std::sync::Arc;
 use tidegate_core::module::ModuleRef;

@@ -36,6 +36,10 @@ pub fn without_reason(path: &str, text: &str) -> Vec<Finding> {
 #[must_use]
 pub fn not_from_workspace(path: &str, text: &str) -> Vec<Finding> {
     let mut found = Vec::new();
+    // A workspace of its own (a test's stand-in for an author's crate) is nobody's member.
+    if text.lines().any(|line| line.trim() == "[workspace]") {
+        return found;
+    }
     let mut inherits_lints = false;
     for (n, section, line) in entries(text) {
         if line.starts_with('#') || !line.contains('=') {
@@ -143,5 +147,12 @@ mod tests {
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].what.contains("version.workspace"), "{found:?}");
         assert!(found[1].what.contains("[lints]"), "{found:?}");
+    }
+
+    #[test]
+    fn a_workspace_of_its_own_is_nobody_s_member() {
+        let text = "[package]\nversion = \"1.0.0\"\n\n[workspace]\n";
+        assert!(not_from_workspace("x/Cargo.toml", text).is_empty());
+        assert!(!not_from_workspace("x/Cargo.toml", "[package]\nversion = \"1.0.0\"\n").is_empty());
     }
 }

@@ -1,4 +1,5 @@
-//! Modules, slots and forecasts.
+//! Modules, slots and forecasts on the wire. Digests travel as text, because a person compares them
+//! with what `tidegate policy list` printed; levels as integers, because a float is not a key.
 
 use super::words::{digest_out, module_kind_out, module_ref_out, served_out, signal_out};
 use tidegate_core::forecast::Forecast;

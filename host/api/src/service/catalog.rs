@@ -1,4 +1,5 @@
-//! The desired state over the wire.
+//! The desired state over the wire: a change set is parsed whole before the port sees any of it, so
+//! that every problem of every object is named in one answer.
 
 use super::Shared;
 use crate::auth::caller;

@@ -1,4 +1,5 @@
-//! The data's clock over the wire.
+//! The data's clock over the wire. Advancing it may fit models and run cycles, so the port is called
+//! where it may block.
 
 use super::Shared;
 use crate::auth::caller;

@@ -1,4 +1,5 @@
-//! Forecasts over the wire.
+//! Forecasts over the wire. A call runs a policy, so it goes to the blocking pool; levels and steps
+//! are bounded before it does.
 
 use super::Shared;
 use crate::auth::caller;

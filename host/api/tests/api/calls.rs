@@ -1,4 +1,5 @@
-//! Every call once, with what it is for.
+//! Every call once, with what it is for: the list of what a client may rely on, against a fake gate
+//! that remembers what it was asked.
 
 use crate::fake::alert;
 use crate::world::{World, counts, key, put, shop_and_bank};

@@ -1,4 +1,5 @@
-//! AL1 to AL5 on an allocator's answer.
+//! AL1 to AL5 on an allocator's answer, in the order in which they precede each other. Each check
+//! excuses only what a stronger invariant forces, so that no breach hides behind another.
 
 use super::{Breach, Invariant, TOLERANCE};
 use crate::policy::{Allocation, AllocationInput};

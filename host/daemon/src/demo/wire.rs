@@ -1,4 +1,5 @@
-//! What the demo says and hears over gRPC.
+//! What the demo says and hears over gRPC: the generated client alone, as any other program would
+//! use it, so that the demo proves the front door and not a side entrance.
 
 use super::setup::id;
 use super::traces::STEP_S;

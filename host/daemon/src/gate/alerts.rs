@@ -1,4 +1,5 @@
-//! Alerts that the caller may see.
+//! Alerts that the caller may see. One about a pool names apis of all its tenants, so only who may
+//! see them all reads it.
 
 use super::Gate;
 use tidegate_core::access::{Principal, Role};

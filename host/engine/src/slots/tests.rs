@@ -1,4 +1,5 @@
-//! The registry, over native policies.
+//! The registry of slots over native policies: swaps, pins, rollback and quarantine need no Wasm to be
+//! shown, and are shown faster without it.
 
 use super::*;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,4 +1,5 @@
-//! The desired state, object by object.
+//! The desired state as it is stored, object by object: `core`'s types derive no serde, so that a
+//! change there cannot change bytes on disk unnoticed.
 
 use super::{Mirror, mirror_enum, mirror_struct};
 use crate::codec::Malformed;

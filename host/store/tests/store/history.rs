@@ -1,4 +1,4 @@
-//! Samples in, columns out.
+//! Samples in, columns out: what a reader may rely on, across seals, restarts and late arrivals.
 
 use super::*;
 
@@ -220,4 +220,32 @@ fn a_closed_store_says_so_and_still_reads() {
         f.store().column(&cpu, grid(0, 60, 1)).unwrap().values.len(),
         1
     );
+}
+
+/// Write-ahead records once named series by the order in which a process had met them; the next
+/// process met them group by group, and gave the unsealed samples of one series to another.
+#[test]
+fn series_that_were_met_in_turns_keep_their_own_samples_over_a_restart() {
+    let mut f = Fixture::new(Options::default());
+    let apis: Vec<String> = (0..40).map(|n| format!("shop/api-{n}")).collect();
+    for (n, api) in apis.iter().enumerate() {
+        let value = n as f64;
+        for signal in [Signal::Cpu, Signal::Memory] {
+            f.append(minutes(&key(api, signal), &[(0, value)])).unwrap();
+        }
+        f.append(distributions(api, &[(0, distribution(n as u64))]))
+            .unwrap();
+    }
+    for _ in 0..2 {
+        for (n, api) in apis.iter().enumerate() {
+            for signal in [Signal::Cpu, Signal::Memory] {
+                let column = f.store().column(&key(api, signal), grid(0, 60, 1)).unwrap();
+                assert_eq!(bits(&column), of_values(&[n as f64]), "{api} {signal:?}");
+            }
+            let id = api.parse().unwrap();
+            let found = f.store().distributions(&id, grid(0, 60, 1)).unwrap();
+            assert_eq!(found, [Some(distribution(n as u64))], "{api}");
+        }
+        f.restart();
+    }
 }

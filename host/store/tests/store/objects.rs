@@ -1,4 +1,4 @@
-//! Modules, states and the catalog.
+//! Modules, states and the catalog come back as they went in, whatever their kind and size.
 
 use super::*;
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! The ingest protocol without its wire.
+//! The ingest protocol without its wire: what is unacknowledged, what must be sent again after a
+//! reconnect, and when a flush is over. Pure, so that every order of events can be tested.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tidegate_proto::v1;
