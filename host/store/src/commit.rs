@@ -94,7 +94,7 @@ impl Writer {
         for (id, run) in accepted {
             let pending = &mut self.pending[id as usize];
             *pending = (*pending).max(run.last().unwrap_or(i64::MIN));
-            let record = commit.wal.entry(id, &run);
+            let record = commit.wal.entry(registry.number(id), &run);
             commit.accepted.push((id, run, record));
         }
         Ok(Some(stored))

@@ -93,17 +93,22 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
         .write(true)
         .open(dir.join("LOCK"))
         .map_err(|e| io("open its lock file", &e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(io(
-            "be opened",
-            &format!(
-                "{} is already open in this or another process; stop that one first, or choose another directory",
-                dir.display()
-            ),
-        )),
-        Err(TryLockError::Error(e)) => Err(io("lock its directory", &e)),
+    // A lock also lives in every child that a process has forked and that has not become another
+    // program yet: for a moment, a directory that was just closed still looks open.
+    for _ in 0..25 {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
+            Err(TryLockError::Error(e)) => return Err(io("lock its directory", &e)),
+        }
     }
+    Err(io(
+        "be opened",
+        &format!(
+            "{} is already open in this or another process; stop that one first, or choose another directory",
+            dir.display()
+        ),
+    ))
 }
 
 enum Failure {

@@ -165,6 +165,19 @@ impl Registry {
         self.id(key).and_then(|id| self.series.get(id as usize))
     }
 
+    /// A series' number on disk: its place in its group. An id counts series in the order in which
+    /// this process met them, which the next process does not know: it meets them group by group.
+    pub(crate) fn number(&self, id: u32) -> u32 {
+        let series = &self.series[id as usize];
+        series.group * GROUP_SERIES as u32 + u32::from(series.slot)
+    }
+
+    /// The series that a number on disk means.
+    pub(crate) fn numbered(&self, number: u32) -> Option<u32> {
+        let group = self.groups.get(number as usize / GROUP_SERIES)?;
+        group.members.get(number as usize % GROUP_SERIES).copied()
+    }
+
     /// The series of that key, made if it is new; `true` if it is.
     pub(crate) fn register(&mut self, key: &SeriesKey, shape: Shape) -> (u32, bool) {
         if let Some(id) = self.id(key) {

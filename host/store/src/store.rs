@@ -242,11 +242,11 @@ fn apply(
     for item in items {
         match item {
             Item::Batch(sequence) => marks.sequence = marks.sequence.max(sequence),
-            Item::Entry(id, run) => {
-                let series = registry
-                    .series
-                    .get(id as usize)
+            Item::Entry(number, run) => {
+                let id = registry
+                    .numbered(number)
                     .ok_or(Malformed("it names an unknown series"))?;
+                let series = &registry.series[id as usize];
                 if registry.groups[series.group as usize].sealed_through <= record {
                     registry.publish(id, run, record);
                 }

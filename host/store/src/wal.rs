@@ -6,6 +6,8 @@
 //! sample. A batch that does not fit goes on in the next record, which repeats its sequence; all
 //! records of a commit go to disk as one atomic write, so a batch is there whole or not at all.
 //!
+//! A series is named by its number on disk (`Registry::number`), which outlives the process.
+//!
 //! Entry: `series difference + 1 | step difference | first-time difference | n, form and
 //! regularity`, times unless regular, values. A 0 in place of the first number announces a batch: `0 | sequence`.
 
