@@ -22,10 +22,11 @@ mod serve;
 mod status;
 mod token;
 mod why;
-mod words;
+pub(crate) mod words;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use connect::online;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// Moves resources before the load arrives.
@@ -82,6 +83,9 @@ pub(crate) fn run() -> ExitCode {
     match dispatch(verb, &flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if is_broken_pipe(&error) {
+                return ExitCode::SUCCESS;
+            }
             eprintln!("tidegate: {error:#}");
             match error.is::<errors::Usage>() {
                 true => ExitCode::from(2),
@@ -89,6 +93,20 @@ pub(crate) fn run() -> ExitCode {
             }
         }
     }
+}
+
+/// Prints text and a line end. Whoever reads may stop early (`| head`): that is no failure.
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", text.trim_end())?;
+    out.flush()?;
+    Ok(())
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn dispatch(verb: Verb, flags: &connect::Flags) -> anyhow::Result<()> {
@@ -113,13 +131,9 @@ fn dispatch(verb: Verb, flags: &connect::Flags) -> anyhow::Result<()> {
         Verb::Advance(args) => online(flags, async |session| status::advance(args, session).await),
         Verb::Status => online(flags, status::run),
         Verb::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "tidegate",
-                &mut std::io::stdout(),
-            );
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut script);
+            say(&String::from_utf8_lossy(&script))
         }
     }
 }

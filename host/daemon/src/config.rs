@@ -5,10 +5,11 @@
 //! file says.
 
 mod duration;
+pub(crate) mod mistake;
 mod read;
 
 pub(crate) use duration::Seconds;
-pub(crate) use read::{from_yaml, load};
+pub(crate) use read::load;
 
 use serde::Deserialize;
 use std::net::SocketAddr;

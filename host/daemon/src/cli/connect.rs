@@ -1,6 +1,7 @@
 //! The flags that every verb shares, and the connection that they describe.
 
 use super::errors::{unreachable, usage};
+use super::say;
 use crate::config::DEFAULT_LISTEN;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -74,10 +75,9 @@ impl Session {
         human: impl FnOnce() -> String,
     ) -> Result<()> {
         match self.output {
-            Output::Json => println!("{}", serde_json::to_string_pretty(&value())?),
-            Output::Human => println!("{}", human().trim_end()),
+            Output::Json => say(&serde_json::to_string_pretty(&value())?),
+            Output::Human => say(&human()),
         }
-        Ok(())
     }
 }
 

@@ -1,14 +1,15 @@
 //! `tidegate get` and `tidegate delete`: objects of the catalog.
 
 use super::connect::{Output, Session};
-use super::errors::Told as _;
+use super::errors::{Told as _, explain, violations};
 use super::{json, manifest, words};
 use crate::config::Seconds;
 use crate::render::table::Table;
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use tidegate_client::v1;
 use tidegate_client::v1::object::Object as Which;
 use tidegate_client::v1::slo::Indicator;
+use tonic::{Code, Status};
 
 /// What to list or show.
 #[derive(Debug, clap::Args)]
@@ -53,10 +54,10 @@ pub(crate) async fn run(args: Args, session: Session) -> Result<()> {
             Output::Json => session.print(|| json::object(&which), String::new),
             // One object in full is its manifest.
             Output::Human => {
-                let text = serde_saphyr::to_string(&json::object(&which))?;
+                let text = manifest_text(&which)?;
                 session.print(
                     || serde_json::Value::Null,
-                    || format!("# changed {} times\n{text}", object.generation),
+                    || format!("# generation {}\n{text}", object.generation),
                 )
             }
         };
@@ -79,10 +80,7 @@ pub(crate) async fn run(args: Args, session: Session) -> Result<()> {
     session.print(
         || objects.iter().map(json::object).collect(),
         || match objects.is_empty() {
-            true => format!(
-                "no {} is declared; `tidegate apply -f FILE` declares some",
-                words::object_kind(kind)
-            ),
+            true => nothing(kind),
             false => table(&objects).to_string(),
         },
     )
@@ -100,12 +98,55 @@ pub(crate) async fn delete(args: DeleteArgs, session: Session) -> Result<()> {
         expect_generation: None,
         dry_run: args.dry_run,
     };
-    let answer = session.client.catalog().delete(request).await.told()?;
     let kind = words::object_kind(kind);
+    let answer = session.client.catalog().delete(request).await;
+    let answer = answer
+        .map_err(|status| still_used(&status, &kind, &args.name))?
+        .into_inner();
     session.print(
         || serde_json::json!({"kind": kind, "name": args.name, "effect": "deleted", "generation": answer.generation}),
         || format!("{kind} {} deleted{}", args.name, if args.dry_run { " (dry run)" } else { "" }),
     )
+}
+
+/// Why an object cannot be deleted: the references that would lead nowhere.
+fn still_used(status: &Status, kind: &str, name: &str) -> anyhow::Error {
+    let fields = violations(status);
+    if status.code() != Code::InvalidArgument || fields.is_empty() {
+        return explain(status);
+    }
+    let lines: Vec<String> = fields.into_iter().map(|(_, problem)| problem).collect();
+    anyhow!(
+        "{kind} `{name}` is still used; delete or change first what names it:\n  {}",
+        lines.join("\n  ")
+    )
+}
+
+/// An object as its manifest, kind and name first.
+fn manifest_text(object: &Which) -> Result<String> {
+    let mut text = String::new();
+    if let serde_json::Value::Object(mut fields) = json::object(object) {
+        let head = ["kind", "name", "tier", "type"].map(|k| fields.remove_entry(k));
+        for (key, value) in head.into_iter().flatten().chain(fields) {
+            let line = serde_json::Map::from_iter([(key, value)]);
+            text += serde_saphyr::to_string(&line)?.trim_end();
+            text.push('\n');
+        }
+    }
+    Ok(text)
+}
+
+/// What an empty list means.
+fn nothing(kind: v1::ObjectKind) -> String {
+    match kind {
+        v1::ObjectKind::Tier => {
+            "no tier is declared: the built-in gold, silver and bronze apply".into()
+        }
+        kind => format!(
+            "no {} is declared; `tidegate apply -f FILE` declares some",
+            words::object_kind(kind)
+        ),
+    }
 }
 
 /// One line per object.

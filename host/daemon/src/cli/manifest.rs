@@ -10,10 +10,10 @@
 //! it as stand above it in the file: so every error of the parser carries the line of the file.
 
 mod amounts;
-mod mistake;
 mod objects;
 
 use super::words::{self, KINDS};
+use crate::config::mistake;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::io::Read as _;

@@ -58,12 +58,12 @@ pub(crate) async fn run(args: Args, session: Session) -> Result<()> {
         let plan = message.plan.unwrap_or_default();
         match session.output {
             // One line per plan, so that a program can follow.
-            Output::Json => println!("{}", json::plan(&plan)),
+            Output::Json => super::say(&json::plan(&plan).to_string())?,
             Output::Human => {
                 if message.skipped > 0 {
-                    println!("({} plans were left out)", message.skipped);
+                    super::say(&format!("({} plans were left out)", message.skipped))?;
                 }
-                println!("{}", person(&plan, plan.made_at_ms));
+                super::say(&format!("{}\n", person(&plan, plan.made_at_ms)))?;
             }
         }
     }

@@ -59,23 +59,22 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<()> {
     let token = hex(&secret);
     let sha256 = hex(&Sha256::digest(token.as_bytes()));
     let lines = yaml(args, &sha256);
-    match output {
-        Output::Json => println!(
-            "{}",
+    super::say(&match output {
+        Output::Json => {
             serde_json::json!({"token": token, "sha256": sha256, "configuration": lines})
-        ),
-        Output::Human => {
-            println!("The token, shown this once (for --token, --token-file or TIDEGATE_TOKEN):\n");
-            println!("{token}\n\nFor the daemon's configuration file:\n\n{lines}");
+                .to_string()
         }
-    }
-    Ok(())
+        Output::Human => format!(
+            "The token, shown this once (for --token, --token-file or TIDEGATE_TOKEN):\n\n{token}\n\n\
+             For the daemon's configuration file:\n\n{lines}"
+        ),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, from_yaml};
+    use crate::config::{Config, mistake};
 
     #[test]
     fn the_lines_are_what_the_daemons_configuration_reads() {
@@ -84,7 +83,8 @@ mod tests {
             role: RoleArg::Writer,
             tenant: vec!["shop".into()],
         };
-        let config: Config = from_yaml(&yaml(&args, &"ab".repeat(32)), "c.yaml").unwrap();
+        let config: Config =
+            mistake::read(&yaml(&args, &"ab".repeat(32)), "c.yaml", "c.yaml").unwrap();
         let token = &config.auth.tokens[0];
         assert_eq!(
             (token.name.as_str(), token.role.as_str()),

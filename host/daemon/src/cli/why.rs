@@ -1,10 +1,11 @@
 //! `tidegate why` and `tidegate grant`: one api's share, and its reasons.
 
 use super::connect::Session;
-use super::errors::Told as _;
+use super::errors::{Told as _, explain};
 use super::{json, words};
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use tidegate_client::v1;
+use tonic::Code;
 
 /// Whose share, and when.
 #[derive(Debug, clap::Args)]
@@ -25,11 +26,20 @@ pub(crate) struct GrantArgs {
 
 /// Explains.
 pub(crate) async fn run(args: Args, session: Session) -> Result<()> {
+    let api = args.api.clone();
     let request = v1::ExplainRequest {
         api: args.api,
         at_ms: args.at,
     };
-    let answer = session.client.plans().explain(request).await.told()?;
+    let now = args.at.is_none();
+    let answer = session.client.plans().explain(request).await;
+    let answer = answer.map_err(|status| match status.code() {
+        // The server cannot know that no instant was chosen: a later one does not exist.
+        Code::NotFound if now && status.message().starts_with("a plan") => anyhow!(
+            "no plan holds {api} yet; one is made once `requests` of the api are fed (`tidegate grant {api}` tells what applies until then)"
+        ),
+        _ => explain(&status),
+    })?.into_inner();
     let grant = answer.grant.clone().unwrap_or_default();
     session.print(
         || serde_json::json!({"grant": json::grant(&grant), "sentences": answer.sentences, "inputs": answer.inputs}),

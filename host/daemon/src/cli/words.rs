@@ -87,10 +87,13 @@ pub(crate) fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
     (distance <= 2.max(word.len() / 3) && distance < word.len()).then_some(word)
 }
 
-/// Reads an instant: RFC 3339, or seconds since the epoch; milliseconds from 10^11 on.
+/// Reads an instant: RFC 3339, a day (its midnight in UTC), or seconds since the epoch; milliseconds from 10^11 on.
 pub(crate) fn parse_instant(text: &str) -> Result<i64, String> {
     if let Ok(number) = text.parse::<i64>() {
         return Ok(epoch_ms(number));
+    }
+    if let Ok(midnight) = format!("{text}T00:00:00Z").parse::<Timestamp>() {
+        return Ok(midnight.as_millisecond());
     }
     let instant: Timestamp = text.parse().map_err(|_| {
         format!("`{text}` is not an instant; write for example 2026-11-27T09:00:00Z, or seconds since the epoch")

@@ -13,7 +13,9 @@ impl FromStr for Seconds {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let bad = || format!("`{text}` is not a duration; write for example 90s, 15m, 6h or 14d");
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
         let number: u32 = number.parse().map_err(|_| bad())?;
         let factor = match unit.trim() {
@@ -23,7 +25,10 @@ impl FromStr for Seconds {
             "d" => 86_400,
             _ => return Err(bad()),
         };
-        number.checked_mul(factor).map(Self).ok_or_else(|| format!("`{text}` is longer than 136 years"))
+        number
+            .checked_mul(factor)
+            .map(Self)
+            .ok_or_else(|| format!("`{text}` is longer than 136 years"))
     }
 }
 
@@ -47,10 +52,14 @@ impl<'de> Deserialize<'de> for Seconds {
                 f.write_str("a duration such as 90s, 15m, 6h or 14d")
             }
             fn visit_u64<E: Error>(self, seconds: u64) -> Result<Seconds, E> {
-                u32::try_from(seconds).map(Seconds).map_err(|_| E::custom(format!("{seconds} s is too long")))
+                u32::try_from(seconds)
+                    .map(Seconds)
+                    .map_err(|_| E::custom(format!("{seconds} s is too long")))
             }
             fn visit_i64<E: Error>(self, seconds: i64) -> Result<Seconds, E> {
-                u32::try_from(seconds).map(Seconds).map_err(|_| E::custom(format!("{seconds} s is not a duration")))
+                u32::try_from(seconds)
+                    .map(Seconds)
+                    .map_err(|_| E::custom(format!("{seconds} s is not a duration")))
             }
             fn visit_str<E: Error>(self, text: &str) -> Result<Seconds, E> {
                 text.parse().map_err(E::custom)
@@ -66,7 +75,13 @@ mod tests {
 
     #[test]
     fn a_duration_reads_as_it_is_written() {
-        for (text, seconds) in [("90", 90), ("90s", 90), ("15m", 900), ("6h", 21_600), ("14d", 1_209_600)] {
+        for (text, seconds) in [
+            ("90", 90),
+            ("90s", 90),
+            ("15m", 900),
+            ("6h", 21_600),
+            ("14d", 1_209_600),
+        ] {
             let parsed: Seconds = text.parse().unwrap();
             assert_eq!(parsed, Seconds(seconds));
             assert_eq!(parsed.to_string().parse::<Seconds>().unwrap(), parsed);

@@ -1,8 +1,11 @@
 //! Watches the daemon and drives the [`Machine`].
+//!
+//! Plans are made for every api of a pool, also for those that are only observed or recommended for:
+//! the enforcer asks the catalog which these are whenever it hears something, and leaves them alone.
 
 use super::machine::{Directive, Machine};
 use crate::Client;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -93,6 +96,8 @@ pub struct Enforcer<A> {
     last_generation: Option<u64>,
     /// Reports that the daemon has not heard yet, the newest per api.
     unreported: BTreeMap<String, v1::AppliedReport>,
+    /// Apis whose owners asked that nobody acts: plans are made for them and not applied.
+    passive: BTreeSet<String>,
 }
 
 impl<A> fmt::Debug for Enforcer<A> {
@@ -114,6 +119,7 @@ impl<A: Apply> Enforcer<A> {
             machine: Machine::default(),
             last_generation: None,
             unreported: BTreeMap::new(),
+            passive: BTreeSet::new(),
         }
     }
 
@@ -142,6 +148,7 @@ impl<A: Apply> Enforcer<A> {
                 () = &mut stop => return Ok(()),
                 update = feed.next() => match update {
                     Ok(update) => {
+                        self.learn_modes().await;
                         self.hear(update);
                         self.enforce();
                         self.report().await;
@@ -164,14 +171,27 @@ impl<A: Apply> Enforcer<A> {
         let own = (self.options.clock)();
         match update {
             Update::Clock(server) => self.machine.sync(server, own),
-            Update::Plan(plan) => {
+            Update::Plan(mut plan) => {
+                plan.apis.retain(|a| !self.passive.contains(&a.api));
                 self.last_generation = self.last_generation.max(Some(plan.generation));
                 self.machine.hear_plan(&plan);
             }
             Update::Grant(grant, server) => {
                 self.machine.sync(server, own);
-                self.machine.hear_grant(*grant);
+                if !self.passive.contains(&grant.api) {
+                    self.machine.hear_grant(*grant);
+                }
             }
+        }
+    }
+
+    /// Learns which apis are observed or recommended for only. What cannot be learnt now stays as it
+    /// was: a slow catalog must not delay a grant.
+    async fn learn_modes(&mut self) {
+        let listing = tokio::time::timeout(REPORT_TIMEOUT, passive_apis(&self.client));
+        if let Ok(Ok(passive)) = listing.await {
+            passive.iter().for_each(|api| self.machine.release(api));
+            self.passive = passive;
         }
     }
 
@@ -263,6 +283,32 @@ impl Feed {
                 let grant = message.grant.ok_or_else(ended)?;
                 Ok(Update::Grant(Box::new(grant), message.now_ms))
             }
+        }
+    }
+}
+
+async fn passive_apis(client: &Client) -> Result<BTreeSet<String>, Status> {
+    let mut catalog = client.catalog();
+    let mut passive = BTreeSet::new();
+    let mut page_token = String::new();
+    loop {
+        let kind = v1::ObjectKind::Api.into();
+        let request = v1::ListObjectsRequest {
+            kind,
+            page_size: 1000,
+            page_token,
+        };
+        let page = catalog.list(request).await?.into_inner();
+        for object in page.objects.into_iter().filter_map(|o| o.object?.object) {
+            if let v1::object::Object::Api(api) = object
+                && matches!(api.mode(), v1::Mode::Observe | v1::Mode::Recommend)
+            {
+                passive.insert(api.name);
+            }
+        }
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(passive);
         }
     }
 }

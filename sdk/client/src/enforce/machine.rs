@@ -167,6 +167,12 @@ impl Machine {
         Hearing::Accepted
     }
 
+    /// Lets an api go: it is no longer this enforcer's, and neither a limit nor a fallback is due.
+    pub fn release(&mut self, api: &str) {
+        self.held.remove(api);
+        self.in_force.remove(api);
+    }
+
     /// What shall be in force when the caller's clock reads `own_ms`, and is not yet. Call
     /// [`Machine::applied`] for each that was.
     #[must_use]
@@ -386,6 +392,17 @@ mod tests {
         broken.step_count = 0;
         assert_eq!(machine.hear_plan(&broken), Hearing::Malformed);
         assert!(machine.due(60_000).is_empty());
+    }
+
+    #[test]
+    fn an_api_that_was_let_go_gets_neither_limits_nor_a_fallback() {
+        let mut machine = Machine::default();
+        machine.hear_grant(grant(1, 100.0, 0, 5_000));
+        step(&mut machine, 0);
+        machine.release("shop/pay");
+        assert_eq!(step(&mut machine, 5_000), None);
+        machine.hear_grant(grant(2, 100.0, 5_000, 9_000));
+        assert_eq!(step(&mut machine, 5_000), Some((100.0, false)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `tidegate policy build`: from a plugin crate to a component.
 
 use crate::cli::connect::Output;
+use crate::cli::say;
 use anyhow::Result;
 use std::path::PathBuf;
 use tidegate_build::{Builder, InstallTarget, Profile, Progress};
@@ -46,11 +47,11 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<()> {
                 .iter()
                 .map(|b| serde_json::json!({"component": b.component.display().to_string()}))
                 .collect();
-            println!("{}", serde_json::to_string_pretty(&files)?);
+            say(&serde_json::to_string_pretty(&files)?)?;
         }
         Output::Human => {
             for built in &built {
-                println!("{}", built.component.display());
+                say(&built.component.display().to_string())?;
             }
             if let Some(first) = built.first() {
                 eprintln!("next: tidegate policy push {}", first.component.display());

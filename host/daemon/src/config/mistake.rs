@@ -1,11 +1,14 @@
-//! What is wrong with a document: `FILE:LINE: problem (did you mean …?)`.
+//! What is wrong with a YAML document: `FILE:LINE: problem (did you mean …?)`.
+//!
+//! The parser says where and lists what it knows; a person wants one line and the nearest word. The
+//! same sentences serve the configuration of the daemon and what `apply` reads.
 
 use crate::cli::words;
 use anyhow::{Result, anyhow};
 use serde::de::DeserializeOwned;
 
 /// Deserialises one document; an error carries the line.
-pub(super) fn read<T: DeserializeOwned>(text: &str, name: &str, place: &str) -> Result<T> {
+pub(crate) fn read<T: DeserializeOwned>(text: &str, name: &str, place: &str) -> Result<T> {
     serde_saphyr::from_str(text).map_err(|error| {
         let place = match error.location() {
             Some(location) if location.line() > 0 && !is_missing(&error) => {
