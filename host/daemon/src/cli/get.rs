@@ -115,7 +115,16 @@ fn still_used(status: &Status, kind: &str, name: &str) -> anyhow::Error {
     if status.code() != Code::InvalidArgument || fields.is_empty() {
         return explain(status);
     }
-    let lines: Vec<String> = fields.into_iter().map(|(_, problem)| problem).collect();
+    // The server tells what would be missing afterwards; here that is who still names it.
+    let holder = |problem: &str| {
+        problem
+            .split_once(": there is no")
+            .map(|(who, _)| who.to_owned())
+    };
+    let lines: Vec<String> = fields
+        .into_iter()
+        .map(|(_, p)| holder(&p).unwrap_or(p))
+        .collect();
     anyhow!(
         "{kind} `{name}` is still used; delete or change first what names it:\n  {}",
         lines.join("\n  ")

@@ -83,7 +83,7 @@ type Opening = Pin<Box<dyn Future<Output = Result<(Messages, i64), Status>> + Se
 /// A watch that is opened, or open. Waiting for it may be given up at any moment without loss.
 enum Feed {
     Opening(Opening),
-    Open(Messages),
+    Open(Box<Messages>),
 }
 
 /// See the module.
@@ -267,22 +267,20 @@ impl Feed {
         match self {
             Feed::Opening(opening) => {
                 let (messages, now) = opening.await?;
-                *self = Feed::Open(messages);
+                *self = Feed::Open(Box::new(messages));
                 Ok(Update::Clock(now))
             }
-            Feed::Open(Messages::Plans(plans)) => {
-                let plan = plans
-                    .message()
-                    .await?
-                    .and_then(|m| m.plan)
-                    .ok_or_else(ended)?;
-                Ok(Update::Plan(Box::new(plan)))
-            }
-            Feed::Open(Messages::Grants(grants)) => {
-                let message = grants.message().await?.ok_or_else(ended)?;
-                let grant = message.grant.ok_or_else(ended)?;
-                Ok(Update::Grant(Box::new(grant), message.now_ms))
-            }
+            Feed::Open(messages) => match messages.as_mut() {
+                Messages::Plans(plans) => {
+                    let plan = plans.message().await?.and_then(|m| m.plan);
+                    Ok(Update::Plan(Box::new(plan.ok_or_else(ended)?)))
+                }
+                Messages::Grants(grants) => {
+                    let message = grants.message().await?.ok_or_else(ended)?;
+                    let grant = message.grant.ok_or_else(ended)?;
+                    Ok(Update::Grant(Box::new(grant), message.now_ms))
+                }
+            },
         }
     }
 }
