@@ -190,7 +190,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
             recent: &recent,
             level: input.catalog.tier(tier.0.tier).demand_level,
             steps: input.settings.plan_steps as usize,
-            ahead: (input.settings.ahead + lead) as usize,
+            ahead: input.settings.ahead.saturating_add(lead) as usize,
             expected: (facts.expected > 0.0).then_some(facts.expected),
             settings: input.settings.demand,
         });

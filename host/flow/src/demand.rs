@@ -76,6 +76,10 @@ pub struct Output {
 /// There is no way to fail: without any forecast, what is used now is what is needed.
 pub type Error = std::convert::Infallible;
 
+/// More than any pool holds, in any unit. A larger need says no more, and sums of such needs would
+/// reach infinity: then one api's absurd sample leaves every api of its pool without a plan.
+const MOST: f64 = 1e18;
+
 /// Derives demand.
 ///
 /// # Errors
@@ -92,7 +96,7 @@ pub fn run(input: &Input<'_>) -> Result<Output, Error> {
     };
     for (d, &dimension) in input.dimensions.iter().enumerate() {
         let used = input.recent.column(dimension.signal());
-        output.usage[d] = used.and_then(Column::last).unwrap_or(0.0);
+        output.usage[d] = used.and_then(Column::last).unwrap_or(0.0).min(MOST);
         let cost = if dimension == Dimension::Requests {
             Some(1.0)
         } else {
@@ -115,24 +119,28 @@ pub fn run(input: &Input<'_>) -> Result<Output, Error> {
         let quantile = |step: usize, level: Level| {
             let by_requests = requests.zip(cost).map(|(f, c)| f.quantile(step, level) * c);
             let by_itself = direct.map(|f| f.quantile(step, level));
-            match (by_requests, by_itself) {
+            let need = match (by_requests, by_itself) {
                 (Some(a), Some(b)) => a.max(b),
                 (Some(a), None) | (None, Some(a)) => a,
                 (None, None) => output.usage[d],
-            }
+            };
+            need.min(MOST)
         };
         let at = |step: usize, level: Level| {
             let median = quantile(step, Level::P50);
             median / headroom + (quantile(step, level) - median)
         };
-        let last = input.steps.saturating_sub(1);
+        // The look ahead ends with the forecast, not with the plan: a lead time may be longer than a
+        // plan, and what it must prepare for then lies beyond the plan's last step.
+        let foreseen = requests.or(direct).map_or(0, |f| f.grid.count);
+        let last = foreseen.max(input.steps).saturating_sub(1);
         for step in 0..input.steps {
             let window = step..=(step + input.ahead).min(last);
             output.demand[step * dims + d] = window.map(|s| at(s, input.level)).fold(0.0, f64::max);
             output.median[step * dims + d] = at(step, Level::P50);
         }
         let ordinary = input.expected.zip(cost).map(|(e, c)| e * c / headroom);
-        output.expected[d] = ordinary.unwrap_or(output.usage[d] / headroom);
+        output.expected[d] = ordinary.unwrap_or(output.usage[d] / headroom).min(MOST);
     }
     Ok(output)
 }
@@ -154,6 +162,7 @@ fn cost(recent: &Frame, signal: Signal, quantile: f64) -> Option<f64> {
         .zip(&requests.values)
         .filter(|(u, r)| u.is_finite() && r.is_finite() && **r > floor && **r > 0.0)
         .map(|(u, r)| u / r)
+        .filter(|cost| cost.is_finite())
         .collect();
     if costs.is_empty() {
         return None;
@@ -218,5 +227,62 @@ mod tests {
             (output.demand.as_slice(), output.usage.as_slice()),
             (&[4.0, 4.0][..], &[3.0][..])
         );
+    }
+
+    fn forecast(api: &ApiId, signal: Signal, values: &[f64]) -> Forecast {
+        use tidegate_core::ids::Digest;
+        use tidegate_core::module::ModuleRef;
+        use tidegate_core::roster::{Retreat, Served};
+        Forecast {
+            key: key(api, signal),
+            grid: Grid {
+                start: Timestamp(0),
+                step: Step::MINUTE,
+                count: values.len(),
+            },
+            levels: vec![Level::P50],
+            mean: values.to_vec(),
+            quantiles: values.to_vec(),
+            served: Served {
+                module: ModuleRef::native("test"),
+                retreat: Retreat::Active,
+            },
+            state: Digest::of(b""),
+        }
+    }
+
+    fn needs(api: &ApiId, forecast: Forecast, steps: usize, ahead: usize) -> Output {
+        run(&Input {
+            api,
+            dimensions: &[Dimension::Cpu],
+            forecasts: &[(forecast.key.clone(), forecast)].into(),
+            recent: &frame(&[10.0], &[1.0]),
+            level: Level::P50,
+            steps,
+            ahead,
+            expected: None,
+            settings: Settings {
+                target_utilisation: 1.0,
+                ..Settings::default()
+            },
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_lead_time_longer_than_the_plan_still_meets_the_peak() {
+        let api: ApiId = "shop/orders".parse().unwrap();
+        let foreseen = forecast(&api, Signal::Cpu, &[1.0, 1.0, 1.0, 1.0, 1.0, 8.0]);
+        let output = needs(&api, foreseen, 2, 5);
+        assert_eq!(output.demand, [8.0, 8.0]);
+        assert_eq!(output.median, [1.0, 1.0]);
+    }
+
+    #[test]
+    fn an_absurd_sample_does_not_make_the_sum_of_needs_infinite() {
+        let api: ApiId = "shop/orders".parse().unwrap();
+        let output = needs(&api, forecast(&api, Signal::Cpu, &[f64::MAX; 2]), 2, 0);
+        let all = [&output.demand, &output.median, &output.expected].map(|v| v[0]);
+        assert!(all.iter().all(|v| (*v * 1e6).is_finite()), "{all:?}");
     }
 }
