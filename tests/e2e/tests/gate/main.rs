@@ -1,0 +1,11 @@
+//! The real binary, end to end. One test binary for all of it: what takes long here is the daemon,
+//! not the test, and two daemons at a time are what two cores can bear.
+
+mod aftermath;
+mod expiry;
+mod kill;
+mod python;
+mod restart;
+mod strangers;
+mod swap;
+mod telemetry;
