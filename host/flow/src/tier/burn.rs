@@ -2,7 +2,12 @@
 //!
 //! Burn windows reach hours, an SLO's own window a month; reading them afresh in every cycle would
 //! cost more than the forecast. So steps of the last hours and whole hours of the window are kept,
-//! and only new steps are read. A restart fills both from history once.
+//! and only new steps are read. A restart fills both from history once, and so does a change of the
+//! SLO: what was counted under another threshold says nothing of this one.
+//!
+//! The signals of one step do not arrive at one instant, so the newest steps are read again in every
+//! cycle until they are [`SETTLED_MS`] old. And the windows do not wait for a feed that has died: they
+//! end at most that and one step before now, or its last burn would stand, and lift step bounds, for ever.
 
 use crate::history;
 use std::collections::VecDeque;
@@ -15,12 +20,22 @@ use tidegate_core::units::Signal;
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub struct Tracker {
+    /// What is counted.
+    slo: Option<Slo>,
+    /// Steps of the longest burn window.
     steps: VecDeque<(Timestamp, Events)>,
+    /// Hours of the SLO's window, without the steps from `settled` on.
     hours: VecDeque<(Timestamp, Events)>,
-    seen: Option<Timestamp>,
+    /// End of the steps that are not read again.
+    settled: Option<Timestamp>,
+    /// Where the windows end.
+    end: Timestamp,
 }
 
 const HOUR_MS: i64 = 3_600_000;
+
+/// How long a step's samples may take to arrive, in milliseconds.
+const SETTLED_MS: i64 = 300_000;
 
 impl Tracker {
     /// Reads what is new, up to the newest measured step that has ended.
@@ -41,28 +56,36 @@ impl Tracker {
         let Some(newest) = history.newest(&key) else {
             return Ok(());
         };
+        if self.slo.as_ref() != Some(slo) {
+            *self = Self {
+                slo: Some(slo.clone()),
+                ..Self::default()
+            };
+        }
         let end = newest.min(now).floor(step);
         let longest = i64::from(BURN_WINDOWS[3]) * 1000;
-        let from = match self.seen {
-            Some(seen) => seen,
+        let (from, filled) = match self.settled {
+            Some(settled) => (settled, Timestamp(i64::MIN)),
             None => {
                 let hour = Step::from_secs(3600).unwrap_or(Step::MINUTE);
-                let hours = Grid::ending_at(end, hour, (slo.window_s / 3600) as usize);
+                let from = end.plus_ms(-longest).floor(step);
+                // Hours that end before the steps that are read below; those fill the rest.
+                let filled = from.plus_ms(HOUR_MS - 1).floor(hour);
+                let hours = Grid::ending_at(filled, hour, (slo.window_s / 3600) as usize);
                 let events = history::events(history, slo, hours)?;
                 self.hours = events
                     .into_iter()
                     .enumerate()
                     .map(|(i, e)| (hours.at(i), e))
+                    .filter(|(_, e)| e.total > 0.0)
                     .collect();
-                self.hours.retain(|(_, e)| e.total > 0.0);
-                end.plus_ms(-longest).floor(step)
+                (from, filled)
             }
         };
-        let filled = if self.seen.is_none() {
-            end.0 - end.0.rem_euclid(HOUR_MS)
-        } else {
-            i64::MIN
-        };
+        while self.steps.back().is_some_and(|(t, _)| *t >= from) {
+            self.steps.pop_back();
+        }
+        let mut settled = from;
         let count = usize::try_from(end.since_ms(from).max(0) / step.ms()).unwrap_or(0);
         if count > 0 {
             let grid = Grid {
@@ -73,12 +96,17 @@ impl Tracker {
             for (i, events) in history::events(history, slo, grid)?.into_iter().enumerate() {
                 let at = grid.at(i);
                 self.steps.push_back((at, events));
-                if at.0 >= filled {
-                    self.add_to_hour(at, events);
+                if end.since_ms(grid.at(i + 1)) >= SETTLED_MS {
+                    settled = grid.at(i + 1);
+                    if at >= filled {
+                        self.add_to_hour(at, events);
+                    }
                 }
             }
         }
-        self.seen = Some(end.max(from));
+        self.settled = Some(settled);
+        self.end = end.max(from).max(now.plus_ms(-SETTLED_MS - step.ms()));
+        let end = self.end;
         while self
             .steps
             .front()
@@ -104,27 +132,199 @@ impl Tracker {
         }
     }
 
-    /// Burn per window of [`BURN_WINDOWS`], ending at the newest step seen.
+    /// Burn per window of [`BURN_WINDOWS`].
     #[must_use]
     pub fn burn(&self, slo: &Slo) -> [f64; 4] {
-        let end = self.seen.unwrap_or_default();
-        BURN_WINDOWS.map(|window| {
-            let mut sum = Events::default();
-            let inside = |t: &Timestamp| end.since_ms(*t) <= i64::from(window) * 1000;
-            self.steps
-                .iter()
-                .rev()
-                .take_while(|(t, _)| inside(t))
-                .for_each(|(_, e)| sum.add(*e));
-            slo.burn(sum)
-        })
+        BURN_WINDOWS.map(|window| slo.burn(self.within(window)))
     }
 
     /// Part of the error budget that is left in the SLO's window.
     #[must_use]
     pub fn budget_left(&self, slo: &Slo) -> f64 {
+        // Whole hours are too coarse for a window of a few; the steps reach that far themselves.
+        if slo.window_s <= BURN_WINDOWS[3] {
+            return slo.budget_left(self.within(slo.window_s));
+        }
         let mut sum = Events::default();
         self.hours.iter().for_each(|(_, e)| sum.add(*e));
+        let settled = self.settled.unwrap_or_default();
+        self.steps
+            .iter()
+            .rev()
+            .take_while(|(t, _)| *t >= settled)
+            .for_each(|(_, e)| sum.add(*e));
         slo.budget_left(sum)
+    }
+
+    /// Events of the last so many seconds.
+    fn within(&self, seconds: u32) -> Events {
+        let mut sum = Events::default();
+        self.steps
+            .iter()
+            .rev()
+            .take_while(|(t, _)| self.end.since_ms(*t) <= i64::from(seconds) * 1000)
+            .for_each(|(_, e)| sum.add(*e));
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use tidegate_core::distribution::Distribution;
+    use tidegate_core::frame::Column;
+    use tidegate_core::ids::ApiId;
+    use tidegate_core::ports::storage::{Completion, Watermark};
+    use tidegate_core::sample::SampleBatch;
+    use tidegate_core::slo::Indicator;
+
+    /// Rates per minute, by signal and minute.
+    #[derive(Default)]
+    struct Rates(BTreeMap<(Signal, i64), f64>);
+
+    impl Rates {
+        fn feed(&mut self, signal: Signal, minutes: std::ops::Range<i64>, rate: f64) {
+            self.0.extend(minutes.map(|m| ((signal, m), rate)));
+        }
+    }
+
+    impl History for Rates {
+        fn append(&self, _batch: SampleBatch, _done: Completion) {}
+
+        fn column(&self, key: &SeriesKey, grid: Grid) -> Result<Column, StoreError> {
+            let mean = |i: usize| {
+                let minutes = grid.at(i).secs() / 60..grid.at(i + 1).secs() / 60;
+                let found: Vec<f64> = minutes
+                    .filter_map(|m| self.0.get(&(key.signal, m)).copied())
+                    .collect();
+                found.iter().sum::<f64>() / found.len() as f64
+            };
+            Ok(Column {
+                signal: key.signal,
+                start: grid.start,
+                step: grid.step,
+                values: (0..grid.count).map(mean).collect(),
+            })
+        }
+
+        fn distributions(
+            &self,
+            _api: &ApiId,
+            grid: Grid,
+        ) -> Result<Vec<Option<Distribution>>, StoreError> {
+            Ok(vec![None; grid.count])
+        }
+
+        fn series(&self) -> Vec<SeriesKey> {
+            vec![]
+        }
+
+        fn newest(&self, key: &SeriesKey) -> Option<Timestamp> {
+            let of = self.0.keys().filter(|(s, _)| *s == key.signal);
+            of.map(|(_, m)| Timestamp((m + 1) * 60_000)).max()
+        }
+
+        fn watermark(&self) -> Watermark {
+            Watermark::default()
+        }
+    }
+
+    fn slo(objective: f64, window_s: u32) -> Slo {
+        Slo {
+            id: "shop/up".parse().unwrap(),
+            api: "shop/orders".parse().unwrap(),
+            indicator: Indicator::Availability,
+            objective,
+            window_s,
+        }
+    }
+
+    fn advance(tracker: &mut Tracker, rates: &Rates, slo: &Slo, minute: i64) {
+        let now = Timestamp(minute * 60_000);
+        tracker.advance(rates, slo, Step::MINUTE, now).unwrap();
+    }
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-9
+    }
+
+    #[test]
+    fn errors_that_arrive_after_their_requests_are_counted() {
+        let (slo, mut rates, mut tracker) =
+            (slo(0.9, 86_400), Rates::default(), Tracker::default());
+        rates.feed(Signal::Requests, 0..600, 10.0);
+        advance(&mut tracker, &rates, &slo, 600);
+        assert!(close(tracker.burn(&slo)[0], 0.0));
+        rates.feed(Signal::Errors, 595..600, 10.0);
+        advance(&mut tracker, &rates, &slo, 600);
+        assert!(
+            close(tracker.burn(&slo)[0], 10.0),
+            "{:?}",
+            tracker.burn(&slo)
+        );
+        assert!(close(tracker.budget_left(&slo), 1.0 - 5.0 / 60.0));
+    }
+
+    #[test]
+    fn counting_step_by_step_gives_what_counting_afresh_gives() {
+        let (slo, mut rates, mut walked) = (slo(0.9, 86_400), Rates::default(), Tracker::default());
+        for minute in 0..2000 {
+            rates.feed(Signal::Requests, minute..minute + 1, 10.0);
+            rates.feed(
+                Signal::Errors,
+                minute..minute + 1,
+                (minute % 7) as f64 * 0.1,
+            );
+            advance(&mut walked, &rates, &slo, minute + 1);
+        }
+        let mut fresh = Tracker::default();
+        advance(&mut fresh, &rates, &slo, 2000);
+        for (a, b) in walked.burn(&slo).into_iter().zip(fresh.burn(&slo)) {
+            assert!(close(a, b), "{a} {b}");
+        }
+        assert!(close(walked.budget_left(&slo), fresh.budget_left(&slo)));
+    }
+
+    #[test]
+    fn a_feed_that_died_while_it_burned_does_not_burn_for_ever() {
+        let (slo, mut rates, mut tracker) =
+            (slo(0.9, 86_400), Rates::default(), Tracker::default());
+        rates.feed(Signal::Requests, 0..600, 10.0);
+        rates.feed(Signal::Errors, 0..600, 10.0);
+        advance(&mut tracker, &rates, &slo, 602);
+        assert!(close(tracker.burn(&slo)[0], 10.0));
+        advance(&mut tracker, &rates, &slo, 612);
+        assert!(close(tracker.burn(&slo)[0], 0.0));
+        advance(&mut tracker, &rates, &slo, 600 + 7 * 60);
+        assert!(tracker.burn(&slo).iter().all(|b| close(*b, 0.0)));
+    }
+
+    #[test]
+    fn a_changed_objective_is_counted_afresh() {
+        let (mut rates, mut tracker) = (Rates::default(), Tracker::default());
+        rates.feed(Signal::Requests, 0..3000, 10.0);
+        rates.feed(Signal::Errors, 0..1500, 1.0);
+        let short = slo(0.5, 6 * 3600 + 1);
+        advance(&mut tracker, &rates, &short, 3000);
+        assert!(close(tracker.budget_left(&short), 1.0));
+        let long = slo(0.5, 90 * 86_400);
+        advance(&mut tracker, &rates, &long, 3000);
+        assert!(close(tracker.budget_left(&long), 1.0 - 0.05 / 0.5));
+    }
+
+    #[test]
+    fn the_budget_of_a_window_shorter_than_an_hour_is_counted_by_steps() {
+        let (slo, mut rates, mut tracker) = (slo(0.9, 600), Rates::default(), Tracker::default());
+        rates.feed(Signal::Requests, 0..650, 10.0);
+        rates.feed(Signal::Errors, 640..650, 0.5);
+        for minute in 630..=650 {
+            advance(&mut tracker, &rates, &slo, minute);
+        }
+        assert!(
+            close(tracker.budget_left(&slo), 0.5),
+            "{}",
+            tracker.budget_left(&slo)
+        );
     }
 }
