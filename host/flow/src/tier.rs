@@ -131,8 +131,13 @@ pub fn run(input: &Input<'_>) -> Result<Output, Error> {
     Ok(output)
 }
 
+/// After the clock stepped back, a tier that began "later" begins now: it would dwell until the clock
+/// has caught up.
 fn since(input: &Input<'_>, api: &Api) -> Timestamp {
-    input.current.get(&api.id).map_or(input.now, |s| s.since)
+    input
+        .current
+        .get(&api.id)
+        .map_or(input.now, |s| s.since.min(input.now))
 }
 
 /// An api's dwell time is that of the tier it is in. One that is new may move at once.
@@ -190,4 +195,76 @@ fn check(out: &TierOutput, n: usize) -> Result<(), Breach> {
         return Err(invariant::Breach::new(Invariant::TI1, text));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::BaseTier;
+    use std::sync::Arc;
+    use tidegate_core::catalog::Mode;
+    use tidegate_core::module::ModuleRef;
+    use tidegate_core::roster::{Member, Retreat};
+    use tidegate_core::tier::Tier;
+    use tidegate_core::units::Resources;
+
+    #[test]
+    fn a_clock_that_stepped_back_does_not_freeze_a_tier() {
+        let api = Api {
+            id: "shop/orders".parse().unwrap(),
+            pool: "edge".parse().unwrap(),
+            labels: BTreeMap::new(),
+            category: "web".into(),
+            mode: Mode::Enforce,
+            base_tier: Tier::Bronze,
+            lowest_tier: Tier::Bronze,
+            highest_tier: Tier::Gold,
+            pinned_tier: None,
+            weight: 1.0,
+            floor: Resources::NONE,
+            ceiling: Resources::NONE,
+            safe: Resources::NONE,
+            expected: None,
+            time_zone: "UTC".into(),
+        };
+        let roster = Roster {
+            members: vec![Member {
+                module: ModuleRef::native("base-tier"),
+                retreat: Retreat::Baseline,
+                config: "{}".into(),
+                policy: Arc::new(BaseTier) as Arc<dyn Tierer>,
+            }],
+        };
+        let facts = Facts {
+            expected: 0.0,
+            peak: [0.0; 3],
+            utilisation: 0.0,
+            burn: [0.0; 4],
+            budget_left: 1.0,
+        };
+        let decide = |now: Timestamp, state: TierState| {
+            let out = run(&Input {
+                now,
+                seed: 0,
+                catalog: &Catalog::default(),
+                apis: &[&api],
+                facts: std::slice::from_ref(&facts),
+                current: &[(api.id.clone(), state)].into(),
+                rosters: &[(api.id.tenant.clone(), roster.clone())].into(),
+                states: &BTreeMap::new(),
+            });
+            out.unwrap().tiers[&api.id].0
+        };
+        let ahead = TierState {
+            tier: Tier::Gold,
+            since: Timestamp::from_secs(1_000_000),
+        };
+        let back = decide(Timestamp::from_secs(1000), ahead);
+        assert_eq!(
+            (back.tier, back.since),
+            (Tier::Gold, Timestamp::from_secs(1000))
+        );
+        let dwelt = decide(Timestamp::from_secs(1900), back);
+        assert_eq!(dwelt.tier, Tier::Silver);
+    }
 }

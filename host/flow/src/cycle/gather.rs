@@ -103,7 +103,7 @@ fn expected(
     }
     if let Some(profile) = state.profiles.get(&api.id)
         && profile.expected > 0.0
-        && input.now.since_ms(profile.at) < HOUR_MS
+        && (0..HOUR_MS).contains(&input.now.since_ms(profile.at))
     {
         return Ok(profile.expected);
     }
@@ -127,13 +127,12 @@ fn expected(
 
 /// Used over granted in the scarcest dimension, in the newest measured step.
 fn utilisation(input: &Input<'_>, last: Option<&Plan>, api: &Api) -> Result<f64, Error> {
-    let Some((plan, row)) = last.and_then(|p| Some((p, p.api(&api.id)?))) else {
+    let Some(grant) = last.and_then(|plan| plan.grant(&api.id, input.now)) else {
         return Ok(0.0);
     };
-    let granted = plan.row(&row.limit, plan.step_at(input.now));
     let grid = Grid::ending_at(input.now, input.settings.step, 3);
     let mut worst = 0.0_f64;
-    for (dimension, limit) in granted.iter().filter(|(_, limit)| *limit > 0.0) {
+    for (dimension, limit) in grant.limit.iter().filter(|(_, limit)| *limit > 0.0) {
         let key = SeriesKey {
             api: api.id.clone(),
             signal: dimension.signal(),
