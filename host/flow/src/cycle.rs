@@ -192,6 +192,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
             steps: input.settings.plan_steps as usize,
             ahead: input.settings.ahead.saturating_add(lead) as usize,
             expected: (facts.expected > 0.0).then_some(facts.expected),
+            unknown: &gather::unknown(pool, api, &dimensions, apis.len()),
             settings: input.settings.demand,
         });
         let emergency = gather::emergency(pool, state.last.as_deref(), facts);

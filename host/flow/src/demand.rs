@@ -54,6 +54,9 @@ pub struct Input<'a> {
     pub ahead: usize,
     /// Ordinary requests/s, when known.
     pub expected: Option<f64>,
+    /// `[dimension]`: what is asked for where nothing is known. Not knowing is not zero: a grant of
+    /// nothing would throttle an api that nobody has measured yet.
+    pub unknown: &'a [f64],
     /// How.
     pub settings: Settings,
 }
@@ -73,7 +76,8 @@ pub struct Output {
     pub cost: Vec<Option<f64>>,
 }
 
-/// There is no way to fail: without any forecast, what is used now is what is needed.
+/// There is no way to fail: without a forecast what is used now is what is needed, and without any
+/// measure what the caller says.
 pub type Error = std::convert::Infallible;
 
 /// More than any pool holds, in any unit. A larger need says no more, and sums of such needs would
@@ -116,6 +120,19 @@ pub fn run(input: &Input<'_>) -> Result<Output, Error> {
         let direct = (dimension != Dimension::Requests)
             .then(|| input.forecasts.get(&key(input.api, dimension.signal())))
             .flatten();
+        let measured = used.is_some_and(|column| column.present() > 0);
+        let foretold = direct.is_some() || (requests.is_some() && cost.is_some());
+        if !measured && !foretold {
+            let declared = input.expected.filter(|_| dimension == Dimension::Requests);
+            let fallback = input.unknown.get(d).copied().unwrap_or(0.0);
+            let assumed = fallback.max(declared.unwrap_or(0.0)).min(MOST);
+            for step in 0..input.steps {
+                output.demand[step * dims + d] = assumed;
+                output.median[step * dims + d] = assumed;
+            }
+            output.expected[d] = assumed;
+            continue;
+        }
         let quantile = |step: usize, level: Level| {
             let by_requests = requests.zip(cost).map(|(f, c)| f.quantile(step, level) * c);
             let by_itself = direct.map(|f| f.quantile(step, level));
@@ -217,6 +234,7 @@ mod tests {
             steps: 2,
             ahead: 1,
             expected: None,
+            unknown: &[9.0],
             settings: Settings {
                 target_utilisation: 0.75,
                 ..Settings::default()
@@ -261,6 +279,7 @@ mod tests {
             steps,
             ahead,
             expected: None,
+            unknown: &[9.0],
             settings: Settings {
                 target_utilisation: 1.0,
                 ..Settings::default()
@@ -284,5 +303,26 @@ mod tests {
         let output = needs(&api, forecast(&api, Signal::Cpu, &[f64::MAX; 2]), 2, 0);
         let all = [&output.demand, &output.median, &output.expected].map(|v| v[0]);
         assert!(all.iter().all(|v| (*v * 1e6).is_finite()), "{all:?}");
+    }
+
+    #[test]
+    fn what_nobody_has_measured_is_not_zero() {
+        let api: ApiId = "shop/orders".parse().unwrap();
+        let recent = frame(&[10.0, 10.0], &[f64::NAN, f64::NAN]);
+        let output = run(&Input {
+            api: &api,
+            dimensions: &[Dimension::Cpu, Dimension::Memory],
+            forecasts: &BTreeMap::new(),
+            recent: &recent,
+            level: Level::P90,
+            steps: 1,
+            ahead: 0,
+            expected: Some(10.0),
+            unknown: &[2.0, 3.0],
+            settings: Settings::default(),
+        })
+        .unwrap();
+        assert_eq!(output.demand, [2.0, 3.0]);
+        assert_eq!(output.usage, [0.0, 0.0]);
     }
 }

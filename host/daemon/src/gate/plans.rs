@@ -127,7 +127,7 @@ impl PlansPort for Gate {
         let at = at.unwrap_or_else(|| self.world.clock.now());
         let none = || {
             not_found(
-                format!("a plan for `{api}` at {}", at.0),
+                format!("a plan for `{api}` at {at}"),
                 "name a later instant with --at",
             )
         };

@@ -187,3 +187,15 @@ pub(super) fn emergency(pool: &Pool, last: Option<&Plan>, facts: &Facts) -> Opti
             )
         })
 }
+
+/// What an api asks for in a dimension of which nothing is known: its declared safe capacity, else
+/// its floor, else an equal share of the pool.
+pub(super) fn unknown(pool: &Pool, api: &Api, dimensions: &[Dimension], apis: usize) -> Vec<f64> {
+    dimensions
+        .iter()
+        .map(|&d| {
+            let equal = pool.ready.get(d).unwrap_or(0.0) / apis.max(1) as f64;
+            api.safe.get(d).or(api.floor.get(d)).unwrap_or(equal)
+        })
+        .collect()
+}
