@@ -172,7 +172,12 @@ fn question(input: &Input<'_>) -> AllocationInput {
             .previous
             .and_then(|plan| {
                 let found = plan.api(&row.api.id)?;
-                plan.row(pick(found), plan.step_at(input.now)).get(d)
+                // After expiry it is the safe capacity that is in force, not the plan's last step.
+                if input.now >= plan.expires_at {
+                    found.safe.get(d)
+                } else {
+                    plan.row(pick(found), plan.step_at(input.now)).get(d)
+                }
             })
             .unwrap_or(-1.0)
     };
@@ -329,6 +334,39 @@ fn safe_shares(question: &AllocationInput, rows: &[Row<'_>]) -> Vec<Resources> {
                 left = (left - want(a) * scale).max(0.0);
             }
         }
+        let mut column: Vec<f64> = shares
+            .iter()
+            .map(|s| s.get(dimension).unwrap_or(0.0))
+            .collect();
+        round_into(&mut column, question.capacity[i]);
+        for (share, amount) in shares.iter_mut().zip(column) {
+            *share = share.with(dimension, amount);
+        }
     }
     shares
+}
+
+/// Takes off what rounding put on top: shares that fit in each tier's arithmetic may still sum to
+/// a little more than the capacity, and what does not fit by a bit does not fit.
+fn round_into(shares: &mut [f64], capacity: f64) {
+    while shares.iter().sum::<f64>() > capacity {
+        shares.iter_mut().for_each(|x| *x *= 1.0 - 1e-13);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_does_not_carry_safe_shares_over_the_pool() {
+        let mut shares = vec![0.1; 3];
+        assert!(shares.iter().sum::<f64>() > 0.3, "the case is one");
+        round_into(&mut shares, 0.3);
+        let sum: f64 = shares.iter().sum();
+        assert!(sum <= 0.3 && sum > 0.3 - 1e-9, "{sum}");
+        let mut fitting = vec![0.25; 4];
+        round_into(&mut fitting, 1.0);
+        assert_eq!(fitting, [0.25; 4]);
+    }
 }
