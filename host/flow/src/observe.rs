@@ -122,7 +122,7 @@ pub fn run(input: Input<'_>) -> Result<Output, Error> {
             subject: fault.module.name.clone(),
             at: input.now,
             message: format!(
-                "{module} failed {count} times in this cycle, first on {}: {}. The next in line answered; \
+                "{module} failed {count} times in this cycle, first on {}: {}. The next in line was asked; \
                  `tidegate policy list` shows who serves",
                 fault.subject, fault.error
             ),

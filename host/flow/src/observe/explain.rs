@@ -77,6 +77,7 @@ pub fn explain(input: &ExplainInput<'_>) -> Option<(Grant, Vec<String>)> {
                 demand - limit,
                 holders(input, i, step)
             ));
+            say.extend(quota(input, i, step));
         }
     }
     say.push(format!(
@@ -109,6 +110,29 @@ pub fn explain(input: &ExplainInput<'_>) -> Option<(Grant, Vec<String>)> {
         say.push("The plan has expired: safe capacity is in force until a new one is made.".into());
     }
     Some((grant, say))
+}
+
+/// Whether it is the tenant's quota that stands in the way: more capacity would not help then.
+fn quota(input: &ExplainInput<'_>, dimension: usize, step: usize) -> Option<String> {
+    let plan = &input.record.plan;
+    let question = &input.record.allocation;
+    let d = plan.dimensions.len();
+    // The question's rows are the plan's.
+    let row = plan.apis.iter().position(|a| a.api == *input.api)?;
+    let tenant = *question.tenants.get(row)? as usize;
+    let quota = *question.quota.get(tenant * d + dimension)?;
+    let mine = plan
+        .apis
+        .iter()
+        .filter(|a| a.api.tenant == input.api.tenant);
+    let held: f64 = mine.filter_map(|a| a.limit.get(step * d + dimension)).sum();
+    let unit = plan.dimensions.get(dimension)?.unit();
+    (held >= quota * (1.0 - 1e-6)).then(|| {
+        format!(
+            "Tenant {} holds all of its quota of {quota:.2} {unit}: only a larger quota helps.",
+            input.api.tenant
+        )
+    })
 }
 
 /// Who holds what, by tier; foreign tenants are lumped together.
@@ -163,7 +187,9 @@ fn retreat(retreat: Retreat) -> String {
         Retreat::LastGood => {
             ", standing in for the bound module, which failed or is not fitted yet".into()
         }
-        Retreat::Baseline => ", the engine's own rule, since no module could answer".into(),
+        Retreat::Baseline => {
+            ", the engine's own rule, since no module is bound or could answer".into()
+        }
         Retreat::HeldPlan | Retreat::SafeCapacity => format!(" ({})", retreat.name()),
     }
 }
