@@ -192,6 +192,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
             steps: input.settings.plan_steps as usize,
             ahead: input.settings.ahead.saturating_add(lead) as usize,
             expected: (facts.expected > 0.0).then_some(facts.expected),
+            promised: &gather::promised(input, api, facts.expected),
             unknown: &gather::unknown(pool, api, &dimensions, apis.len()),
             settings: input.settings.demand,
         });
@@ -242,6 +243,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         watermark: input.history.watermark(),
         forecasts: &predicted.forecasts,
         silent: &predicted.silent,
+        lagging: &predicted.lagging,
         tiers: tiers.records,
         allocation,
         faults: &faults,

@@ -57,6 +57,9 @@ pub struct Input<'a> {
     /// `[dimension]`: what is asked for where nothing is known. Not knowing is not zero: a grant of
     /// nothing would throttle an api that nobody has measured yet.
     pub unknown: &'a [f64],
+    /// `[step]`: requests/s that declared events promise at least, 0 where they promise nothing;
+    /// steps beyond its end have no promise.
+    pub promised: &'a [f64],
     /// How.
     pub settings: Settings,
 }
@@ -134,7 +137,13 @@ pub fn run(input: &Input<'_>) -> Result<Output, Error> {
             continue;
         }
         let quantile = |step: usize, level: Level| {
-            let by_requests = requests.zip(cost).map(|(f, c)| f.quantile(step, level) * c);
+            // What an owner has promised is known, whatever the past may look like.
+            let promised = input.promised.get(step).copied().filter(|p| *p > 0.0);
+            let load = match (requests.map(|f| f.quantile(step, level)), promised) {
+                (Some(foreseen), Some(promised)) => Some(foreseen.max(promised)),
+                (foreseen, promised) => foreseen.or(promised),
+            };
+            let by_requests = load.zip(cost).map(|(load, cost)| load * cost);
             let by_itself = direct.map(|f| f.quantile(step, level));
             let need = match (by_requests, by_itself) {
                 (Some(a), Some(b)) => a.max(b),
@@ -150,6 +159,7 @@ pub fn run(input: &Input<'_>) -> Result<Output, Error> {
         // The look ahead ends with the forecast, not with the plan: a lead time may be longer than a
         // plan, and what it must prepare for then lies beyond the plan's last step.
         let foreseen = requests.or(direct).map_or(0, |f| f.grid.count);
+        let foreseen = foreseen.max(input.promised.len());
         let last = foreseen.max(input.steps).saturating_sub(1);
         for step in 0..input.steps {
             let window = step..=(step + input.ahead).min(last);
@@ -234,6 +244,7 @@ mod tests {
             steps: 2,
             ahead: 1,
             expected: None,
+            promised: &[],
             unknown: &[9.0],
             settings: Settings {
                 target_utilisation: 0.75,
@@ -279,6 +290,7 @@ mod tests {
             steps,
             ahead,
             expected: None,
+            promised: &[],
             unknown: &[9.0],
             settings: Settings {
                 target_utilisation: 1.0,
@@ -318,11 +330,37 @@ mod tests {
             steps: 1,
             ahead: 0,
             expected: Some(10.0),
+            promised: &[],
             unknown: &[2.0, 3.0],
             settings: Settings::default(),
         })
         .unwrap();
         assert_eq!(output.demand, [2.0, 3.0]);
         assert_eq!(output.usage, [0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_declared_uplift_is_met_although_no_forecast_knows_of_it() {
+        let api: ApiId = "shop/orders".parse().unwrap();
+        let recent = frame(&[100.0, 100.0], &[1.0, 1.0]);
+        let output = run(&Input {
+            api: &api,
+            dimensions: &[Dimension::Cpu],
+            forecasts: &BTreeMap::new(),
+            recent: &recent,
+            level: Level::P90,
+            steps: 4,
+            ahead: 1,
+            expected: Some(100.0),
+            promised: &[0.0, 0.0, 300.0, 0.0],
+            unknown: &[0.0],
+            settings: Settings {
+                target_utilisation: 1.0,
+                ..Settings::default()
+            },
+        })
+        .unwrap();
+        // Three cores for 300 requests/s, one step ahead of the event.
+        assert_eq!(output.demand, [1.0, 3.0, 3.0, 1.0]);
     }
 }

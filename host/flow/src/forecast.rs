@@ -110,10 +110,17 @@ pub struct Output {
     pub faults: Vec<Fault>,
     /// Series without any data.
     pub silent: Vec<SeriesKey>,
+    /// Series that are predicted although their feed has fallen behind, and since when there is no
+    /// data.
+    pub lagging: Vec<(SeriesKey, Timestamp)>,
 }
 
 /// Stored data cannot be read.
 pub type Error = StoreError;
+
+/// How far a feed may lag before an operator is told: three steps, and never less than this. A
+/// sender that exports every minute and retries is within it.
+pub const LATE_MS: i64 = 10 * 60_000;
 
 /// How far a feed may lag before its series is no longer predicted from it: beyond a day the
 /// horizon would be guesswork, and the stale feed has been alerted long before.
@@ -137,7 +144,12 @@ pub fn run(input: &Input<'_>) -> Result<Output, Error> {
             Some(newest) if grid.start.since_ms(newest) > MAX_LAG_MS => {
                 output.silent.push(target.key.clone())
             }
-            Some(_) => pending.push(target),
+            Some(newest) => {
+                if grid.start.since_ms(newest) > LATE_MS.max(3 * input.step.ms()) {
+                    output.lagging.push((target.key.clone(), newest));
+                }
+                pending.push(target);
+            }
         }
     }
     for retreat in [Retreat::Active, Retreat::LastGood, Retreat::Baseline] {

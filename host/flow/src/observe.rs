@@ -39,6 +39,8 @@ pub struct Input<'a> {
     pub forecasts: &'a BTreeMap<SeriesKey, Forecast>,
     /// Series without usable data.
     pub silent: &'a [SeriesKey],
+    /// Series whose feed has fallen behind, and since when.
+    pub lagging: &'a [(SeriesKey, Timestamp)],
     /// The tierer calls.
     pub tiers: Vec<TierRecord>,
     /// What was allocated, or why nothing was.
@@ -88,11 +90,8 @@ pub fn run(input: Input<'_>) -> Result<Output, Error> {
             });
         }
     }
-    for key in input
-        .silent
-        .iter()
-        .filter(|k| k.signal == tidegate_core::units::Signal::Requests)
-    {
+    let requests = |key: &SeriesKey| key.signal == tidegate_core::units::Signal::Requests;
+    for key in input.silent.iter().filter(|k| requests(k)) {
         alerts.push(Alert {
             kind: AlertKind::StaleFeed,
             severity: Severity::Warning,
@@ -102,6 +101,20 @@ pub fn run(input: Input<'_>) -> Result<Output, Error> {
             at: input.now,
             message: format!(
                 "no usable data of {}: it is planned from its floor alone. Check the feed",
+                series_name(key)
+            ),
+        });
+    }
+    for (key, since) in input.lagging.iter().filter(|(k, _)| requests(k)) {
+        alerts.push(Alert {
+            kind: AlertKind::StaleFeed,
+            severity: Severity::Warning,
+            pool: Some(input.pool.clone()),
+            api: Some(key.api.clone()),
+            subject: key.signal.name().into(),
+            at: input.now,
+            message: format!(
+                "no data of {} since {since}: it is forecast from what was known then. Check the feed",
                 series_name(key)
             ),
         });

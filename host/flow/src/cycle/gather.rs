@@ -51,6 +51,32 @@ pub(super) fn initial(api: &Api, now: Timestamp) -> TierState {
     }
 }
 
+/// Requests/s that the calendar promises at least, per step of the horizon: the greatest uplift of
+/// the events that last then, times ordinary load.
+pub(super) fn promised(input: &Input<'_>, api: &Api, expected: f64) -> Vec<f64> {
+    let settings = input.settings;
+    let grid = Grid {
+        start: input.now.floor(settings.step),
+        step: settings.step,
+        count: settings.horizon as usize,
+    };
+    let events: Vec<_> = input
+        .catalog
+        .events
+        .values()
+        .filter(|e| e.value.touches(&api.id))
+        .filter_map(|e| Some((&e.value, e.value.minimum_uplift?)))
+        .collect();
+    (0..grid.count)
+        .map(|step| {
+            let lasting = events.iter().filter(|(e, _)| e.covers(grid.at(step)));
+            lasting
+                .map(|(_, uplift)| uplift * expected)
+                .fold(0.0, f64::max)
+        })
+        .collect()
+}
+
 const HOUR_MS: i64 = 3_600_000;
 const WEEK_S: usize = 7 * 86_400;
 
