@@ -29,3 +29,6 @@ pub mod judge;
 pub mod cycle;
 
 pub mod baseline;
+
+#[cfg(test)]
+mod fake;

@@ -46,7 +46,11 @@ pub(super) fn cohorts<'a>(
         {
             let config = Digest::of(member.config.as_bytes());
             let state = match input.bank.get(&target.key, member.module.digest, config) {
-                Some(state) if retreat != Retreat::Baseline => Some(state.clone()),
+                // A state that has seen more than there is yet (the clock stepped back) would give
+                // another time's forecast: the next link answers until the clock has caught up.
+                Some(state) if retreat != Retreat::Baseline => {
+                    Some(state.clone()).filter(|s| s.seen <= input.now)
+                }
                 _ if retreat == Retreat::Baseline => fresh(input, &target.key, member)?,
                 _ => None,
             };
