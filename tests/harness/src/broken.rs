@@ -5,6 +5,7 @@
 //! and mended again while the world runs.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use tidegate_core::invariant::check_allocation;
 use tidegate_core::policy::{
     Allocation, AllocationInput, Allocator, Blob, Blobs, CallError, Fitted, Forecaster, Forecasts,
     Frames, Horizon, PolicyError, TierInput, TierOutput, Tierer,
@@ -149,11 +150,19 @@ impl Tierer for Breakable<dyn Tierer> {
 impl Allocator for Breakable<dyn Allocator> {
     fn allocate(&self, config: &str, input: &AllocationInput) -> Result<Allocation, CallError> {
         let broken = self.switch.answers()?;
-        let mut answer = self.inner.allocate(config, input)?;
-        if let Some(breakage) = broken {
-            spoil(breakage, input, &mut answer);
-        }
-        Ok(answer)
+        let answer = self.inner.allocate(config, input)?;
+        let Some(breakage) = broken else {
+            return Ok(answer);
+        };
+        let mut spoilt = answer.clone();
+        spoil(breakage, input, &mut spoilt);
+        // Where nothing is wrong with the spoilt answer (no quota, no floor), it is not one that
+        // this breakage is about; used, it would be a plan that the mended module cannot repeat.
+        Ok(if check_allocation(input, &spoilt).is_ok() {
+            answer
+        } else {
+            spoilt
+        })
     }
 
     fn migrate(&self, state: &Blob) -> Result<Blob, CallError> {

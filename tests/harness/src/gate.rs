@@ -221,9 +221,16 @@ impl Builder {
         self
     }
 
-    /// A campaign of all apis of a tenant.
+    /// A campaign of all apis of a tenant, of so many seconds and perhaps so many times the
+    /// ordinary load at least.
     #[must_use]
-    pub fn event(mut self, name: &str, start: Timestamp, duration_s: u32) -> Self {
+    pub fn event(
+        mut self,
+        name: &str,
+        start: Timestamp,
+        duration_s: u32,
+        minimum_uplift: Option<f64>,
+    ) -> Self {
         if let Some(id) = self.named(name) {
             self.others.push(Object::Event(Event {
                 id,
@@ -233,7 +240,7 @@ impl Builder {
                 duration_s,
                 every_s: None,
                 until: None,
-                minimum_uplift: None,
+                minimum_uplift,
             }));
         }
         self

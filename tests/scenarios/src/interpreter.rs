@@ -210,7 +210,7 @@ impl Interpreter {
             duration_s: u32::try_from(until.since_ms(start) / 1000).map_err(|e| e.to_string())?,
             every_s,
             until: None,
-            minimum_uplift: None,
+            minimum_uplift: words.option("uplift")?,
         })]))
     }
 

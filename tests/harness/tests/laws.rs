@@ -1,0 +1,187 @@
+//! The numbered invariants on random worlds: whatever is declared, asked, broken or taken away.
+//!
+//! A world is drawn with its pools, apis, quotas, loads and policies, and then things happen to it
+//! while it runs. After that every record of its ledger is read back and held to the laws, and the
+//! whole world is run again for its bytes.
+
+mod common;
+
+use common::{World as Drawn, worlds};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use tidegate_core::canonical::Canonical;
+use tidegate_core::ids::{ApiId, Generation};
+use tidegate_core::invariant::{check_allocation, check_succession};
+use tidegate_core::plan::Plan;
+use tidegate_core::policy::{Allocation, LoanRow};
+use tidegate_core::record::Record;
+use tidegate_core::tier::TierState;
+use tidegate_flow::allocate::inputs_digest;
+use tidegate_harness::World;
+
+/// The answer that a plan was made of.
+fn answer(record: &Record) -> Allocation {
+    let plan = &record.plan;
+    let column = |pick: fn(&tidegate_core::plan::ApiPlan) -> &Vec<f64>| {
+        plan.apis
+            .iter()
+            .flat_map(|a| pick(a).iter().copied())
+            .collect()
+    };
+    let index = |api: &ApiId| {
+        let found = plan.apis.iter().position(|a| a.api == *api);
+        u32::try_from(found.expect("a loan is between apis of the plan")).expect("few apis")
+    };
+    let step = |t: tidegate_core::time::Timestamp| {
+        let steps = t.since_ms(plan.grid.start) / plan.grid.step.ms();
+        u32::try_from(steps).expect("a loan lies within its plan")
+    };
+    Allocation {
+        guaranteed: column(|a| &a.guaranteed),
+        limit: column(|a| &a.limit),
+        loans: plan
+            .loans
+            .iter()
+            .map(|l| LoanRow {
+                lender: index(&l.lender),
+                borrower: index(&l.borrower),
+                dimension: 0,
+                amount: l.amount,
+                from_step: step(l.from),
+                until_step: step(l.until),
+            })
+            .collect(),
+        wanted: plan.wanted.clone(),
+        reasons: plan.apis.iter().map(|a| a.reason.clone()).collect(),
+        state: record.allocator_state.clone(),
+    }
+}
+
+/// AL1 to AL5, on what was published and not on what was answered.
+fn shares_are_lawful(record: &Record) -> Result<(), TestCaseError> {
+    let checked = check_allocation(&record.allocation, &answer(record));
+    prop_assert!(
+        checked.is_ok(),
+        "plan {}: {checked:?}",
+        record.plan.generation
+    );
+    Ok(())
+}
+
+/// What applies when the daemon is gone fits the pool too.
+fn safe_capacity_fits(plan: &Plan) -> Result<(), TestCaseError> {
+    for (i, dimension) in plan.dimensions.iter().enumerate() {
+        let safe = plan.apis.iter().filter_map(|a| a.safe.get(*dimension));
+        let sum: f64 = safe.sum();
+        prop_assert!(
+            sum <= plan.capacity[i],
+            "plan {}: {sum} of {}",
+            plan.generation,
+            plan.capacity[i]
+        );
+    }
+    Ok(())
+}
+
+/// LE1: the record alone gives the plan's inputs digest and its matrices, bit for bit.
+fn the_record_gives_the_plan(world: &World, record: &Record) -> Result<(), TestCaseError> {
+    let plan = &record.plan;
+    let digest = inputs_digest(&record.allocation, &record.allocator_config, &plan.served);
+    prop_assert_eq!(digest, plan.inputs);
+    let allocator = world
+        .allocator(&plan.served.module)
+        .expect("who answered is known");
+    let again = allocator
+        .allocate(&record.allocator_config, &record.allocation)
+        .expect("who answered once answers again");
+    let bits = |v: &[f64]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    let published = answer(record);
+    prop_assert_eq!(bits(&again.limit), bits(&published.limit));
+    prop_assert_eq!(bits(&again.guaranteed), bits(&published.guaranteed));
+    prop_assert_eq!(bits(&again.wanted), bits(&published.wanted));
+    prop_assert_eq!(again.loans, published.loans);
+    prop_assert_eq!(again.state, published.state);
+    Ok(())
+}
+
+/// TI1: one level per dwell time of the tier that is left.
+fn tiers_move_by_dwell(
+    world: &World,
+    before: &mut BTreeMap<ApiId, TierState>,
+    plan: &Plan,
+) -> Result<(), TestCaseError> {
+    for row in &plan.apis {
+        let now = TierState {
+            tier: row.tier,
+            since: row.tier_since,
+        };
+        if let Some(old) = before.insert(row.api.clone(), now)
+            && old != now
+        {
+            prop_assert_eq!(old.tier.towards(now.tier), now.tier, "one level");
+            prop_assert_ne!(
+                old.tier,
+                now.tier,
+                "a tier's start moves with the tier alone"
+            );
+            prop_assert_eq!(now.since, plan.made_at);
+            let dwelt = now.since.since_ms(old.since);
+            let dwell = i64::from(world.catalog().tier(old.tier).dwell_s) * 1000;
+            prop_assert!(
+                dwelt >= dwell,
+                "{} moved after {dwelt} of {dwell} ms",
+                row.api
+            );
+        }
+    }
+    Ok(())
+}
+
+fn every_plan(world: &World, expected: u64) -> Result<(), TestCaseError> {
+    for pool in world.catalog().pools.keys() {
+        let records = world.records(pool);
+        prop_assert!(records.len() as u64 <= expected);
+        let mut last: Option<Generation> = None;
+        let mut tiers = BTreeMap::new();
+        for record in &records {
+            let succession = check_succession(&record.plan, last);
+            prop_assert!(succession.is_ok(), "{succession:?}");
+            last = Some(record.plan.generation);
+            shares_are_lawful(record)?;
+            safe_capacity_fits(&record.plan)?;
+            the_record_gives_the_plan(world, record)?;
+            tiers_move_by_dwell(world, &mut tiers, &record.plan)?;
+        }
+    }
+    Ok(())
+}
+
+fn bytes(world: &World) -> Vec<Vec<u8>> {
+    let pools = world.catalog().pools.keys();
+    let records = pools.flat_map(|pool| world.records(pool));
+    records.map(|r| r.plan.canonical()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_plan_of_every_world_is_lawful_and_recomputable(drawn in worlds()) {
+        let mut world = drawn.run();
+        let steps = Drawn::STEPS;
+        // Who is asked again must not be broken still; then every pool has a plan at once.
+        drawn.mend(&mut world);
+        every_plan(&world, steps)?;
+        world.run_until(world.now().plus_steps(world.settings().step, 1));
+        for pool in world.catalog().pools.keys() {
+            let plan = world.plan(pool.as_str()).expect("there is data and a rule");
+            prop_assert_eq!(plan.made_at, world.now());
+        }
+        every_plan(&world, steps + 1)?;
+    }
+
+    #[test]
+    fn the_same_world_gives_the_same_bytes(drawn in worlds()) {
+        prop_assert_eq!(bytes(&drawn.run()), bytes(&drawn.run()));
+    }
+}
