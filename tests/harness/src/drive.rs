@@ -90,10 +90,7 @@ impl World {
                 .map_or(String::new(), |api| format!(" of {api}"));
             format!("{}{about} {}", a.kind.name(), a.subject)
         };
-        let before = self
-            .standing
-            .insert(pool.clone(), alerts.clone())
-            .unwrap_or_default();
+        let before = self.standing.remove(pool).unwrap_or_default();
         let among = |all: &[Alert], one: &Alert| all.iter().any(|a| identity(a) == identity(one));
         for alert in alerts.iter().filter(|a| !among(&before, a)) {
             self.note(format!("alert: {}", name(alert).trim_end()));
@@ -101,6 +98,7 @@ impl World {
         for alert in before.iter().filter(|a| !among(&alerts, a)) {
             self.note(format!("over:  {}", name(alert).trim_end()));
         }
+        self.standing.insert(pool.clone(), alerts);
     }
 
     /// Samples every service from where its feed stands up to the step that ends at `end`.

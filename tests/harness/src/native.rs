@@ -44,7 +44,7 @@ impl Native {
         Self {
             module,
             config_schema: "{}".into(),
-            policy: breakable(&policy, &switch),
+            policy: breakable(policy, &switch),
             switch,
         }
     }
@@ -71,12 +71,12 @@ impl Native {
     }
 }
 
-fn breakable(policy: &Policy, switch: &Switch) -> Policy {
+fn breakable(policy: Policy, switch: &Switch) -> Policy {
     match policy {
-        Policy::Forecaster(p) => forecaster(p.clone(), switch.clone()),
-        Policy::Tierer(p) => tierer(p.clone(), switch.clone()),
-        Policy::Allocator(p) => allocator(p.clone(), switch.clone()),
-        Policy::Judge(p) => Policy::Judge(p.clone()),
+        Policy::Forecaster(p) => forecaster(p, switch.clone()),
+        Policy::Tierer(p) => tierer(p, switch.clone()),
+        Policy::Allocator(p) => allocator(p, switch.clone()),
+        judge @ Policy::Judge(_) => judge,
     }
 }
 

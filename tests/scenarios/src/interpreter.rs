@@ -202,9 +202,12 @@ impl Interpreter {
         let id = words.value("a name")?;
         let (start, until) = words.span()?;
         let every_s = words.text("every").map(seconds).transpose()?;
+        let apis = words.text("apis").unwrap_or_default().split(',');
+        let apis = apis.filter(|a| !a.is_empty()).map(|a| parse(a, "api"));
+        let apis: Vec<ApiId> = apis.collect::<Result<_, _>>()?;
         outcome(self.world.apply([Object::Event(Event {
             id,
-            apis: vec![],
+            apis,
             kind: words.text("kind").unwrap_or("campaign").into(),
             start,
             duration_s: u32::try_from(until.since_ms(start) / 1000).map_err(|e| e.to_string())?,

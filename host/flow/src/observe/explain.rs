@@ -44,7 +44,7 @@ pub fn explain(input: &ExplainInput<'_>) -> Option<(Grant, Vec<String>)> {
             retreat(f.served.retreat)
         )),
         None => say.push(format!(
-            "Load: no forecast of {} was possible; its measured use stands in for it.",
+            "Load: no forecast of {} was possible; its measured use, or else its floor, stands in for it.",
             input.api
         )),
     }

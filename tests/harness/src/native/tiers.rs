@@ -1,4 +1,4 @@
-//! The shipped tierer, natively.
+//! The shipped tierer, natively: its columns are core's under other names, its state its own bytes.
 
 use super::{config, said};
 use tidegate_core::policy::{Blob, CallError, TierInput, TierOutput, Tierer};
