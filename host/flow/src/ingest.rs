@@ -18,8 +18,11 @@ pub struct Input<'a> {
     pub caller: &'a Principal,
     /// What is declared.
     pub catalog: &'a Catalog,
-    /// The time on the daemon's clock.
+    /// The time on the daemon's clock, against which samples may not lie ahead.
     pub now: Timestamp,
+    /// When the batch arrived by the machine's clock, on which rates are measured: a replay's clock
+    /// stands still between its steps.
+    pub arrived: Timestamp,
     /// What is sent.
     pub batch: SampleBatch,
     /// Whether a series is already known, and how many the tenant has.
@@ -101,6 +104,8 @@ impl Meter {
         // A single batch larger than the bucket passes a full bucket, or it could never pass.
         let wanted = (samples as f64).min(depth);
         if level < wanted {
+            // Refilled so far, from now on: after the clock stepped back, `at` may lie far ahead.
+            self.buckets.insert(tenant.clone(), (level, now));
             let retry_ms = ((wanted - level) / rate * 1000.0).ceil() as u64;
             return Err(Error::Rate {
                 tenant: tenant.clone(),
@@ -166,7 +171,7 @@ pub fn run(input: Input<'_>, meter: &mut Meter) -> Result<Output, Error> {
             .tenants
             .get(&tenant)
             .map_or(0, |t| t.value.max_samples_per_s);
-        meter.take(&tenant, limit, samples, input.now)?;
+        meter.take(&tenant, limit, samples, input.arrived)?;
     }
     Ok(output)
 }
@@ -266,6 +271,16 @@ mod tests {
         assert!(meter.take(&shop, 100, 1000, Timestamp(0)).is_ok());
         let Error::Rate { retry_ms, .. } = meter.take(&shop, 100, 50, Timestamp(0)).unwrap_err();
         assert_eq!(retry_ms, 500);
+        assert!(meter.take(&shop, 100, 50, Timestamp(500)).is_ok());
+    }
+
+    #[test]
+    fn a_clock_that_stepped_back_does_not_keep_a_bucket_empty() {
+        let shop: TenantId = "shop".parse().unwrap();
+        let mut meter = Meter::default();
+        let hour = 3_600_000;
+        assert!(meter.take(&shop, 100, 1000, Timestamp(hour)).is_ok());
+        assert!(meter.take(&shop, 100, 50, Timestamp(0)).is_err());
         assert!(meter.take(&shop, 100, 50, Timestamp(500)).is_ok());
     }
 

@@ -23,6 +23,7 @@ impl IngestPort for Gate {
                     caller,
                     catalog: &catalog,
                     now: self.world.clock_for_feed(),
+                    arrived: crate::clock::wall(),
                     batch,
                     known: &*known,
                 },
