@@ -13,7 +13,7 @@ use crate::forecast::batch::Cohort;
 use std::collections::BTreeMap;
 use tidegate_core::catalog::Catalog;
 use tidegate_core::forecast::Forecast;
-use tidegate_core::ids::Digest;
+use tidegate_core::ids::{ApiId, Digest};
 use tidegate_core::policy::{CallError, Forecaster, PolicyError};
 use tidegate_core::ports::storage::{History, SeriesState, StoreError};
 use tidegate_core::roster::{Fault, Member, Retreat, Roster};
@@ -44,6 +44,25 @@ impl Bank {
             .is_none_or(|old| (state.fitted_at, state.seen) >= (old.fitted_at, old.seen));
         if newer {
             self.states.insert(slot, state);
+        }
+    }
+
+    /// Takes the states of an api out.
+    pub fn take(&mut self, api: &ApiId) -> Vec<SeriesState> {
+        let of_api = |slot: &(SeriesKey, Digest, Digest)| slot.0.api == *api;
+        let slots: Vec<_> = self.states.keys().filter(|s| of_api(s)).cloned().collect();
+        slots
+            .iter()
+            .filter_map(|slot| self.states.remove(slot))
+            .collect()
+    }
+
+    /// A bank that holds the states of one series alone.
+    #[must_use]
+    pub fn only(&self, key: &SeriesKey) -> Self {
+        let mine = self.states.iter().filter(|(slot, _)| slot.0 == *key);
+        Self {
+            states: mine.map(|(s, state)| (s.clone(), state.clone())).collect(),
         }
     }
 
@@ -236,4 +255,75 @@ fn push_series_fault(
 #[must_use]
 pub fn series_name(key: &SeriesKey) -> String {
     format!("{} {}", key.api, key.signal.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::LastValue;
+    use crate::fake::Rates;
+    use std::sync::Arc;
+    use tidegate_core::module::ModuleRef;
+    use tidegate_core::units::Signal;
+
+    fn member(retreat: Retreat) -> Member<dyn Forecaster> {
+        let active = retreat == Retreat::Active;
+        Member {
+            module: ModuleRef {
+                digest: Digest([u8::from(active); 32]),
+                ..ModuleRef::native("last-value")
+            },
+            retreat,
+            config: "{}".into(),
+            policy: Arc::new(LastValue),
+        }
+    }
+
+    #[test]
+    fn after_the_clock_stepped_back_no_state_answers_for_another_time() {
+        let key = SeriesKey {
+            api: "shop/orders".parse().unwrap(),
+            signal: Signal::Requests,
+        };
+        let mut history = Rates::default();
+        history.feed(Signal::Requests, 0..30, 1.0);
+        history.feed(Signal::Requests, 30..60, 9.0);
+        let catalog = Catalog::default();
+        let at = |minute: i64| Timestamp(minute * 60_000);
+        let fitted = fit(&FitInput {
+            now: at(60),
+            seed: 0,
+            step: Step::MINUTE,
+            window: 60,
+            keys: std::slice::from_ref(&key),
+            member: &member(Retreat::Active),
+            history: &history,
+            catalog: &catalog,
+        });
+        let mut bank = Bank::default();
+        fitted.unwrap().states.into_iter().for_each(|s| bank.put(s));
+        let targets = [Target {
+            key: key.clone(),
+            roster: Roster {
+                members: vec![member(Retreat::Active), member(Retreat::Baseline)],
+            },
+        }];
+        let forecast = |minute: i64| {
+            let output = run(&Input {
+                now: at(minute),
+                seed: 0,
+                step: Step::MINUTE,
+                steps: 2,
+                levels: &Level::STANDARD,
+                targets: &targets,
+                bank: &bank,
+                history: &history,
+                catalog: &catalog,
+            });
+            let forecast = output.unwrap().forecasts.remove(&key).unwrap();
+            (forecast.served.retreat, forecast.mean[0].round())
+        };
+        assert_eq!(forecast(60), (Retreat::Active, 9.0));
+        assert_eq!(forecast(30), (Retreat::Baseline, 1.0));
+    }
 }
