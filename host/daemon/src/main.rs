@@ -10,6 +10,8 @@ mod policies;
 mod render;
 mod serve;
 mod shipped;
+#[cfg(test)]
+mod testing;
 mod world;
 
 use std::process::ExitCode;

@@ -36,6 +36,16 @@ struct Held {
     entry: StoredModule,
 }
 
+/// Which names a push may use. A binding by name alone takes the newest module of that name, so a
+/// tenant that pushes another `waterfill` must not become what the operator binds next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// Any.
+    Any,
+    /// New ones, and those under which the same credential alone has pushed.
+    Own,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Policies {
@@ -102,6 +112,7 @@ impl Policies {
         &self,
         bytes: &[u8],
         by: &str,
+        names: Names,
         now: Timestamp,
     ) -> Result<ModuleInfo, ServeError> {
         let digest = Digest::of(bytes);
@@ -112,6 +123,15 @@ impl Policies {
             .engine
             .admit(bytes, &self.limits)
             .map_err(|error| ServeError::field("component", "bytes", error.to_string()))?;
+        let name = &loaded.manifest().name;
+        let others = |h: &Held| h.entry.manifest.name == *name && h.entry.pushed_by != by;
+        if names == Names::Own && lock(&self.held).iter().any(others) {
+            return Err(ServeError::field(
+                "component",
+                "name",
+                format!("modules named `{name}` are not yours; give yours another name"),
+            ));
+        }
         let entry = StoredModule {
             digest,
             manifest: loaded.manifest().clone(),
@@ -211,6 +231,7 @@ impl Policies {
     /// Refuses bindings whose module or config does not fit, before anything is changed.
     pub(crate) fn check_bindings(
         &self,
+        stands: &Catalog,
         next: &Catalog,
         effects: &[(ObjectKey, Effect)],
     ) -> Result<(), ServeError> {
@@ -228,7 +249,19 @@ impl Policies {
             else {
                 continue;
             };
-            self.check(&binding.value)?;
+            let loaded = self.check(&binding.value)?;
+            let before = stands.bindings.get(&binding.value.id);
+            let renamed = before.is_none_or(|b| b.value.module != binding.value.module);
+            if renamed && self.is_quarantined(loaded.digest()) {
+                return Err(ServeError::field(
+                    format!("binding {}", binding.value.id),
+                    "module",
+                    format!(
+                        "`{}` was rolled back and is quarantined (RB1); push a fixed version, or bind it as an operator with `tidegate policy bind`",
+                        binding.value.module
+                    ),
+                ));
+            }
         }
         Ok(())
     }
@@ -256,11 +289,12 @@ impl Policies {
     }
 
     /// Makes every slot serve what the catalog says. A module that may not serve (quarantined) or
-    /// is not there leaves its slot as it is.
+    /// is not there leaves its slot as it is; only of the binding that an operator named does the
+    /// explicit word lift a quarantine.
     pub(crate) fn follow(
         &self,
         catalog: &Catalog,
-        by: By,
+        named: Option<&BindingId>,
     ) -> Vec<Result<(ModuleKind, Swapped), String>> {
         let mut followed = lock(&self.followed);
         let mut changes = vec![];
@@ -288,6 +322,11 @@ impl Policies {
             if followed.get(&binding.id) == Some(&wanted) {
                 continue;
             }
+            let by = if named == Some(&binding.id) {
+                By::Operator
+            } else {
+                By::Itself
+            };
             match self
                 .slots
                 .swap(&binding.id, &Candidate::from(&loaded), &binding.config, by)
@@ -331,6 +370,16 @@ impl Policies {
     /// change does not swap it back.
     pub(crate) fn note_served(&self, binding: &BindingId, digest: Digest, config: &str) {
         lock(&self.followed).insert(binding.clone(), (digest, config.to_owned()));
+    }
+
+    /// Notes that a slot serves nothing of what the catalog says.
+    pub(crate) fn forget(&self, binding: &BindingId) {
+        lock(&self.followed).remove(binding);
+    }
+
+    /// Whether a digest was rolled back (RB1).
+    pub(crate) fn is_quarantined(&self, digest: Digest) -> bool {
+        self.slots.quarantined().contains(&digest)
     }
 
     /// Writes the quarantine flags of all modules down.

@@ -3,6 +3,7 @@
 //! They go the same way as anybody's modules: admitted by the engine, kept by digest, bound by
 //! catalog objects that an operator can see, change and delete.
 
+use crate::policies::Names;
 use crate::world::{World, lock};
 use anyhow::{Context, Result};
 use std::sync::Arc;
@@ -36,7 +37,7 @@ pub(crate) fn install(world: &World, now: Timestamp) -> Result<()> {
     for shipped in SHIPPED {
         world
             .policies
-            .push(shipped.bytes, "tidegate", now)
+            .push(shipped.bytes, "tidegate", Names::Any, now)
             .map_err(|e| anyhow::anyhow!("{e}"))
             .with_context(|| format!("the shipped policy `{}` was refused", shipped.name))?;
     }
@@ -48,13 +49,28 @@ pub(crate) fn install(world: &World, now: Timestamp) -> Result<()> {
     }
     let mut changes = vec![];
     for (kind, module) in DEFAULTS {
-        let id = format!("default-{}", kind.name()).parse().context("a default binding's name")?;
-        let binding =
-            Binding { id, kind, selector: Selector::default(), module: module.into(), config: "{}".into() };
-        let binding = world.policies.pinned(&binding).map_err(|e| anyhow::anyhow!("{e}"))?;
-        changes.push(Change::Put { object: Box::new(Object::Binding(binding)), expect: None });
+        let id = format!("default-{}", kind.name())
+            .parse()
+            .context("a default binding's name")?;
+        let binding = Binding {
+            id,
+            kind,
+            selector: Selector::default(),
+            module: module.into(),
+            config: "{}".into(),
+        };
+        let binding = world
+            .policies
+            .pinned(&binding)
+            .map_err(|e| anyhow::anyhow!("{e}"))?;
+        changes.push(Change::Put {
+            object: Box::new(Object::Binding(binding)),
+            expect: None,
+        });
     }
-    let (next, _) = catalog.apply(&changes).map_err(|p| anyhow::anyhow!("{p:?}"))?;
+    let (next, _) = catalog
+        .apply(&changes)
+        .map_err(|p| anyhow::anyhow!("{p:?}"))?;
     CatalogStore::save(&*world.store, &next)?;
     world.catalog.store(Arc::new(next));
     Ok(())

@@ -9,10 +9,11 @@ use crate::driver::Fitter;
 use crate::policies::Policies;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidegate_core::alert::Alert;
 use tidegate_core::catalog::{Catalog, Change, Object};
-use tidegate_core::ids::{ApiId, PoolId, TenantId};
+use tidegate_core::ids::{ApiId, BindingId, PoolId, TenantId};
 use tidegate_core::module::{Binding, ModuleKind, ModuleRef};
 use tidegate_core::plan::Plan;
 use tidegate_core::ports::serve::AppliedReport;
@@ -20,7 +21,7 @@ use tidegate_core::ports::storage::{CatalogStore, Ledger, StoreError};
 use tidegate_core::roster::Fault;
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::Timestamp;
-use tidegate_engine::{By, Swapped};
+use tidegate_engine::Swapped;
 use tidegate_flow::cycle::{PoolState, Settings};
 use tidegate_flow::ingest::Meter;
 use tidegate_store::Store;
@@ -50,6 +51,10 @@ pub(crate) struct World {
     pub(crate) published: watch::Sender<u64>,
     /// What the cycles carry, per pool.
     pools: Mutex<BTreeMap<PoolId, Arc<Mutex<PoolState>>>>,
+    /// Held by whoever moves a driven clock: its cycles run one after the other, in time order.
+    pub(crate) advancing: Mutex<()>,
+    /// Whether the daemon drains: a long advance then ends at the step that it has reached.
+    pub(crate) draining: AtomicBool,
     /// What stands, per pool.
     alerts: Mutex<BTreeMap<PoolId, Vec<Alert>>>,
     /// Rates, per tenant.
@@ -99,6 +104,15 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What a pool's cycle carries after its last record.
+fn resumed(store: &Store, pool: &PoolId) -> Result<PoolState, StoreError> {
+    let record = match store.last(pool) {
+        Some(generation) => store.record(pool, generation)?,
+        None => None,
+    };
+    Ok(PoolState::resume(record.as_ref()))
+}
+
 impl World {
     /// Opens the world as the store left it.
     pub(crate) fn open(
@@ -113,11 +127,7 @@ impl World {
         let mut pools = BTreeMap::new();
         let mut plans = BTreeMap::new();
         for pool in catalog.pools.keys() {
-            let record = match store.last(pool) {
-                Some(generation) => store.record(pool, generation)?,
-                None => None,
-            };
-            let state = PoolState::resume(record.as_ref());
+            let state = resumed(&store, pool)?;
             if let Some(plan) = &state.last {
                 plans.insert(pool.clone(), plan.clone());
             }
@@ -138,6 +148,8 @@ impl World {
             plans: ArcSwap::from_pointee(plans),
             published: watch::channel(0).0,
             pools: Mutex::new(pools),
+            advancing: Mutex::default(),
+            draining: AtomicBool::new(false),
             alerts: Mutex::default(),
             meter: Mutex::default(),
             applied: Mutex::default(),
@@ -161,9 +173,52 @@ impl World {
         Ok(())
     }
 
-    /// What a pool's cycle carries; fresh for a pool that is new.
+    /// What a pool's cycle carries. One that was declared before, and deleted, goes on after its
+    /// last plan (PL1).
     pub(crate) fn pool(&self, pool: &PoolId) -> Arc<Mutex<PoolState>> {
-        lock(&self.pools).entry(pool.clone()).or_default().clone()
+        let fresh = || {
+            let state = resumed(&self.store, pool).unwrap_or_else(|error| {
+                tracing::error!(pool = %pool, error = %error, "the pool's last record cannot be read");
+                PoolState::default()
+            });
+            Arc::new(Mutex::new(state))
+        };
+        let mut pools = lock(&self.pools);
+        pools.entry(pool.clone()).or_insert_with(fresh).clone()
+    }
+
+    /// Lets go of what belongs to pools that are no longer declared: an alert about one would stand
+    /// for ever. Their records stay.
+    pub(crate) fn forget_pools(&self) {
+        let mut pools = lock(&self.pools);
+        let catalog = self.catalog.load();
+        if pools.keys().all(|pool| catalog.pools.contains_key(pool)) {
+            return;
+        }
+        pools.retain(|pool, _| catalog.pools.contains_key(pool));
+        drop(pools);
+        lock(&self.alerts).retain(|pool, _| catalog.pools.contains_key(pool));
+        self.plans.rcu(|old| {
+            let mut next = BTreeMap::clone(old);
+            next.retain(|pool, _| catalog.pools.contains_key(pool));
+            next
+        });
+        self.wake();
+    }
+
+    /// Takes what is known of apis that were moved to another pool along: their tiers (TI1) and
+    /// their fitted states. Must not be called with the catalog's lock held: a cycle, which holds
+    /// its pool, may wait for that.
+    pub(crate) fn move_apis(&self, before: &Catalog, after: &Catalog) {
+        for (id, api) in &after.apis {
+            let Some(old) = before.apis.get(id).map(|a| &a.value.pool) else {
+                continue;
+            };
+            if *old != api.value.pool {
+                let parting = lock(&self.pool(old)).release(id);
+                lock(&self.pool(&api.value.pool)).receive(parting);
+            }
+        }
     }
 
     /// The clock against which samples may not lie ahead. A replay's feed is what drives the clock,
@@ -176,8 +231,9 @@ impl World {
     }
 
     /// Makes the slots serve what the catalog says, and says what was swapped.
-    pub(crate) fn follow_bindings(&self, by: By) {
-        for change in self.policies.follow(&self.catalog.load(), by) {
+    /// For the binding that an operator named, a quarantine is lifted (RB1).
+    pub(crate) fn follow_bindings(&self, named: Option<&BindingId>) {
+        for change in self.policies.follow(&self.catalog.load(), named) {
             match change {
                 Ok((kind, swapped)) => self.note_swap(kind, &swapped, SwapOutcome::Promoted),
                 Err(problem) => tracing::error!("{problem}; the slot stays as it is"),
@@ -204,6 +260,10 @@ impl World {
         if done.is_empty() {
             return;
         }
+        // The flag before the catalog: after a crash between the two, nothing may bring it back.
+        if let Err(error) = self.policies.keep_quarantine() {
+            tracing::error!(error = %error, "the quarantine could not be written; it holds until the next start");
+        }
         for rolled in &done {
             tracing::error!(
                 binding = %rolled.swap.binding, quarantined = %rolled.quarantined, faults = rolled.faults,
@@ -211,14 +271,16 @@ impl World {
             );
             self.settle(&rolled.swap);
         }
-        if let Err(error) = self.policies.keep_quarantine() {
-            tracing::error!(error = %error, "the quarantine could not be written; it holds until the next start");
-        }
     }
 
     /// After a slot went back by itself: the catalog follows, durably.
     pub(crate) fn settle(&self, swap: &Swapped) {
-        let Some(to) = &swap.to else { return };
+        let Some(to) = &swap.to else {
+            // The baseline serves, which no binding can name. Who binds the module again by word
+            // must find the slot open, not think that it serves already.
+            self.policies.forget(&swap.binding);
+            return;
+        };
         let _writer = lock(&self.catalog_writer);
         let catalog = self.catalog.load_full();
         let Some(stands) = catalog.bindings.get(&swap.binding) else {
@@ -301,6 +363,11 @@ impl World {
         }
     }
 
+    /// What stands for one pool.
+    pub(crate) fn alerts_of(&self, pool: &PoolId) -> Vec<Alert> {
+        lock(&self.alerts).get(pool).cloned().unwrap_or_default()
+    }
+
     /// What stands now, worst first.
     pub(crate) fn alerts(&self) -> Vec<Alert> {
         let mut all: Vec<Alert> = lock(&self.alerts).values().flatten().cloned().collect();
@@ -308,5 +375,72 @@ impl World {
             (b.severity, a.kind, &a.pool, &a.api).cmp(&(a.severity, b.kind, &b.pool, &b.api))
         });
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{api, gate, pool, tenant};
+    use tidegate_core::ids::{Generation, PoolId};
+    use tidegate_core::ports::storage::Ledger;
+    use tidegate_core::tier::{Tier, TierState};
+    use tidegate_core::time::Timestamp;
+
+    #[test]
+    fn a_pool_that_is_declared_again_goes_on_after_its_last_plan() {
+        let dir = tempfile::tempdir().unwrap();
+        let (edge, objects) = ("edge".parse::<PoolId>().unwrap(), || {
+            vec![pool("edge"), api("shop/orders", "edge")]
+        });
+        let first = gate(dir.path());
+        first.put(vec![tenant("shop")]);
+        first.put(objects());
+        first.to(1);
+        assert_eq!(first.world.store.last(&edge), Some(Generation(1)));
+        first.delete(&objects());
+        first.world.store.close();
+        drop(first);
+
+        let second = gate(dir.path());
+        second.put(objects());
+        second.to(1);
+        assert_eq!(second.world.store.last(&edge), Some(Generation(2)));
+    }
+
+    #[test]
+    fn an_alert_about_a_deleted_pool_does_not_stand_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let gate = gate(dir.path());
+        let objects = [pool("edge"), api("shop/orders", "edge")];
+        gate.put(vec![tenant("shop")]);
+        gate.put(objects.to_vec());
+        gate.to(1);
+        assert_eq!(gate.world.alerts().len(), 1, "nobody feeds the api");
+        gate.delete(&objects);
+        gate.to(2);
+        assert!(gate.world.alerts().is_empty());
+        assert!(gate.world.plans.load().is_empty());
+    }
+
+    #[test]
+    fn an_api_that_moves_to_another_pool_keeps_its_tier() {
+        let dir = tempfile::tempdir().unwrap();
+        let gate = gate(dir.path());
+        gate.put(vec![tenant("shop"), pool("a"), pool("b")]);
+        gate.put(vec![api("shop/orders", "a")]);
+        let gold = TierState {
+            tier: Tier::Gold,
+            since: Timestamp(0),
+        };
+        let (from, to) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let orders = "shop/orders".parse().unwrap();
+        super::lock(&gate.world.pool(&from))
+            .tiers
+            .insert(orders, gold);
+        gate.put(vec![api("shop/orders", "b")]);
+        let orders = "shop/orders".parse().unwrap();
+        assert!(super::lock(&gate.world.pool(&from)).tiers.is_empty());
+        let there = gate.world.pool(&to);
+        assert_eq!(super::lock(&there).tiers.get(&orders), Some(&gold));
     }
 }

@@ -8,7 +8,7 @@
 mod gather;
 mod state;
 
-pub use state::{Delta, PoolState, Profile};
+pub use state::{Delta, Parting, PoolState, Profile};
 
 use crate::{allocate, demand, forecast, observe, tier};
 use std::collections::BTreeMap;

@@ -7,7 +7,6 @@ use tidegate_core::access::{Principal, Role};
 use tidegate_core::catalog::{Catalog, Change, Effect, Object, ObjectKey, ObjectKind, Versioned};
 use tidegate_core::ports::serve::{Applied, CatalogPort, Run, ServeError};
 use tidegate_core::ports::storage::CatalogStore;
-use tidegate_engine::By;
 
 impl CatalogPort for Gate {
     fn apply(
@@ -16,7 +15,7 @@ impl CatalogPort for Gate {
         changes: Vec<Change>,
         run: Run,
     ) -> Result<Applied, ServeError> {
-        let _writer = lock(&self.world.catalog_writer);
+        let writer = lock(&self.world.catalog_writer);
         let catalog = self.world.catalog.load_full();
         let mut changes = changes;
         for change in &mut changes {
@@ -31,7 +30,9 @@ impl CatalogPort for Gate {
         let (next, effects) = catalog
             .apply(&changes)
             .map_err(|problems| ServeError::Invalid { problems })?;
-        self.world.policies.check_bindings(&next, &effects)?;
+        self.world
+            .policies
+            .check_bindings(&catalog, &next, &effects)?;
         if run == Run::Dry || next.generation == catalog.generation {
             return Ok(Applied {
                 generation: catalog.generation,
@@ -40,8 +41,11 @@ impl CatalogPort for Gate {
         }
         CatalogStore::save(&*self.world.store, &next).map_err(stored)?;
         let generation = next.generation;
-        self.world.catalog.store(Arc::new(next));
-        self.world.follow_bindings(By::Itself);
+        let next = Arc::new(next);
+        self.world.catalog.store(next.clone());
+        self.world.follow_bindings(None);
+        drop(writer);
+        self.world.move_apis(&catalog, &next);
         for (key, effect) in effects.iter().filter(|(_, e)| *e != Effect::Unchanged) {
             tracing::info!(object = %key, effect = ?effect, by = %caller.name, generation = generation.0, "catalog changed");
         }
@@ -130,9 +134,11 @@ impl Gate {
             if let Some(tenant) = tenant
                 && !caller.sees(tenant)
             {
+                // Not by the tenant's name: what stands there may be of one that the caller does not
+                // know (bindings share one space of names).
                 return Err(not_found(
-                    format!("tenant `{tenant}`"),
-                    "use a credential of that tenant",
+                    key.to_string(),
+                    "use a credential of its tenant, or another name",
                 ));
             }
             if tenant.is_none() && caller.tenants.is_some() && role < Role::Admin {

@@ -42,6 +42,6 @@ pub(crate) fn world(config: &Config, metrics: Metrics) -> Result<World> {
         metrics,
     )?;
     shipped::install(&world, wall()).context("the shipped policies cannot be installed")?;
-    world.follow_bindings(tidegate_engine::By::Itself);
+    world.follow_bindings(None);
     Ok(world)
 }

@@ -55,7 +55,43 @@ pub struct Delta {
     pub profiles: BTreeMap<ApiId, Profile>,
 }
 
+/// What a pool knows of one api, on its way to another pool.
+#[derive(Debug)]
+pub struct Parting {
+    api: ApiId,
+    tier: Option<TierState>,
+    states: Vec<SeriesState>,
+    profile: Option<Profile>,
+}
+
 impl PoolState {
+    /// Gives an api's tier, fitted states and ordinary load away.
+    pub fn release(&mut self, api: &ApiId) -> Parting {
+        Parting {
+            api: api.clone(),
+            tier: self.tiers.remove(api),
+            states: self.bank.take(api),
+            profile: self.profiles.remove(api),
+        }
+    }
+
+    /// Takes over an api that another pool gave away; what is known of it here stands.
+    pub fn receive(&mut self, parting: Parting) {
+        let Parting {
+            api,
+            tier,
+            states,
+            profile,
+        } = parting;
+        states.into_iter().for_each(|s| self.bank.put(s));
+        if let Some(tier) = tier {
+            self.tiers.entry(api.clone()).or_insert(tier);
+        }
+        if let Some(profile) = profile {
+            self.profiles.entry(api).or_insert(profile);
+        }
+    }
+
     /// The state after the last record of the ledger; what is not in it is learned anew from
     /// history.
     #[must_use]
