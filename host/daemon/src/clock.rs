@@ -38,14 +38,22 @@ impl Clock {
 }
 
 /// The machine's time of day.
-#[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is given")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the clock that everything else is given"
+)]
 pub(crate) fn wall() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// A point from which a duration is measured, for metrics and progress only.
-#[expect(clippy::disallowed_methods, reason = "durations for metrics and progress, never for a decision")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "durations for metrics and progress, never for a decision"
+)]
 pub(crate) fn stopwatch() -> Instant {
     Instant::now()
 }

@@ -5,11 +5,11 @@ mod open;
 use crate::config::{Auth, Config, Tls};
 use crate::driver::{self, Fitter};
 use crate::gate::Gate;
+use crate::world::World;
 use anyhow::{Context, Result, bail};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use crate::world::World;
 use tidegate_api::{Auth as ServerAuth, Credential, Insecure, Options as ServerOptions, Server};
 use tidegate_core::access::Role;
 use tidegate_runtime::{Options as TaskOptions, TaskKind, Tasks};
@@ -20,7 +20,8 @@ pub(crate) type Ready = Box<dyn FnOnce(SocketAddr) + Send>;
 
 /// Runs the daemon until a signal, or until a task fails that it cannot be without.
 pub(crate) async fn run(config: Config, ready: Ready) -> Result<()> {
-    let telemetry = Telemetry::start(&telemetry_options(&config)).context("logging could not be set up")?;
+    let telemetry =
+        Telemetry::start(&telemetry_options(&config)).context("logging could not be set up")?;
     let metrics = telemetry.metrics();
     let result = serve(config, metrics, ready).await;
     if let Err(error) = &result {
@@ -35,10 +36,14 @@ async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Read
     let world = {
         let (config, metrics) = (config.clone(), metrics.clone());
         // Opening replays the store and compiles modules: it blocks, so not on an async thread.
-        tokio::task::spawn_blocking(move || open::world(&config, metrics)).await.context("opening was interrupted")??
+        tokio::task::spawn_blocking(move || open::world(&config, metrics))
+            .await
+            .context("opening was interrupted")??
     };
     let world = Arc::new(world);
-    let gate = Arc::new(Gate { world: world.clone() });
+    let gate = Arc::new(Gate {
+        world: world.clone(),
+    });
     let (tasks, mut fatal) = Tasks::new(tokio::runtime::Handle::current(), TaskOptions::default());
 
     let server = Server::bind(server_options(&config, auth, &world)?, gate)?;
@@ -48,16 +53,23 @@ async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Read
         let server = crate::world::lock(&listening).take();
         async move {
             match server {
-                Some(server) => server.serve(stop.into_requested()).await.map_err(anyhow::Error::from),
+                Some(server) => server
+                    .serve(stop.into_requested())
+                    .await
+                    .map_err(anyhow::Error::from),
                 None => bail!("the listener ended and cannot be bound again"),
             }
         }
     });
     let every = Duration::from_secs(u64::from(config.cycle.0));
     let turning = world.clone();
-    tasks.spawn_thread(TaskKind::Cycle, "cycle", move |stop| driver::run(&turning, every, stop));
+    tasks.spawn_thread(TaskKind::Cycle, "cycle", move |stop| {
+        driver::run(&turning, every, stop)
+    });
     let fitting = world.clone();
-    tasks.spawn_thread(TaskKind::Fit, "fit", move |stop| Fitter::run(&fitting, every, stop));
+    tasks.spawn_thread(TaskKind::Fit, "fit", move |stop| {
+        Fitter::run(&fitting, every, stop)
+    });
 
     tracing::info!(address = %address, data = %config.data.display(), "tidegate {} listens", env!("CARGO_PKG_VERSION"));
     ready(address);
@@ -65,12 +77,19 @@ async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Read
         signal = stop_signal() => signal.map(|name| tracing::info!(signal = name, "stopping")),
         error = fatal.raised() => Err(anyhow::anyhow!("{error}")),
     };
-    let drained = tasks.drain(Duration::from_secs(u64::from(config.drain.0))).await;
+    world
+        .draining
+        .store(true, std::sync::atomic::Ordering::Release);
+    let drained = tasks
+        .drain(Duration::from_secs(u64::from(config.drain.0)))
+        .await;
     if !drained.is_clean() {
         tracing::warn!(left = ?drained.left_running, "stopped without waiting for these");
     }
     let store = world.store.clone();
-    tokio::task::spawn_blocking(move || store.close()).await.context("closing the store was interrupted")?;
+    tokio::task::spawn_blocking(move || store.close())
+        .await
+        .context("closing the store was interrupted")?;
     tracing::info!("stopped");
     outcome
 }
@@ -102,24 +121,35 @@ fn server_options(config: &Config, auth: ServerAuth, world: &World) -> Result<Se
     Ok(ServerOptions {
         auth,
         tls: config.tls.as_ref().map(read_tls).transpose()?,
-        insecure: if config.allow_insecure { Insecure::Allowed } else { Insecure::Refused },
+        insecure: if config.allow_insecure {
+            Insecure::Allowed
+        } else {
+            Insecure::Refused
+        },
         drain: Duration::from_secs(u64::from(config.drain.0)),
         wake: world.published.subscribe(),
-        adopt_parent: Some(Arc::new(|span: &tracing::Span, lookup: &dyn Fn(&str) -> Option<String>| {
-            tidegate_telemetry::adopt_parent(span, lookup);
-        })),
+        adopt_parent: Some(Arc::new(
+            |span: &tracing::Span, lookup: &dyn Fn(&str) -> Option<String>| {
+                tidegate_telemetry::adopt_parent(span, lookup);
+            },
+        )),
         ..ServerOptions::new(config.listen)
     })
 }
 
 fn read_tls(tls: &Tls) -> Result<tidegate_api::Tls> {
     let read = |what: &str, path: &std::path::Path| {
-        std::fs::read_to_string(path).with_context(|| format!("tls: cannot read the {what} {}", path.display()))
+        std::fs::read_to_string(path)
+            .with_context(|| format!("tls: cannot read the {what} {}", path.display()))
     };
     Ok(tidegate_api::Tls {
         certificate: read("certificate", &tls.certificate)?,
         key: read("key", &tls.key)?,
-        client_ca: tls.client_ca.as_ref().map(|path| read("client authority", path)).transpose()?,
+        client_ca: tls
+            .client_ca
+            .as_ref()
+            .map(|path| read("client authority", path))
+            .transpose()?,
     })
 }
 
@@ -133,7 +163,10 @@ fn credentials(auth: &Auth) -> Result<ServerAuth> {
         .iter()
         .map(|token| {
             let role = Role::parse(&token.role).with_context(|| {
-                format!("auth: token `{}`: `{}` is not a role; write reader, writer, operator or admin", token.name, token.role)
+                format!(
+                    "auth: token `{}`: `{}` is not a role; write reader, writer, operator or admin",
+                    token.name, token.role
+                )
             })?;
             let tenants = token
                 .tenants

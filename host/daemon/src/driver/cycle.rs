@@ -3,7 +3,9 @@
 use crate::clock::stopwatch;
 use crate::world::{World, lock};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use tidegate_core::alert::{Alert, AlertKind, Severity};
 use tidegate_core::catalog::Catalog;
 use tidegate_core::ids::{Generation, PoolId};
 use tidegate_core::policy::CallError;
@@ -27,6 +29,7 @@ pub(super) struct Seen(BTreeMap<PoolId, Sight>);
 
 /// Runs every pool that is due. A pool that fails does not keep the next one waiting.
 pub(super) fn turn(world: &Arc<World>, now: Timestamp, seen: &mut Seen) {
+    world.forget_pools();
     let catalog = world.catalog.load_full();
     let sight = Sight {
         sequence: world.store.watermark().sequence,
@@ -37,8 +40,15 @@ pub(super) fn turn(world: &Arc<World>, now: Timestamp, seen: &mut Seen) {
     for pool in catalog.pools.keys() {
         if seen.0.get(pool) != Some(&sight) || aged(world, pool, now) {
             seen.0.insert(pool.clone(), sight.clone());
-            one(world, &catalog, pool, now);
+            apart(world, pool, now, || one(world, &catalog, pool, now));
         }
+    }
+}
+
+/// A panic is a bug, of this pool's cycle alone: the pools after it are not to pay for it.
+fn apart(world: &World, pool: &PoolId, now: Timestamp, cycle: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(cycle)).is_err() {
+        held(world, pool, now, "its cycle panicked; the log says where");
     }
 }
 
@@ -71,6 +81,12 @@ fn one(world: &Arc<World>, catalog: &Catalog, pool: &PoolId, now: Timestamp) {
         Ok(output) => output,
         Err(error) => {
             tracing::error!(error = %error, source = ?std::error::Error::source(&error).map(ToString::to_string), "the cycle could not run; the last plan stays in force");
+            held(
+                world,
+                pool,
+                now,
+                &format!("{error}; the last plan stays in force"),
+            );
             return;
         }
     };
@@ -81,6 +97,12 @@ fn one(world: &Arc<World>, catalog: &Catalog, pool: &PoolId, now: Timestamp) {
             tracing::info_span!("record").in_scope(|| Ledger::append(&*world.store, record));
         if let Err(error) = written {
             tracing::error!(error = %error, "the record could not be written, so its plan is not published");
+            held(
+                world,
+                pool,
+                now,
+                &format!("the plan's record could not be written: {error}"),
+            );
             return;
         }
     }
@@ -97,6 +119,22 @@ fn publish(world: &World, pool: &PoolId, state: &mut PoolState, output: cycle::O
         });
     }
     world.raise(pool, &output.alerts);
+}
+
+/// Raises, beside what stands, that a pool got no new plan.
+fn held(world: &World, pool: &PoolId, now: Timestamp, why: &str) {
+    let mut alerts = world.alerts_of(pool);
+    alerts.retain(|a| a.kind != AlertKind::PlanHeld);
+    alerts.push(Alert {
+        kind: AlertKind::PlanHeld,
+        severity: Severity::Critical,
+        pool: Some(pool.clone()),
+        api: None,
+        subject: String::new(),
+        at: now,
+        message: format!("pool {pool} got no new plan: {why}"),
+    });
+    world.raise(pool, &alerts);
 }
 
 /// Counts faults, lets the engine draw its consequences, and logs both.
@@ -126,5 +164,21 @@ fn invariant_name(invariant: tidegate_core::invariant::Invariant) -> &'static st
         I::MO1 => "MO1",
         I::RB1 => "RB1",
         I::LE1 => "LE1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_whose_cycle_panics_is_told_of_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let gate = crate::testing::gate(dir.path());
+        let edge: PoolId = "edge".parse().unwrap();
+        apart(&gate.world, &edge, Timestamp(0), || panic!("a bug"));
+        let alerts = gate.world.alerts_of(&edge);
+        assert_eq!(alerts.len(), 1);
+        assert!(alerts[0].message.contains("panicked"));
     }
 }

@@ -34,8 +34,8 @@ struct Job {
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Fitter {
-    /// When a series was last tried by a module, and how much history it had then.
-    tried: BTreeMap<(SeriesKey, Digest), (Timestamp, i64)>,
+    /// When a series was last tried by a module with a config, and how much history it had then.
+    tried: BTreeMap<(SeriesKey, Digest, Digest), (Timestamp, i64)>,
 }
 
 impl Fitter {
@@ -75,6 +75,9 @@ impl Fitter {
     fn due(&mut self, world: &World, now: Timestamp) -> Vec<Job> {
         let catalog = world.catalog.load_full();
         let pins = world.policies.pin();
+        // What was tried longer ago, or after the clock stepped back "later", keeps nobody waiting.
+        self.tried
+            .retain(|_, (at, _)| (0..world.refit_ms).contains(&now.since_ms(*at)));
         let mut queues: BTreeMap<TenantId, VecDeque<Job>> = BTreeMap::new();
         for (key, member) in wanted(world, &catalog, |api, signal| {
             pins.forecaster(api, signal).members
@@ -85,13 +88,13 @@ impl Fitter {
                 .bank
                 .get(&key, member.module.digest, config)
                 .map(|s| s.fitted_at);
-            let fresh = fitted.is_some_and(|at| now.since_ms(at) < world.refit_ms);
+            let fresh = fitted.is_some_and(|at| (0..world.refit_ms).contains(&now.since_ms(at)));
             let length = world.store.newest(&key).map_or(0, |t| t.0);
-            if fresh || self.recently_tried(world, &key, member.module.digest, now, length) {
+            let tried = (key.clone(), member.module.digest, config);
+            if fresh || self.recently_tried(world, &tried, now, length) {
                 continue;
             }
-            self.tried
-                .insert((key.clone(), member.module.digest), (now, length));
+            self.tried.insert(tried, (now, length));
             let queue = queues.entry(key.api.tenant.clone()).or_default();
             match queue.back_mut() {
                 Some(job) if same(&job.member, &member) && job.keys.len() < BATCH => {
@@ -115,17 +118,14 @@ impl Fitter {
     fn recently_tried(
         &self,
         world: &World,
-        key: &SeriesKey,
-        module: Digest,
+        tried: &(SeriesKey, Digest, Digest),
         now: Timestamp,
         length: i64,
     ) -> bool {
-        self.tried
-            .get(&(key.clone(), module))
-            .is_some_and(|(at, then)| {
-                let waited = now.since_ms(*at);
-                waited < world.refit_ms / 10 || (*then == length && waited < world.refit_ms)
-            })
+        self.tried.get(tried).is_some_and(|(at, then)| {
+            let waited = now.since_ms(*at);
+            waited < world.refit_ms / 10 || (*then == length && waited < world.refit_ms)
+        })
     }
 }
 
