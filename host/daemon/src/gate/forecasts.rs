@@ -47,7 +47,7 @@ impl ForecastsPort for Gate {
         };
         let now = self.world.clock.now();
         // A copy of the fitted states: a long forecast must not hold up the cycle.
-        let bank = lock(&self.world.pool(&declared.pool)).bank.clone();
+        let bank = lock(&self.world.pool(&declared.pool)).bank.only(&key);
         let roster = self.world.policies.pin().forecaster(&declared, signal);
         let targets = [Target {
             key: key.clone(),

@@ -13,6 +13,9 @@ use tidegate_core::time::Timestamp;
 use tidegate_core::units::Resources;
 use tidegate_flow::observe;
 
+/// Most actuators that may report of one api.
+const MAX_ACTUATORS: usize = 64;
+
 /// A plan with the caller's apis alone; `None` when there is none of them.
 fn cut(caller: &Principal, plan: &Arc<Plan>) -> Option<Arc<Plan>> {
     if caller.tenants.is_none() {
@@ -184,6 +187,15 @@ impl PlansPort for Gate {
         }
         let key = (report.api.clone(), report.actuator.clone());
         let mut applied = lock(&self.world.applied);
+        // Names of actuators are the callers': without a bound they would fill the memory.
+        let of_api = applied.keys().filter(|(api, _)| *api == report.api).count();
+        if of_api >= MAX_ACTUATORS && !applied.contains_key(&key) {
+            return Err(ServeError::field(
+                format!("report of {}", report.api),
+                "actuator",
+                format!("{MAX_ACTUATORS} actuators report of this api already; use a name again"),
+            ));
+        }
         if applied
             .get(&key)
             .is_some_and(|old| old.generation > report.generation && !report.safe)
@@ -200,5 +212,33 @@ impl PlansPort for Gate {
             .filter(|r| caller.sees(&r.api.tenant))
             .cloned()
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{api, gate, of, pool, tenant};
+
+    #[test]
+    fn names_of_actuators_do_not_fill_the_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let gate = gate(dir.path());
+        gate.put(vec![tenant("shop"), pool("edge")]);
+        gate.put(vec![api("shop/orders", "edge")]);
+        let report = |n: usize| {
+            let report = AppliedReport {
+                api: "shop/orders".parse().unwrap(),
+                generation: Generation(0),
+                at: Timestamp(0),
+                actuator: format!("envoy-{n}"),
+                limit: Resources::NONE,
+                safe: false,
+            };
+            gate.report_applied(&of(Role::Writer, &["shop"]), report)
+        };
+        assert!((0..MAX_ACTUATORS).all(|n| report(n).is_ok()));
+        assert!(report(MAX_ACTUATORS).is_err());
+        assert!(report(0).is_ok());
     }
 }
