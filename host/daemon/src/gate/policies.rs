@@ -205,3 +205,6 @@ impl Gate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
