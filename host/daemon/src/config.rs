@@ -137,6 +137,9 @@ impl Default for TelemetryConfig {
     }
 }
 
+/// Most steps of history that a fit may see: a fit holds a batch of such series in memory.
+const MAX_FIT_STEPS: u32 = 2_000_000;
+
 /// Where a daemon listens and a client looks, unless told otherwise.
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:7400";
 
@@ -200,8 +203,29 @@ impl Config {
         if self.cycle.0 == 0 {
             return Err("cycle: write at least 1s".into());
         }
-        if self.history.0 / step.secs() < 3 {
+        if self.cycle.0 > self.validity.0 {
+            return Err(format!(
+                "cycle: at one look every {} s, plans (validity: {} s) would expire in between",
+                self.cycle.0, self.validity.0
+            ));
+        }
+        if !self.ahead.0.is_multiple_of(step.secs()) {
+            return Err(format!(
+                "ahead: {} s is not a multiple of the step ({step})",
+                self.ahead.0
+            ));
+        }
+        let fitted = self.history.0 / step.secs();
+        if fitted < 3 {
             return Err("history: a fit needs at least 3 steps".into());
+        }
+        if fitted > MAX_FIT_STEPS {
+            return Err(format!(
+                "history: {fitted} steps of every series are more than {MAX_FIT_STEPS}; shorten it or use a longer step"
+            ));
+        }
+        if self.refit.0 == 0 {
+            return Err("refit: write at least 1s; 0 would fit every series in every cycle".into());
         }
         if !(self.target_utilisation > 0.0 && self.target_utilisation <= 1.0) {
             return Err(format!(

@@ -60,6 +60,13 @@ mod tests {
             "target_utilisation: 1.5\n",
             &["target_utilisation", "above 0"],
         );
+        check("ahead: 30s\n", &["ahead", "multiple of the step"]);
+        check("cycle: 1h\n", &["cycle", "expire"]);
+        check(
+            "step: 1s\nhorizon: 5m\nplan: 1m\nhistory: 90d\n",
+            &["history", "2000000"],
+        );
+        check("refit: 0s\n", &["refit", "at least 1s"]);
         check("listen: [1, 2]\n", &["1"]);
     }
 }
