@@ -292,4 +292,68 @@ mod tests {
         assert!(meter.take(&a, 10, 1, Timestamp(0)).is_err());
         assert!(meter.take(&b, 10, 100, Timestamp(0)).is_ok());
     }
+
+    #[test]
+    fn a_replay_that_outruns_its_clock_is_metered_by_the_machines() {
+        use tidegate_core::catalog::{Object, Pool, Tenant};
+        use tidegate_core::ids::Generation;
+        use tidegate_core::time::Step;
+        use tidegate_core::units::{Dimension, Resources};
+
+        struct Unknown;
+        impl Known for Unknown {
+            fn has(&self, _key: &SeriesKey) -> bool {
+                true
+            }
+            fn count(&self, _tenant: &TenantId) -> u64 {
+                1
+            }
+        }
+        let mut catalog = Catalog::default();
+        let tenant = Tenant {
+            id: "shop".parse().unwrap(),
+            max_series: 1,
+            max_samples_per_s: 1,
+            max_modules: 0,
+        };
+        let pool = Pool {
+            id: "edge".parse().unwrap(),
+            ready: Resources::NONE.with(Dimension::Cpu, 1.0),
+            max: Resources::NONE,
+            min: Resources::NONE,
+            lead_time_s: 0,
+            unit_cost: Resources::NONE,
+            quotas: BTreeMap::new(),
+        };
+        catalog.insert(Object::Tenant(tenant), Generation(1));
+        catalog.insert(Object::Pool(pool), Generation(1));
+        let api = crate::fake::api("shop/orders");
+        catalog.insert(Object::Api(api), Generation(1));
+        let mut meter = Meter::default();
+        let mut send = |arrived: Timestamp| {
+            let batch = SampleBatch {
+                series: vec![SeriesSamples {
+                    key: SeriesKey {
+                        api: "shop/orders".parse().unwrap(),
+                        signal: Signal::Cpu,
+                    },
+                    step: Step::MINUTE,
+                    times: (0..10).map(|m| Timestamp(m * 60_000)).collect(),
+                    values: Values::Numbers(vec![1.0; 10]),
+                }],
+            };
+            let input = Input {
+                caller: &Principal::local(),
+                catalog: &catalog,
+                now: Timestamp(i64::MAX / 2),
+                arrived,
+                batch,
+                known: &Unknown,
+            };
+            run(input, &mut meter).map(|o| o.batch.len())
+        };
+        assert_eq!(send(Timestamp(0)), Ok(10));
+        assert!(send(Timestamp(0)).is_err());
+        assert_eq!(send(Timestamp(10_000)), Ok(10));
+    }
 }

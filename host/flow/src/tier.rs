@@ -202,31 +202,13 @@ mod tests {
     use super::*;
     use crate::baseline::BaseTier;
     use std::sync::Arc;
-    use tidegate_core::catalog::Mode;
     use tidegate_core::module::ModuleRef;
     use tidegate_core::roster::{Member, Retreat};
     use tidegate_core::tier::Tier;
-    use tidegate_core::units::Resources;
 
     #[test]
     fn a_clock_that_stepped_back_does_not_freeze_a_tier() {
-        let api = Api {
-            id: "shop/orders".parse().unwrap(),
-            pool: "edge".parse().unwrap(),
-            labels: BTreeMap::new(),
-            category: "web".into(),
-            mode: Mode::Enforce,
-            base_tier: Tier::Bronze,
-            lowest_tier: Tier::Bronze,
-            highest_tier: Tier::Gold,
-            pinned_tier: None,
-            weight: 1.0,
-            floor: Resources::NONE,
-            ceiling: Resources::NONE,
-            safe: Resources::NONE,
-            expected: None,
-            time_zone: "UTC".into(),
-        };
+        let api = crate::fake::api("shop/orders");
         let roster = Roster {
             members: vec![Member {
                 module: ModuleRef::native("base-tier"),
