@@ -60,8 +60,8 @@ pub fn shop() -> Vec<v1::object::Object> {
     vec![
         tenant("shop"),
         pool("edge", 100.0),
-        declared("shop/orders", v1::Tier::Gold, 7.0),
-        declared("shop/search", v1::Tier::Bronze, 3.0),
+        declared("shop/orders", v1::Tier::Gold, 6.25),
+        declared("shop/search", v1::Tier::Bronze, 2.75),
     ]
 }
 

@@ -29,7 +29,7 @@ async fn a_grant_that_nobody_renews_falls_back_to_the_safe_capacity() -> Result<
 
     let never = grant(&channel, "shop/orders").await?;
     ensure!(
-        never.generation == 0 && rate(never.limit) == Some(7.0),
+        never.generation == 0 && rate(never.limit) == Some(6.25),
         "before the first plan: {never:?}"
     );
 
@@ -37,7 +37,7 @@ async fn a_grant_that_nobody_renews_falls_back_to_the_safe_capacity() -> Result<
     catalog::advance(&channel, series[0].at(24)).await?;
     let planned = grant(&channel, "shop/orders").await?;
     ensure!(
-        planned.generation == 1 && rate(planned.limit) != Some(7.0),
+        planned.generation == 1 && rate(planned.limit) != Some(6.25),
         "planned: {planned:?}"
     );
     ensure!(
@@ -54,7 +54,7 @@ async fn a_grant_that_nobody_renews_falls_back_to_the_safe_capacity() -> Result<
     daemon.kill()?;
     let daemon = gate.start().await?;
     let channel = daemon.connect().await?;
-    for (api, safe) in [("shop/orders", 7.0), ("shop/search", 3.0)] {
+    for (api, safe) in [("shop/orders", 6.25), ("shop/search", 2.75)] {
         let expired = grant(&channel, api).await?;
         ensure!(expired.generation == 1, "no cycle has run: {expired:?}");
         ensure!(
@@ -74,7 +74,7 @@ async fn a_grant_that_nobody_renews_falls_back_to_the_safe_capacity() -> Result<
     catalog::advance(&channel, series[0].at(37)).await?;
     let renewed = grant(&channel, "shop/orders").await?;
     ensure!(
-        renewed.generation == 2 && rate(renewed.limit) != Some(7.0),
+        renewed.generation == 2 && rate(renewed.limit) != Some(6.25),
         "renewed: {renewed:?}"
     );
     Ok(())

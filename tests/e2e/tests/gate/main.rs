@@ -2,6 +2,8 @@
 //! not the test, and two daemons at a time are what two cores can bear.
 
 mod aftermath;
+mod bad_input;
+mod demo;
 mod expiry;
 mod kill;
 mod python;

@@ -252,7 +252,7 @@ async fn a_reader_cannot_write_and_a_stranger_sees_nothing() -> Result<()> {
     );
     let foreign = push(&daemon, "stranger").await??;
     ensure!(
-        foreign.stored == 0 && foreign.rejections[0].reason.contains("there is no api"),
+        foreign.stored == 0 && foreign.rejections[0].reason.contains("not found"),
         "{foreign:?}"
     );
     Ok(())

@@ -29,6 +29,7 @@ use tidegate_proto::v1::{self, ingest_client::IngestClient};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::codec::CompressionEncoding::Gzip;
 use tonic::{Request, Response, Status};
 
 /// The client's trace: what it sends as `traceparent`.
@@ -168,8 +169,8 @@ async fn one_trace_spans_a_samples_way_from_the_call_to_the_published_plan() -> 
     let mut servers = JoinSet::new();
     servers.spawn(
         tonic::transport::Server::builder()
-            .add_service(TraceServiceServer::new(received.clone()))
-            .add_service(MetricsServiceServer::new(received.clone()))
+            .add_service(TraceServiceServer::new(received.clone()).accept_compressed(Gzip))
+            .add_service(MetricsServiceServer::new(received.clone()).accept_compressed(Gzip))
             .serve_with_incoming(TcpListenerStream::new(listener)),
     );
     let gate = gate()?;
@@ -238,8 +239,9 @@ async fn one_trace_spans_a_samples_way_from_the_call_to_the_published_plan() -> 
     };
     ensure!(
         complete(),
-        "spans {names:?}, metrics {metrics:?}, log:\n{}",
-        gate.log()?
+        "spans {names:?}, metrics {metrics:?}, log:\n{}\nrotel:\n{}",
+        gate.log()?,
+        std::fs::read_to_string(gate.home().join("rotel.log")).unwrap_or_default()
     );
     let mut parent = CLIENT.to_owned();
     for name in WAY {

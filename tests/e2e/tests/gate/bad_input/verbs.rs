@@ -1,0 +1,108 @@
+//! The command line: verbs, names and flags.
+
+use super::Table;
+use anyhow::Result;
+use tidegate_e2e::Daemon;
+
+/// Mistakes in verbs, names and flags.
+pub(super) fn all(table: &mut Table, daemon: &Daemon) -> Result<()> {
+    let cases: [(&str, &[&str]); 22] = [
+        ("no verb", &[]),
+        ("a misspelt verb", &["aply"]),
+        ("a misspelt flag", &["get", "api", "--ouput", "json"]),
+        (
+            "a form of output that there is not",
+            &["get", "api", "-o", "xml"],
+        ),
+        ("a misspelt kind", &["get", "tennant"]),
+        ("an object that is not there", &["get", "api", "shop/none"]),
+        (
+            "deleting what is not there",
+            &["delete", "api", "shop/none"],
+        ),
+        ("deleting what others stand on", &["delete", "pool", "edge"]),
+        ("a forecast of nobody", &["forecast", "shop/none"]),
+        (
+            "a forecast of an api that was never fed",
+            &["forecast", "shop/search"],
+        ),
+        (
+            "a signal that there is not",
+            &["forecast", "shop/orders", "--signal", "wind"],
+        ),
+        ("a plan of no pool", &["plan", "egde"]),
+        (
+            "a plan that was never made",
+            &["plan", "edge", "--generation", "99"],
+        ),
+        (
+            "an instant in words",
+            &["why", "shop/orders", "--at", "yesterday"],
+        ),
+        (
+            "an instant before all plans",
+            &["why", "shop/orders", "--at", "1970-01-02T00:00:00Z"],
+        ),
+        ("a grant of nobody", &["grant", "shop/none"]),
+        (
+            "a binding that is not there",
+            &["policy", "bind", "mine", "ets"],
+        ),
+        (
+            "a module that is not there",
+            &["policy", "bind", "default-forecaster", "prophet"],
+        ),
+        (
+            "a module of another kind",
+            &["policy", "bind", "default-forecaster", "waterfill"],
+        ),
+        (
+            "a config that is no JSON",
+            &[
+                "policy",
+                "bind",
+                "default-forecaster",
+                "ets",
+                "--config",
+                "{season",
+            ],
+        ),
+        (
+            "going back where nothing was before",
+            &["policy", "rollback", "default-judge"],
+        ),
+        (
+            "a clock that should go back",
+            &["advance", "2001-01-01T00:00:00Z"],
+        ),
+    ];
+    for (mistake, arguments) in cases {
+        table.command(
+            mistake,
+            &format!("tidegate {}", arguments.join(" ")),
+            &daemon.cli(arguments)?,
+        )?;
+    }
+    let elsewhere: [(&str, &[&str]); 3] = [
+        (
+            "a daemon that is not there",
+            &["--server", "http://127.0.0.1:1", "status"],
+        ),
+        (
+            "a server that is no address",
+            &["--server", "ftp:/nowhere", "status"],
+        ),
+        (
+            "a token file that is not there",
+            &["--token-file", "no-such-file", "status"],
+        ),
+    ];
+    for (mistake, arguments) in elsewhere {
+        table.command(
+            mistake,
+            &format!("tidegate {}", arguments.join(" ")),
+            &daemon.cli(arguments)?,
+        )?;
+    }
+    Ok(())
+}
