@@ -10,7 +10,7 @@ use tidegate_core::catalog::{Api, Catalog, Pool};
 use tidegate_core::ids::{ApiId, Digest};
 use tidegate_core::invariant;
 use tidegate_core::plan::{ApiPlan, Loan, Plan};
-use tidegate_core::policy::{Allocation, AllocationInput, Allocator, Blob, UNBOUNDED};
+use tidegate_core::policy::{Allocation, AllocationInput, Allocator, Blob, Kept, UNBOUNDED};
 use tidegate_core::roster::{Answer, Fault, Roster, Served};
 use tidegate_core::tier::{Tier, TierState};
 use tidegate_core::time::{Grid, Timestamp};
@@ -51,7 +51,7 @@ pub struct Input<'a> {
     /// Who allocates.
     pub roster: &'a Roster<dyn Allocator>,
     /// What the allocator returned last.
-    pub state: &'a Blob,
+    pub state: &'a Kept,
 }
 
 /// What was decided.
@@ -92,15 +92,20 @@ pub fn run(input: &Input<'_>, faults: &mut Vec<Fault>) -> Result<Output, Error> 
         &format!("pool {}", input.pool.id),
         faults,
         |member| {
-            member
-                .policy
-                .allocate(&member.config, &question)
-                .map(|a| (a, member.config.clone()))
+            let state = input
+                .state
+                .for_module(&member.module, |blob| member.policy.migrate(blob));
+            let asked = AllocationInput {
+                state,
+                ..question.clone()
+            };
+            let answer = member.policy.allocate(&member.config, &asked)?;
+            Ok((answer, member.config.clone(), asked))
         },
-        |(a, _)| invariant::check_allocation(&question, a),
+        |(answer, _, asked)| invariant::check_allocation(asked, answer),
     );
     let Some(Answer {
-        value: (allocation, config),
+        value: (allocation, config, question),
         served,
     }) = answer
     else {
@@ -184,7 +189,7 @@ fn question(input: &Input<'_>) -> AllocationInput {
     AllocationInput {
         now: input.now,
         seed: canonical::seed(input.seed, "allocate", input.pool.id.as_str(), input.now.0),
-        state: input.state.clone(),
+        state: Blob::default(), // each member gets its own
         grid: input.grid,
         capacity: (0..input.grid.count)
             .flat_map(|_| ready.iter().copied())

@@ -170,7 +170,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         facts: &facts,
         current: &state.tiers,
         rosters: &rosters,
-        states: &state.tier_blobs,
+        states: &state.tier_states,
     });
     faults.extend(tiers.faults);
 
@@ -220,7 +220,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
             rows: &rows,
             previous: state.last.as_deref(),
             roster: &input.pins.allocator(input.pool),
-            state: &state.allocator_blob,
+            state: &state.allocator_state,
         },
         &mut faults,
     );
@@ -229,11 +229,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         .into_iter()
         .map(|(api, (state, _))| (api, state))
         .collect();
-    delta.tier_blobs = tiers
-        .records
-        .iter()
-        .map(|r| (r.tenant.clone(), r.state.clone()))
-        .collect();
+    delta.tier_states = tiers.records.iter().map(state::kept_by_tierer).collect();
     let Ok(observed) = observe::run(observe::Input {
         now: input.now,
         step,

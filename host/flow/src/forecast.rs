@@ -11,6 +11,7 @@ pub use fit::{FitInput, FitOutput, fit};
 
 use crate::forecast::batch::Cohort;
 use std::collections::BTreeMap;
+use tidegate_core::canonical;
 use tidegate_core::catalog::Catalog;
 use tidegate_core::forecast::Forecast;
 use tidegate_core::ids::{ApiId, Digest};
@@ -21,7 +22,17 @@ use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::{Grid, Step, Timestamp};
 use tidegate_core::units::Level;
 
-/// States by (series, module, config).
+/// What tells fits of one series by one module apart: the module's config, and the step at which it
+/// was fitted. A season of 1440 steps is a day at one step and five days at another, so a state must
+/// not outlive a change of the daemon's resolution.
+#[must_use]
+pub fn fitted_with(config: &str, step: Step) -> Digest {
+    let mut encoder = canonical::Encoder::default();
+    encoder.text(config).raw(&step.secs().to_le_bytes());
+    encoder.digest()
+}
+
+/// States by (series, module, [`fitted_with`]).
 #[derive(Debug, Clone, Default)]
 pub struct Bank {
     states: BTreeMap<(SeriesKey, Digest, Digest), SeriesState>,
@@ -277,6 +288,56 @@ mod tests {
             config: "{}".into(),
             policy: Arc::new(LastValue),
         }
+    }
+
+    #[test]
+    fn a_state_does_not_outlive_a_change_of_the_step() {
+        let hour = Step::from_secs(3600).unwrap();
+        assert_ne!(fitted_with("{}", Step::MINUTE), fitted_with("{}", hour));
+        let key = SeriesKey {
+            api: "shop/orders".parse().unwrap(),
+            signal: Signal::Requests,
+        };
+        let mut history = Rates::default();
+        history.feed(Signal::Requests, 0..300, 1.0);
+        let at_minutes = fit(&FitInput {
+            now: Timestamp(300 * 60_000),
+            seed: 0,
+            step: Step::MINUTE,
+            window: 60,
+            keys: std::slice::from_ref(&key),
+            member: &member(Retreat::Active),
+            history: &history,
+            catalog: &Catalog::default(),
+        });
+        let mut bank = Bank::default();
+        at_minutes
+            .unwrap()
+            .states
+            .into_iter()
+            .for_each(|s| bank.put(s));
+        let served = |step: Step| {
+            let targets = [Target {
+                key: key.clone(),
+                roster: Roster {
+                    members: vec![member(Retreat::Active), member(Retreat::Baseline)],
+                },
+            }];
+            let output = run(&Input {
+                now: Timestamp(300 * 60_000),
+                seed: 0,
+                step,
+                steps: 2,
+                levels: &Level::STANDARD,
+                targets: &targets,
+                bank: &bank,
+                history: &history,
+                catalog: &Catalog::default(),
+            });
+            output.unwrap().forecasts[&key].served.retreat
+        };
+        assert_eq!(served(Step::MINUTE), Retreat::Active);
+        assert_eq!(served(hour), Retreat::Baseline);
     }
 
     #[test]

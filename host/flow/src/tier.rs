@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use tidegate_core::catalog::{Api, Catalog};
 use tidegate_core::ids::{ApiId, TenantId};
 use tidegate_core::invariant::{Breach, Invariant};
-use tidegate_core::policy::{Blob, TierInput, TierOutput, Tierer};
+use tidegate_core::policy::{Blob, Kept, TierInput, TierOutput, Tierer};
 use tidegate_core::record::TierRecord;
 use tidegate_core::roster::{Fault, Roster};
 use tidegate_core::slo::BURN_WINDOWS;
@@ -53,7 +53,7 @@ pub struct Input<'a> {
     /// Tierer per tenant.
     pub rosters: &'a BTreeMap<TenantId, Roster<dyn Tierer>>,
     /// Tierer states per tenant.
-    pub states: &'a BTreeMap<TenantId, Blob>,
+    pub states: &'a BTreeMap<TenantId, Kept>,
 }
 
 /// Tiers to be in force.
@@ -83,18 +83,22 @@ pub fn run(input: &Input<'_>) -> Result<Output, Error> {
     for (tenant, rows) in tenants {
         let question = question(input, tenant, &rows);
         let n = rows.len();
+        let none = Kept::default();
+        let kept = input.states.get(tenant).unwrap_or(&none);
         let answer = input.rosters.get(tenant).and_then(|roster| {
             roster.call(
                 &format!("tenant {tenant}"),
                 &mut output.faults,
                 |member| {
-                    let config = member.config.clone();
-                    member
-                        .policy
-                        .decide(&config, &question)
-                        .map(|out| (out, config))
+                    let state = kept.for_module(&member.module, |blob| member.policy.migrate(blob));
+                    let asked = TierInput {
+                        state,
+                        ..question.clone()
+                    };
+                    let out = member.policy.decide(&member.config, &asked)?;
+                    Ok((out, member.config.clone(), asked))
                 },
-                |(out, _)| check(out, n),
+                |(out, _, _)| check(out, n),
             )
         });
         for (row, &i) in rows.iter().enumerate() {
@@ -118,10 +122,10 @@ pub fn run(input: &Input<'_>) -> Result<Output, Error> {
             output.tiers.insert(api.id.clone(), (next, reason));
         }
         if let Some(answer) = answer {
-            let (out, config) = answer.value;
+            let (out, config, asked) = answer.value;
             output.records.push(TierRecord {
                 tenant: tenant.clone(),
-                input: question,
+                input: asked,
                 config: config.to_string(),
                 served: answer.served,
                 state: out.state,
@@ -161,7 +165,7 @@ fn question(input: &Input<'_>, tenant: &TenantId, rows: &[usize]) -> TierInput {
     TierInput {
         now: input.now,
         seed: canonical::seed(input.seed, "tier", tenant.as_str(), input.now.0),
-        state: input.states.get(tenant).cloned().unwrap_or_default(),
+        state: Blob::default(), // each member gets its own
         apis: apis().map(|a| canonical::api_key(&a.id)).collect(),
         current: apis()
             .map(|a| input.current.get(&a.id).map_or(a.base_tier, |s| s.tier))

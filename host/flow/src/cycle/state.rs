@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_core::ids::{ApiId, ScopedId, TenantId};
 use tidegate_core::plan::Plan;
-use tidegate_core::policy::Blob;
+use tidegate_core::policy::Kept;
 use tidegate_core::ports::storage::SeriesState;
-use tidegate_core::record::Record;
+use tidegate_core::record::{Record, TierRecord};
 use tidegate_core::tier::TierState;
 use tidegate_core::time::Timestamp;
 
@@ -29,9 +29,9 @@ pub struct PoolState {
     /// Tiers in force.
     pub tiers: BTreeMap<ApiId, TierState>,
     /// What tierers keep, per tenant.
-    pub tier_blobs: BTreeMap<TenantId, Blob>,
+    pub tier_states: BTreeMap<TenantId, Kept>,
     /// What the allocator keeps.
-    pub allocator_blob: Blob,
+    pub allocator_state: Kept,
     /// Fitted states.
     pub bank: Bank,
     /// Error budgets, per SLO.
@@ -48,7 +48,7 @@ pub struct Delta {
     /// Tiers to be in force.
     pub tiers: BTreeMap<ApiId, TierState>,
     /// What tierers keep.
-    pub tier_blobs: BTreeMap<TenantId, Blob>,
+    pub tier_states: BTreeMap<TenantId, Kept>,
     /// Error budgets.
     pub trackers: BTreeMap<ScopedId, Tracker>,
     /// Ordinary loads that were refreshed.
@@ -62,6 +62,22 @@ pub struct Parting {
     tier: Option<TierState>,
     states: Vec<SeriesState>,
     profile: Option<Profile>,
+}
+
+/// What a tenant's tierer returned, and who it was.
+pub(super) fn kept_by_tierer(record: &TierRecord) -> (TenantId, Kept) {
+    let kept = Kept {
+        writer: Some(record.served.module.clone()),
+        blob: record.state.clone(),
+    };
+    (record.tenant.clone(), kept)
+}
+
+fn kept_by_allocator(record: &Record) -> Kept {
+    Kept {
+        writer: Some(record.plan.served.module.clone()),
+        blob: record.allocator_state.clone(),
+    }
 }
 
 impl PoolState {
@@ -115,12 +131,8 @@ impl PoolState {
                     )
                 })
                 .collect(),
-            tier_blobs: record
-                .tiers
-                .iter()
-                .map(|t| (t.tenant.clone(), t.state.clone()))
-                .collect(),
-            allocator_blob: record.allocator_state.clone(),
+            tier_states: record.tiers.iter().map(kept_by_tierer).collect(),
+            allocator_state: kept_by_allocator(record),
             ..Self::default()
         }
     }
@@ -134,8 +146,8 @@ impl PoolState {
         if let Some(record) = record {
             self.last = Some(Arc::new(record.plan.clone()));
             self.tiers = delta.tiers;
-            self.tier_blobs.extend(delta.tier_blobs);
-            self.allocator_blob = record.allocator_state.clone();
+            self.tier_states.extend(delta.tier_states);
+            self.allocator_state = kept_by_allocator(record);
         }
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn cohorts<'a>(
             .iter()
             .filter(|m| m.retreat == retreat)
         {
-            let config = Digest::of(member.config.as_bytes());
+            let config = super::fitted_with(&member.config, input.step);
             let state = match input.bank.get(&target.key, member.module.digest, config) {
                 // A state that has seen more than there is yet (the clock stepped back) would give
                 // another time's forecast: the next link answers until the clock has caught up.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tidegate_core::canonical;
 use tidegate_core::catalog::Catalog;
 use tidegate_core::frame::Column;
-use tidegate_core::ids::Digest;
 use tidegate_core::policy::{CallError, Forecaster, Frames};
 use tidegate_core::ports::storage::{History, SeriesState, StoreError};
 use tidegate_core::roster::{Fault, Member};
@@ -87,7 +86,7 @@ pub fn fit(input: &FitInput<'_>) -> Result<FitOutput, StoreError> {
     let grids: Vec<Grid> = columns.iter().map(|(_, c)| c.grid()).collect();
     let apis: Vec<_> = columns.iter().map(|(k, _)| &k.api).collect();
     frames.covariates = batch::covariates(input.catalog, &apis, &grids);
-    let config = Digest::of(input.member.config.as_bytes());
+    let config = super::fitted_with(&input.member.config, input.step);
     let fault = |error, subject: String| Fault {
         module: input.member.module.clone(),
         error,
