@@ -19,7 +19,7 @@ use tidegate_core::time::Timestamp;
 use tidegate_core::units::{Dimension, Signal};
 use tidegate_engine::Policy;
 use tidegate_flow::cycle::{self, Pins};
-use tidegate_flow::forecast::{FitInput, fit};
+use tidegate_flow::forecast::{FitInput, fit, fitted_with};
 
 /// Series of one fit.
 const BATCH: usize = 16;
@@ -163,7 +163,7 @@ impl World {
         let (now, refit) = (self.now, self.refit_ms);
         let mut due: Vec<Wanted> = vec![];
         for (key, member) in self.wanted(|api| pins.forecaster(api, Signal::Requests).members) {
-            let config = Digest::of(member.config.as_bytes());
+            let config = fitted_with(&member.config, self.settings.step);
             let pool = &self.catalog.apis[&key.api].value.pool;
             let state = self.pools.get(pool);
             let fitted = state.and_then(|p| p.bank.get(&key, member.module.digest, config));

@@ -173,7 +173,7 @@ pub struct SeriesState {
     pub key: SeriesKey,
     /// By which module.
     pub module: Digest,
-    /// With which config.
+    /// Digest of the config, and of the step at which it was fitted.
     pub config: Digest,
     /// The module's number for the layout.
     pub format: u32,

@@ -19,7 +19,7 @@ use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::Timestamp;
 use tidegate_core::units::Signal;
 use tidegate_flow::cycle::Pins as _;
-use tidegate_flow::forecast::{FitInput, fit};
+use tidegate_flow::forecast::{FitInput, fit, fitted_with};
 use tidegate_runtime::{Stop, Wake};
 
 /// Series of one call: enough to share a call's cost, few enough that a failure is cheap.
@@ -82,7 +82,7 @@ impl Fitter {
         for (key, member) in wanted(world, &catalog, |api, signal| {
             pins.forecaster(api, signal).members
         }) {
-            let config = Digest::of(member.config.as_bytes());
+            let config = fitted_with(&member.config, world.settings.step);
             let pool = &catalog.apis[&key.api].value.pool;
             let fitted = lock(&world.pool(pool))
                 .bank
@@ -263,7 +263,7 @@ pub(crate) fn fit_binding(
         );
         start += same;
     }
-    let config = Digest::of(candidate.config.as_bytes());
+    let config = fitted_with(&candidate.config, world.settings.step);
     let fitted = keys
         .iter()
         .filter(|k| {
