@@ -188,3 +188,17 @@ fn a_stale_writer_is_told_to_read_again() {
         Generation(2)
     );
 }
+
+#[test]
+fn a_weight_that_would_make_a_pools_sum_infinite_is_refused() {
+    let mut heavy = api();
+    heavy.weight = f64::MAX;
+    let change = |object| Change::Put {
+        object: Box::new(object),
+        expect: None,
+    };
+    let changes = [tenant(), pool(8.0), Object::Api(heavy)].map(change);
+    let problems = Catalog::default().apply(&changes).unwrap_err();
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].field, "weight");
+}

@@ -173,6 +173,9 @@ fn tier(tier: &TierSpec, report: &mut Report<'_>) {
     );
 }
 
+/// Apis of several tenants share a pool by weight: sums and products of weights must stay finite.
+const MOST_WEIGHT: f64 = 1e6;
+
 fn api(catalog: &Catalog, api: &Api, report: &mut Report<'_>) {
     tenant_exists(catalog, &api.id.tenant, "name", report);
     let pool = catalog.pools.get(&api.pool);
@@ -182,9 +185,16 @@ fn api(catalog: &Catalog, api: &Api, report: &mut Report<'_>) {
             api.pool
         )
     });
-    report.unless(api.weight.is_finite() && api.weight > 0.0, "weight", || {
-        format!("{} is not a weight; write a number above 0", api.weight)
-    });
+    report.unless(
+        api.weight > 0.0 && api.weight <= MOST_WEIGHT,
+        "weight",
+        || {
+            format!(
+                "{} is not a weight; write a number above 0 and up to {MOST_WEIGHT:.0}",
+                api.weight
+            )
+        },
+    );
     report.unless(api.lowest_tier <= api.highest_tier, "lowest_tier", || {
         format!(
             "{} is above highest_tier {}",
