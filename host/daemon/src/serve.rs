@@ -31,6 +31,13 @@ pub(crate) async fn run(config: Config, ready: Ready) -> Result<()> {
     result
 }
 
+/// Checks what only serving would meet: credentials, and the files of the listener's identity.
+pub(crate) fn check(config: &Config) -> Result<()> {
+    credentials(&config.auth)?;
+    config.tls.as_ref().map(read_tls).transpose()?;
+    Ok(())
+}
+
 async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Ready) -> Result<()> {
     let auth = credentials(&config.auth)?;
     let world = {
@@ -179,4 +186,30 @@ fn credentials(auth: &Auth) -> Result<ServerAuth> {
         })
         .collect::<Result<Vec<_>>>()?;
     ServerAuth::tokens(credentials).map_err(|why| anyhow::anyhow!("auth: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Token;
+
+    #[test]
+    fn a_check_tells_of_credentials_and_files_that_serving_would_refuse() {
+        let told = |config: &Config| format!("{:#}", check(config).unwrap_err());
+        let mut config = Config::default();
+        check(&config).unwrap();
+        config.tls = Some(Tls {
+            certificate: "/nowhere/cert.pem".into(),
+            key: "/nowhere/key.pem".into(),
+            client_ca: None,
+        });
+        assert!(told(&config).contains("/nowhere/cert.pem"));
+        config.auth.tokens.push(Token {
+            name: "ci".into(),
+            sha256: "00".into(),
+            role: "king".into(),
+            tenants: None,
+        });
+        assert!(told(&config).contains("not a role"));
+    }
 }

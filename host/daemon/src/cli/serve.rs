@@ -62,6 +62,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         .check()
         .map_err(|problem| anyhow::anyhow!("{problem}"))?;
     if args.check {
+        crate::serve::check(&config)?;
         println!("the configuration is right");
         return Ok(());
     }
