@@ -192,6 +192,11 @@ fn read(declared: Declared, columns: v1::Columns) -> Result<SeriesSamples, Strin
     } else {
         Values::Numbers(columns.values)
     };
+    if values.is_empty() {
+        return Err(format!(
+            "`{wanted}` is empty; send at least one sample, or leave the series out"
+        ));
+    }
     let times = times(columns.start_ms, &columns.delta_ms, values.len(), step)?;
     Ok(SeriesSamples {
         key,

@@ -47,7 +47,7 @@ fn explain(message: &str) -> String {
     let what = match first {
         _ if first.contains("unknown field") => "unknown key",
         _ if first.contains("unknown variant") => "unknown word",
-        _ => return first.to_owned(),
+        _ => return plain(first),
     };
     let Some(wrong) = quoted(first) else {
         return first.to_owned();
@@ -68,6 +68,37 @@ fn explain(message: &str) -> String {
         Some(near) => format!("{what} `{wrong}` (did you mean `{near}`?)"),
         None => format!("{what} `{wrong}`; known are {}", known.join(", ")),
     }
+}
+
+/// The parser's own terms, in those of somebody who writes YAML.
+fn plain(first: &str) -> String {
+    const TERMS: [(&str, &str); 7] = [
+        (
+            "invalid socket address syntax",
+            "this is no address with a port; write for example 127.0.0.1:7400",
+        ),
+        ("invalid u64", "this is no whole number of 0 or more"),
+        ("invalid u32", "this is no whole number of 0 or more"),
+        (
+            "recursion limit exceeded",
+            "it is nested deeper than anything that is read here",
+        ),
+        (
+            "expected mapping start",
+            "keys with values are wanted here, `key: value`",
+        ),
+        (
+            "expected sequence start",
+            "a list is wanted here, `[a, b]` or lines with `- `",
+        ),
+        ("expected string scalar", "a text is wanted here"),
+    ];
+    if let Some(rest) = first.strip_prefix("duplicate mapping key: ") {
+        let key = rest.split(',').next().unwrap_or(rest);
+        return format!("the key `{key}` stands here a second time; remove one of them");
+    }
+    let known = TERMS.iter().find(|(theirs, _)| first.contains(theirs));
+    known.map_or_else(|| first.to_owned(), |(_, ours)| (*ours).to_owned())
 }
 
 /// The first word between backquotes.

@@ -4,7 +4,9 @@ use super::{Gate, not_found, stored};
 use crate::world::lock;
 use std::sync::Arc;
 use tidegate_core::access::{Principal, Role};
-use tidegate_core::catalog::{Catalog, Change, Effect, Object, ObjectKey, ObjectKind, Versioned};
+use tidegate_core::catalog::{
+    Api, Catalog, Change, Effect, Object, ObjectKey, ObjectKind, Versioned,
+};
 use tidegate_core::ports::serve::{Applied, CatalogPort, Run, ServeError};
 use tidegate_core::ports::storage::CatalogStore;
 
@@ -20,11 +22,14 @@ impl CatalogPort for Gate {
         let mut changes = changes;
         for change in &mut changes {
             self.may_change(caller, &catalog, change)?;
-            // A module that is bound by name is pinned to its newest version.
-            if let Change::Put { object, .. } = change
-                && let Object::Binding(binding) = &mut **object
-            {
-                *binding = self.world.policies.pinned(binding)?;
+            let Change::Put { object, .. } = change else {
+                continue;
+            };
+            match &mut **object {
+                // A module that is bound by name is pinned to its newest version.
+                Object::Binding(binding) => *binding = self.world.policies.pinned(binding)?,
+                Object::Api(api) => known_zone(api)?,
+                _ => {}
             }
         }
         let (next, effects) = catalog
@@ -91,6 +96,23 @@ fn cut(caller: &Principal, mut object: Versioned<Object>) -> Versioned<Object> {
         pool.quotas.retain(|tenant, _| caller.sees(tenant));
     }
     object
+}
+
+/// A calendar that nobody knows would silently be another one. Core has no time zones: this is
+/// where they are known.
+fn known_zone(api: &Api) -> Result<(), ServeError> {
+    if api.time_zone.is_empty() || jiff::tz::TimeZone::get(&api.time_zone).is_ok() {
+        return Ok(());
+    }
+    let text = format!(
+        "`{}` is no IANA time zone; write for example Europe/Berlin",
+        api.time_zone
+    );
+    Err(ServeError::field(
+        format!("api {}", api.id),
+        "time_zone",
+        text,
+    ))
 }
 
 /// Whether a caller may know of an object. Tiers and pools are shared ground.

@@ -181,7 +181,7 @@ impl PlansPort for Gate {
             );
             return Err(ServeError::field(
                 format!("report of {}", report.api),
-                "generation",
+                "report.generation",
                 text,
             ));
         }

@@ -57,6 +57,12 @@ impl Table {
         for (text, name) in &self.volatile {
             told = told.replace(text, name);
         }
+        // A control character would be obeyed by whoever shows the table.
+        let told: String = told.chars().fold(String::new(), |all, c| match c {
+            '\n' => all + "\n",
+            c if c.is_control() => all + &c.escape_default().to_string(),
+            c => all + c.encode_utf8(&mut [0; 4]),
+        });
         ensure!(!told.contains("panicked"), "{mistake}: {told}");
         let indented = |text: &str, sign: &str| -> String {
             text.lines().fold(String::new(), |all, line| {

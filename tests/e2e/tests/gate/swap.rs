@@ -194,8 +194,7 @@ async fn ask_forecasts(channel: Channel, seen: Arc<Seen>) -> Result<()> {
                 served.retreat(),
                 v1::Retreat::Active | v1::Retreat::LastGood
             ),
-            "{api} was answered by {:?}, not by a module",
-            served
+            "{api} was answered by {served:?}, not by a module"
         );
         let module = served.module.context("a nameless module answered")?;
         ensure!(
