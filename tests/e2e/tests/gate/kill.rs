@@ -65,9 +65,17 @@ async fn every_acked_sample_survives_fifty_five_power_cuts_during_ingest() -> Re
         let mut tasks = JoinSet::new();
         tasks.spawn(pour(channel.clone(), series.clone(), known.clone()));
         tasks.spawn(turn(channel, known.clone()));
-        // From "nothing was sent yet" to "hundreds of frames and plans".
-        let moment = tidegate_core::canonical::seed(55, "kill", "", round as i64) % 220;
-        tokio::time::sleep(Duration::from_millis(moment)).await;
+        // Counted in acked frames, so that a slow machine is tested as hard as a fast one; the rest
+        // of the moment is chance within a frame.
+        let draw = |what: &str| tidegate_core::canonical::seed(55, what, "", round as i64);
+        let target = known.frames.load(Ordering::Acquire) + usize::try_from(draw("frames") % 40)?;
+        for _ in 0..2000 {
+            if known.frames.load(Ordering::Acquire) >= target {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(draw("rest") % 15)).await;
         daemon.kill()?;
         while let Some(ended) = tasks.join_next().await {
             ended??;
@@ -84,6 +92,7 @@ async fn every_acked_sample_survives_fifty_five_power_cuts_during_ingest() -> Re
     }
 
     let frames = known.frames.load(Ordering::Acquire);
+    println!("{KILLS} kills, {frames} frames acked, {interrupted} kills met frames under way");
     ensure!(
         frames > 2 * KILLS,
         "only {frames} frames were acked: this test kills too early to mean anything"

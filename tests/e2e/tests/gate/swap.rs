@@ -111,7 +111,7 @@ async fn a_hundred_swaps_under_load_fail_no_call_and_mix_no_versions() -> Result
     let load = |counter: &AtomicUsize| counter.load(Ordering::Acquire);
     let (grants, forecasts, steps) = (load(&seen.grants), load(&seen.forecasts), load(&seen.steps));
     ensure!(
-        grants > SWAPS && forecasts > SWAPS && steps > 10,
+        grants > SWAPS && forecasts > SWAPS && steps > 3,
         "too little load to mean anything: {grants} grants, {forecasts} forecasts, {steps} steps"
     );
     let versions = seen
