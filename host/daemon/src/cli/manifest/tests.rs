@@ -1,3 +1,5 @@
+//! Manifests as people write them: what is understood, and what a mistake is told.
+
 use super::*;
 
 fn one(yaml: &str) -> Which {
