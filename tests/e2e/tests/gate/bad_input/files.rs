@@ -1,4 +1,5 @@
-//! YAML: what an operator writes.
+//! YAML: what an operator writes, at night and by hand. A mistake must name its file, its line and
+//! the word that was meant, because nobody debugs a parser at three o'clock.
 
 use super::Table;
 use anyhow::Result;

@@ -1,4 +1,5 @@
-//! The command line: verbs, names and flags.
+//! The command line: verbs, names and flags. Exit code 2 says that the question was wrong, 1 that
+//! the answer was; scripts rely on the difference, so the table holds the code too.
 
 use super::Table;
 use anyhow::Result;
