@@ -271,7 +271,7 @@ impl Policies {
         let loaded = self.find(&binding.module)?;
         if loaded.manifest().kind != binding.kind {
             let text = format!(
-                "`{}` is a {}, the binding is for a {}",
+                "`{}` is of kind {}, the binding of kind {}",
                 loaded.manifest().name,
                 loaded.manifest().kind,
                 binding.kind

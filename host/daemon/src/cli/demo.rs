@@ -103,7 +103,7 @@ fn print(summary: &Summary) {
     );
     println!(
         "  {:<14} {:<7} {:>9} {:>7} {:>9} {:>11}",
-        "api", "tier", "peak /s", "cores", "planned", "ready before"
+        "api", "tier", "peak /s", "needs", "planned", "ready before"
     );
     for peak in &summary.peaks {
         let ready = match (peak.moved, peak.lead_minutes) {
@@ -113,7 +113,7 @@ fn print(summary: &Summary) {
         };
         println!(
             "  {:<14} {:<7} {:>9.0} {:>7.2} {:>9.2} {ready:>11}",
-            peak.api, peak.tier, peak.rate, peak.used, peak.planned
+            peak.api, peak.tier, peak.rate, peak.needed, peak.planned
         );
     }
     println!("\nMinutes with a missed objective");

@@ -27,8 +27,7 @@ impl ClockPort for Gate {
         let before = self.world.clock.now();
         if now < before {
             return Err(ServeError::Precondition(format!(
-                "the clock stands at {} and cannot go back to {}",
-                before.0, now.0
+                "the clock stands at {before} and cannot go back to {now}"
             )));
         }
         crate::driver::advance(&self.world, now);

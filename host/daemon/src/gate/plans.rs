@@ -29,11 +29,17 @@ fn cut(caller: &Principal, plan: &Arc<Plan>) -> Option<Arc<Plan>> {
 }
 
 impl Gate {
-    fn no_plan(pool: &PoolId) -> ServeError {
-        not_found(
-            format!("a plan of pool `{pool}`"),
-            "a plan is made once apis of the pool are fed; `tidegate get pool` lists pools",
-        )
+    fn no_plan(pool: &PoolId, generation: Option<Generation>) -> ServeError {
+        match generation {
+            Some(generation) => not_found(
+                format!("plan {generation} of pool `{pool}`"),
+                "`tidegate status` shows the newest generation of every pool",
+            ),
+            None => not_found(
+                format!("a plan of pool `{pool}`"),
+                "a plan is made within a cycle of declaring the pool and its apis; `tidegate get pool` lists pools",
+            ),
+        }
     }
 }
 
@@ -56,7 +62,7 @@ impl PlansPort for Gate {
                 .map(|r| Arc::new(r.plan)),
         };
         plan.and_then(|p| cut(caller, &p))
-            .ok_or_else(|| Self::no_plan(pool))
+            .ok_or_else(|| Self::no_plan(pool, generation))
     }
 
     fn pools(&self, caller: &Principal) -> Vec<(PoolId, Generation)> {

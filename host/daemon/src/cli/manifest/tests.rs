@@ -181,7 +181,7 @@ fn a_missing_key_and_broken_yaml_name_a_line_too() {
         ("kind: tenant\nname: [a\n", ["a.yaml:", "", ""]),
         (
             "kind: tenant\nname: a\nname: b\n",
-            ["a.yaml:3", "duplicate", "name"],
+            ["a.yaml:3", "second time", "`name`"],
         ),
     ] {
         let error = parse(yaml, "a.yaml").unwrap_err().to_string();
