@@ -9,6 +9,7 @@ use tidegate_core::catalog::{
     Api, Catalog, Change, Effect, Mode, Object, ObjectKey, ObjectKind, Pool, Tenant,
 };
 use tidegate_core::ids::Generation;
+use tidegate_core::module::{Binding, ModuleKind, Selector};
 use tidegate_core::slo::{Indicator, Slo};
 use tidegate_core::tier::Tier;
 use tidegate_core::units::{Dimension, Resources};
@@ -140,6 +141,38 @@ fn what_makes_no_sense_is_refused_with_its_remedy() {
     a = api();
     a.expected = Some(0.0);
     refused(put(Object::Api(a)), "expected", "learn it");
+}
+
+#[test]
+fn a_binding_that_could_never_match_is_refused() {
+    let binding = |kind, category: Option<&str>| {
+        put(Object::Binding(Binding {
+            id: "mine".parse().unwrap(),
+            kind,
+            selector: Selector {
+                category: category.map(str::to_owned),
+                ..Selector::default()
+            },
+            module: "any".into(),
+            config: "{}".into(),
+        }))
+    };
+    refused(
+        binding(ModuleKind::Tierer, Some("web")),
+        "selector",
+        "whole tenant",
+    );
+    refused(
+        binding(ModuleKind::Allocator, Some("web")),
+        "selector",
+        "whole pool",
+    );
+    assert!(full().apply(&[binding(ModuleKind::Tierer, None)]).is_ok());
+    assert!(
+        full()
+            .apply(&[binding(ModuleKind::Forecaster, Some("web"))])
+            .is_ok()
+    );
 }
 
 #[test]

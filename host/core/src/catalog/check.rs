@@ -326,6 +326,14 @@ fn binding(catalog: &Catalog, binding: &Binding, report: &mut Report<'_>) {
             "selector",
             || "an allocator divides a whole pool: select by `pool`, or by nothing".into(),
         ),
-        Forecaster | Tierer | Judge => {}
+        // A tierer decides for the apis of a tenant together: there is no one api to select by.
+        Tierer => report.unless(
+            binding.selector.pool.is_none()
+                && binding.selector.labels.is_empty()
+                && binding.selector.category.is_none(),
+            "selector",
+            || "a tierer serves a whole tenant: select by `tenant`, or by nothing".into(),
+        ),
+        Forecaster | Judge => {}
     }
 }
