@@ -308,13 +308,15 @@ fn assemble(
 }
 
 /// What each api gets when the daemon is gone: its declared safe capacity, else its ordinary load,
-/// Gold before Silver before Bronze, cut in proportion where a tier does not fit. The sum never
-/// exceeds the pool: a dead daemon leaves a safe world.
+/// Gold before Silver before Bronze, cut in proportion where a tier does not fit: first within each
+/// tenant's quota (AL4), so that one tenant's large wish does not cut its neighbours, then within
+/// the pool. The sum never exceeds the pool: a dead daemon leaves a safe world.
 fn safe_shares(question: &AllocationInput, rows: &[Row<'_>]) -> Vec<Resources> {
     let d = question.dimensions.len();
     let mut shares = vec![Resources::NONE; rows.len()];
     for (i, &dimension) in question.dimensions.iter().enumerate() {
         let mut left = question.capacity[i];
+        let mut quota: Vec<f64> = question.quota.iter().skip(i).step_by(d).copied().collect();
         for tier in Tier::ALL.into_iter().rev() {
             let want = |api: usize| {
                 let ordinary = question.expected[api * d + i].max(question.floor[api * d + i]);
@@ -328,15 +330,32 @@ fn safe_shares(question: &AllocationInput, rows: &[Row<'_>]) -> Vec<Resources> {
             let members: Vec<usize> = (0..rows.len())
                 .filter(|&a| question.tiers[a] == tier)
                 .collect();
-            let total: f64 = members.iter().map(|&a| want(a)).sum();
+            let mut wants: Vec<f64> = members.iter().map(|&a| want(a)).collect();
+            for (tenant, room) in quota.iter().enumerate() {
+                let theirs = |n: usize| question.tenants[members[n]] as usize == tenant;
+                let asked: f64 = (0..members.len())
+                    .filter(|&n| theirs(n))
+                    .map(|n| wants[n])
+                    .sum();
+                if asked > *room {
+                    let cut = room / asked * (1.0 - 1e-9);
+                    (0..members.len())
+                        .filter(|&n| theirs(n))
+                        .for_each(|n| wants[n] *= cut);
+                }
+            }
+            let total: f64 = wants.iter().sum();
             let scale = if total > left {
                 left / total * (1.0 - 1e-9)
             } else {
                 1.0
             };
-            for &a in &members {
-                shares[a] = shares[a].with(dimension, want(a) * scale);
-                left = (left - want(a) * scale).max(0.0);
+            for (&a, want) in members.iter().zip(wants) {
+                let share = want * scale;
+                shares[a] = shares[a].with(dimension, share);
+                left = (left - share).max(0.0);
+                let room = &mut quota[question.tenants[a] as usize];
+                *room = (*room - share).max(0.0);
             }
         }
         let mut column: Vec<f64> = shares

@@ -69,7 +69,9 @@ fn shares_are_lawful(record: &Record) -> Result<(), TestCaseError> {
 }
 
 /// What applies when the daemon is gone fits the pool too.
-fn safe_capacity_fits(plan: &Plan) -> Result<(), TestCaseError> {
+fn safe_capacity_fits(record: &Record) -> Result<(), TestCaseError> {
+    let (plan, asked) = (&record.plan, &record.allocation);
+    let d = plan.dimensions.len();
     for (i, dimension) in plan.dimensions.iter().enumerate() {
         let safe = plan.apis.iter().filter_map(|a| a.safe.get(*dimension));
         let sum: f64 = safe.sum();
@@ -79,6 +81,20 @@ fn safe_capacity_fits(plan: &Plan) -> Result<(), TestCaseError> {
             plan.generation,
             plan.capacity[i]
         );
+        // AL4 holds for it as well.
+        for tenant in 0..asked.quota.len() / d.max(1) {
+            let theirs = plan.apis.iter().zip(&asked.tenants);
+            let held: f64 = theirs
+                .filter(|(_, t)| **t as usize == tenant)
+                .filter_map(|(a, _)| a.safe.get(*dimension))
+                .sum();
+            let quota = asked.quota[tenant * d + i];
+            prop_assert!(
+                held <= quota * (1.0 + 1e-9),
+                "plan {}: tenant {tenant} keeps {held} of {quota}",
+                plan.generation
+            );
+        }
     }
     Ok(())
 }
@@ -148,7 +164,7 @@ fn every_plan(world: &World, expected: u64) -> Result<(), TestCaseError> {
             prop_assert!(succession.is_ok(), "{succession:?}");
             last = Some(record.plan.generation);
             shares_are_lawful(record)?;
-            safe_capacity_fits(&record.plan)?;
+            safe_capacity_fits(record)?;
             the_record_gives_the_plan(world, record)?;
             tiers_move_by_dwell(world, &mut tiers, &record.plan)?;
         }
