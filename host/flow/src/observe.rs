@@ -100,7 +100,7 @@ pub fn run(input: Input<'_>) -> Result<Output, Error> {
             subject: key.signal.name().into(),
             at: input.now,
             message: format!(
-                "no usable data of {}: it is planned from its floor alone. Check the feed",
+                "no usable data of {}: what was last measured stands in, else its safe capacity, floor or an equal share. Check the feed",
                 series_name(key)
             ),
         });
