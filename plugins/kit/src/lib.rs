@@ -9,6 +9,7 @@
 //! Rejected: one trait that every forecaster implements. The WIT world is that contract already;
 //! a second one in Rust would have to follow its versions.
 
+mod covariates;
 mod error;
 mod series;
 
@@ -20,6 +21,7 @@ mod quantile;
 mod rng;
 
 pub use codec::{decode, encode};
+pub use covariates::{Covariates, EVENT};
 pub use error::ModelError;
 pub use laws::check_lawful;
 pub use normal::{normal_cdf, normal_quantile};

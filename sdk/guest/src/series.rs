@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use tidegate_model_kit::Series;
+use tidegate_model_kit::{self as kit, Series};
 
 use crate::policy::invalid;
 use crate::state::ranges;
@@ -81,6 +81,12 @@ impl<'a> Covariates<'a> {
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [f64])> + '_ {
         let named = self.names.iter().enumerate();
         named.filter_map(|(at, name)| Some((name.as_str(), self.column(at)?)))
+    }
+
+    /// As the pure models take them.
+    #[must_use]
+    pub fn known(&self) -> kit::Covariates<'a> {
+        kit::Covariates::new(self.iter().collect())
     }
 
     fn column(&self, at: usize) -> Option<&'a [f64]> {
