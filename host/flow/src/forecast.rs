@@ -5,6 +5,7 @@
 //! module has no state yet is served by the next member that has one, and says so.
 
 mod batch;
+mod covariates;
 mod fit;
 
 pub use fit::{FitInput, FitOutput, fit};

@@ -1,15 +1,13 @@
 //! Batches: series that share module, config, model and state format go into one call.
 
+use super::covariates::covariates;
 use super::{Input, Target, fit};
 use std::collections::BTreeMap;
 use tidegate_core::canonical;
-use tidegate_core::catalog::Catalog;
 use tidegate_core::forecast::Forecast;
-use tidegate_core::ids::{ApiId, Digest};
+use tidegate_core::ids::Digest;
 use tidegate_core::invariant;
-use tidegate_core::policy::{
-    Blobs, CallError, Covariates, Forecaster, Frames, Horizon, PolicyError,
-};
+use tidegate_core::policy::{Blobs, CallError, Forecaster, Frames, Horizon, PolicyError};
 use tidegate_core::ports::storage::{SeriesState, StoreError};
 use tidegate_core::roster::{Member, Retreat, Served};
 use tidegate_core::sample::SeriesKey;
@@ -237,31 +235,4 @@ pub(super) fn predict(
             })
         })
         .collect())
-}
-
-/// Declared events as covariates: one column per kind, 1 while an occurrence touches the api.
-pub(super) fn covariates(catalog: &Catalog, apis: &[&ApiId], grids: &[Grid]) -> Covariates {
-    let relevant: Vec<_> = catalog
-        .events
-        .values()
-        .map(|e| &e.value)
-        .filter(|e| apis.iter().any(|a| e.touches(a)))
-        .collect();
-    let kinds: std::collections::BTreeSet<&str> =
-        relevant.iter().map(|e| e.kind.as_str()).collect();
-    let mut covariates = Covariates::default();
-    for kind in kinds {
-        covariates.names.push(format!("event:{kind}"));
-        for (api, grid) in apis.iter().zip(grids) {
-            let mine: Vec<_> = relevant
-                .iter()
-                .filter(|e| e.kind == kind && e.touches(api))
-                .collect();
-            covariates.values.extend(
-                (0..grid.count)
-                    .map(|i| f64::from(u8::from(mine.iter().any(|e| e.covers(grid.at(i)))))),
-            );
-        }
-    }
-    covariates
 }

@@ -1,6 +1,6 @@
 //! Fits series to their history, in one batch per module and config.
 
-use super::batch;
+use super::covariates::covariates;
 use std::sync::Arc;
 use tidegate_core::canonical;
 use tidegate_core::catalog::Catalog;
@@ -85,7 +85,7 @@ pub fn fit(input: &FitInput<'_>) -> Result<FitOutput, StoreError> {
     }
     let grids: Vec<Grid> = columns.iter().map(|(_, c)| c.grid()).collect();
     let apis: Vec<_> = columns.iter().map(|(k, _)| &k.api).collect();
-    frames.covariates = batch::covariates(input.catalog, &apis, &grids);
+    frames.covariates = covariates(input.catalog, &apis, &grids);
     let config = super::fitted_with(&input.member.config, input.step);
     let fault = |error, subject: String| Fault {
         module: input.member.module.clone(),
