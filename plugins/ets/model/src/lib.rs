@@ -22,7 +22,6 @@ mod config;
 mod state;
 
 mod calibrate;
-mod decompose;
 mod fit;
 mod likelihood;
 mod nelder_mead;
@@ -30,7 +29,6 @@ mod recursion;
 mod seasons;
 mod simulate;
 mod spread;
-mod table;
 
 pub use config::{CONFIG_SCHEMA, Config, Criterion, ErrorChoice, SeasonChoice, TrendChoice};
 pub use fit::fit;

@@ -8,11 +8,11 @@
 //! time series models", Computational Statistics 39, 2023). It shrinks gains that only the next
 //! step pays for; `criterion: one-step` gives the textbook's.
 
+use tidegate_model_kit::{Decomposition, Table};
+
 use crate::config::{Config, Criterion, ErrorChoice, TrendChoice};
-use crate::decompose::Decomposition;
 use crate::nelder_mead::{Budget, minimise};
 use crate::recursion::{Class, ErrorKind, Path, SeasonKind, TrendKind};
-use crate::table::Table;
 
 /// Damping within the range in which it is estimable (Hyndman and Athanasopoulos, section 8.7).
 const PHI: (f64, f64) = (0.8, 0.98);

@@ -14,8 +14,7 @@
 //! A missing value moves the states by their expectation, that is, with `e = 0`.
 
 use serde::{Deserialize, Serialize};
-
-use crate::table::Table;
+use tidegate_model_kit::Table;
 
 /// The error class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,10 +3,9 @@
 //! Additive or multiplicative is decided by the scatter that each decomposition leaves (a Laplace
 //! likelihood with its Jacobian), which a few spikes do not decide.
 
-use tidegate_model_kit::Series;
+use tidegate_model_kit::{Decomposition, Series, decompose, decompose_factors};
 
 use crate::config::{Config, SeasonChoice};
-use crate::decompose::{Decomposition, decompose};
 use crate::recursion::SeasonKind;
 
 /// The decomposition that the configuration allows and the data prefers.
@@ -66,23 +65,8 @@ impl Seasons {
 
 /// Decomposes on the scale of `kind`; profiles and trend come back on the scale of the values.
 fn take_apart(z: &[f64], clock: u64, periods: &[usize], kind: SeasonKind) -> Decomposition {
-    if kind != SeasonKind::Multiplicative {
-        return decompose(z, clock, periods);
+    if kind == SeasonKind::Multiplicative {
+        return decompose_factors(z, clock, periods);
     }
-    let logs: Vec<f64> = z.iter().map(|v| libm::log(*v)).collect();
-    let mut d = decompose(&logs, clock, periods);
-    // The density of y is that of log y over y: compare scatter at the geometric mean.
-    let (mut sum, mut n) = (0.0, 0.0);
-    for v in logs.iter().filter(|v| v.is_finite()) {
-        sum += v;
-        n += 1.0;
-    }
-    d.scatter *= libm::exp(sum / f64::max(n, 1.0));
-    for b in d.tables.iter_mut().flat_map(|t| &mut t.bins) {
-        *b = libm::expf(*b);
-    }
-    for v in &mut d.trend {
-        *v = libm::exp(*v);
-    }
-    d
+    decompose(z, clock, periods)
 }

@@ -5,11 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 use tidegate_model_kit::{
-    ModelError, Prediction, Shape, decode, encode, normal_quantile, quantile_of_sorted, scaled,
-    sort_floats,
+    Knot, ModelError, Prediction, Shape, decode, encode, knots_are_sound, normal_quantile,
+    quantile_of_sorted, scaled, sort_floats, stretch,
 };
 
-use crate::calibrate::{Knot, stretch};
 use crate::recursion::{Class, ErrorKind, Path, SeasonKind, TrendKind};
 use crate::simulate::simulate;
 use crate::spread::Spread;
@@ -159,11 +158,7 @@ impl State {
             && p.tables
                 .iter()
                 .all(|t| t.is_sound() && t.bins.len() <= MAX_BINS)
-            && state.knots.windows(2).all(|w| w[0].horizon < w[1].horizon)
-            && state
-                .knots
-                .iter()
-                .all(|k| k.horizon > 0 && k.ratios.iter().all(|r| r.is_finite()));
+            && knots_are_sound(&state.knots);
         if sound {
             Ok(state)
         } else {

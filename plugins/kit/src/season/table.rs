@@ -11,26 +11,30 @@ use serde::{Deserialize, Serialize};
 
 /// One season of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Table {
+pub struct Table {
     /// Length in steps.
-    pub(crate) period: u32,
+    pub period: u32,
     /// The gain (gamma) with which an innovation moves this season.
-    pub(crate) gain: f64,
+    pub gain: f64,
     /// The profile; its length divides `period`.
-    pub(crate) bins: Vec<f32>,
+    pub bins: Vec<f32>,
 }
 
 /// Where a step falls: two neighbouring bins and the weight of the second.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Place {
-    pub(crate) first: usize,
-    pub(crate) second: usize,
-    pub(crate) weight: f64,
+pub struct Place {
+    /// The bin before, or the only one.
+    pub first: usize,
+    /// The bin after; the same as `first` where a step has its own.
+    pub second: usize,
+    /// The weight of `second`, in 0..1.
+    pub weight: f64,
 }
 
 impl Table {
     /// A profile of `bins` equal values.
-    pub(crate) fn flat(period: u32, bins: usize, value: f32) -> Self {
+    #[must_use]
+    pub fn flat(period: u32, bins: usize, value: f32) -> Self {
         Self {
             period,
             gain: 0.0,
@@ -39,12 +43,14 @@ impl Table {
     }
 
     /// Steps per bin.
-    pub(crate) fn stride(&self) -> u64 {
+    #[must_use]
+    pub fn stride(&self) -> u64 {
         (u64::from(self.period) / self.bins.len().max(1) as u64).max(1)
     }
 
     /// The bins of a step of the absolute grid.
-    pub(crate) fn place(&self, clock: u64) -> Place {
+    #[must_use]
+    pub fn place(&self, clock: u64) -> Place {
         let phase = clock % u64::from(self.period.max(1));
         let n = self.bins.len();
         let stride = self.stride();
@@ -68,7 +74,8 @@ impl Table {
     }
 
     /// The profile at a step of the absolute grid.
-    pub(crate) fn at(&self, clock: u64) -> f64 {
+    #[must_use]
+    pub fn at(&self, clock: u64) -> f64 {
         let p = self.place(clock);
         let first = f64::from(self.bins[p.first]);
         if p.first == p.second {
@@ -78,7 +85,7 @@ impl Table {
     }
 
     /// Moves the profile at a step by `change(value)`, shared out by the place's weights.
-    pub(crate) fn adjust(&mut self, clock: u64, change: impl Fn(f64) -> f64) {
+    pub fn adjust(&mut self, clock: u64, change: impl Fn(f64) -> f64) {
         let p = self.place(clock);
         // A bin of `stride` steps meets as many innovations: each moves it by its share.
         let share = 1.0 / self.stride() as f64;
@@ -95,7 +102,8 @@ impl Table {
     }
 
     /// Whether a decoded table can be read without leaving its bounds.
-    pub(crate) fn is_sound(&self) -> bool {
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
         let n = self.bins.len();
         n > 0
             && (self.period as usize).is_multiple_of(n)

@@ -1,4 +1,5 @@
-//! Where the seasonal states begin: a robust additive decomposition with one or more seasons.
+//! The seasons of a series: a robust additive decomposition with one or more of them, which the
+//! models that smooth a level share.
 //!
 //! The trend is a moving average over the longest season, then, once seasons are known, over the
 //! shortest; a season is, per phase, a Huber mean of what trend and other seasons leave, with
@@ -7,9 +8,11 @@
 //! and says nothing beyond its days disappears by itself, instead of adding its noise to every
 //! forecast. STL's local regression over cycles was rejected: with so few cycles it fits noise.
 
-use tidegate_model_kit::median;
+mod table;
 
-use crate::table::Table;
+pub use table::{Place, Table};
+
+use crate::median;
 
 /// The weight of a cycle relative to the one after it.
 const FADE: f64 = 0.9;
@@ -20,18 +23,19 @@ const COARSE: usize = 24;
 
 /// A history taken apart.
 #[derive(Debug, Clone)]
-pub(crate) struct Decomposition {
+pub struct Decomposition {
     /// One value per step; finite wherever anything was observed at all.
-    pub(crate) trend: Vec<f64>,
+    pub trend: Vec<f64>,
     /// Profiles on the additive scale, the shortest season first; none that shrank to nothing.
-    pub(crate) tables: Vec<Table>,
+    pub tables: Vec<Table>,
     /// The mean absolute remainder.
-    pub(crate) scatter: f64,
+    pub scatter: f64,
 }
 
 /// Takes `z` (NaN: missing) apart; its first step is `clock` on the absolute grid. Seasons that
 /// were not seen twice are left out.
-pub(crate) fn decompose(z: &[f64], clock: u64, periods: &[usize]) -> Decomposition {
+#[must_use]
+pub fn decompose(z: &[f64], clock: u64, periods: &[usize]) -> Decomposition {
     let periods: Vec<usize> = periods
         .iter()
         .copied()
@@ -79,6 +83,28 @@ pub(crate) fn decompose(z: &[f64], clock: u64, periods: &[usize]) -> Decompositi
         tables,
         scatter,
     }
+}
+
+/// [`decompose`] on the scale of logarithms (values above zero only): profiles are factors, and
+/// trend and scatter come back on the scale of the values.
+#[must_use]
+pub fn decompose_factors(z: &[f64], clock: u64, periods: &[usize]) -> Decomposition {
+    let logs: Vec<f64> = z.iter().map(|v| libm::log(*v)).collect();
+    let mut d = decompose(&logs, clock, periods);
+    // The density of y is that of log y over y: compare scatter at the geometric mean.
+    let (mut sum, mut n) = (0.0, 0.0);
+    for v in logs.iter().filter(|v| v.is_finite()) {
+        sum += v;
+        n += 1.0;
+    }
+    d.scatter *= libm::exp(sum / f64::max(n, 1.0));
+    for b in d.tables.iter_mut().flat_map(|t| &mut t.bins) {
+        *b = libm::expf(*b);
+    }
+    for v in &mut d.trend {
+        *v = libm::exp(*v);
+    }
+    d
 }
 
 fn bins(period: usize, shortest: usize) -> usize {
@@ -281,7 +307,7 @@ mod tests {
 
     #[test]
     fn noise_without_a_season_leaves_almost_no_profile() {
-        let mut s = tidegate_model_kit::Stream::new(5);
+        let mut s = crate::Stream::new(5);
         let z: Vec<f64> = (0..24 * 10).map(|_| 50.0 + s.normal()).collect();
         let d = decompose(&z, 0, &[24]);
         let worst = d
