@@ -6,18 +6,16 @@
 
 use std::marker::PhantomData;
 
+use crate::batch::{Grid, answers, at, fitted, or_all_refused, same_step, unsupported};
 use crate::log::hook_panics;
-use crate::policy::{Exported, config, describe, invalid};
-use crate::series::{Batch, Rows, length};
+use crate::policy::{Exported, config, describe};
+use crate::series::{Batch, length};
 use crate::state::{self, Header};
 use crate::wit::forecaster::exports::tidegate::policy::forecasting::{
-    Fitted, Forecasts, Guest, Horizon as Ask, SeriesStatus,
+    Fitted, Forecasts, Guest, Horizon as Ask,
 };
 use crate::wit::types::{Blobs, Description, Frames, ModuleKind, PolicyError};
 use crate::{Covariates, Error, Policy, Prediction, SeriesView};
-
-/// The largest answer, in numbers: 256 MiB of them.
-const MAX_ANSWER: usize = 32 << 20;
 
 /// Learns one series at a time.
 pub trait ForecasterPolicy: Policy {
@@ -120,26 +118,12 @@ impl<P: ForecasterPolicy + Exported> Guest for Component<P> {
         let slices = state::slices(&states)?;
         let grid = Grid::new(&horizon, slices.len())?;
         same_step(&header, "horizon", horizon.step)?;
-        let mut out = Forecasts {
-            mean: Vec::with_capacity(slices.len() * grid.steps),
-            quantiles: Vec::with_capacity(slices.len() * grid.steps * horizon.levels.len()),
-            status: Vec::with_capacity(slices.len()),
-        };
-        for (i, slice) in slices.into_iter().enumerate() {
-            let answer = predict_one::<P>(&config, slice, &grid.series(i));
-            match answer {
-                Ok(prediction) => {
-                    out.mean.extend(prediction.mean);
-                    out.quantiles.extend(prediction.quantiles);
-                    out.status.push(SeriesStatus::Ok);
-                }
-                Err(error) => out.status.push(SeriesStatus::Failed(error)),
-            }
-            out.mean.resize((i + 1) * grid.steps, 0.0);
-            out.quantiles
-                .resize((i + 1) * grid.steps * horizon.levels.len(), 0.0);
-        }
-        Ok(out)
+        Ok(answers(&grid, |i, ask| {
+            let (next, bytes) = state::split_series(slices[i])?;
+            let state = state::read::<P>(bytes)?;
+            at(next, "the horizon begins", ask.start)?;
+            Ok(P::predict(&config, &state, ask)?)
+        }))
     }
 
     fn migrate(model: Vec<u8>, states: Blobs) -> Result<Fitted, PolicyError> {
@@ -153,35 +137,10 @@ impl<P: ForecasterPolicy + Exported> Guest for Component<P> {
                 state::write_series::<P>(next, &state::migrated::<P>(states.format, bytes)?)
             })
             .collect();
-        let refused = |o: &Result<_, PolicyError>| matches!(o, Err(PolicyError::Unsupported(_)));
-        if let Some(Err(error)) = moved.first()
-            && moved.iter().all(refused)
-        {
-            return Err(error.clone());
-        }
+        let moved = or_all_refused(moved)?;
         let model = Header::new::<P>(header.step, &header.config).write()?;
         fitted::<P>(model, moved)
     }
-}
-
-fn predict_one<P: ForecasterPolicy>(
-    config: &P::Config,
-    slice: &[u8],
-    ask: &Horizon<'_>,
-) -> Result<Prediction, PolicyError> {
-    let (next, bytes) = state::split_series(slice)?;
-    let state = state::read::<P>(bytes)?;
-    at(next, "the horizon begins", ask.start)?;
-    let answer = P::predict(config, &state, ask)?;
-    let (mean, quantiles) = (answer.mean.len(), answer.quantiles.len());
-    if mean != ask.steps || quantiles != ask.steps * ask.levels.len() {
-        return Err(PolicyError::Internal(format!(
-            "predicted {mean} means and {quantiles} quantiles for {} steps of {} levels",
-            ask.steps,
-            ask.levels.len()
-        )));
-    }
-    Ok(answer)
 }
 
 /// A model of this module in the present format, and its config.
@@ -193,103 +152,4 @@ fn opened<P: ForecasterPolicy + Exported>(
     state::expect_format::<P>(format)?;
     let config = config::<P>(&header.config)?;
     Ok((header, config))
-}
-
-fn fitted<P: Policy>(
-    model: Vec<u8>,
-    outcomes: Vec<Result<Vec<u8>, PolicyError>>,
-) -> Result<Fitted, PolicyError> {
-    let (mut parts, mut status) = (Vec::new(), Vec::new());
-    for outcome in outcomes {
-        match outcome {
-            Ok(part) => {
-                parts.push(part);
-                status.push(SeriesStatus::Ok);
-            }
-            Err(error) => {
-                parts.push(Vec::new());
-                status.push(SeriesStatus::Failed(error));
-            }
-        }
-    }
-    Ok(Fitted {
-        model,
-        states: state::join(P::STATE_FORMAT, &parts)?,
-        status,
-    })
-}
-
-fn same_step(header: &Header, what: &str, step: u32) -> Result<(), PolicyError> {
-    if step == header.step {
-        return Ok(());
-    }
-    Err(invalid(format!(
-        "{what}.step is {step} s, but the states were fitted at {} s: fit anew",
-        header.step
-    )))
-}
-
-fn at(next: i64, what: &str, start: i64) -> Result<(), PolicyError> {
-    if start == next {
-        return Ok(());
-    }
-    Err(invalid(format!(
-        "{what} at {start} ms, but the state goes on at {next} ms: send the rows between, missing \
-         ones marked"
-    )))
-}
-
-/// What an earlier version left and this one cannot read is no fault of the caller.
-fn unsupported(error: PolicyError) -> PolicyError {
-    match error {
-        PolicyError::NotFitted(text) | PolicyError::InvalidInput(text) => {
-            PolicyError::Unsupported(text)
-        }
-        other => other,
-    }
-}
-
-/// A horizon, checked.
-struct Grid<'a> {
-    ask: &'a Ask,
-    rows: Rows<'a>,
-    steps: usize,
-}
-
-impl<'a> Grid<'a> {
-    fn new(ask: &'a Ask, series: usize) -> Result<Self, PolicyError> {
-        let steps = ask.steps as usize;
-        length("horizon.starts", ask.starts.len(), series)?;
-        length("horizon.seeds", ask.seeds.len(), series)?;
-        let lawful = |w: &[u16]| w[0] < w[1];
-        if !ask.levels.windows(2).all(lawful) || ask.levels.iter().any(|l| !(1..=9999).contains(l))
-        {
-            return Err(invalid("horizon.levels must rise within 1 to 9999"));
-        }
-        let numbers = series
-            .checked_mul(steps)
-            .and_then(|n| n.checked_mul(ask.levels.len() + 1));
-        if steps == 0 || numbers.is_none_or(|n| n > MAX_ANSWER) {
-            return Err(invalid(format!(
-                "horizon.steps is {steps}: ask for at least 1, and at most {MAX_ANSWER} numbers in \
-                 all"
-            )));
-        }
-        Ok(Self {
-            ask,
-            rows: Rows::new(&ask.future, series * steps)?,
-            steps,
-        })
-    }
-
-    fn series(&self, i: usize) -> Horizon<'_> {
-        Horizon {
-            steps: self.steps,
-            levels: &self.ask.levels,
-            start: self.ask.starts[i],
-            step: self.ask.step,
-            covariates: self.rows.of(i * self.steps..(i + 1) * self.steps),
-            seed: self.ask.seeds[i],
-        }
-    }
 }

@@ -58,6 +58,7 @@ pub mod policy;
 pub mod series;
 pub mod tierer;
 
+mod batch;
 mod convert;
 mod export;
 mod state;
