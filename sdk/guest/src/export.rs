@@ -18,7 +18,7 @@ macro_rules! __exported {
 }
 
 macro_rules! exporting {
-    ($(#[$doc:meta])* $macro:ident, $kind:ident, $d:tt) => {
+    ($(#[$doc:meta])* $macro:ident, $kind:ident, $world:ident, $d:tt) => {
         $(#[$doc])*
         #[macro_export]
         macro_rules! $macro {
@@ -32,7 +32,7 @@ macro_rules! exporting {
                 #[allow(unsafe_code, reason = "generated exports of a component")]
                 const _: () = {
                     type Component = $crate::$kind::Component<$d policy>;
-                    $crate::wit::$kind::export_world!(Component with_types_in $crate::wit::$kind);
+                    $crate::wit::$world::export_world!(Component with_types_in $crate::wit::$world);
                 };
 
                 #[cfg(not(target_arch = "wasm32"))]
@@ -45,20 +45,25 @@ macro_rules! exporting {
 exporting!(
     /// Exports a type that implements [`ForecasterPolicy`](crate::ForecasterPolicy) as the world
     /// `forecaster`. `name = "..."` where `package.metadata.tidegate.name` says so.
-    export_forecaster, forecaster, $
+    export_forecaster, forecaster, forecaster, $
+);
+exporting!(
+    /// Exports a type that implements [`JointForecaster`](crate::JointForecaster) as the world
+    /// `forecaster`. `name = "..."` where `package.metadata.tidegate.name` says so.
+    export_joint_forecaster, joint, forecaster, $
 );
 exporting!(
     /// Exports a type that implements [`TiererPolicy`](crate::TiererPolicy) as the world `tierer`.
     /// `name = "..."` where `package.metadata.tidegate.name` says so.
-    export_tierer, tierer, $
+    export_tierer, tierer, tierer, $
 );
 exporting!(
     /// Exports a type that implements [`AllocatorPolicy`](crate::AllocatorPolicy) as the world
     /// `allocator`. `name = "..."` where `package.metadata.tidegate.name` says so.
-    export_allocator, allocator, $
+    export_allocator, allocator, allocator, $
 );
 exporting!(
     /// Exports a type that implements [`JudgePolicy`](crate::JudgePolicy) as the world `judge`.
     /// `name = "..."` where `package.metadata.tidegate.name` says so.
-    export_judge, judge, $
+    export_judge, judge, judge, $
 );

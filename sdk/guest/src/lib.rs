@@ -1,4 +1,5 @@
-//! What a plugin author links: four traits, one exporting macro each, and `fit_to_pool`.
+//! What a plugin author links: a trait and an exporting macro for each kind of policy, and
+//! `fit_to_pool`.
 //!
 //! The interface `tidegate:policy` is columnar and batched, because that is fast and lets the host
 //! hold all state; it is no pleasure to implement by hand. So this crate turns it into one pure
@@ -47,11 +48,16 @@
 //! the manifest. On any other target than Wasm nothing is exported, and the policy is an ordinary
 //! type for ordinary tests; [`forecaster::Component`] and its siblings show it as the host sees it.
 //!
+//! A forecaster that learns many series together (a network, a pooled regression) implements
+//! [`JointForecaster`] instead and is exported by [`export_joint_forecaster!`]; the host sees no
+//! difference.
+//!
 //! Rejected: procedural macros that write the glue (errors nobody can read), and one trait for all
 //! four kinds (three quarters of it would be `unsupported`).
 
 pub mod allocator;
 pub mod forecaster;
+pub mod joint;
 pub mod judge;
 pub mod log;
 pub mod policy;
@@ -67,6 +73,7 @@ pub mod wit;
 
 pub use allocator::AllocatorPolicy;
 pub use forecaster::{ForecasterPolicy, Horizon};
+pub use joint::{Cohort, Joint, JointForecaster};
 pub use judge::JudgePolicy;
 pub use policy::{Exported, Policy};
 pub use series::{Covariates, SeriesView};

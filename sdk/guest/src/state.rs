@@ -19,7 +19,8 @@ const LAYOUT: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Header {
     module: String,
-    format: u32,
+    /// The author's number for the layout of what was fitted.
+    pub(crate) format: u32,
     /// Seconds.
     pub(crate) step: u32,
     /// As it was given to `fit`.
