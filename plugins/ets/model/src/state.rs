@@ -72,6 +72,15 @@ impl State {
         }
     }
 
+    /// The centre of the forecast alone, one value per step in the signal's unit, not cut at zero:
+    /// cheap, whatever the class, for who rehearses many origins.
+    #[must_use]
+    pub fn points(&self, horizon: usize) -> Vec<f64> {
+        (1..=horizon)
+            .map(|h| self.path.point(h) * self.scale)
+            .collect()
+    }
+
     /// Forecasts the `horizon` steps after the last seen one, at quantile levels in parts per
     /// 10,000 (ascending). The seed matters to classes whose interval is simulated.
     ///
