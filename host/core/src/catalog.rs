@@ -10,6 +10,7 @@ use crate::module::Binding;
 use crate::slo::{Indicator, Slo};
 use crate::tier::{Tier, TierSpec};
 use crate::units::Resources;
+use crate::zone::Zones;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -283,6 +284,8 @@ pub struct Catalog {
     pub events: BTreeMap<ScopedId, Versioned<Event>>,
     /// By id.
     pub bindings: BTreeMap<BindingId, Versioned<Binding>>,
+    /// Offsets of the time zones in use; not declared, but filled in by whoever knows zones.
+    pub zones: Zones,
 }
 
 impl Catalog {
@@ -422,7 +425,7 @@ impl Catalog {
             };
             effects.push((key, effect));
         }
-        next.check(&mut problems);
+        check::catalog(&next, &mut problems);
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -481,10 +484,6 @@ impl Catalog {
             .retain(|k, _| key.kind != ObjectKind::Event || k.to_string() != key.name);
         self.bindings
             .retain(|k, _| key.kind != ObjectKind::Binding || k.to_string() != key.name);
-    }
-
-    fn check(&self, problems: &mut Vec<FieldProblem>) {
-        check::catalog(self, problems);
     }
 }
 

@@ -42,6 +42,29 @@ impl Event {
         into < i64::from(self.duration_s) * 1000 && self.until.is_none_or(|until| started < until)
     }
 
+    /// The occurrences that overlap `from <= t < to`, each as its start and its end, in order.
+    pub fn occurrences(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> impl Iterator<Item = (Timestamp, Timestamp)> + use<> {
+        let (start, until) = (self.start, self.until);
+        let length = i64::from(self.duration_s) * 1000;
+        let period = self.every_s.map(|every| i64::from(every.max(1)) * 1000);
+        // The first that has not ended at `from`.
+        let first = period.map_or(0, |period| {
+            let ended = from.since_ms(start.plus_ms(length)).div_euclid(period) + 1;
+            ended.max(0)
+        });
+        let count = if period.is_some() { usize::MAX } else { 1 };
+        (first..)
+            .take(count)
+            .map(move |n| start.plus_ms(period.unwrap_or(0).saturating_mul(n)))
+            .take_while(move |begun| *begun < to && until.is_none_or(|until| *begun < until))
+            .map(move |begun| (begun, begun.plus_ms(length)))
+            .filter(move |(_, end)| *end > from)
+    }
+
     /// Whether it touches an api.
     #[must_use]
     pub fn touches(&self, api: &ApiId) -> bool {
@@ -72,6 +95,31 @@ mod tests {
         let at = |s: i64| event.covers(Timestamp::from_secs(s));
         assert!(!at(999) && at(1000) && at(1099) && !at(1100));
         assert!(at(1050 + 604_800) && !at(1050 + 2 * 604_800));
+    }
+
+    #[test]
+    fn occurrences_are_what_covers_says() {
+        let at = Timestamp::from_secs;
+        let once = Event {
+            every_s: None,
+            until: None,
+            ..weekly()
+        };
+        let of = |event: &Event, from, to| -> Vec<i64> {
+            let all = event.occurrences(at(from), at(to));
+            all.map(|(start, end)| {
+                assert!(event.covers(start) && event.covers(end.plus_ms(-1)));
+                start.secs()
+            })
+            .collect()
+        };
+        let week = 604_800;
+        assert_eq!(of(&weekly(), 0, 9 * week), [1000, 1000 + week]);
+        assert_eq!(of(&weekly(), 1099, 1000 + week), [1000]);
+        assert_eq!(of(&weekly(), 1100, 1001 + week), [1000 + week]);
+        assert_eq!(of(&once, 1099, 9 * week), [1000]);
+        assert_eq!(of(&once, 1100, 9 * week), [0_i64; 0]);
+        assert_eq!(of(&once, 0, 1000), [0_i64; 0]);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 pub mod ids;
 pub mod time;
 pub mod units;
+pub mod zone;
 
 pub mod distribution;
 pub mod frame;

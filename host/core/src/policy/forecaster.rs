@@ -59,7 +59,9 @@ impl Blobs {
 /// Known values beside the target, on the same rows.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Covariates {
-    /// Names: `minute-of-day`, `day-of-week`, `event:KIND`.
+    /// Names: `minute-of-day` (0 to below 1440) and `day-of-week` (0 Monday to 6 Sunday) at the
+    /// start of the step in the api's local time; `event:KIND`, the part of the step during which an
+    /// event of the kind runs, 0 to 1.
     pub names: Vec<String>,
     /// `[name][row]`.
     pub values: Vec<f64>,
