@@ -21,6 +21,7 @@ mod quantile;
 mod rng;
 mod season;
 mod stretch;
+mod tracker;
 
 pub use codec::{decode, encode};
 pub use covariates::{Covariates, EVENT};
@@ -33,3 +34,4 @@ pub use rng::Stream;
 pub use season::{Decomposition, Place, Table, decompose, decompose_factors};
 pub use series::{DAY_S, MAX_POINTS, Series, WEEK_S, clock_of, scaled};
 pub use stretch::{Knot, knots_are_sound, stretch};
+pub use tracker::Tracker;

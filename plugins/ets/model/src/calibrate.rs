@@ -16,7 +16,7 @@ const ORIGINS: usize = 1000;
 
 /// Measures the ratios of a model that begins at `start` on `z`.
 pub(crate) fn calibrate(start: &Path, z: &[f64], mut spread: Spread) -> (Vec<Knot>, Spread) {
-    if spread.sigma <= 0.0 {
+    if spread.sigma() <= 0.0 {
         return (Vec::new(), spread);
     }
     let reach = z.len() / 3;
@@ -40,8 +40,8 @@ pub(crate) fn calibrate(start: &Path, z: &[f64], mut spread: Spread) -> (Vec<Kno
                 };
                 let point = path.point(*h);
                 let unit = match path.class.error {
-                    ErrorKind::Additive => spread.sigma,
-                    ErrorKind::Multiplicative => spread.sigma * point.abs().max(1e-9),
+                    ErrorKind::Additive => spread.sigma(),
+                    ErrorKind::Multiplicative => spread.sigma() * point.abs().max(1e-9),
                 };
                 list.push((y - point) / (unit * growth[h - 1]));
             }

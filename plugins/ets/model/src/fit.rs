@@ -97,7 +97,7 @@ fn estimate(config: &Config, series: &Series<'_>, z: &[f64], scale: f64, positiv
         running.observe(&mut path, *v);
     }
     // The sigma of the unseen part is the honest one.
-    running.sigma = spread.sigma;
+    running.set_sigma(spread.sigma());
     State::assemble(path, scale, running, knots, config.paths)
 }
 

@@ -62,7 +62,7 @@ impl State {
 
     /// Sigma, if it is a relative one.
     pub(crate) fn relative_spread(&self) -> Option<f64> {
-        (self.path.class.error == ErrorKind::Multiplicative).then_some(self.spread.sigma)
+        (self.path.class.error == ErrorKind::Multiplicative).then_some(self.spread.sigma())
     }
 
     /// Takes the values of the steps that follow the last seen one; NaN is a missing step.
@@ -107,13 +107,13 @@ impl State {
             let growth = self.path.growth(horizon);
             for (at, (point, growth)) in points.iter().zip(&growth).enumerate() {
                 quantiles.extend(deviates.iter().map(|z| {
-                    (point + self.spread.sigma * growth * stretch(&self.knots, at + 1, *z))
+                    (point + self.spread.sigma() * growth * stretch(&self.knots, at + 1, *z))
                         * self.scale
                 }));
             }
         } else {
             let (mut values, width) =
-                simulate(&self.path, self.spread.sigma, horizon, self.paths, seed);
+                simulate(&self.path, self.spread.sigma(), horizon, self.paths, seed);
             for (at, sample) in values.chunks_exact_mut(width).enumerate() {
                 sort_floats(sample);
                 let centre = points[at];
@@ -149,19 +149,10 @@ impl State {
     pub fn decode(bytes: &[u8]) -> Result<Self, ModelError> {
         let state: Self = decode(FORMAT, bytes)?;
         let p = &state.path;
-        let numbers = [
-            p.alpha,
-            p.beta,
-            p.phi,
-            p.level,
-            p.trend,
-            state.scale,
-            state.spread.sigma,
-            state.spread.signal,
-        ];
+        let numbers = [p.alpha, p.beta, p.phi, p.level, p.trend, state.scale];
         let sound = numbers.iter().all(|v| v.is_finite())
             && state.scale > 0.0
-            && state.spread.sigma >= 0.0
+            && state.spread.is_sound()
             && (p.class.trend != TrendKind::Damped || p.phi < 1.0)
             && p.clock < u64::MAX / 4
             && p.tables
