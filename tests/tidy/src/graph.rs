@@ -49,7 +49,7 @@ const fn pure(of: &'static str, sees: &'static [&'static str]) -> Row {
 }
 
 /// The table of design section 4.
-const SEES: [Row; 18] = [
+const SEES: [Row; 19] = [
     pure("tidegate-core", &[]),
     pure("tidegate-flow", &["tidegate-core"]),
     row("tidegate-store", &["tidegate-core"]),
@@ -62,6 +62,10 @@ const SEES: [Row; 18] = [
     row(
         "tidegate-backtest",
         &["tidegate-core", "tidegate-flow", "tidegate-engine"],
+    ),
+    row(
+        "tidegate-native",
+        &["tidegate-core", "tidegate-guest", "tidegate-plugin-*"],
     ),
     row("tidegate", &["tidegate-*"]),
     row("tidegate-proto", &[]),
