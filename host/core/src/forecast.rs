@@ -1,4 +1,15 @@
-//! Forecasts: quantile grids with the proof of who made them.
+//! Forecasts: quantile grids with the proof of who made them, and what is kept to judge them.
+//!
+//! A module's quantiles are a claim. [`Track`] is what the host keeps of one module on one series to
+//! check the claim against what came: it corrects the quantiles of the next forecast and adds up
+//! scores; [`Standings`] tells them for people, and [`Choice`] says whom they made champion. Only
+//! the words stand here; the arithmetic is `flow::forecast`'s.
+
+mod standing;
+mod track;
+
+pub use standing::{Candidate, Choice, Coverage, Ground, Rival, Standing, Standings, Verdict};
+pub use track::{Band, BandTrack, Pending, SCORED, Score, Track};
 
 use crate::ids::Digest;
 use crate::roster::Served;
@@ -24,6 +35,17 @@ pub struct Forecast {
     pub served: Served,
     /// Digest of the state that it was predicted from.
     pub state: Digest,
+    /// What corrected the quantiles; `None`: they are as the module answered.
+    pub calibration: Option<Calibration>,
+}
+
+/// What corrected a forecast's quantiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Calibration {
+    /// Digest of the [`Track`] as it was when it corrected them.
+    pub track: Digest,
+    /// Outcomes that it had learned from by then; 0: its pooled prior alone.
+    pub outcomes: u32,
 }
 
 impl Forecast {

@@ -33,7 +33,9 @@ pub struct ForecastRecord {
     pub served: Served,
     /// Digest of the state that it came from.
     pub state: Digest,
-    /// Digest of its grid.
+    /// Digest of the track that corrected its quantiles; `None`: they are as the module answered.
+    pub calibration: Option<Digest>,
+    /// Digest of its grid, after the correction.
     pub answer: Digest,
     /// Highest p99 over the horizon, and when: for `why` and the foreseen-peak report.
     pub peak: f64,
@@ -60,6 +62,7 @@ impl ForecastRecord {
             key: forecast.key.clone(),
             served: forecast.served.clone(),
             state: forecast.state,
+            calibration: forecast.calibration.map(|c| c.track),
             answer: encoder.digest(),
             peak: forecast.peak(Level::P99),
             peak_at: forecast.grid.at(at),

@@ -88,12 +88,27 @@ impl<P: ?Sized> Clone for Member<P> {
 pub struct Roster<P: ?Sized> {
     /// Never empty in the daemon: the last member is the native baseline.
     pub members: Vec<Member<P>>,
+    /// Who runs beside them: asked now and then, scored, and and without a say until a series has
+    /// chosen one as its champion. In the order of the binding; only forecasters have any.
+    pub challengers: Vec<Member<P>>,
+}
+
+impl<P: ?Sized> Roster<P> {
+    /// A chain of retreat without challengers.
+    #[must_use]
+    pub fn of(members: Vec<Member<P>>) -> Self {
+        Self {
+            members,
+            challengers: vec![],
+        }
+    }
 }
 
 impl<P: ?Sized> Clone for Roster<P> {
     fn clone(&self) -> Self {
         Self {
             members: self.members.clone(),
+            challengers: self.challengers.clone(),
         }
     }
 }
@@ -156,12 +171,10 @@ mod tests {
             config: "{}".into(),
             policy: Arc::new(n),
         };
-        Roster {
-            members: vec![
-                member("a", Retreat::Active, 1),
-                member("b", Retreat::Baseline, 2),
-            ],
-        }
+        Roster::of(vec![
+            member("a", Retreat::Active, 1),
+            member("b", Retreat::Baseline, 2),
+        ])
     }
 
     #[test]

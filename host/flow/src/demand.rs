@@ -277,6 +277,7 @@ mod tests {
                 retreat: Retreat::Active,
             },
             state: Digest::of(b""),
+            calibration: None,
         }
     }
 

@@ -6,8 +6,10 @@
 
 mod batch;
 mod covariates;
+mod drift;
 mod fit;
 
+pub use drift::{Drift, Drifts, Shift, Watch, Watched};
 pub use fit::{FitInput, FitOutput, fit};
 
 use crate::forecast::batch::Cohort;
@@ -44,6 +46,14 @@ impl Bank {
     #[must_use]
     pub fn get(&self, key: &SeriesKey, module: Digest, config: Digest) -> Option<&SeriesState> {
         self.states.get(&(key.clone(), module, config))
+    }
+
+    /// Whether there is a state of a series for a module, with whatever config.
+    #[must_use]
+    pub fn knows(&self, watched: &Watched) -> bool {
+        let from = (watched.0.clone(), watched.1, Digest([0; 32]));
+        let next = self.states.range(from..).next();
+        next.is_some_and(|(slot, _)| slot.0 == watched.0 && slot.1 == watched.1)
     }
 
     /// Takes a state in. One that has seen less than what is there is dropped: a slow fit must not
@@ -320,9 +330,7 @@ mod tests {
         let served = |step: Step| {
             let targets = [Target {
                 key: key.clone(),
-                roster: Roster {
-                    members: vec![member(Retreat::Active), member(Retreat::Baseline)],
-                },
+                roster: Roster::of(vec![member(Retreat::Active), member(Retreat::Baseline)]),
             }];
             let output = run(&Input {
                 now: Timestamp(300 * 60_000),
@@ -366,9 +374,7 @@ mod tests {
         fitted.unwrap().states.into_iter().for_each(|s| bank.put(s));
         let targets = [Target {
             key: key.clone(),
-            roster: Roster {
-                members: vec![member(Retreat::Active), member(Retreat::Baseline)],
-            },
+            roster: Roster::of(vec![member(Retreat::Active), member(Retreat::Baseline)]),
         }];
         let forecast = |minute: i64| {
             let output = run(&Input {

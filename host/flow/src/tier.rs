@@ -213,14 +213,12 @@ mod tests {
     #[test]
     fn a_clock_that_stepped_back_does_not_freeze_a_tier() {
         let api = crate::fake::api("shop/orders");
-        let roster = Roster {
-            members: vec![Member {
-                module: ModuleRef::native("base-tier"),
-                retreat: Retreat::Baseline,
-                config: "{}".into(),
-                policy: Arc::new(BaseTier) as Arc<dyn Tierer>,
-            }],
-        };
+        let roster = Roster::of(vec![Member {
+            module: ModuleRef::native("base-tier"),
+            retreat: Retreat::Baseline,
+            config: "{}".into(),
+            policy: Arc::new(BaseTier) as Arc<dyn Tierer>,
+        }]);
         let facts = Facts {
             expected: 0.0,
             peak: [0.0; 3],

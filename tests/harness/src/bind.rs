@@ -282,7 +282,7 @@ fn subject(api: &Api) -> Subject<'_> {
 }
 
 fn or_empty<P: ?Sized>(roster: Option<&Roster<P>>) -> Roster<P> {
-    roster.cloned().unwrap_or(Roster { members: vec![] })
+    roster.cloned().unwrap_or(Roster::of(vec![]))
 }
 
 impl Pins for Slotted {

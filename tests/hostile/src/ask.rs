@@ -49,10 +49,8 @@ pub fn roster_of(
         config: "{}".into(),
         policy,
     };
-    Roster {
-        members: vec![
-            member(active, Retreat::Active),
-            member(behind, Retreat::LastGood),
-        ],
-    }
+    Roster::of(vec![
+        member(active, Retreat::Active),
+        member(behind, Retreat::LastGood),
+    ])
 }

@@ -331,6 +331,7 @@ impl ForecastsPort for Fake {
                 levels,
                 served: served(),
                 state: Digest([0; 32]),
+                calibration: None,
             },
             recent: (Timestamp(-120_000), vec![6.0, f64::NAN]),
             fitted_at: Timestamp(0),

@@ -40,7 +40,7 @@ fn subject(api: &Api) -> Subject<'_> {
 /// An empty roster cannot happen (the engine appends a baseline to every chain); if it did, the
 /// rooms' own answer to "nobody answered" would apply.
 fn or_empty<P: ?Sized>(roster: Option<&Roster<P>>) -> Roster<P> {
-    roster.cloned().unwrap_or(Roster { members: vec![] })
+    roster.cloned().unwrap_or(Roster::of(vec![]))
 }
 
 impl Pins for PinnedPolicies {

@@ -62,7 +62,7 @@ macro_rules! chain {
             }
         }
         members.push(baseline($baseline));
-        Chain::$kind(Roster { members })
+        Chain::$kind(Roster::of(members))
     }};
 }
 

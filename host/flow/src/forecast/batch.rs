@@ -232,6 +232,7 @@ pub(super) fn predict(
                 quantiles: answer.quantiles[from * levels..to * levels].to_vec(),
                 served: served.clone(),
                 state: Digest::of(&state.state),
+                calibration: None,
             })
         })
         .collect())

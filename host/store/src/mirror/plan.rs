@@ -75,6 +75,7 @@ mirror_struct!(ForecastRecord as StoredForecastRecord {
     key: SeriesKey,
     served: Served,
     state: Digest,
+    calibration: Option<Digest>,
     answer: Digest,
     peak: f64,
     peak_at: Timestamp,

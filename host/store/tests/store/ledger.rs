@@ -131,6 +131,7 @@ pub(super) fn record(pool: &str, generation: u64, at: i64) -> Record {
             key: key("shop/orders", Signal::Requests),
             served: served(),
             state: Digest::of(b"state"),
+            calibration: Some(Digest::of(b"track")),
             answer: Digest::of(b"answer"),
             peak: 1234.5,
             peak_at: Timestamp(60_000),
