@@ -13,6 +13,7 @@ mod shipped;
 #[cfg(test)]
 mod testing;
 mod world;
+mod zones;
 
 use std::process::ExitCode;
 

@@ -123,7 +123,8 @@ impl World {
         policies: Policies,
         metrics: Metrics,
     ) -> Result<Self, StoreError> {
-        let catalog = CatalogStore::load(&*store)?;
+        let mut catalog = CatalogStore::load(&*store)?;
+        catalog.zones = crate::zones::zones(&catalog);
         let mut pools = BTreeMap::new();
         let mut plans = BTreeMap::new();
         for pool in catalog.pools.keys() {

@@ -32,7 +32,7 @@ impl CatalogPort for Gate {
                 _ => {}
             }
         }
-        let (next, effects) = catalog
+        let (mut next, effects) = catalog
             .apply(&changes)
             .map_err(|problems| ServeError::Invalid { problems })?;
         self.world
@@ -46,6 +46,7 @@ impl CatalogPort for Gate {
         }
         CatalogStore::save(&*self.world.store, &next).map_err(stored)?;
         let generation = next.generation;
+        next.zones = crate::zones::zones(&next);
         let next = Arc::new(next);
         self.world.catalog.store(next.clone());
         self.world.follow_bindings(None);
@@ -101,7 +102,7 @@ fn cut(caller: &Principal, mut object: Versioned<Object>) -> Versioned<Object> {
 /// A calendar that nobody knows would silently be another one. Core has no time zones: this is
 /// where they are known.
 fn known_zone(api: &Api) -> Result<(), ServeError> {
-    if api.time_zone.is_empty() || jiff::tz::TimeZone::get(&api.time_zone).is_ok() {
+    if api.time_zone.is_empty() || crate::zones::is_known(&api.time_zone) {
         return Ok(());
     }
     let text = format!(
