@@ -1,0 +1,190 @@
+//! A fitted method and its place in time: what the host keeps per series.
+//!
+//! `update` costs the same for each new value whatever the history: the lines move, and the
+//! tracker follows the size of errors, so that an interval stays honest between fits, and tells
+//! a shift, so that the levels follow it within steps.
+
+use serde::{Deserialize, Serialize};
+use tidegate_model_kit::{
+    Knot, ModelError, Prediction, Shape, Tracker, decode, encode, knots_are_sound, normal_quantile,
+    scaled, stretch,
+};
+
+use crate::interval::Noise;
+use crate::lines::{ALPHAS, Lines, SeasonKind};
+use crate::theta::{Theta, distance, growth};
+
+/// The format of [`State::encode`]d bytes.
+pub const FORMAT: u32 = 1;
+/// The largest table a decoded state may have: a week of minutes.
+const MAX_BINS: usize = 20_160;
+/// The most horizons that a history of the longest accepted length is tested at.
+const MAX_KNOTS: usize = 32;
+
+/// Everything that the point forecast needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Method {
+    pub(crate) lines: Lines,
+    /// By rising horizon.
+    pub(crate) thetas: Vec<Theta>,
+    /// What the base moves by per step.
+    pub(crate) drift: f64,
+}
+
+impl Method {
+    /// The point forecast `h >= 1` steps ahead, on the scaled values.
+    pub(crate) fn point(&self, h: usize) -> f64 {
+        let lines = &self.lines;
+        let season = lines.season.at(lines.clock + h.max(1) as u64 - 1);
+        let base = lines.mean + distance(&self.thetas, lines, h) + self.drift * h as f64;
+        lines.season.join(base, season)
+    }
+
+    /// Standard deviations of 1..=horizon steps ahead, in those of one step.
+    pub(crate) fn growth(&self, horizon: usize) -> Vec<f64> {
+        growth(&self.thetas, horizon)
+    }
+}
+
+/// A fitted method with its lines after the last seen step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    method: Method,
+    scale: f64,
+    noise: Noise,
+    tracker: Tracker,
+    knots: Vec<Knot>,
+}
+
+impl State {
+    pub(crate) fn assemble(
+        method: Method,
+        scale: f64,
+        noise: Noise,
+        sigma: f64,
+        knots: Vec<Knot>,
+    ) -> Self {
+        Self {
+            method,
+            scale,
+            noise,
+            tracker: Tracker::new(sigma),
+            knots,
+        }
+    }
+
+    /// How the season that the fit found joins the level.
+    #[must_use]
+    pub fn season(&self) -> SeasonKind {
+        self.method.lines.season.kind
+    }
+
+    /// How errors grow with the load.
+    #[must_use]
+    pub fn noise(&self) -> Noise {
+        self.noise
+    }
+
+    /// Per horizon that the back-test saw: steps ahead, alpha of the level, and `1 / theta`.
+    #[must_use]
+    pub fn thetas(&self) -> Vec<(u32, f64, f64)> {
+        let of = |t: &Theta| {
+            let alpha = ALPHAS.get(usize::from(t.speed)).copied().unwrap_or(0.0);
+            (t.horizon, alpha, f64::from(t.weight))
+        };
+        self.method.thetas.iter().map(of).collect()
+    }
+
+    /// What the level is expected to move by per step, in the signal's unit.
+    #[must_use]
+    pub fn drift(&self) -> f64 {
+        self.method.drift * self.scale
+    }
+
+    /// Takes the values of the steps that follow the last seen one; NaN is a missing step.
+    pub fn update(&mut self, values: &[f64]) {
+        for v in values {
+            let v = scaled(*v, self.scale);
+            let point = self.method.point(1);
+            if self.tracker.is_shifting() {
+                self.method.lines.shift(v);
+            } else {
+                self.method.lines.observe(v);
+            }
+            let error = (v - point) / self.noise.unit(point);
+            if error.is_finite() {
+                self.tracker.follow(error);
+            }
+        }
+    }
+
+    /// Forecasts the `horizon` steps after the last seen one, at quantile levels in parts per
+    /// 10,000 (ascending). The seed is not used: nothing here is random.
+    ///
+    /// # Errors
+    /// [`ModelError::InvalidInput`] for a bad horizon or levels; [`ModelError::Numeric`] if the
+    /// state has left the finite numbers.
+    pub fn predict(
+        &self,
+        horizon: usize,
+        levels: &[u16],
+        _seed: u64,
+    ) -> Result<Prediction, ModelError> {
+        let shape = Shape::new(horizon, levels)?;
+        let deviates: Vec<f64> = shape
+            .probabilities
+            .iter()
+            .map(|p| normal_quantile(*p))
+            .collect();
+        let growth = self.method.growth(horizon);
+        let mut mean = Vec::with_capacity(horizon);
+        let mut quantiles = Vec::with_capacity(horizon * levels.len());
+        for (at, growth) in growth.iter().enumerate() {
+            let point = self.method.point(at + 1);
+            let unit = self.tracker.sigma * growth * self.noise.unit(point);
+            mean.push(point * self.scale);
+            quantiles.extend(
+                deviates
+                    .iter()
+                    .map(|z| (point + unit * stretch(&self.knots, at + 1, *z)) * self.scale),
+            );
+        }
+        Prediction::lawful(&shape, mean, quantiles)
+    }
+
+    /// The state as bytes that begin with [`FORMAT`].
+    ///
+    /// # Errors
+    /// [`ModelError::Internal`] if serialisation fails.
+    pub fn encode(&self) -> Result<Vec<u8>, ModelError> {
+        encode(FORMAT, self)
+    }
+
+    /// Reads bytes that [`State::encode`] wrote, and checks what the method relies on.
+    ///
+    /// # Errors
+    /// [`ModelError::NotFitted`] for empty bytes, [`ModelError::Unsupported`] for another format,
+    /// [`ModelError::InvalidInput`] for damaged bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ModelError> {
+        let state: Self = decode(FORMAT, bytes)?;
+        let thetas = &state.method.thetas;
+        let sound = state.method.lines.is_sound(MAX_BINS)
+            && state.method.drift.is_finite()
+            && state.scale.is_finite()
+            && state.scale > 0.0
+            && state.tracker.is_sound()
+            && thetas.len() <= MAX_KNOTS
+            && thetas.windows(2).all(|w| w[0].horizon < w[1].horizon)
+            && thetas.iter().all(|t| {
+                t.horizon > 0
+                    && usize::from(t.speed) < ALPHAS.len()
+                    && (0.0..=1.0).contains(&t.weight)
+            })
+            && knots_are_sound(&state.knots);
+        if sound {
+            Ok(state)
+        } else {
+            Err(ModelError::invalid("damaged state: impossible values"))
+        }
+    }
+}
