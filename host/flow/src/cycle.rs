@@ -155,6 +155,12 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         catalog: input.catalog,
     })?;
     let mut faults = predicted.faults;
+    delta.drifts = state.drifts.follow(
+        input.history,
+        input.now,
+        &predicted.forecasts,
+        &predicted.updates,
+    )?;
     delta.states = predicted.updates;
 
     let facts = gather::facts(input, state, &apis, &predicted.forecasts, &mut delta)?;

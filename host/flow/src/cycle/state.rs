@@ -1,6 +1,6 @@
 //! What a pool's cycle carries from turn to turn, and how it comes back after a restart.
 
-use crate::forecast::Bank;
+use crate::forecast::{Bank, Drifts, Watch, Watched};
 use crate::tier::Tracker;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,6 +34,8 @@ pub struct PoolState {
     pub allocator_state: Kept,
     /// Fitted states.
     pub bank: Bank,
+    /// The watch over them.
+    pub drifts: Drifts,
     /// Error budgets, per SLO.
     pub trackers: BTreeMap<ScopedId, Tracker>,
     /// Ordinary loads.
@@ -45,6 +47,8 @@ pub struct PoolState {
 pub struct Delta {
     /// States that moved on.
     pub states: Vec<SeriesState>,
+    /// The watch over fitted states, where it saw something.
+    pub drifts: Vec<(Watched, Watch)>,
     /// Tiers to be in force.
     pub tiers: BTreeMap<ApiId, TierState>,
     /// What tierers keep.
@@ -141,6 +145,8 @@ impl PoolState {
     pub fn commit(&mut self, delta: Delta, record: Option<&Record>) {
         // States and budgets only follow the data, so they move on even when no plan was made.
         delta.states.into_iter().for_each(|s| self.bank.put(s));
+        let bank = &self.bank;
+        self.drifts.commit(delta.drifts, |w| bank.knows(w));
         self.trackers = delta.trackers;
         self.profiles.extend(delta.profiles);
         if let Some(record) = record {
