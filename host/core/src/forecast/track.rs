@@ -90,8 +90,6 @@ pub struct Pending {
     pub centre: f32,
     /// The module's own spread at that step, in the signal's unit; above 0.
     pub spread: f32,
-    /// The module's quantiles less `centre`, in 1/256 `spread`.
-    pub raw: [i16; SCORED],
     /// The quantiles that went out less `centre`, in 1/256 `spread`.
     pub issued: [i16; SCORED],
     /// What seasonal-naive says: the value a day and a week (or the next multiple that is known)
@@ -104,9 +102,12 @@ pub struct Pending {
 pub struct Score {
     /// Outcomes that were ever scored.
     pub outcomes: u32,
+    /// Start of the newest step that was scored: what the sums have been aged to.
+    pub newest: Timestamp,
     /// Sum of weights.
     pub weight: f32,
-    /// Pinball loss of what went out, mean over the levels, in units of [`Score::naive`].
+    /// Pinball loss of what went out, mean over the levels, in the signal's unit; like `naive`, over
+    /// those outcomes alone for which seasonal-naive had a value.
     pub loss: f32,
     /// Pinball loss of seasonal-naive (day, week) on the same outcomes, in the same unit.
     pub naive: [f32; 2],
@@ -123,8 +124,9 @@ pub struct BandTrack {
     pub band: Band,
     /// What is added to each level, in the module's own spreads.
     pub offsets: [f32; SCORED],
-    /// How far the newest outcomes called for other offsets, per level: sets how fast they move.
-    pub unrest: [f32; SCORED],
+    /// Running mean absolute error of the module's median, in the signal's unit: below a part of it
+    /// no spread is believed.
+    pub error: f32,
     /// What it earned.
     pub score: Score,
 }
@@ -199,9 +201,9 @@ impl Canonical for Track {
         to.uint(self.bands.len() as u64);
         for b in &self.bands {
             to.uint(b.band as u64).uint(u64::from(b.score.outcomes));
+            to.int(b.score.newest.0);
             narrow(to, &b.offsets);
-            narrow(to, &b.unrest);
-            narrow(to, &[b.score.weight, b.score.loss, b.score.excess]);
+            narrow(to, &[b.error, b.score.weight, b.score.loss, b.score.excess]);
             narrow(to, &b.score.naive);
             narrow(to, &b.score.below);
         }
@@ -209,7 +211,7 @@ impl Canonical for Track {
         for p in &self.pending {
             to.int(p.target.0).uint(u64::from(p.lead));
             narrow(to, &[p.centre, p.spread, p.naive[0], p.naive[1]]);
-            for &part in p.raw.iter().chain(&p.issued) {
+            for &part in &p.issued {
                 to.int(i64::from(part));
             }
         }
@@ -249,7 +251,7 @@ mod tests {
         track.bands.push(BandTrack {
             band: Band::Hour,
             offsets: [0.0; SCORED],
-            unrest: [0.0; SCORED],
+            error: 0.0,
             score: Score::default(),
         });
         let empty = track.digest();
