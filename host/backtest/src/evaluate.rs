@@ -3,7 +3,21 @@
 //! The rule of honesty is in the shapes: a forecaster is given a slice that ends at the origin, and
 //! the values behind it are looked at by the scores alone. Figures are means over series of means
 //! over origins, so that a long file does not outvote a short one.
+//!
+//! Reading order: files to traces, the forecaster under test, origins, formulas, the report.
 
-pub mod metrics;
 pub mod read;
 pub mod trace;
+
+pub mod calendar;
+pub mod subject;
+
+pub mod parallel;
+pub mod rolling;
+
+pub mod metrics;
+pub mod naive2;
+pub mod scores;
+
+pub mod forecasts;
+pub mod report;

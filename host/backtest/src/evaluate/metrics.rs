@@ -4,7 +4,6 @@
 //! value. Errors are scaled by the in-sample seasonal-naive error, because percentages explode on
 //! loads that touch zero; sMAPE is given all the same, because M4 and most peers report it.
 
-
 /// Pinball loss of a quantile forecast at probability `p` (Koenker and Bassett, "Regression
 /// Quantiles", Econometrica 1978). In the value's unit, at least 0, 0 only for a perfect forecast.
 #[must_use]

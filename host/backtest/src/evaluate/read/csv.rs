@@ -201,7 +201,10 @@ mod tests {
             ..MINUTE
         };
         assert_eq!(read(text, &net).unwrap().missing, 1);
-        refused(text, "2 columns beside `timestamp` (cpu, net); name one with --column");
+        refused(
+            text,
+            "2 columns beside `timestamp` (cpu, net); name one with --column",
+        );
     }
 
     #[test]
@@ -213,7 +216,10 @@ mod tests {
         refused("timestamp,value\n1\n", "a.csv:2: 1 cell(s), 2 are needed");
         refused("timestamp,value\n1,x\n", "a.csv:2: the value is `x`");
         refused("timestamp,value\n1,inf\n", "not a finite number");
-        refused("timestamp,value\n2026-01-01,1\n", "write seconds since 1970");
+        refused(
+            "timestamp,value\n2026-01-01,1\n",
+            "write seconds since 1970",
+        );
         refused("timestamp,value\n1700000000000,1\n", "not milliseconds");
         refused(
             "timestamp,value\n0,1\n1700000000,1\n",

@@ -41,7 +41,10 @@ pub fn m4(train: (&str, &str), test: (&str, &str), step: Step) -> Result<Vec<Pai
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for row in rows(train)? {
         if let Some(first) = seen.insert(row.id, row.line) {
-            let what = format!("{} stands on line {first} already; keep one", quoted(row.id));
+            let what = format!(
+                "{} stands on line {first} already; keep one",
+                quoted(row.id)
+            );
             return Err(ReadError::new(train.0, row.line, what));
         }
         let Some(answer) = answers.remove(row.id) else {
@@ -152,12 +155,32 @@ mod tests {
 
     #[test]
     fn rubbish_is_refused_with_its_line() {
-        refused("H1,1,two,3\n", "H1,1\n", "train.csv:1: cell 3 of series `H1` is `two`");
-        refused("H1,1\nH1,2\n", "H1,1\n", "train.csv:2: `H1` stands on line 1");
-        refused("H1,1\n", "H2,1\n", "train.csv:1: the series `H1` has no line in test.csv");
-        refused("H1,1\n", "H1,1\n\nH9,1\n", "test.csv:3: the series `H9` has no line");
+        refused(
+            "H1,1,two,3\n",
+            "H1,1\n",
+            "train.csv:1: cell 3 of series `H1` is `two`",
+        );
+        refused(
+            "H1,1\nH1,2\n",
+            "H1,1\n",
+            "train.csv:2: `H1` stands on line 1",
+        );
+        refused(
+            "H1,1\n",
+            "H2,1\n",
+            "train.csv:1: the series `H1` has no line in test.csv",
+        );
+        refused(
+            "H1,1\n",
+            "H1,1\n\nH9,1\n",
+            "test.csv:3: the series `H9` has no line",
+        );
         refused("H1,1,inf\n", "H1,1\n", "not a finite number");
         refused("", "H1,1\n", "train.csv: there is no series in it");
-        refused("\u{1b}]0;x\n", "H1,1\n", "train.csv:1: no series stands here");
+        refused(
+            "\u{1b}]0;x\n",
+            "H1,1\n",
+            "train.csv:1: no series stands here",
+        );
     }
 }

@@ -1,0 +1,159 @@
+//! `tidegate evaluate --native` without the daemon: seconds to build, for authors of models.
+//!
+//! `native MODULE m4 TRAIN.csv TEST.csv` or `native MODULE csv FILE...` score a linked forecaster by
+//! the published procedures (hourly: season 24, horizon 48; 5 minutes: season 288, eight origins,
+//! scored over 12 and 288 steps). Everything that can be chosen is chosen in the real command.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a program for a person at a terminal"
+)]
+
+use std::path::Path;
+use std::process::ExitCode;
+use tidegate_backtest::evaluate::calendar::Calendar;
+use tidegate_backtest::evaluate::read::{CsvOptions, Pair, csv, m4};
+use tidegate_backtest::evaluate::report::{Benchmark, Report, report};
+use tidegate_backtest::evaluate::rolling::{Cohort, Cut, Plan, roll};
+use tidegate_backtest::evaluate::scores::Metric;
+use tidegate_backtest::evaluate::subject::{Meter, Subject};
+use tidegate_backtest::evaluate::trace::{Gaps, Trace};
+use tidegate_core::time::Step;
+
+const HOURLY: Plan = Plan {
+    season: 24,
+    horizon: 48,
+    origins: 1,
+    gap: 0,
+    train: None,
+    min_history: 1,
+};
+
+const FIVE_MINUTES: Plan = Plan {
+    season: 288,
+    horizon: 288,
+    origins: 8,
+    gap: 137,
+    train: Some(4032),
+    min_history: 5 * 288,
+};
+
+/// CPU time of the calling thread.
+struct ThreadTime;
+
+impl Meter for ThreadTime {
+    fn cpu_seconds(&self) -> f64 {
+        let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        spent.tv_sec as f64 + spent.tv_nsec as f64 * 1e-9
+    }
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprintln!("{text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[String]) -> Result<(), String> {
+    let usage =
+        "usage: native MODULE[:JSON] m4 TRAIN TEST | native MODULE[:JSON] csv FILE[@UNTIL]...";
+    let [module, kind, files @ ..] = args else {
+        return Err(usage.into());
+    };
+    let (name, config) = module.split_once(':').unwrap_or((module, "{}"));
+    let linked = tidegate_native::forecaster(name).ok_or(format!("no forecaster {name}"))?;
+    let subject = Subject {
+        name: name.into(),
+        forecaster: linked.forecaster,
+        config: config.into(),
+        seed: 1,
+        calendar: match kind.as_str() {
+            "csv" => Calendar::Utc(vec![]),
+            _ => Calendar::Unknown,
+        },
+    };
+    match (kind.as_str(), files) {
+        ("m4", [train, test]) => {
+            let pairs = pairs(train, test)?;
+            let cuts: Vec<Cut<'_>> = pairs
+                .iter()
+                .enumerate()
+                .filter_map(|(i, pair)| HOURLY.cut(i, pair))
+                .collect();
+            show(&measure(&subject, &cuts, &HOURLY, &[48]));
+        }
+        ("csv", files) => {
+            let traces: Vec<Trace> = files.iter().map(|f| trace(f)).collect::<Result<_, _>>()?;
+            let cuts: Vec<Cut<'_>> = traces
+                .iter()
+                .enumerate()
+                .flat_map(|(i, trace)| FIVE_MINUTES.cuts(i, trace))
+                .collect();
+            show(&measure(&subject, &cuts, &FIVE_MINUTES, &[12, 288]));
+        }
+        _ => return Err(usage.into()),
+    }
+    Ok(())
+}
+
+fn measure(subject: &Subject, cuts: &[Cut<'_>], plan: &Plan, score_at: &[usize]) -> Report {
+    let made = roll(subject, cuts, Cohort::Single, 1, &ThreadTime, &|_, _| {});
+    report(&subject.name, cuts, &made, score_at, plan.season)
+}
+
+fn text(file: &str) -> Result<String, String> {
+    std::fs::read_to_string(file).map_err(|e| format!("cannot read {file}: {e}"))
+}
+
+fn pairs(train: &str, test: &str) -> Result<Vec<Pair>, String> {
+    let hour = Step::from_secs(3600).ok_or("an hour is a step")?;
+    let (known, came) = (text(train)?, text(test)?);
+    m4((train, &known), (test, &came), hour).map_err(|e| e.to_string())
+}
+
+fn trace(file: &str) -> Result<Trace, String> {
+    let (file, until) = match file.split_once('@') {
+        Some((file, until)) => (file, until.parse().ok()),
+        None => (file, None),
+    };
+    let options = CsvOptions {
+        step: Step::from_secs(300).ok_or("five minutes are a step")?,
+        until,
+        gaps: Gaps::Fill,
+        column: None,
+    };
+    let name = Path::new(file).file_stem().unwrap_or_default();
+    csv(file, &name.to_string_lossy(), &text(file)?, &options).map_err(|e| e.to_string())
+}
+
+fn show(report: &Report) {
+    for (k, at) in report.score_at.iter().enumerate() {
+        for row in &report.rows {
+            println!("  {:42} h={at:3}  {}", row.name, line(&row.scores[k]));
+        }
+    }
+    for (k, at) in report.score_at.iter().enumerate() {
+        println!("{} h={at}  {}", report.subject, line(&report.total[k]));
+        let owa = [Benchmark::M4_HOURLY, report.naive2[k]].map(|b| b.owa(&report.total[k]));
+        println!(
+            "  OWA {:.3} by the published Naive2, {:.3} by its own",
+            owa[0], owa[1]
+        );
+    }
+    println!("{:.3?}", report.cost);
+    println!("unscaled {:?}\nfailed {:?}", report.unscaled, report.failed);
+}
+
+fn line(scores: &tidegate_backtest::evaluate::scores::Scores) -> String {
+    let shown = Metric::ALL
+        .iter()
+        .map(|m| format!("{} {:.4}", m.name(), scores.get(*m)));
+    shown.collect::<Vec<_>>().join("  ")
+}
