@@ -72,13 +72,12 @@ impl State {
         }
     }
 
-    /// The centre of the forecast alone, one value per step in the signal's unit, not cut at zero:
-    /// cheap, whatever the class, for who rehearses many origins.
+    /// The centre of the forecast alone, so many steps ahead each, in the signal's unit, not cut
+    /// at zero: cheap, for who rehearses many origins.
     #[must_use]
-    pub fn points(&self, horizon: usize) -> Vec<f64> {
-        (1..=horizon)
-            .map(|h| self.path.point(h) * self.scale)
-            .collect()
+    pub fn points_at(&self, horizons: &[usize]) -> Vec<f64> {
+        let point = |h: &usize| self.path.point((*h).max(1)) * self.scale;
+        horizons.iter().map(point).collect()
     }
 
     /// Forecasts the `horizon` steps after the last seen one, at quantile levels in parts per

@@ -21,6 +21,11 @@ const MAX_BINS: usize = 20_160;
 /// The most horizons that a history of the longest accepted length is tested at.
 const MAX_KNOTS: usize = 32;
 
+/// What remains of a calm or a burst after a step: the tracker forgets a hundredth.
+pub(crate) const FADE: f64 = 0.99;
+/// The share of each new variance in the usual one.
+const USUAL_GAIN: f64 = 0.001;
+
 /// Everything that the point forecast needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Method {
@@ -53,24 +58,60 @@ pub struct State {
     scale: f64,
     noise: Noise,
     tracker: Tracker,
+    /// The sigma that the tracker's returns to.
+    usual: f64,
     knots: Vec<Knot>,
 }
 
 impl State {
-    pub(crate) fn assemble(
-        method: Method,
-        scale: f64,
-        noise: Noise,
-        sigma: f64,
-        knots: Vec<Knot>,
-    ) -> Self {
+    /// A state without any measured stretch.
+    pub(crate) fn assemble(method: Method, scale: f64, noise: Noise, sigma: f64) -> Self {
         Self {
             method,
             scale,
             noise,
             tracker: Tracker::new(sigma),
-            knots,
+            usual: sigma,
+            knots: Vec::new(),
         }
+    }
+
+    /// Takes what a back-test measured.
+    pub(crate) fn calibrate(&mut self, knots: Vec<Knot>) {
+        self.knots = knots;
+    }
+
+    /// Moves the lines alone: sigma stays as it was measured where the season was not yet known.
+    pub(crate) fn resume(&mut self, lines: Lines, scaled: &[f64]) {
+        let tracker = self.tracker;
+        let usual = self.usual;
+        self.method.lines = lines;
+        self.advance(scaled.iter().copied());
+        self.tracker = tracker;
+        self.usual = usual;
+    }
+
+    pub(crate) fn lines(&self) -> &Lines {
+        &self.method.lines
+    }
+
+    pub(crate) fn horizons(&self) -> Vec<usize> {
+        let thetas = self.method.thetas.iter();
+        thetas.map(|t| t.horizon as usize).collect()
+    }
+
+    pub(crate) fn growth(&self, horizon: usize) -> Vec<f64> {
+        self.method.growth(horizon)
+    }
+
+    /// The scaled point forecast `h` steps ahead and the standard deviation of an error of one
+    /// step there: a calm or a burst fades on the way as it would in the tracker's own memory (a
+    /// GARCH forecast of variance: Bollerslev, Journal of Econometrics 31, 1986).
+    pub(crate) fn point(&self, h: usize, fade: f64) -> (f64, f64) {
+        let point = self.method.point(h);
+        let usual = self.usual * self.usual;
+        let variance = usual + fade * (self.tracker.sigma * self.tracker.sigma - usual);
+        (point, variance.max(0.0).sqrt() * self.noise.unit(point))
     }
 
     /// How the season that the fit found joins the level.
@@ -103,8 +144,13 @@ impl State {
 
     /// Takes the values of the steps that follow the last seen one; NaN is a missing step.
     pub fn update(&mut self, values: &[f64]) {
-        for v in values {
-            let v = scaled(*v, self.scale);
+        let scale = self.scale;
+        self.advance(values.iter().map(|v| scaled(*v, scale)));
+    }
+
+    /// Takes scaled values.
+    pub(crate) fn advance(&mut self, scaled: impl Iterator<Item = f64>) {
+        for v in scaled {
             let point = self.method.point(1);
             if self.tracker.is_shifting() {
                 self.method.lines.shift(v);
@@ -114,8 +160,19 @@ impl State {
             let error = (v - point) / self.noise.unit(point);
             if error.is_finite() {
                 self.tracker.follow(error);
+                let sigma = self.tracker.sigma;
+                let variance = self.usual * self.usual;
+                self.usual = (variance + USUAL_GAIN * (sigma * sigma - variance)).max(0.0).sqrt();
             }
         }
+    }
+
+    /// The centre of the forecast alone, so many steps ahead each, in the signal's unit, not cut
+    /// at zero: cheap, for who rehearses many origins.
+    #[must_use]
+    pub fn points_at(&self, horizons: &[usize]) -> Vec<f64> {
+        let point = |h: &usize| self.method.point((*h).max(1)) * self.scale;
+        horizons.iter().map(point).collect()
     }
 
     /// Forecasts the `horizon` steps after the last seen one, at quantile levels in parts per
@@ -137,11 +194,13 @@ impl State {
             .map(|p| normal_quantile(*p))
             .collect();
         let growth = self.method.growth(horizon);
+        let mut fade = 1.0;
         let mut mean = Vec::with_capacity(horizon);
         let mut quantiles = Vec::with_capacity(horizon * levels.len());
         for (at, growth) in growth.iter().enumerate() {
-            let point = self.method.point(at + 1);
-            let unit = self.tracker.sigma * growth * self.noise.unit(point);
+            let (point, unit) = self.point(at + 1, fade);
+            fade *= FADE;
+            let unit = unit * growth;
             mean.push(point * self.scale);
             quantiles.extend(
                 deviates
@@ -173,6 +232,8 @@ impl State {
             && state.scale.is_finite()
             && state.scale > 0.0
             && state.tracker.is_sound()
+            && state.usual.is_finite()
+            && state.usual >= 0.0
             && thetas.len() <= MAX_KNOTS
             && thetas.windows(2).all(|w| w[0].horizon < w[1].horizon)
             && thetas.iter().all(|t| {
