@@ -1,0 +1,143 @@
+//! A direct forecast of the residual: one ridge regression per horizon 1, 2, 4, 8, ...
+//!
+//! Taylor and Letham's model has no memory of how far off it is right now, which an hour ahead is
+//! most of what there is to know. An autoregression of the residual supplies it, and fades as the
+//! horizon grows. It is fitted directly at each horizon (Marcellino, Stock and Watson, Journal of
+//! Econometrics 135, 2006) on the residuals of back-tests: residuals within the fit are too small
+//! and too short of memory, since the trend has bent after them.
+//!
+//! Errors `h` steps ahead overlap, so that the prior weighs `h` times as much.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cholesky::{Cholesky, dot};
+
+/// The prior standard deviation of a weight around that of the horizon before.
+const PRIOR: f64 = 0.3;
+/// What is left of a horizon's weights in the prior of the next, twice as far.
+const FADE: f64 = 0.9;
+/// Huber's bound in standard deviations of the error.
+const HUBER: f64 = 3.0;
+const ROUNDS: usize = 2;
+
+/// The forecast at one horizon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Reach {
+    /// Steps ahead.
+    pub(crate) horizon: u32,
+    /// A weight per regressor.
+    pub(crate) weights: Vec<f32>,
+    /// Standard deviation of what is left, where the load has its typical size.
+    pub(crate) sd: f32,
+}
+
+/// A target `h` steps after an origin.
+#[derive(Debug, Clone)]
+pub(crate) struct Example {
+    /// The regressors at the origin.
+    pub(crate) x: Vec<f64>,
+    /// The residual at the target.
+    pub(crate) y: f64,
+    /// The relative size of noise there.
+    pub(crate) noise: f64,
+    /// The back-test that it is of.
+    pub(crate) fold: usize,
+}
+
+/// Weights for `examples` of all folds but one, near those of the `before` horizon; each example
+/// counts for `share` of an independent one.
+pub(crate) fn regress(
+    examples: &[Example],
+    but: Option<usize>,
+    before: &[f64],
+    share: f64,
+) -> Option<Vec<f64>> {
+    let p = before.len();
+    let prior: Vec<f64> = before.iter().map(|w| FADE * w).collect();
+    let mut weights = prior.clone();
+    let own = || examples.iter().filter(|e| Some(e.fold) != but);
+    for round in 0..ROUNDS {
+        let mut squares = 0.0;
+        let mut count = 0.0;
+        for e in own() {
+            let r = (e.y - dot(&e.x, &weights)) / e.noise;
+            squares += r * r;
+            count += 1.0;
+        }
+        if count < 1.0 {
+            return None;
+        }
+        let variance = squares / count;
+        if variance <= 0.0 {
+            return Some(weights);
+        }
+        let bound = HUBER * variance.sqrt();
+        let mut a = ndarray::Array2::zeros((p, p));
+        let mut b = vec![0.0; p];
+        for e in own() {
+            let off = ((e.y - dot(&e.x, &weights)) / e.noise).abs();
+            let huber = if round > 0 && off > bound {
+                bound / off
+            } else {
+                1.0
+            };
+            let w = share * huber / (e.noise * e.noise);
+            // Around the prior's mean, so that the ridge pulls there.
+            let y = e.y - dot(&e.x, &prior);
+            for i in 0..p {
+                b[i] += w * e.x[i] * y;
+                for j in 0..=i {
+                    a[[i, j]] += w * e.x[i] * e.x[j];
+                }
+            }
+        }
+        for i in 0..p {
+            a[[i, i]] += variance / (PRIOR * PRIOR);
+        }
+        let step = Cholesky::new(a)?.solve(&b);
+        weights = prior.iter().zip(&step).map(|(p, s)| p + s).collect();
+    }
+    weights.iter().all(|w| w.is_finite()).then_some(weights)
+}
+
+/// The residual forecast `h` steps after the last observed one.
+pub(crate) fn forecast(reaches: &[Reach], h: usize, x: &[f64]) -> f64 {
+    let at = |r: &Reach| -> f64 {
+        let terms = r.weights.iter().zip(x);
+        terms.map(|(w, x)| f64::from(*w) * x).sum()
+    };
+    between(reaches, h, at)
+}
+
+/// The standard deviation of its error.
+pub(crate) fn deviation(reaches: &[Reach], h: usize) -> f64 {
+    between(reaches, h, |r| f64::from(r.sd))
+}
+
+/// Linear in the logarithm of the horizon between two reaches, constant beyond the last.
+fn between(reaches: &[Reach], h: usize, value: impl Fn(&Reach) -> f64) -> f64 {
+    let after = reaches.partition_point(|r| (r.horizon as usize) < h);
+    let before = after.checked_sub(1).and_then(|i| reaches.get(i));
+    match (before, reaches.get(after)) {
+        (None, None) => 0.0,
+        (None, Some(only)) | (Some(only), None) => value(only),
+        (Some(a), Some(b)) => {
+            let log = |h: f64| libm::log2(h);
+            let (from, to) = (log(f64::from(a.horizon)), log(f64::from(b.horizon)));
+            let w = (log(h as f64) - from) / (to - from);
+            (1.0 - w) * value(a) + w * value(b)
+        }
+    }
+}
+
+/// Whether decoded reaches can be read with `width` regressors.
+pub(crate) fn are_sound(reaches: &[Reach], width: usize) -> bool {
+    reaches.windows(2).all(|w| w[0].horizon < w[1].horizon)
+        && reaches.iter().all(|r| {
+            r.horizon > 0
+                && r.weights.len() == width
+                && r.weights.iter().all(|w| w.abs() < 1e6)
+                && r.sd.is_finite()
+                && r.sd >= 0.0
+        })
+}
