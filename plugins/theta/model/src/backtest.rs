@@ -2,7 +2,7 @@
 //! the season of the earlier part.
 //!
 //! A profile that was estimated from a value fits that value too well. So the profile comes from
-//! the first three fifths, and everything else is learned from the rest. The lines do not depend
+//! the first two thirds, and everything else is learned from the rest. The lines do not depend
 //! on the thetas: one run serves every theta at every horizon.
 
 use crate::lines::{ALPHAS, Lines};

@@ -44,7 +44,7 @@ const CHANGING: f64 = 0.1;
 /// Cycles over which a season of the whole history is brought up to date.
 const RECENT: usize = 3;
 /// Mean absolute remainders beyond which a deviation does not teach the season.
-const HABIT: f64 = 8.0;
+const HABIT: f64 = 20.0;
 
 /// A candidate of the search.
 #[derive(Debug, Clone)]
@@ -112,7 +112,7 @@ fn estimate(
         SeasonChoice::Auto if positive => &[SeasonKind::Additive, SeasonKind::Multiplicative],
         _ => &[SeasonKind::Additive],
     };
-    let (head, tail) = z.split_at(z.len() * 3 / 5);
+    let (head, tail) = z.split_at(z.len() * 2 / 3);
     let search = Search {
         tail,
         heads: heads(head, clock, &periods, kinds),
@@ -122,25 +122,17 @@ fn estimate(
     };
     let best = search.best()?;
     let start = search.with_thetas(config, &best, head.len());
-    let interval = measure(&start, tail, positive)?;
-    let mut method = start;
+    let mut state = measure(start, tail, scale, positive)?;
     if GAINS[best.gain] < CHANGING {
         let whole = take_apart(z, clock, &periods, best.kind);
         let from = z.len().saturating_sub(RECENT * search.period).max(1) - 1;
-        method.lines.season = Season::of(&whole, best.kind, GAINS[best.gain]);
+        let mut lines = state.lines().clone();
+        lines.season = Season::of(&whole, best.kind, GAINS[best.gain]);
         let level = whole.trend.get(from).copied().unwrap_or(0.0);
-        method.lines.restart(level, clock + from as u64);
-        z[from..].iter().for_each(|v| method.lines.observe(*v));
-    } else {
-        tail.iter().for_each(|v| method.lines.observe(*v));
+        lines.restart(level, clock + from as u64);
+        state.resume(lines, &z[from..]);
     }
-    Some(State::assemble(
-        method,
-        scale,
-        interval.noise,
-        interval.sigma,
-        interval.knots,
-    ))
+    Some(state)
 }
 
 /// The beginning of the history taken apart in each kind that shows a season, with the handicap
@@ -295,5 +287,5 @@ fn short(z: &[f64], series: &Series<'_>, scale: f64) -> State {
         }],
         drift: 0.0,
     };
-    State::assemble(method, scale, Noise::Constant, sigma, Vec::new())
+    State::assemble(method, scale, Noise::Constant, sigma)
 }

@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use tidegate_model_kit::{Knot, sort_floats};
 
 use crate::backtest::warm_up;
-use crate::state::Method;
+use crate::state::{FADE, Method, State};
 
 /// Origins that are enough to measure.
 const ORIGINS: usize = 1000;
+/// What was chosen by these errors looks better on them than it is on the next ones.
+const CHOSEN: f32 = 1.08;
 /// The smallest load, in the typical one, that an error's size is in proportion to.
 const FLOOR: f64 = 1e-3;
 
@@ -38,62 +40,69 @@ impl Noise {
     }
 }
 
-/// What a back-test says about errors.
-#[derive(Debug, Clone)]
-pub(crate) struct Interval {
-    pub(crate) noise: Noise,
-    /// Of one-step errors, in their unit.
-    pub(crate) sigma: f64,
-    pub(crate) knots: Vec<Knot>,
+/// Runs the method over `z`, chooses the unit of its errors, measures them, and gives the method
+/// back as the state after `z`; `None` if next to nothing
+/// came. `positive` admits units that grow with the load.
+///
+/// Errors are counted in the sigma that the interval will be made of: bursts that the tracker cuts
+/// off are in the ratios.
+pub(crate) fn measure(start: Method, z: &[f64], scale: f64, positive: bool) -> Option<State> {
+    let mut method = start.clone();
+    let mut first = Vec::with_capacity(z.len());
+    for v in z {
+        first.push((*v, method.point(1)));
+        method.lines.observe(*v);
+    }
+    let warm = warm_up(z.len());
+    first.drain(..warm);
+    first.retain(|(y, _)| !y.is_nan());
+    if first.len() < 2 {
+        return None;
+    }
+    let (noise, sigma) = unit_of(&first, positive);
+    let mut state = State::assemble(start, scale, noise, sigma);
+    if sigma > 0.0 {
+        let knots = knots(&mut state, z, warm);
+        state.calibrate(knots);
+    }
+    Some(state)
 }
 
-/// Runs the method over `z` and measures its errors; `None` if nothing came. `positive` admits
-/// units that grow with the load.
-pub(crate) fn measure(start: &Method, z: &[f64], positive: bool) -> Option<Interval> {
-    let mut method = start.clone();
-    let horizons: Vec<usize> = method.thetas.iter().map(|t| t.horizon as usize).collect();
-    let warm = warm_up(z.len());
+/// The ratios of the errors that a state makes while it moves through `z`.
+fn knots(state: &mut State, z: &[f64], warm: usize) -> Vec<Knot> {
+    let horizons = state.horizons();
+    let growth = state.growth(horizons.last().copied().unwrap_or(1));
+    let fades: Vec<f64> = horizons
+        .iter()
+        .map(|h| libm::pow(FADE, (h - 1) as f64))
+        .collect();
     let every = z.len().div_ceil(ORIGINS).max(1);
-    let mut cases: Vec<Vec<(f64, f64)>> = vec![Vec::new(); horizons.len()];
+    let mut errors = vec![Vec::new(); horizons.len()];
     for (t, v) in z.iter().enumerate() {
         if t >= warm && (t - warm).is_multiple_of(every) {
-            for (h, list) in horizons.iter().zip(&mut cases) {
+            for ((h, fade), list) in horizons.iter().zip(&fades).zip(&mut errors) {
                 if let Some(y) = z.get(t + h - 1).filter(|y| !y.is_nan()) {
-                    list.push((*y, method.point(*h)));
+                    let (point, unit) = state.point(*h, *fade);
+                    list.push((y - point) / (unit * growth[h - 1]));
                 }
             }
         }
-        method.lines.observe(*v);
+        state.advance(std::iter::once(*v));
     }
-    let first = cases.first().filter(|c| c.len() >= 2)?;
-    let (noise, sigma) = unit_of(first, positive);
-    if sigma <= 0.0 {
-        return Some(Interval {
-            noise,
-            sigma,
-            knots: Vec::new(),
-        });
-    }
-    let growth = method.growth(horizons.last().copied().unwrap_or(1));
-    let knots = horizons
+    horizons
         .iter()
-        .zip(&cases)
+        .zip(&mut errors)
         .map(|(h, list)| {
-            let scale = sigma * growth[h - 1];
-            let mut errors: Vec<f64> = list
-                .iter()
-                .map(|(y, point)| (y - point) / (scale * noise.unit(*point)))
-                .collect();
-            sort_floats(&mut errors);
+            list.retain(|e| e.is_finite());
+            sort_floats(list);
             let windows = list.len() as f64 * every as f64 / *h as f64;
-            Knot::measured(*h, &errors, windows)
+            let mut knot = Knot::measured(*h, list, windows);
+            for r in &mut knot.ratios {
+                *r *= CHOSEN;
+            }
+            knot
         })
-        .collect();
-    Some(Interval {
-        noise,
-        sigma,
-        knots,
-    })
+        .collect()
 }
 
 /// The unit with the largest Laplace likelihood, which a few bursts do not decide, and the

@@ -16,7 +16,7 @@ use tidegate_model_kit::{Decomposition, Table};
 pub(crate) const ALPHAS: [f64; 7] = [0.03, 0.07, 0.15, 0.3, 0.5, 0.7, 0.9];
 /// The gain of levels while the series shifts, and how many times faster the mean moves then.
 const SHIFT_GAIN: f64 = 0.5;
-const SHIFT_HASTE: f64 = 4.0;
+const SHIFT_HASTE: f64 = 12.0;
 /// The smallest factor that a value is divided by.
 const TINY: f64 = 1e-6;
 

@@ -162,7 +162,9 @@ impl State {
                 self.tracker.follow(error);
                 let sigma = self.tracker.sigma;
                 let variance = self.usual * self.usual;
-                self.usual = (variance + USUAL_GAIN * (sigma * sigma - variance)).max(0.0).sqrt();
+                self.usual = (variance + USUAL_GAIN * (sigma * sigma - variance))
+                    .max(0.0)
+                    .sqrt();
             }
         }
     }
