@@ -27,7 +27,7 @@ impl Default for Config {
         Self {
             hidden: 32,
             epochs: 16,
-            max_steps: 2000,
+            max_steps: 4000,
             learning_rate: 0.004,
             seed: 0,
         }

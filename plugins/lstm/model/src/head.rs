@@ -31,7 +31,7 @@ const LEAK: f32 = 0.1;
 pub(crate) fn prior() -> [f32; OUTPUTS] {
     let mut bias = [0.0; OUTPUTS];
     bias[NAIVE] = 4.0;
-    bias[DOWN..UP + SIDE].fill(0.0);
+    bias[DOWN..UP + SIDE].fill(1.5);
     bias
 }
 
@@ -45,15 +45,17 @@ pub(crate) struct Head {
     pub(crate) quantiles: [f32; LEVELS.len()],
 }
 
-/// The part of the head's layer that all steps from one origin share.
-pub(crate) fn context(w: &Weights, h: &[f32]) -> [f32; MIXED] {
+/// The part of the head's layer that all steps from one origin share: what the recurrent layer
+/// remembers, and what the series adds of its own.
+pub(crate) fn context(w: &Weights, h: &[f32], accent: &[f32]) -> [f32; MIXED] {
     let mut shared = [0.0; MIXED];
     shared.copy_from_slice(w.of(w.shape.mix_bias()));
+    add(&mut shared, accent);
     forward(&mut shared, h, w.of(w.shape.context()));
     shared
 }
 
-/// Adds the gradients of [`context`].
+/// Adds the gradients of [`context`]; that of the accent is `dshared` itself.
 pub(crate) fn context_backward(
     w: &Weights,
     dw: &mut Weights,
@@ -102,8 +104,10 @@ impl Head {
         }
     }
 
-    /// The pinball loss of `y` (in units from the centre), averaged over levels.
-    pub(crate) fn loss(&self, y: f32) -> f32 {
+    /// The pinball loss of `y` (in units from the centre), averaged over levels: what
+    /// [`Head::backward`] has the gradient of.
+    #[cfg(test)]
+    fn loss(&self, y: f32) -> f32 {
         let each = self.quantiles.iter().zip(LEVELS);
         let sum: f32 = each
             .map(|(q, level)| {
@@ -200,14 +204,14 @@ mod tests {
     fn the_gradient_is_that_of_finite_differences() {
         for (seed, y) in [(1, -9.0), (2, 0.3), (3, 11.0)] {
             let (w, h, view) = some(seed);
-            let shared = context(&w, &h);
+            let shared = context(&w, &h, &[]);
             let head = Head::forward(&w, &shared, &view);
             let mut dw = Weights::zero(SHAPE);
             let (mut dshared, mut dh) = ([0.0; MIXED], vec![0.0; 8]);
             head.backward(&w, &mut dw, &view, (y, 2.0), &mut dshared);
             context_backward(&w, &mut dw, &h, &dshared, &mut dh);
             let loss = |w: &Weights, h: &[f32]| {
-                f64::from(2.0 * Head::forward(w, &context(w, h), &view).loss(y))
+                f64::from(2.0 * Head::forward(w, &context(w, h, &[]), &view).loss(y))
             };
             let agree = |exact: f32, more: f64, less: f64, what: &str| {
                 let (numeric, exact) = ((more - less) / 4e-3, f64::from(exact));
@@ -242,7 +246,7 @@ mod tests {
     fn quantiles_rise_whatever_the_weights_are() {
         for seed in 0..50 {
             let (w, h, view) = some(seed);
-            let head = Head::forward(&w, &context(&w, &h), &view);
+            let head = Head::forward(&w, &context(&w, &h, &[]), &view);
             assert!(head.quantiles.is_sorted(), "{:?}", head.quantiles);
         }
     }
@@ -257,7 +261,7 @@ mod tests {
             width: 0.5,
         };
         let w = Weights::random(SHAPE, &mut Stream::new(1));
-        let head = Head::forward(&w, &context(&w, &[0.0; 8]), &view);
+        let head = Head::forward(&w, &context(&w, &[0.0; 8], &[]), &view);
         assert!((head.quantiles[SIDE] - 1.0).abs() < 0.3, "{head:?}");
     }
 }

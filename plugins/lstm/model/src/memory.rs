@@ -14,6 +14,7 @@ use crate::head::{Head, LEVELS, context};
 use crate::model::{FORMAT, Model};
 use crate::tracker::Tracker;
 use crate::view::{Target, View};
+use crate::weights::MIXED;
 
 /// A series after its last seen step; goes with the model that was fitted with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ pub struct Memory {
     pub(crate) scale: f64,
     pub(crate) tracker: Tracker,
     pub(crate) cells: Cells,
+    /// What the series adds to the head's layer.
+    pub(crate) accent: Vec<f32>,
 }
 
 impl Memory {
@@ -62,7 +65,7 @@ impl Memory {
         let ask = Ask::new(horizon, levels)?;
         self.belongs(model)?;
         let w = &model.weights;
-        let shared = context(w, &self.cells.h);
+        let shared = context(w, &self.cells.h, &self.accent);
         let origin = self.tracker.origin();
         let places = places(&ask.probabilities);
         // The network has learned intervals of series that it has seen for a while.
@@ -139,6 +142,8 @@ impl Memory {
             && self.scale > 0.0
             && self.tracker.is_sound()
             && self.cells.is_sound(self.cells.h.len())
+            && self.accent.len() == MIXED
+            && self.accent.iter().all(|v| v.abs() <= 1e4)
     }
 }
 

@@ -8,12 +8,14 @@ use crate::config::Config;
 use crate::lesson::Lesson;
 use crate::memory::Memory;
 use crate::train::train;
-use crate::weights::{Shape, Weights};
+use crate::weights::{MIXED, Shape, Weights};
 
 /// The format of encoded models and states.
 pub const FORMAT: u32 = 1;
 /// The fewest observed points of a series.
 const NEED: usize = 3;
+/// Ticks that a cohort must have for each pass over them.
+const SCARCE: usize = 16;
 /// How many times fewer passes a training takes that goes on from a model.
 const WARM: u16 = 4;
 
@@ -70,12 +72,16 @@ pub fn fit_cohort(
         Some(base) => (base.weights.clone(), config.epochs.div_ceil(WARM)),
         None => (Weights::random(shape, &mut stream), config.epochs),
     };
-    let weights = train(start, config, usize::from(epochs), &lessons, &mut stream);
+    // A few points are soon learned by heart.
+    let ticks: usize = lessons.iter().map(Lesson::len).sum();
+    let epochs = usize::from(epochs).min(ticks / SCARCE);
+    let (weights, accents) = train(start, config, epochs, &lessons, &mut stream);
     let model = Model { weights };
-    let mut walked = lessons.iter().zip(trackers);
+    let accents = accents.chunks_exact(MIXED).map(<[f32]>::to_vec);
+    let mut walked = lessons.iter().zip(trackers).zip(accents);
     let memories = scales.into_iter().map(|scale| {
         let scale = scale?;
-        let (lesson, tracker) = walked
+        let ((lesson, tracker), accent) = walked
             .next()
             .ok_or_else(|| ModelError::Internal("a history was lost".to_owned()))?;
         let mut cells = Cells::zero(shape);
@@ -86,6 +92,7 @@ pub fn fit_cohort(
             scale,
             tracker,
             cells,
+            accent,
         })
     });
     let memories = memories.collect();

@@ -22,6 +22,9 @@ pub(crate) const UNKNOWN: f32 = f32::MAX;
 /// Scaled values are cut here ([`tidegate_model_kit::scaled`]); nothing beyond is believed.
 const LARGEST: f32 = 1e13;
 
+/// Steps below which their agreement proves little.
+const FEW: u32 = 12;
+
 /// A mean that forgets, with the plain mean at its beginning.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Running {
@@ -175,13 +178,18 @@ impl Tracker {
 
     /// What a forecast begins from.
     pub(crate) fn origin(&self) -> Origin {
+        let unit = self.unit();
         Origin {
             level: self.level,
             slow: self.slow.value,
             lag_dev: self.lag_dev,
             profile_dev: self.profile_dev,
-            unit: self.unit(),
-            noise: self.noise.value,
+            unit,
+            noise: if self.seen < FEW {
+                unit.max(self.noise.value)
+            } else {
+                self.noise.value
+            },
             err_profile: self.err_profile.value,
             err_mid: self.err_mid.value,
             err_dev: self.err_dev.value,
@@ -224,8 +232,7 @@ impl Tracker {
         let mut unit = season
             .max(self.noise.value)
             .max(1e-4 * self.slow.value.abs());
-        if self.seen < 12 {
-            // Few points that happen to agree prove little.
+        if self.seen < FEW {
             unit = unit.max(0.5 * self.slow.value.abs() / self.seen.max(1) as f32);
         }
         unit
