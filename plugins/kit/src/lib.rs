@@ -22,6 +22,7 @@ mod rng;
 mod season;
 mod stretch;
 mod tracker;
+mod uplift;
 
 pub use codec::{decode, encode};
 pub use covariates::{Covariates, EVENT};
@@ -31,7 +32,8 @@ pub use normal::{normal_cdf, normal_quantile};
 pub use prediction::{Prediction, Shape};
 pub use quantile::{MAX_LEVEL, median, probability, quantile_of_sorted, sort_floats};
 pub use rng::Stream;
-pub use season::{Decomposition, Place, Table, decompose, decompose_factors};
+pub use season::{Decomposition, Place, Table, decompose, decompose_factors, expectation};
 pub use series::{DAY_S, MAX_POINTS, Series, WEEK_S, clock_of, scaled};
 pub use stretch::{Knot, knots_are_sound, stretch};
 pub use tracker::Tracker;
+pub use uplift::{Base, Uplifted};

@@ -107,6 +107,25 @@ pub fn decompose_factors(z: &[f64], clock: u64, periods: &[usize]) -> Decomposit
     d
 }
 
+/// What each step is expected to be, trend and seasons joined in the way that leaves the least
+/// scatter; finite even where `z` is missing, wherever anything was observed at all.
+#[must_use]
+pub fn expectation(z: &[f64], clock: u64, periods: &[usize]) -> Vec<f64> {
+    let sum = decompose(z, clock, periods);
+    // A factor of nearly nothing is none: the logarithms of zeros would decide the profile.
+    let positive = z.iter().all(|v| v.is_nan() || *v > 1e-3);
+    let product = positive.then(|| decompose_factors(z, clock, periods));
+    let steps = |d: &Decomposition, join: fn(f64, f64) -> f64| -> Vec<f64> {
+        let at = |t: usize| d.tables.iter().map(move |table| table.at(clock + t as u64));
+        let trend = d.trend.iter().enumerate();
+        trend.map(|(t, v)| at(t).fold(*v, join)).collect()
+    };
+    match product {
+        Some(p) if p.scatter < sum.scatter && !p.tables.is_empty() => steps(&p, |a, b| a * b),
+        _ => steps(&sum, |a, b| a + b),
+    }
+}
+
 fn bins(period: usize, shortest: usize) -> usize {
     let stride = if period > shortest && shortest.is_multiple_of(COARSE) {
         shortest / COARSE
