@@ -21,3 +21,5 @@ pub mod scores;
 
 pub mod forecasts;
 pub mod report;
+
+pub mod stream;

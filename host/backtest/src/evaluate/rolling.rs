@@ -104,6 +104,18 @@ impl Plan {
     }
 }
 
+impl Cut<'_> {
+    /// The same origin and scale with no more than the newest `steps` of history.
+    #[must_use]
+    pub fn with_history(mut self, steps: usize) -> Self {
+        let from = self.window.values.len().saturating_sub(steps);
+        let back = i64::try_from(from).unwrap_or(i64::MAX);
+        self.window.start = self.window.start.plus_steps(self.window.step, back);
+        self.window.values = &self.window.values[from..];
+        self
+    }
+}
+
 /// Who is fitted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Cohort {

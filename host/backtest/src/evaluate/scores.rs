@@ -83,7 +83,7 @@ impl Metric {
 pub struct Scores([f64; 13]);
 
 /// Levels of the losses, per 10,000.
-const LOSSES: [u16; 5] = [250, 1000, 5000, 9000, 9750];
+pub const LOSSES: [u16; 5] = [250, 1000, 5000, 9000, 9750];
 
 /// Central intervals: percent, lower and upper level.
 pub const INTERVALS: [(u16, u16, u16); 3] = [(50, 2500, 7500), (80, 1000, 9000), (95, 250, 9750)];
