@@ -145,8 +145,9 @@ impl Head {
             .zip(&view.anchors)
             .map(|(w, a)| w * a)
             .sum();
-        for k in 0..ANCHORS {
-            dout[k] = dmedian * self.weights[k] * (view.anchors[k] - mixture);
+        let mixed = self.weights.iter().zip(&view.anchors);
+        for (d, (weight, anchor)) in dout.iter_mut().zip(mixed) {
+            *d = dmedian * weight * (anchor - mixture);
         }
         dout[CORRECTION] = dmedian * view.width;
         add(dw.of_mut(w.shape.out_bias()), &dout);

@@ -27,14 +27,23 @@ struct Uplift {
     steps: f32,
 }
 
+/// An event on a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Event {
+    /// Place in the list of kinds.
+    kind: usize,
+    /// For which part of the step it runs, within (0, 1].
+    part: f32,
+}
+
 /// The kinds of events that a series has met.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Uplifts(Vec<Uplift>);
 
 impl Uplifts {
-    /// The kinds that run on a row, as places in the list; unknown ones are added.
-    pub(crate) fn meet(&mut self, known: &Covariates<'_>, row: usize) -> Vec<usize> {
-        let mut kinds: Vec<&str> = running(known, row).collect();
+    /// The kinds that run on a row; unknown ones are added.
+    pub(crate) fn meet(&mut self, known: &Covariates<'_>, row: usize) -> Vec<Event> {
+        let mut kinds: Vec<&str> = running(known, row).map(|(kind, _)| kind).collect();
         kinds.sort_unstable();
         for kind in kinds {
             if self.place(kind).is_none() && self.0.len() < MAX_KINDS && kind.len() <= MAX_NAME {
@@ -50,35 +59,43 @@ impl Uplifts {
     }
 
     /// The known kinds that run on a row.
-    pub(crate) fn running(&self, known: &Covariates<'_>, row: usize) -> Vec<usize> {
-        let mut places: Vec<usize> = running(known, row).filter_map(|k| self.place(k)).collect();
-        places.sort_unstable();
-        places
+    pub(crate) fn running(&self, known: &Covariates<'_>, row: usize) -> Vec<Event> {
+        let event = |(kind, part)| {
+            let kind = self.place(kind)?;
+            Some(Event { kind, part })
+        };
+        let mut events: Vec<Event> = running(known, row).filter_map(event).collect();
+        events.sort_unstable_by_key(|e| e.kind);
+        events
     }
 
-    /// By how much the kinds together multiply a load.
-    pub(crate) fn factor(&self, running: &[usize]) -> f32 {
-        let each = running.iter().filter_map(|k| self.0.get(*k)).map(|u| {
+    /// By how much the events together multiply a load.
+    pub(crate) fn factor(&self, running: &[Event]) -> f32 {
+        let each = running.iter().filter_map(|e| {
+            let u = self.0.get(e.kind)?;
             let ratio = if u.expected > 0.0 {
                 u.seen / u.expected
             } else {
                 1.0
             };
-            (ratio * u.steps + PRIOR) / (u.steps + PRIOR)
+            let drawn = (ratio * u.steps + PRIOR) / (u.steps + PRIOR);
+            Some(1.0 + e.part * (drawn - 1.0))
         });
         each.product::<f32>().clamp(0.05, 20.0)
     }
 
-    /// Learns from a step on which the kinds ran.
-    pub(crate) fn learn(&mut self, running: &[usize], seen: f32, expected: f32) {
-        if expected <= 0.0 || seen < 0.0 {
+    /// Learns from a step on which the events ran: what was seen, for what is usual.
+    pub(crate) fn learn(&mut self, running: &[Event], seen: f32, usual: f32) {
+        if usual <= 0.0 || seen < 0.0 {
             return;
         }
-        for kind in running {
+        for Event { kind, part } in running {
             if let Some(u) = self.0.get_mut(*kind) {
-                u.seen = KEEP * u.seen + seen.min(100.0 * expected);
-                u.expected = KEEP * u.expected + expected;
-                u.steps = KEEP * u.steps + 1.0;
+                // What the event did, it did in its part of the step.
+                let whole = part * usual + seen.min(100.0 * usual) - usual;
+                u.seen = (KEEP * u.seen + whole).max(0.0);
+                u.expected = KEEP * u.expected + part * usual;
+                u.steps = KEEP * u.steps + part;
             }
         }
     }
@@ -98,11 +115,13 @@ impl Uplifts {
     }
 }
 
-fn running<'a>(known: &Covariates<'a>, row: usize) -> impl Iterator<Item = &'a str> {
-    let events: Vec<&'a str> = known
+fn running<'a>(known: &Covariates<'a>, row: usize) -> impl Iterator<Item = (&'a str, f32)> {
+    let events: Vec<(&'a str, f32)> = known
         .events()
-        .filter(|(_, column)| column.get(row).is_some_and(|v| *v > 0.0))
-        .map(|(kind, _)| kind)
+        .filter_map(|(kind, column)| {
+            let part = column.get(row).map_or(0.0, |v| v.clamp(0.0, 1.0) as f32);
+            (part > 0.0).then_some((kind, part))
+        })
         .collect();
     events.into_iter()
 }
@@ -122,9 +141,30 @@ mod tests {
             uplifts.learn(&running, 3.0, 1.0);
         }
         assert!((uplifts.factor(&running) - 3.0).abs() < 0.1);
+        let half = [0.5];
+        let part = uplifts.running(&Covariates::new(vec![("event:sale", &half)]), 0);
+        assert!(
+            (uplifts.factor(&part) - 2.0).abs() < 0.1,
+            "half of the step"
+        );
         let both = uplifts.meet(&known, 2);
         assert_eq!(both.len(), 2);
         assert!((uplifts.factor(&both) - uplifts.factor(&running)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn an_event_shorter_than_a_step_is_learned_from_its_part() {
+        let half = [0.5];
+        let known = Covariates::new(vec![("event:batch", &half)]);
+        let mut uplifts = Uplifts::default();
+        let running = uplifts.meet(&known, 0);
+        for _ in 0..200 {
+            uplifts.learn(&running, 2.0, 1.0);
+        }
+        assert!((uplifts.factor(&running) - 2.0).abs() < 0.1);
+        let whole = [1.0];
+        let running = uplifts.running(&Covariates::new(vec![("event:batch", &whole)]), 0);
+        assert!((uplifts.factor(&running) - 3.0).abs() < 0.1);
     }
 
     #[test]
