@@ -18,19 +18,21 @@
 //! Rejected: event columns as regressors inside each model. Three models would learn the same
 //! thing in three ways, and only a regression can.
 
+mod declared;
 mod effects;
+mod worth;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::season::expectation;
 use crate::{Covariates, ModelError, Prediction, Series, Shape, decode, encode, median};
+use declared::{MAX_NAME, running_rows};
 use effects::{Belief, Effects, Rows, rows_are_sound};
+use worth::Worth;
 
 /// The most kinds that a state learns; further ones are not told from ordinary load.
 const MAX_KINDS: usize = 12;
-/// The longest name of a kind that is kept.
-const MAX_NAME: usize = 256;
 /// Expected values below this part of the typical one have no factor.
 const LOW: f64 = 0.05;
 /// The largest factor of a row, and the largest amount, in typical values.
@@ -250,7 +252,10 @@ impl<S: Base> Uplifted<S> {
             mut quantiles,
         } = plain;
         let mut going = self.running.as_ref();
-        for row in 0..horizon {
+        let mut rest = quantiles.as_mut_slice();
+        for (row, mean) in mean.iter_mut().enumerate() {
+            let (step, after) = std::mem::take(&mut rest).split_at_mut(deviates.len());
+            rest = after;
             let (set, strangers) = self.set_of(&events, row);
             if set.is_empty() && strangers == 0 {
                 going = None;
@@ -258,12 +263,7 @@ impl<S: Base> Uplifted<S> {
             }
             going = going.filter(|r| r.set == set && strangers == 0);
             let worth = self.worth(&set, strangers, going);
-            let at = row * deviates.len();
-            worth.apply(
-                &mut mean[row],
-                &mut quantiles[at..at + deviates.len()],
-                &deviates,
-            );
+            worth.apply(mean, step, &deviates);
         }
         Prediction::lawful(&shape, mean, quantiles)
     }
@@ -438,68 +438,6 @@ impl<S: Base> Uplifted<S> {
         let scale = scale(&base);
         Ok(Self::plain(base, scale))
     }
-}
-
-/// What the events of one row are worth.
-#[derive(Debug, Clone, Copy)]
-struct Worth {
-    log: Belief,
-    amount: Belief,
-}
-
-impl Worth {
-    /// Moves a mean and its quantiles, and widens these. Independent spreads add in squares: on
-    /// each side of the mean the distance of a quantile and that of the worth do.
-    fn apply(&self, mean: &mut f64, quantiles: &mut [f64], deviates: &[f64]) {
-        let centre = *mean;
-        let factor = libm::exp(self.log.mean);
-        let sd = self.log.variance.sqrt();
-        if self.log.mean != 0.0 || sd > 0.0 {
-            for (q, z) in quantiles.iter_mut().zip(deviates) {
-                let around = if *q > 0.0 && centre > 0.0 {
-                    centre * libm::exp(widened(libm::log(*q / centre), z * sd))
-                } else {
-                    *q * libm::exp(z * sd)
-                };
-                *q = around * factor;
-            }
-            *mean = centre * factor;
-        }
-        let (centre, sd) = (*mean, self.amount.variance.sqrt());
-        if self.amount.mean != 0.0 || sd > 0.0 {
-            for (q, z) in quantiles.iter_mut().zip(deviates) {
-                *q = centre + widened(*q - centre, z * sd) + self.amount.mean;
-            }
-            *mean = centre + self.amount.mean;
-        }
-    }
-}
-
-/// A distance from the centre, further out by an independent one on the side of `more`. It rises
-/// in both arguments.
-fn widened(distance: f64, more: f64) -> f64 {
-    let both = (distance * distance + more * more).sqrt();
-    distance + (both - distance.abs()).copysign(more)
-}
-
-/// Kinds that run on any of the rows, by name, with the rows; without the `settled` ones.
-fn running_rows<'a>(
-    known: &Covariates<'a>,
-    rows: usize,
-    settled: &[String],
-) -> Vec<(&'a str, Vec<bool>)> {
-    let mut all: Vec<(&str, Vec<bool>)> = known
-        .events()
-        .filter(|(name, _)| name.len() <= MAX_NAME && settled.iter().all(|s| s != name))
-        .map(|(name, column)| {
-            let on = (0..rows).map(|r| column.get(r).is_some_and(|v| *v > 0.0));
-            (name, on.collect())
-        })
-        .collect();
-    all.retain(|(_, on)| on.contains(&true));
-    all.sort_unstable_by_key(|(name, _)| *name);
-    all.dedup_by_key(|(name, _)| *name);
-    all
 }
 
 /// Effects that know how noisy ordinary rows are, by the median, in logarithms and in amounts.

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::worth::widened;
 use super::*;
 use crate::check_lawful;
 
@@ -106,6 +107,8 @@ fn a_campaign_seen_twice_is_foreseen_the_third_time_and_leaves_ordinary_days_alo
     let next = column(n..n + 2 * DAY, &[14]);
     let known = Covariates::new(vec![("event:sale", &next)]);
     let p = state.predict_with(2 * DAY, &LEVELS, 1, &known).unwrap();
+    let means = state.predict_with(2 * DAY, &[], 1, &known).unwrap().mean;
+    assert_eq!(p.mean, means, "levels are not what moves a mean");
     for h in 10..14 {
         let truth = 2.5 * ordinary(h);
         let q = &p.quantiles[h * 5..h * 5 + 5];
