@@ -11,7 +11,6 @@ use tidegate_backtest::evaluate::metrics::{
 use tidegate_backtest::evaluate::report::Benchmark;
 use tidegate_backtest::evaluate::scores::{INTERVALS, LOSSES, Metric, Scores, place};
 use tidegate_backtest::evaluate::subject::Grid;
-use tidegate_core::units::Level;
 
 #[track_caller]
 fn near(have: f64, want: f64) {
