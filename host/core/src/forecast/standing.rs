@@ -35,7 +35,7 @@ pub struct Standing {
     pub coverage: Vec<Coverage>,
     /// Share of outcomes above the top level, less the share that was promised.
     pub top_bias: f64,
-    /// How far above it those lay, in the module's own spreads.
+    /// How far above it those lay, in spreads of what went out.
     pub top_excess: f64,
 }
 

@@ -86,9 +86,10 @@ pub struct Pending {
     pub target: Timestamp,
     /// How many steps ahead that step ended, at least 1.
     pub lead: u16,
-    /// The module's median, in the signal's unit.
+    /// The median that went out, in the signal's unit.
     pub centre: f32,
-    /// The module's own spread at that step, in the signal's unit; above 0.
+    /// The spread of what went out (a standard deviation, if it were normal), in the signal's unit;
+    /// above 0.
     pub spread: f32,
     /// The quantiles that went out less `centre`, in 1/256 `spread`.
     pub issued: [i16; SCORED],
@@ -113,7 +114,7 @@ pub struct Score {
     pub naive: [f32; 2],
     /// How often the outcome lay at or below each level.
     pub below: [f32; SCORED],
-    /// How far the outcome lay above the top level where it did, in the module's spreads.
+    /// How far the outcome lay above the top level where it did, in spreads of what went out.
     pub excess: f32,
 }
 
@@ -124,7 +125,7 @@ pub struct BandTrack {
     pub band: Band,
     /// What is added to each level, in the module's own spreads.
     pub offsets: [f32; SCORED],
-    /// Running mean absolute error of the module's median, in the signal's unit: below a part of it
+    /// Running mean absolute error of the median, in the signal's unit: below a part of it
     /// no spread is believed.
     pub error: f32,
     /// What it earned.
@@ -148,8 +149,9 @@ pub struct Track {
     pub pending: Vec<Pending>,
     /// Mean absolute error of seasonal-naive (day, week), in the signal's unit; NaN before any.
     pub naive_error: [f32; 2],
-    /// Until when outcomes were looked at.
-    pub seen: Timestamp,
+    /// Start of the last forecast of which promises were taken, so that two cycles within one step
+    /// take them once.
+    pub issued: Timestamp,
 }
 
 impl Track {
@@ -164,7 +166,7 @@ impl Track {
             bands: vec![],
             pending: vec![],
             naive_error: [f32::NAN; 2],
-            seen: Timestamp(i64::MIN),
+            issued: Timestamp(i64::MIN),
         }
     }
 
@@ -196,7 +198,7 @@ impl Canonical for Track {
             .raw(&self.module.0)
             .raw(&self.config.0)
             .uint(u64::from(self.step.secs()))
-            .int(self.seen.0);
+            .int(self.issued.0);
         narrow(to, &self.naive_error);
         to.uint(self.bands.len() as u64);
         for b in &self.bands {
