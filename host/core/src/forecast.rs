@@ -5,9 +5,11 @@
 //! scores; [`Standings`] tells them for people, and [`Choice`] says whom they made champion. Only
 //! the words stand here; the arithmetic is `flow::forecast`'s.
 
+mod prior;
 mod standing;
 mod track;
 
+pub use prior::Prior;
 pub use standing::{Candidate, Choice, Coverage, Ground, Rival, Standing, Standings, Verdict};
 pub use track::{Band, BandTrack, Pending, SCORED, Score, Track};
 

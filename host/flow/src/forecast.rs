@@ -8,6 +8,7 @@ mod batch;
 mod covariates;
 mod drift;
 mod fit;
+mod prior;
 
 pub use drift::{Drift, Drifts, Shift, Watch, Watched};
 pub use fit::{FitInput, FitOutput, fit};
@@ -54,6 +55,14 @@ impl Bank {
         let from = (watched.0.clone(), watched.1, Digest([0; 32]));
         let next = self.states.range(from..).next();
         next.is_some_and(|(slot, _)| slot.0 == watched.0 && slot.1 == watched.1)
+    }
+
+    /// Whether any module has a state of a series.
+    #[must_use]
+    pub fn has(&self, key: &SeriesKey) -> bool {
+        let least = Digest([0; 32]);
+        let next = self.states.range((key.clone(), least, least)..).next();
+        next.is_some_and(|(slot, _)| slot.0 == *key)
     }
 
     /// Takes a state in. One that has seen less than what is there is dropped: a slow fit must not

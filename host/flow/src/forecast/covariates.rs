@@ -21,6 +21,9 @@ pub(super) const MINUTE_OF_DAY: &str = "minute-of-day";
 /// 0 Monday to 6 Sunday, local, at the start of the step.
 pub(super) const DAY_OF_WEEK: &str = "day-of-week";
 
+/// How the name of a kind's column begins.
+pub(super) const EVENT: &str = "event:";
+
 /// The columns for the rows of `grids`, one grid per api: calendar first, then kinds of events in
 /// order of name.
 pub(super) fn covariates(catalog: &Catalog, apis: &[&ApiId], grids: &[Grid]) -> Covariates {
@@ -47,7 +50,7 @@ pub(super) fn covariates(catalog: &Catalog, apis: &[&ApiId], grids: &[Grid]) -> 
     }
     covariates.values.append(&mut weekdays);
     for kind in kinds {
-        covariates.names.push(format!("event:{kind}"));
+        covariates.names.push(format!("{EVENT}{kind}"));
         for (api, grid) in apis.iter().zip(grids) {
             let mine = relevant.iter().filter(|e| e.kind == kind && e.touches(api));
             let mut running: Vec<(Timestamp, Timestamp)> = mine
@@ -175,7 +178,7 @@ mod tests {
             ("shop/d", "sale", 300, 61),
         ]);
         let minutes = columns(&catalog, 60, 600)["event:sale"].clone();
-        assert!(minutes.iter().all(|m| *m == 0.0 || *m == 1.0));
+        assert!(minutes.iter().all(|m| m.fract() == 0.0));
         for step in [5, 15, 60, 300] {
             let coarse = columns(&catalog, step * 60, 600 / step as usize);
             for (i, part) in coarse["event:sale"].iter().enumerate() {

@@ -1,9 +1,17 @@
 //! Fits series to their history, in one batch per module and config.
+//!
+//! A series that is too short to know its own day gets the past of its category in front ([`prior`]);
+//! that it did is told beside the state, because a person has to know what a forecast rests on.
+//!
+//! [`prior`]: super::prior
 
-use super::covariates::covariates;
+use super::covariates::{EVENT, covariates};
+use super::prior::Priors;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_core::canonical;
 use tidegate_core::catalog::Catalog;
+use tidegate_core::forecast::Prior;
 use tidegate_core::frame::Column;
 use tidegate_core::policy::{CallError, Forecaster, Frames};
 use tidegate_core::ports::storage::{History, SeriesState, StoreError};
@@ -46,6 +54,8 @@ impl std::fmt::Debug for FitInput<'_> {
 pub struct FitOutput {
     /// One per series that could be fitted.
     pub states: Vec<SeriesState>,
+    /// What stood in for a past, of the series that had too little.
+    pub priors: BTreeMap<SeriesKey, Prior>,
     /// What went wrong, honest lack of data included.
     pub faults: Vec<Fault>,
 }
@@ -57,6 +67,9 @@ pub struct FitOutput {
 pub fn fit(input: &FitInput<'_>) -> Result<FitOutput, StoreError> {
     let mut output = FitOutput::default();
     let mut columns: Vec<(&SeriesKey, Column)> = vec![];
+    // Rows in front of each series that were not measured.
+    let mut composed: Vec<usize> = vec![];
+    let mut priors = Priors::default();
     for key in input.keys {
         let Some(newest) = input.history.newest(key) else {
             continue;
@@ -66,8 +79,19 @@ pub fn fit(input: &FitInput<'_>) -> Result<FitOutput, StoreError> {
             .history
             .column(key, Grid::ending_at(end, input.step, input.window))?
             .trimmed();
-        if !column.values.is_empty() {
-            columns.push((key, column));
+        if column.values.is_empty() {
+            continue;
+        }
+        match priors.extend(input, key, &column)? {
+            Some(extended) => {
+                columns.push((key, extended.column));
+                composed.push(extended.rows);
+                output.priors.insert(key.clone(), extended.prior);
+            }
+            None => {
+                columns.push((key, column));
+                composed.push(0);
+            }
         }
     }
     if columns.is_empty() {
@@ -86,6 +110,7 @@ pub fn fit(input: &FitInput<'_>) -> Result<FitOutput, StoreError> {
     let grids: Vec<Grid> = columns.iter().map(|(_, c)| c.grid()).collect();
     let apis: Vec<_> = columns.iter().map(|(k, _)| &k.api).collect();
     frames.covariates = covariates(input.catalog, &apis, &grids);
+    forget_events(&mut frames, &composed);
     let config = super::fitted_with(&input.member.config, input.step);
     let fault = |error, subject: String| Fault {
         module: input.member.module.clone(),
@@ -138,4 +163,20 @@ pub fn fit(input: &FitInput<'_>) -> Result<FitOutput, StoreError> {
         }
     }
     Ok(output)
+}
+
+/// A composed past is an ordinary one: no event ran in it, whatever the calendar says, or a module
+/// would learn that events change nothing.
+fn forget_events(frames: &mut Frames, composed: &[usize]) {
+    let rows = frames.values.len();
+    let known = &mut frames.covariates;
+    let events = known.names.iter().enumerate();
+    for (n, _) in events.filter(|(_, name)| name.starts_with(EVENT)) {
+        for (first, count) in frames.offsets.iter().zip(composed) {
+            let from = n * rows + *first as usize;
+            if let Some(part) = known.values.get_mut(from..from + count) {
+                part.fill(0.0);
+            }
+        }
+    }
 }
