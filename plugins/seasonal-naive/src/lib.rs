@@ -3,7 +3,7 @@
 //! Nothing is decided here. The state's own encoding is used, because it checks what it reads.
 
 use tidegate_guest::{Error, ForecasterPolicy, Horizon, Policy, Prediction, SeriesView};
-use tidegate_model_seasonal_naive::{CONFIG_SCHEMA, Config, FORMAT, State, fit};
+use tidegate_model_seasonal_naive::{CONFIG_SCHEMA, Config, FORMAT, State, fit_with, migrate};
 
 /// The policy.
 #[derive(Debug)]
@@ -22,20 +22,24 @@ impl Policy for SeasonalNaive {
     fn decode(bytes: &[u8]) -> Result<State, Error> {
         State::decode(bytes)
     }
+
+    fn migrate(format: u32, bytes: &[u8]) -> Result<State, Error> {
+        migrate(format, bytes)
+    }
 }
 
 impl ForecasterPolicy for SeasonalNaive {
     fn fit(config: &Config, history: &SeriesView<'_>) -> Result<State, Error> {
-        fit(config, &history.series())
+        fit_with(config, &history.series(), &history.covariates.known())
     }
 
     fn update(_: &Config, state: &mut State, rows: &SeriesView<'_>) -> Result<(), Error> {
-        state.update(rows.values);
+        state.update_with(rows.values, &rows.covariates.known());
         Ok(())
     }
 
     fn predict(_: &Config, state: &State, ask: &Horizon<'_>) -> Result<Prediction, Error> {
-        state.predict(ask.steps, ask.levels, ask.seed)
+        state.predict_with(ask.steps, ask.levels, ask.seed, &ask.covariates.known())
     }
 }
 

@@ -3,7 +3,7 @@
 //! Nothing is decided here. The state's own encoding is used, because it checks what it reads.
 
 use tidegate_guest::{Error, ForecasterPolicy, Horizon, Policy, Prediction, SeriesView};
-use tidegate_model_theta::{CONFIG_SCHEMA, Config, FORMAT, State, fit};
+use tidegate_model_theta::{CONFIG_SCHEMA, Config, FORMAT, State, fit_with};
 
 /// The policy.
 #[derive(Debug)]
@@ -26,16 +26,16 @@ impl Policy for Theta {
 
 impl ForecasterPolicy for Theta {
     fn fit(config: &Config, history: &SeriesView<'_>) -> Result<State, Error> {
-        fit(config, &history.series())
+        fit_with(config, &history.series(), &history.covariates.known())
     }
 
     fn update(_: &Config, state: &mut State, rows: &SeriesView<'_>) -> Result<(), Error> {
-        state.update(rows.values);
+        state.update_with(rows.values, &rows.covariates.known());
         Ok(())
     }
 
     fn predict(_: &Config, state: &State, ask: &Horizon<'_>) -> Result<Prediction, Error> {
-        state.predict(ask.steps, ask.levels, ask.seed)
+        state.predict_with(ask.steps, ask.levels, ask.seed, &ask.covariates.known())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::likelihood::Sample;
 use crate::recursion::{Class, ErrorKind, Path, SeasonKind, TrendKind};
 use crate::seasons::Seasons;
 use crate::spread::Spread;
-use crate::state::State;
+use crate::state::Smoothing;
 
 /// The fewest observed points that any model is made of.
 const NEED: usize = 3;
@@ -31,7 +31,7 @@ const LOUD: f64 = 0.35;
 /// [`ModelError::InsufficientData`] below three observed points; [`ModelError::InvalidInput`]
 /// for a bad configuration, infinite values or a zero step; [`ModelError::Unsupported`] if a
 /// multiplicative class is demanded of values at or below zero.
-pub fn fit(config: &Config, series: &Series<'_>) -> Result<State, ModelError> {
+pub fn fit_plain(config: &Config, series: &Series<'_>) -> Result<Smoothing, ModelError> {
     config.validate()?;
     series.validate(NEED)?;
     let scale = series.scale();
@@ -62,7 +62,13 @@ pub fn fit(config: &Config, series: &Series<'_>) -> Result<State, ModelError> {
 }
 
 /// The model of scaled values; `positive` admits multiplicative classes.
-fn estimate(config: &Config, series: &Series<'_>, z: &[f64], scale: f64, positive: bool) -> State {
+fn estimate(
+    config: &Config,
+    series: &Series<'_>,
+    z: &[f64],
+    scale: f64,
+    positive: bool,
+) -> Smoothing {
     let seasons = Seasons::find(config, series, z, positive);
     let newest = z.len().saturating_sub(config.likelihood_points as usize);
     let whole = Sample {
@@ -98,11 +104,11 @@ fn estimate(config: &Config, series: &Series<'_>, z: &[f64], scale: f64, positiv
     }
     // The sigma of the unseen part is the honest one.
     running.set_sigma(spread.sigma());
-    State::assemble(path, scale, running, knots, config.paths)
+    Smoothing::assemble(path, scale, running, knots, config.paths)
 }
 
 /// Too few points for a likelihood (or, with absurd values, none that is finite): a level that moves a little, and an interval that says so.
-fn short(z: &[f64], series: &Series<'_>, scale: f64, config: &Config) -> State {
+fn short(z: &[f64], series: &Series<'_>, scale: f64, config: &Config) -> Smoothing {
     let seen: Vec<f64> = z.iter().copied().filter(|v| !v.is_nan()).collect();
     let n = seen.len() as f64;
     let mean = seen.iter().sum::<f64>() / n;
@@ -127,5 +133,5 @@ fn short(z: &[f64], series: &Series<'_>, scale: f64, config: &Config) -> State {
     for v in z {
         path.observe(*v);
     }
-    State::assemble(path, scale, Spread::new(sigma), Vec::new(), config.paths)
+    Smoothing::assemble(path, scale, Spread::new(sigma), Vec::new(), config.paths)
 }

@@ -19,6 +19,7 @@
 //! Everything is a pure function of its arguments, on `libm`, with fixed iteration order.
 
 mod config;
+mod events;
 mod state;
 
 mod calibrate;
@@ -31,7 +32,8 @@ mod simulate;
 mod spread;
 
 pub use config::{CONFIG_SCHEMA, Config, Criterion, ErrorChoice, SeasonChoice, TrendChoice};
-pub use fit::fit;
+pub use events::{State, fit, fit_with, migrate};
+pub use fit::fit_plain;
 pub use recursion::{Class, ErrorKind, SeasonKind, TrendKind};
-pub use state::{FORMAT, State};
-pub use tidegate_model_kit::{ModelError, Prediction, Series};
+pub use state::{FORMAT, Smoothing};
+pub use tidegate_model_kit::{Covariates, ModelError, Prediction, Series};

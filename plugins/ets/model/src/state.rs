@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use tidegate_model_kit::{
-    Knot, ModelError, Prediction, Shape, decode, encode, knots_are_sound, normal_quantile,
+    Base, Knot, ModelError, Prediction, Shape, knots_are_sound, normal_quantile,
     quantile_of_sorted, scaled, sort_floats, stretch,
 };
 
@@ -13,14 +13,14 @@ use crate::recursion::{Class, ErrorKind, Path, SeasonKind, TrendKind};
 use crate::simulate::simulate;
 use crate::spread::Spread;
 
-/// The format of [`State::encode`]d bytes.
-pub const FORMAT: u32 = 1;
+/// The format number of the bytes of [`crate::State`].
+pub const FORMAT: u32 = 2;
 /// The largest table a decoded state may have: a week of minutes.
 const MAX_BINS: usize = 20_160;
 
 /// A fitted model with its states after the last seen step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct State {
+pub struct Smoothing {
     path: Path,
     scale: f64,
     spread: Spread,
@@ -28,7 +28,12 @@ pub struct State {
     paths: u16,
 }
 
-impl State {
+impl Smoothing {
+    /// The power of two that values are divided by.
+    pub(crate) fn scale(&self) -> f64 {
+        self.scale
+    }
+
     pub(crate) fn assemble(
         path: Path,
         scale: f64,
@@ -131,37 +136,30 @@ impl State {
         let mean = points.iter().map(|p| p * self.scale).collect();
         Prediction::lawful(&shape, mean, quantiles)
     }
+}
 
-    /// The state as bytes that begin with [`FORMAT`].
-    ///
-    /// # Errors
-    /// [`ModelError::Internal`] if serialisation fails.
-    pub fn encode(&self) -> Result<Vec<u8>, ModelError> {
-        encode(FORMAT, self)
+impl Base for Smoothing {
+    const FORMAT: u32 = FORMAT;
+
+    fn update(&mut self, values: &[f64]) {
+        Self::update(self, values);
     }
 
-    /// Reads bytes that [`State::encode`] wrote, and checks what the recursion relies on.
-    ///
-    /// # Errors
-    /// [`ModelError::NotFitted`] for empty bytes, [`ModelError::Unsupported`] for another format,
-    /// [`ModelError::InvalidInput`] for damaged bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, ModelError> {
-        let state: Self = decode(FORMAT, bytes)?;
-        let p = &state.path;
-        let numbers = [p.alpha, p.beta, p.phi, p.level, p.trend, state.scale];
-        let sound = numbers.iter().all(|v| v.is_finite())
-            && state.scale > 0.0
-            && state.spread.is_sound()
+    fn predict(&self, horizon: usize, levels: &[u16], seed: u64) -> Result<Prediction, ModelError> {
+        Self::predict(self, horizon, levels, seed)
+    }
+
+    fn is_sound(&self) -> bool {
+        let p = &self.path;
+        let numbers = [p.alpha, p.beta, p.phi, p.level, p.trend, self.scale];
+        numbers.iter().all(|v| v.is_finite())
+            && self.scale > 0.0
+            && self.spread.is_sound()
             && (p.class.trend != TrendKind::Damped || p.phi < 1.0)
             && p.clock < u64::MAX / 4
             && p.tables
                 .iter()
                 .all(|t| t.is_sound() && t.bins.len() <= MAX_BINS)
-            && knots_are_sound(&state.knots);
-        if sound {
-            Ok(state)
-        } else {
-            Err(ModelError::invalid("damaged state: impossible values"))
-        }
+            && knots_are_sound(&self.knots)
     }
 }

@@ -91,7 +91,7 @@ fn growth_in_proportion_is_seen_as_a_multiplicative_season() {
     let y: Vec<f64> = (0..24 * 21)
         .map(|t| (1.0 + t as f64 / 100.0) * day(t) * (1.0 + 0.03 * s.normal()))
         .collect();
-    assert_eq!(fitted(&y).class().season, SeasonKind::Multiplicative);
+    assert_eq!(fitted(&y).base().class().season, SeasonKind::Multiplicative);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_demanded_class_is_the_class_that_is_fitted() {
         season: SeasonChoice::Additive,
         ..Config::default()
     };
-    let class = fit(&config, &hourly(&y)).unwrap().class();
+    let class = fit(&config, &hourly(&y)).unwrap().base().class();
     let asked = Class {
         error: ErrorKind::Multiplicative,
         trend: TrendKind::Additive,
@@ -217,7 +217,7 @@ fn a_state_of_five_minute_data_with_two_seasons_fits_in_four_kilobytes() {
     };
     let state = fit(&Config::default(), &series).unwrap();
     assert_eq!(
-        state.gains().len(),
+        state.base().gains().len(),
         5,
         "alpha, beta, phi, and a gain for day and week"
     );

@@ -4,7 +4,7 @@ use tidegate_model_kit::{ModelError, Series};
 
 use crate::config::{Config, SeasonChoice};
 use crate::spread::measure;
-use crate::state::State;
+use crate::state::Repeat;
 
 /// The fewest observed points: two differences.
 const NEED: usize = 3;
@@ -18,7 +18,7 @@ const SHORT: usize = 12;
 /// # Errors
 /// [`ModelError::InsufficientData`] below three observed points; [`ModelError::InvalidInput`] for
 /// infinite values or a zero step.
-pub fn fit(config: &Config, series: &Series<'_>) -> Result<State, ModelError> {
+pub fn fit_plain(config: &Config, series: &Series<'_>) -> Result<Repeat, ModelError> {
     series.validate(NEED)?;
     let scale = series.scale();
     let z = series.scaled(scale);
@@ -42,7 +42,7 @@ pub fn fit(config: &Config, series: &Series<'_>) -> Result<State, ModelError> {
     let shift = (end % period as u64) as usize;
     cycle.rotate_right(shift);
     let table = cycle.iter().map(|v| *v as f32).collect();
-    Ok(State::assemble(scale, end, table, knots))
+    Ok(Repeat::assemble(scale, end, table, knots))
 }
 
 fn choose(choice: SeasonChoice, z: &[f64], seasons: &[usize]) -> usize {

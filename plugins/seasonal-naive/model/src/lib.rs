@@ -10,11 +10,13 @@
 //! `ets` is the place for them.
 
 mod config;
+mod events;
 mod fit;
 mod spread;
 mod state;
 
 pub use config::{CONFIG_SCHEMA, Config, SeasonChoice};
-pub use fit::fit;
-pub use state::{FORMAT, State};
-pub use tidegate_model_kit::{ModelError, Prediction, Series};
+pub use events::{State, fit, fit_with, migrate};
+pub use fit::fit_plain;
+pub use state::{FORMAT, Repeat};
+pub use tidegate_model_kit::{Covariates, ModelError, Prediction, Series};

@@ -1,19 +1,19 @@
 //! The last cycle and the error quantiles: what the host keeps per series.
 
 use serde::{Deserialize, Serialize};
-use tidegate_model_kit::{ModelError, Prediction, Shape, decode, encode, scaled};
+use tidegate_model_kit::{Base, ModelError, Prediction, Shape, scaled};
 
 use crate::spread::{Knot, error_at};
 
-/// The format of [`State::encode`]d bytes.
-pub const FORMAT: u32 = 1;
+/// The format number of the bytes of [`crate::State`].
+pub const FORMAT: u32 = 2;
 
 /// The last observed value of every phase, with the errors that repeating it made.
 ///
 /// An update writes one number; the errors stay as measured until the next fit, because one
 /// step says nothing about their quantiles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct State {
+pub struct Repeat {
     scale: f64,
     /// The step that comes next, on the absolute grid.
     clock: u64,
@@ -22,7 +22,12 @@ pub struct State {
     knots: Vec<Knot>,
 }
 
-impl State {
+impl Repeat {
+    /// The power of two that values are divided by.
+    pub(crate) fn scale(&self) -> f64 {
+        self.scale
+    }
+
     pub(crate) fn assemble(scale: f64, clock: u64, table: Vec<f32>, knots: Vec<Knot>) -> Self {
         Self {
             scale,
@@ -88,33 +93,26 @@ impl State {
         }
         Prediction::lawful(&shape, mean, quantiles)
     }
+}
 
-    /// The state as bytes that begin with [`FORMAT`].
-    ///
-    /// # Errors
-    /// [`ModelError::Internal`] if serialisation fails.
-    pub fn encode(&self) -> Result<Vec<u8>, ModelError> {
-        encode(FORMAT, self)
+impl Base for Repeat {
+    const FORMAT: u32 = FORMAT;
+
+    fn update(&mut self, values: &[f64]) {
+        Self::update(self, values);
     }
 
-    /// Reads bytes that [`State::encode`] wrote, and checks what the model relies on.
-    ///
-    /// # Errors
-    /// [`ModelError::NotFitted`] for empty bytes, [`ModelError::Unsupported`] for another format,
-    /// [`ModelError::InvalidInput`] for damaged bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, ModelError> {
-        let state: Self = decode(FORMAT, bytes)?;
-        let sound = state.scale.is_finite()
-            && state.scale > 0.0
-            && state.clock < u64::MAX / 4
-            && !state.table.is_empty()
-            && state.table.iter().all(|v| v.is_finite())
-            && state.knots.windows(2).all(|w| w[0].ahead < w[1].ahead)
-            && state.knots.iter().all(Knot::is_sound);
-        if sound {
-            Ok(state)
-        } else {
-            Err(ModelError::invalid("damaged state: impossible values"))
-        }
+    fn predict(&self, horizon: usize, levels: &[u16], seed: u64) -> Result<Prediction, ModelError> {
+        Self::predict(self, horizon, levels, seed)
+    }
+
+    fn is_sound(&self) -> bool {
+        self.scale.is_finite()
+            && self.scale > 0.0
+            && self.clock < u64::MAX / 4
+            && !self.table.is_empty()
+            && self.table.iter().all(|v| v.is_finite())
+            && self.knots.windows(2).all(|w| w[0].ahead < w[1].ahead)
+            && self.knots.iter().all(Knot::is_sound)
     }
 }

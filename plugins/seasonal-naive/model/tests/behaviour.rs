@@ -35,7 +35,7 @@ fn noisy(n: usize, seed: u64) -> Vec<f64> {
 fn tomorrow_repeats_today_in_phase() {
     let y: Vec<f64> = (0..24 * 7 + 5).map(wave).collect();
     let state = fitted(&y);
-    assert_eq!(state.period(), 24);
+    assert_eq!(state.base().period(), 24);
     let p = state.predict(48, &LEVELS, 0).unwrap();
     for (h, mean) in p.mean.iter().enumerate() {
         assert!((mean - wave(y.len() + h)).abs() < 1e-4, "step {h}");
@@ -123,7 +123,12 @@ fn a_constant_stays_constant_and_silence_stays_silent() {
 #[test]
 fn a_demanded_season_is_repeated_where_the_history_holds_it() {
     let y = noisy(24 * 14, 4);
-    let period = |season| fit(&Config { season }, &hourly(&y)).unwrap().period();
+    let period = |season| {
+        fit(&Config { season }, &hourly(&y))
+            .unwrap()
+            .base()
+            .period()
+    };
     assert_eq!(period(SeasonChoice::None), 1);
     assert_eq!(period(SeasonChoice::Shortest), 24);
     assert_eq!(period(SeasonChoice::Longest), 168);

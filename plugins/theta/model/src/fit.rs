@@ -11,7 +11,7 @@ use crate::backtest::Backtest;
 use crate::config::{Choice, Config, SeasonChoice};
 use crate::interval::{Noise, measure};
 use crate::lines::{ALPHAS, Lines, Season, SeasonKind};
-use crate::state::{Method, State};
+use crate::state::{Adjusted, Method};
 use crate::theta::{choose, mean_loss, weigh};
 
 /// The fewest observed points that any model is made of.
@@ -72,7 +72,7 @@ struct Search<'a> {
 /// [`ModelError::InsufficientData`] below three observed points; [`ModelError::InvalidInput`] for
 /// infinite values or a zero step; [`ModelError::Unsupported`] if a multiplicative season is
 /// demanded of values at or below zero.
-pub fn fit(config: &Config, series: &Series<'_>) -> Result<State, ModelError> {
+pub fn fit_plain(config: &Config, series: &Series<'_>) -> Result<Adjusted, ModelError> {
     series.validate(NEED)?;
     let scale = series.scale();
     let z = series.scaled(scale);
@@ -101,7 +101,7 @@ fn estimate(
     z: &[f64],
     scale: f64,
     positive: bool,
-) -> Option<State> {
+) -> Option<Adjusted> {
     let clock = series.clock();
     let periods = match config.season {
         SeasonChoice::None => Vec::new(),
@@ -258,7 +258,7 @@ impl Search<'_> {
 }
 
 /// Too few points for a back-test: a level that moves a little, and an interval that says so.
-fn short(z: &[f64], series: &Series<'_>, scale: f64) -> State {
+fn short(z: &[f64], series: &Series<'_>, scale: f64) -> Adjusted {
     let seen: Vec<f64> = z.iter().copied().filter(|v| !v.is_nan()).collect();
     let n = seen.len() as f64;
     let mean = seen.iter().sum::<f64>() / n;
@@ -287,5 +287,5 @@ fn short(z: &[f64], series: &Series<'_>, scale: f64) -> State {
         }],
         drift: 0.0,
     };
-    State::assemble(method, scale, Noise::Constant, sigma)
+    Adjusted::assemble(method, scale, Noise::Constant, sigma)
 }

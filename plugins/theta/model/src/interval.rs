@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_model_kit::{Knot, sort_floats};
 
 use crate::backtest::warm_up;
-use crate::state::{FADE, Method, State};
+use crate::state::{Adjusted, FADE, Method};
 
 /// Origins that are enough to measure.
 const ORIGINS: usize = 1000;
@@ -46,7 +46,7 @@ impl Noise {
 ///
 /// Errors are counted in the sigma that the interval will be made of: bursts that the tracker cuts
 /// off are in the ratios.
-pub(crate) fn measure(start: Method, z: &[f64], scale: f64, positive: bool) -> Option<State> {
+pub(crate) fn measure(start: Method, z: &[f64], scale: f64, positive: bool) -> Option<Adjusted> {
     let mut method = start.clone();
     let mut first = Vec::with_capacity(z.len());
     for v in z {
@@ -60,7 +60,7 @@ pub(crate) fn measure(start: Method, z: &[f64], scale: f64, positive: bool) -> O
         return None;
     }
     let (noise, sigma) = unit_of(&first, positive);
-    let mut state = State::assemble(start, scale, noise, sigma);
+    let mut state = Adjusted::assemble(start, scale, noise, sigma);
     if sigma > 0.0 {
         let knots = knots(&mut state, z, warm);
         state.calibrate(knots);
@@ -69,7 +69,7 @@ pub(crate) fn measure(start: Method, z: &[f64], scale: f64, positive: bool) -> O
 }
 
 /// The ratios of the errors that a state makes while it moves through `z`.
-fn knots(state: &mut State, z: &[f64], warm: usize) -> Vec<Knot> {
+fn knots(state: &mut Adjusted, z: &[f64], warm: usize) -> Vec<Knot> {
     let horizons = state.horizons();
     let growth = state.growth(horizons.last().copied().unwrap_or(1));
     let fades: Vec<f64> = horizons

@@ -18,6 +18,7 @@
 //! Everything is a pure function of its arguments, on `libm`, with fixed iteration order.
 
 mod config;
+mod events;
 mod state;
 
 mod backtest;
@@ -27,8 +28,9 @@ mod lines;
 mod theta;
 
 pub use config::{CONFIG_SCHEMA, Choice, Config, SeasonChoice};
-pub use fit::fit;
+pub use events::{State, fit, fit_with};
+pub use fit::fit_plain;
 pub use interval::Noise;
 pub use lines::SeasonKind;
-pub use state::{FORMAT, State};
-pub use tidegate_model_kit::{ModelError, Prediction, Series};
+pub use state::{Adjusted, FORMAT};
+pub use tidegate_model_kit::{Covariates, ModelError, Prediction, Series};

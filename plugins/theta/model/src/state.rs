@@ -6,15 +6,15 @@
 
 use serde::{Deserialize, Serialize};
 use tidegate_model_kit::{
-    Knot, ModelError, Prediction, Shape, Tracker, decode, encode, knots_are_sound, normal_quantile,
-    scaled, stretch,
+    Base, Knot, ModelError, Prediction, Shape, Tracker, knots_are_sound, normal_quantile, scaled,
+    stretch,
 };
 
 use crate::interval::Noise;
 use crate::lines::{ALPHAS, Lines, SeasonKind};
 use crate::theta::{Theta, distance, growth};
 
-/// The format of [`State::encode`]d bytes.
+/// The format number of the bytes of [`crate::State`].
 pub const FORMAT: u32 = 1;
 /// The largest table a decoded state may have: a week of minutes.
 const MAX_BINS: usize = 20_160;
@@ -53,7 +53,7 @@ impl Method {
 
 /// A fitted method with its lines after the last seen step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct State {
+pub struct Adjusted {
     method: Method,
     scale: f64,
     noise: Noise,
@@ -63,7 +63,7 @@ pub struct State {
     knots: Vec<Knot>,
 }
 
-impl State {
+impl Adjusted {
     /// A state without any measured stretch.
     pub(crate) fn assemble(method: Method, scale: f64, noise: Noise, sigma: f64) -> Self {
         Self {
@@ -212,30 +212,28 @@ impl State {
         }
         Prediction::lawful(&shape, mean, quantiles)
     }
+}
 
-    /// The state as bytes that begin with [`FORMAT`].
-    ///
-    /// # Errors
-    /// [`ModelError::Internal`] if serialisation fails.
-    pub fn encode(&self) -> Result<Vec<u8>, ModelError> {
-        encode(FORMAT, self)
+impl Base for Adjusted {
+    const FORMAT: u32 = FORMAT;
+
+    fn update(&mut self, values: &[f64]) {
+        Self::update(self, values);
     }
 
-    /// Reads bytes that [`State::encode`] wrote, and checks what the method relies on.
-    ///
-    /// # Errors
-    /// [`ModelError::NotFitted`] for empty bytes, [`ModelError::Unsupported`] for another format,
-    /// [`ModelError::InvalidInput`] for damaged bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, ModelError> {
-        let state: Self = decode(FORMAT, bytes)?;
-        let thetas = &state.method.thetas;
-        let sound = state.method.lines.is_sound(MAX_BINS)
-            && state.method.drift.is_finite()
-            && state.scale.is_finite()
-            && state.scale > 0.0
-            && state.tracker.is_sound()
-            && state.usual.is_finite()
-            && state.usual >= 0.0
+    fn predict(&self, horizon: usize, levels: &[u16], seed: u64) -> Result<Prediction, ModelError> {
+        Self::predict(self, horizon, levels, seed)
+    }
+
+    fn is_sound(&self) -> bool {
+        let thetas = &self.method.thetas;
+        self.method.lines.is_sound(MAX_BINS)
+            && self.method.drift.is_finite()
+            && self.scale.is_finite()
+            && self.scale > 0.0
+            && self.tracker.is_sound()
+            && self.usual.is_finite()
+            && self.usual >= 0.0
             && thetas.len() <= MAX_KNOTS
             && thetas.windows(2).all(|w| w[0].horizon < w[1].horizon)
             && thetas.iter().all(|t| {
@@ -243,11 +241,6 @@ impl State {
                     && usize::from(t.speed) < ALPHAS.len()
                     && (0.0..=1.0).contains(&t.weight)
             })
-            && knots_are_sound(&state.knots);
-        if sound {
-            Ok(state)
-        } else {
-            Err(ModelError::invalid("damaged state: impossible values"))
-        }
+            && knots_are_sound(&self.knots)
     }
 }

@@ -78,8 +78,13 @@ fn a_weekend_is_foreseen_from_four_weeks() {
 #[test]
 fn a_level_off_its_mean_is_carried_for_hours_and_not_for_a_day() {
     let state = fitted(&wandering(24 * 28, 3));
-    let weights: Vec<f64> = state.thetas().iter().map(|t| t.2).collect();
-    let far = state.thetas().iter().position(|t| t.0 == 32).unwrap();
+    let weights: Vec<f64> = state.base().thetas().iter().map(|t| t.2).collect();
+    let far = state
+        .base()
+        .thetas()
+        .iter()
+        .position(|t| t.0 == 32)
+        .unwrap();
     assert!(weights[0] > 0.6, "{weights:?}");
     assert!(weights[far] < 0.4, "{weights:?}");
     let kept = Config {
@@ -87,7 +92,13 @@ fn a_level_off_its_mean_is_carried_for_hours_and_not_for_a_day() {
         ..Config::default()
     };
     let state = fit(&kept, &hourly(&wandering(24 * 28, 3))).unwrap();
-    assert!(state.thetas().iter().all(|t| (t.2 - 1.0).abs() < 1e-9));
+    assert!(
+        state
+            .base()
+            .thetas()
+            .iter()
+            .all(|t| (t.2 - 1.0).abs() < 1e-9)
+    );
 }
 
 #[test]
@@ -98,12 +109,12 @@ fn steady_growth_is_continued_and_a_level_load_does_not_drift() {
         .map(|t| day(t) + 0.5 * t as f64 + s.normal())
         .collect();
     let state = fitted(&rising);
-    assert!(state.drift() > 0.0, "{}", state.drift());
+    assert!(state.base().drift() > 0.0, "{}", state.base().drift());
     let p = state.predict(48, &LEVELS, 1).unwrap();
     let truth: f64 = (n..n + 48).map(|t| day(t) + 0.5 * t as f64).sum::<f64>() / 48.0;
     let mean = p.mean.iter().sum::<f64>() / 48.0;
     assert!((mean - truth).abs() < 30.0, "{mean} for {truth}");
-    assert!(fitted(&noisy(n, 3.0, 4)).drift().abs() < 1e-12);
+    assert!(fitted(&noisy(n, 3.0, 4)).base().drift().abs() < 1e-12);
 }
 
 #[test]
@@ -133,8 +144,8 @@ fn growth_in_proportion_is_seen_as_a_multiplicative_season_with_noise_to_match()
         .map(|t| (1.0 + t as f64 / 100.0) * day(t) * libm::exp(0.1 * s.normal()))
         .collect();
     let state = fitted(&y);
-    assert_eq!(state.season(), SeasonKind::Multiplicative);
-    assert_eq!(state.noise(), Noise::Proportional);
+    assert_eq!(state.base().season(), SeasonKind::Multiplicative);
+    assert_eq!(state.base().noise(), Noise::Proportional);
 }
 
 #[test]
@@ -144,7 +155,7 @@ fn a_demanded_season_is_fitted_and_refused_where_values_touch_zero() {
         ..Config::default()
     };
     let mut y = noisy(24 * 14, 3.0, 6);
-    let kind = |c: SeasonChoice, y: &[f64]| fit(&of(c), &hourly(y)).map(|s| s.season());
+    let kind = |c: SeasonChoice, y: &[f64]| fit(&of(c), &hourly(y)).map(|s| s.base().season());
     assert_eq!(kind(SeasonChoice::None, &y), Ok(SeasonKind::None));
     assert_eq!(
         kind(SeasonChoice::Multiplicative, &y),
