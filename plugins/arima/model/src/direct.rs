@@ -34,6 +34,11 @@ const PENALTY: f64 = 0.02;
 const LEARNED: f64 = 0.65;
 /// The fewest rows that are split.
 const ROWS: usize = 40;
+/// More of it, by the root of the part of the unseen rows that one horizon spans: errors far
+/// ahead overlap, and few of them are independent.
+const OVERLAP: f64 = 0.1;
+/// Errors of a fitted model are smaller than those to come.
+const STRETCH: f64 = 1.15;
 /// Days after which a row counts half.
 const HALF_LIFE: f64 = 7.0;
 
@@ -83,8 +88,9 @@ impl Rows {
             unseen = tail.len();
             misses.extend(tail);
         }
-        let independent = (misses.len() - unseen) as f64;
-        let independent = independent.min(n as f64 / horizon as f64);
+        // Between what the errors' correlation says and the count of windows without overlap.
+        let windows = n as f64 / horizon as f64;
+        let independent = (independent(&misses[..misses.len() - unseen]) * windows).sqrt();
         sort_floats(&mut misses);
         Knot {
             horizon: horizon as u32,
@@ -132,13 +138,15 @@ impl Rows {
         if unseen.len() < ROWS / 4 || self.origins.len() - unseen.len() < ROWS / 2 {
             return None;
         }
+        let span = (horizon as f64 / (last - cut).max(1) as f64).sqrt();
+        let penalty = PENALTY + OVERLAP * span;
         for ridge in RIDGES {
             let Some(b) = head.solve(ridge) else { continue };
             let fits: Vec<f64> = unseen.iter().map(|(row, _)| dot(row, &b)).collect();
             for weight in WEIGHTS {
                 let pairs = unseen.iter().zip(&fits);
                 let sum: f64 = pairs.map(|((_, m), f)| (m - weight * f).abs()).sum();
-                let loss = sum / count * (1.0 + PENALTY * weight);
+                let loss = sum / count * (1.0 + penalty * weight);
                 if loss < best.loss {
                     best = Trial {
                         loss,
@@ -168,6 +176,22 @@ pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
+/// How many independent errors say as much as these, which overlap: by their correlation with
+/// the next one, as if it fell geometrically.
+fn independent(misses: &[f64]) -> f64 {
+    let mean = misses.iter().sum::<f64>() / misses.len().max(1) as f64;
+    let (mut square, mut product) = (0.0, 0.0);
+    for (i, m) in misses.iter().enumerate() {
+        square += (m - mean) * (m - mean);
+        if let Some(next) = misses.get(i + 1) {
+            product += (m - mean) * (next - mean);
+        }
+    }
+    let r = if square > 0.0 { product / square } else { 0.0 };
+    let r = r.clamp(0.0, 0.999);
+    misses.len() as f64 * (1.0 - r) / (1.0 + r)
+}
+
 /// Quantiles of ascending errors, stretched by what `independent` errors leave unknown.
 fn error_quantiles(sorted: &[f64], independent: f64) -> [f32; 5] {
     let centre = quantile_of_sorted(sorted, 0.5);
@@ -179,9 +203,6 @@ fn error_quantiles(sorted: &[f64], independent: f64) -> [f32; 5] {
     }
     out
 }
-
-/// Errors of a fitted model are smaller than those to come.
-const STRETCH: f64 = 1.05;
 
 /// The knots on both sides of a horizon, and the weight of the second.
 pub(crate) fn between(knots: &[Knot], h: usize) -> Option<(&Knot, &Knot, f64)> {

@@ -189,7 +189,8 @@ impl Walk<'_> {
                 };
                 let path = &state.path;
                 let base = ahead.at(&path.arma, &path.memory, index)
-                    + path.profile(path.clock + *h as u64 - 1);
+                    + path.profile(path.clock + *h as u64 - 1)
+                    + path.shifted;
                 rows.misses.push(z - base);
                 rows.origins.push(t);
                 if width > 0 {

@@ -31,6 +31,7 @@ mod path;
 mod search;
 mod season;
 mod select;
+mod tracker;
 mod transform;
 
 pub use config::{CONFIG_SCHEMA, Choice, Config, DifferenceChoice, TransformChoice};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arma::{Arma, Memory};
 use crate::season::Season;
+use crate::tracker::Tracker;
 
 /// Regressors without a week.
 pub(crate) const PLAIN: usize = 8;
@@ -30,6 +31,9 @@ pub(crate) struct Path {
     level: f64,
     /// What the profile leaves of the value one day, and one week, before the last one.
     then: [f64; 2],
+    /// Shifts of the level that were followed so far; season and ARMA see values less these.
+    pub(crate) shifted: f64,
+    tracker: Tracker,
 }
 
 impl Path {
@@ -51,6 +55,8 @@ impl Path {
             remainder: [0.0; 5],
             level,
             then: [0.0; 2],
+            shifted: 0.0,
+            tracker: Tracker::default(),
         }
     }
 
@@ -64,12 +70,19 @@ impl Path {
 
     /// The forecast of the next value by the recursion.
     pub(crate) fn next(&self) -> f64 {
-        self.profile(self.clock) + self.memory.next(&self.arma)
+        self.profile(self.clock) + self.memory.next(&self.arma) + self.shifted
     }
 
     /// Shows the next value (NaN: missing).
     pub(crate) fn observe(&mut self, z: f64) {
         let clock = self.clock;
+        let mut z = z - self.shifted;
+        if !z.is_nan() && !self.arma.integrated {
+            let error = z - self.profile(clock) - self.memory.next(&self.arma);
+            let moved = self.tracker.moves(error);
+            self.shifted += moved;
+            z -= moved;
+        }
         self.memory.observe(&self.arma, z - self.profile(clock));
         if let Some(season) = &mut self.season {
             let expected = season.profile.at(clock);
@@ -97,7 +110,7 @@ impl Path {
         let mut out = Vec::new();
         self.memory.forecast(&self.arma, horizon, &mut out);
         for (h, v) in out.iter_mut().enumerate() {
-            *v += self.profile(self.clock + h as u64);
+            *v += self.profile(self.clock + h as u64) + self.shifted;
         }
         out
     }
@@ -139,5 +152,7 @@ impl Path {
                 .chain(&self.then)
                 .all(|v| v.is_finite())
             && self.level.is_finite()
+            && self.shifted.is_finite()
+            && self.tracker.is_sound()
     }
 }

@@ -3,8 +3,9 @@
 //! Hannan and Rissanen (Biometrika 69, 1982) estimate an ARMA by two regressions: a long
 //! autoregression for the errors, then the series on its own lags and those of the errors. Both
 //! need only products of lagged values, and these follow from the autocovariances, so that after
-//! one pass over the history each order costs a small linear system. Every order of a fixed list
-//! is then filtered once over the history and the AICc of its conditional sum of squares decides
+//! one pass over the history each order costs a small linear system. The best pure autoregression
+//! and a fixed list of mixed orders are then filtered once over the history, and the AICc of the
+//! conditional sum of squares decides
 //! (Hyndman and Khandakar, Journal of Statistical Software 27, 2008, walk such a list step by
 //! step, because each of their steps is a numerical maximisation; here the whole list is
 //! cheaper than one of those). Values and errors far out are cut, because one spike would
@@ -16,25 +17,14 @@ use tidegate_model_kit::median;
 use crate::arma::tame;
 use crate::linear::cholesky_solve;
 
-/// The orders (p, q) that are tried.
-const ORDERS: [(usize, usize); 14] = [
-    (0, 0),
-    (1, 0),
-    (2, 0),
-    (3, 0),
-    (5, 0),
-    (8, 0),
-    (12, 0),
-    (0, 1),
-    (0, 2),
-    (1, 1),
-    (1, 2),
-    (2, 1),
-    (2, 2),
-    (3, 1),
-];
+/// The orders p of a pure autoregression.
+const PURE: [usize; 7] = [0, 1, 2, 3, 5, 8, 12];
+/// The orders (p, q) of the others.
+const MIXED: [(usize, usize); 7] = [(0, 1), (0, 2), (1, 1), (1, 2), (2, 1), (2, 2), (3, 1)];
 /// The order of the long autoregression.
 const LONG: usize = 24;
+/// The largest order.
+const ORDER_MAX: usize = 12;
 /// Values count up to this many robust standard deviations.
 const VALUE_BOUND: f64 = 6.0;
 /// So do errors, up to this.
@@ -63,7 +53,8 @@ pub(crate) fn search(w: &[f64], max: usize) -> Coefficients {
     let bound = ERROR_BOUND * MAD * median(&mut sizes);
     let bound = if bound > 0.0 { bound } else { f64::INFINITY };
     let mut best = (f64::INFINITY, Coefficients::default());
-    for (p, q) in ORDERS {
+    let pure = moments.pure(max.min(n / 8), n as f64);
+    for (p, q) in std::iter::once((pure, 0)).chain(MIXED) {
         if p.max(q) > max || p + q > n / 8 || (q > 0 && long < 2) {
             continue;
         }
@@ -73,15 +64,21 @@ pub(crate) fn search(w: &[f64], max: usize) -> Coefficients {
         filter(w, &found.ar, &found.ma, &mut errors);
         let rest = &errors[long..];
         let squares: f64 = rest.iter().map(|e| e.abs().min(bound)).map(|e| e * e).sum();
-        let (count, k) = (rest.len() as f64, (p + q + 1) as f64);
-        let aicc = count * libm::log(squares / count + 1e-300)
-            + 2.0 * k
-            + 2.0 * k * (k + 1.0) / (count - k - 1.0).max(1.0);
+        let count = rest.len() as f64;
+        let aicc = aicc(squares / count, count, p + q);
         if aicc < best.0 {
             best = (aicc, found);
         }
     }
     best.1
+}
+
+/// Hurvich and Tsai's corrected criterion of a normal likelihood.
+fn aicc(variance: f64, count: f64, coefficients: usize) -> f64 {
+    let k = coefficients as f64 + 1.0;
+    count * libm::log(variance + 1e-300)
+        + 2.0 * k
+        + 2.0 * k * (k + 1.0) / (count - k - 1.0).max(1.0)
 }
 
 /// One-step errors of an ARMA, from nothing before the first value.
@@ -116,7 +113,7 @@ impl Moments {
         let bound = if bound > 0.0 { bound } else { f64::INFINITY };
         let cut: Vec<f64> = w.iter().map(|v| v.clamp(-bound, bound)).collect();
         let n = cut.len();
-        let lags = 2 * long + ORDERS.len();
+        let lags = long + ORDER_MAX;
         let gamma: Vec<f64> = (0..=lags)
             .map(|k| {
                 let tail = cut.get(k..).unwrap_or_default();
@@ -132,10 +129,20 @@ impl Moments {
             mixed: Vec::new(),
         };
         let reach = moments.long.len() as isize;
-        moments.mixed = (-reach..=2 + reach)
-            .map(|j| moments.with_error(j))
-            .collect();
+        moments.mixed = (-reach..=2).map(|j| moments.with_error(j)).collect();
         moments
+    }
+
+    /// The order of the best pure autoregression, by the variance that the recursion leaves.
+    fn pure(&self, max: usize, count: f64) -> usize {
+        let left = |p: usize| {
+            let a = self.regressions.get(p)?;
+            let explained: f64 = a.iter().zip(&self.gamma[1..]).map(|(a, g)| a * g).sum();
+            Some(aicc((self.gamma[0] - explained).max(0.0), count, p))
+        };
+        let orders = PURE.iter().filter(|p| **p <= max);
+        let all = orders.filter_map(|p| Some((*p, left(*p)?)));
+        all.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(p, _)| p)
     }
 
     fn with_error(&self, lag: isize) -> f64 {
@@ -201,9 +208,6 @@ impl Moments {
         Some(Coefficients { ar, ma })
     }
 }
-
-/// The largest autoregressive order of the list.
-const ORDER_MAX: usize = 12;
 
 fn turn(c: &mut [f64]) {
     for v in c {

@@ -18,7 +18,7 @@ const IDLE_GAIN: f64 = 0.3;
 /// Origins of this comparison.
 const ORIGINS: usize = 150;
 /// The newest values that coefficients are estimated from.
-const NEWEST: usize = 8064;
+const NEWEST: usize = 4032;
 
 /// A history that models are compared on.
 #[derive(Debug, Clone, Copy)]

@@ -124,7 +124,7 @@ impl State {
             .fold((0.0, 0.0), |sum, u| (sum.0 + u.0, sum.1 + u.1))
     }
 
-    /// The centre of the forecast at chosen steps ahead (1: the next one; ascending or not), in
+    /// The mean of the forecast at chosen steps ahead (1: the next one; ascending or not), in
     /// the series' unit, without events: cheap enough to be asked at many origins.
     #[must_use]
     pub fn points_at(&self, horizons: &[usize]) -> Vec<f64> {
@@ -136,7 +136,7 @@ impl State {
             .map(|h| match h.checked_sub(1).and_then(|at| base.get(at)) {
                 Some(z) => {
                     let z = z + self.correction(*h, &mut x);
-                    (self.transform.back(z) * self.scale).max(0.0)
+                    (self.expected(z, *h) * self.scale).max(0.0)
                 }
                 None => 0.0,
             })
@@ -176,21 +176,15 @@ impl State {
             .map(|p| normal_quantile(*p))
             .collect();
         let base = self.path.forecast(horizon);
-        let last = self.knots.last().map_or(1.0, |k| f64::from(k.horizon));
         let (mut mean, mut quantiles) = (Vec::with_capacity(horizon), Vec::new());
         quantiles.reserve(horizon * deviates.len());
         let mut x = Vec::new();
         for (at, z) in base.iter().enumerate() {
             let h = at + 1;
-            let growth = if self.path.arma.integrated {
-                (h as f64 / last).sqrt().clamp(1.0, GROWTH)
-            } else {
-                1.0
-            };
+            let growth = self.growth(h);
             let centre = z + self.correction(h, &mut x);
             let back = |z: f64| self.transform.back(z);
-            let sigma = 0.5 * (self.error(h, 1.0) - self.error(h, -1.0)) * growth;
-            let middle = back(centre) * self.transform.bias(sigma);
+            let middle = self.expected(centre, h);
             let running = running(known, at);
             let (uplift, doubt) = self.effect(&running);
             for d in &deviates {
@@ -208,6 +202,22 @@ impl State {
             });
         }
         Prediction::lawful(&shape, mean, quantiles)
+    }
+
+    /// How much wider than at the last measured horizon the errors of a step ahead are.
+    fn growth(&self, h: usize) -> f64 {
+        let last = self.knots.last().map_or(1.0, |k| f64::from(k.horizon));
+        if self.path.arma.integrated {
+            (h as f64 / last).sqrt().clamp(1.0, GROWTH)
+        } else {
+            1.0
+        }
+    }
+
+    /// The mean whose transform's median is `centre`, `h` steps ahead.
+    fn expected(&self, centre: f64, h: usize) -> f64 {
+        let sigma = 0.5 * (self.error(h, 1.0) - self.error(h, -1.0)) * self.growth(h);
+        self.transform.back(centre) * self.transform.bias(sigma)
     }
 
     fn correction(&self, h: usize, x: &mut Vec<f64>) -> f64 {

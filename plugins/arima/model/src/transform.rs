@@ -83,7 +83,8 @@ pub(crate) fn is_positive(values: &[f64]) -> bool {
     values.iter().all(|v| v.is_nan() || *v > TINY)
 }
 
-/// Mean value and mean absolute step of a block.
+/// Mean value and mean absolute second difference of a block: the first one would measure how
+/// steep the season is.
 fn moments(block: &[f64]) -> (f64, f64) {
     let (mut sum, mut n) = (0.0, 0.0);
     for v in block.iter().filter(|v| !v.is_nan()) {
@@ -91,8 +92,8 @@ fn moments(block: &[f64]) -> (f64, f64) {
         n += 1.0;
     }
     let (mut steps, mut m) = (0.0, 0.0);
-    for pair in block.windows(2) {
-        let step = (pair[1] - pair[0]).abs();
+    for three in block.windows(3) {
+        let step = (three[0] - 2.0 * three[1] + three[2]).abs();
         if !step.is_nan() {
             steps += step;
             m += 1.0;
