@@ -10,11 +10,13 @@ use tidegate_model_kit::ModelError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Cells of the recurrent layer.
+    /// Networks that are trained apart and averaged.
+    pub networks: u8,
+    /// Cells of the recurrent layer of each.
     pub hidden: u8,
     /// Passes over the histories; 0 leaves the network untrained.
     pub epochs: u16,
-    /// The most steps of the optimiser.
+    /// The most steps of the optimiser, per network.
     pub max_steps: u32,
     /// Of Adam at the beginning.
     pub learning_rate: f32,
@@ -25,10 +27,11 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            networks: 2,
             hidden: 32,
             epochs: 16,
             max_steps: 4000,
-            learning_rate: 0.004,
+            learning_rate: 0.005,
             seed: 0,
         }
     }
@@ -41,6 +44,9 @@ impl Config {
     /// [`ModelError::InvalidInput`] names the field and its range.
     pub fn validate(&self) -> Result<(), ModelError> {
         let refuse = |what: String| Err(ModelError::invalid(what));
+        if !(1..=4).contains(&self.networks) {
+            return refuse(format!("networks is {}: use 1 to 4", self.networks));
+        }
         if !(8..=64).contains(&self.hidden) || !self.hidden.is_multiple_of(8) {
             return refuse(format!(
                 "hidden is {}: use a multiple of 8 from 8 to 64",
@@ -89,7 +95,12 @@ mod tests {
     #[test]
     fn the_bounds_of_the_schema_are_those_of_validate() {
         let schema: Value = serde_json::from_str(CONFIG_SCHEMA).unwrap();
-        for (field, steps) in [("hidden", 8), ("epochs", 1), ("max_steps", 1)] {
+        for (field, steps) in [
+            ("networks", 1),
+            ("hidden", 8),
+            ("epochs", 1),
+            ("max_steps", 1),
+        ] {
             let bound = |name: &str| schema["properties"][field][name].as_i64().unwrap();
             let (low, high) = (bound("minimum"), bound("maximum"));
             let lawful = |v: i64| {

@@ -68,6 +68,13 @@ impl Grid {
         (self.phase(clock) / self.stride) as usize
     }
 
+    /// How many ticks after that of `from` the tick of a later step is.
+    pub(crate) fn between(&self, from: u64, to: u64) -> usize {
+        let season = u64::from(self.season);
+        let seasons = (to / season - from / season) as usize;
+        seasons * self.bins() + self.bin(to) - self.bin(from)
+    }
+
     /// Where in the season a step lies, within [0, 1).
     pub(crate) fn turn(&self, clock: u64) -> f32 {
         self.phase(clock) as f32 / self.season as f32
@@ -136,6 +143,10 @@ mod tests {
             assert_eq!(ends, 3 * g.bins());
             for c in 0..season * 3 {
                 assert!(g.bin(c) < g.bins());
+                assert_eq!(
+                    g.between(5, c + 5),
+                    (5..c + 5).filter(|c| g.ends_tick(*c)).count()
+                );
                 assert_eq!(
                     g.ends_tick(c),
                     c % season + 1 == season || g.bin(c + 1) != g.bin(c)

@@ -18,7 +18,7 @@ use crate::weights::{MIXED, Weights};
 pub(crate) const LEVELS: [f32; 9] = [0.01, 0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975, 0.99];
 /// Levels on one side of the median.
 const SIDE: usize = 4;
-/// A weight per anchor, the correction, the steps down and up; and three unused, which make rows
+/// A weight per anchor, the correction, the steps down and up; and two unused, which make rows
 /// of 24.
 pub(crate) const OUTPUTS: usize = 24;
 const CORRECTION: usize = ANCHORS;

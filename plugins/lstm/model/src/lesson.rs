@@ -6,6 +6,7 @@
 
 use tidegate_model_kit::{Covariates, Series, scaled};
 
+use crate::cycle;
 use crate::grid::Grid;
 use crate::tracker::{Tracker, UNKNOWN, mean_known, reach};
 use crate::view::{INPUTS, Origin, Target, View};
@@ -21,6 +22,7 @@ const MAX_STEPS: usize = 2_000_000;
 #[derive(Debug)]
 pub(crate) struct Lesson {
     grid: Grid,
+    cycle: u16,
     /// One per tick.
     pub(crate) inputs: Vec<[f32; INPUTS]>,
     origins: Vec<Origin>,
@@ -51,12 +53,15 @@ impl Lesson {
         let ticks = MAX_TICKS.min(MAX_COHORT / cohort.max(1));
         let most = (ticks * grid.stride as usize).min(MAX_STEPS / cohort.max(1));
         let from = n.saturating_sub(most);
-        let mut tracker = Tracker::new(grid, series.clock() + from as u64);
+        let clock = series.clock() + from as u64;
+        let ticks = by_tick(grid, clock, &series.values[from..], scale);
+        let cycle = cycle::find(&ticks, (grid.bins() / 4).max(1));
+        let mut tracker = Tracker::new(grid, cycle, clock);
         let mut lesson = Self::walk(series, known, scale, from, &mut tracker);
         if tracker.uplifts != crate::uplift::Uplifts::default() {
             // Factors that are known at the end are known to the training from the beginning.
             let uplifts = tracker.uplifts.clone();
-            tracker = Tracker::new(grid, series.clock() + from as u64);
+            tracker = Tracker::new(grid, cycle, clock);
             tracker.uplifts = uplifts.clone();
             lesson = Self::walk(series, known, scale, from, &mut tracker);
             tracker.uplifts = uplifts;
@@ -74,6 +79,7 @@ impl Lesson {
         let grid = tracker.grid;
         let mut lesson = Self {
             grid,
+            cycle: tracker.cycle,
             inputs: Vec::new(),
             origins: Vec::new(),
             lag: Vec::new(),
@@ -166,6 +172,9 @@ impl Lesson {
             } else {
                 UNKNOWN
             },
+            cycle: cycle::cycled(self.cycle, at - tick, bins.min(tick + 1), |age| {
+                self.lag[tick - age]
+            }),
             event: f32::from(u8::from(self.events.get(at).copied().unwrap_or(false))),
             sin_cos: clock.at((self.first_bin + at) % bins),
             ticks: ahead as f32 / self.grid.stride as f32,
@@ -176,6 +185,24 @@ impl Lesson {
         let weight = (origin.unit / self.yardstick).clamp(0.2, 5.0);
         Some((view, y, weight))
     }
+}
+
+/// The mean of each tick; NaN where nothing was observed.
+fn by_tick(grid: Grid, clock: u64, values: &[f64], scale: f64) -> Vec<f32> {
+    let mut means = Vec::new();
+    let (mut sum, mut n) = (0.0, 0.0);
+    for (step, v) in values.iter().enumerate() {
+        if !v.is_nan() {
+            sum += scaled(*v, scale);
+            n += 1.0;
+        }
+        if grid.ends_tick(clock + step as u64) {
+            // Nothing over nothing is a gap.
+            means.push((sum / n) as f32);
+            (sum, n) = (0.0, 0.0);
+        }
+    }
+    means
 }
 
 /// Sine and cosine of every tick of a season.

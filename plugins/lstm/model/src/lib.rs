@@ -25,6 +25,7 @@ mod model;
 mod memory;
 
 mod cell;
+mod cycle;
 mod grid;
 mod head;
 mod lesson;

@@ -21,9 +21,24 @@ use crate::weights::MIXED;
 pub struct Memory {
     pub(crate) scale: f64,
     pub(crate) tracker: Tracker,
+    /// One per network.
+    pub(crate) voices: Vec<Voice>,
+}
+
+/// What one network keeps of a series.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Voice {
     pub(crate) cells: Cells,
     /// What the series adds to the head's layer.
     pub(crate) accent: Vec<f32>,
+}
+
+impl Voice {
+    fn is_sound(&self, hidden: usize) -> bool {
+        self.cells.is_sound(hidden)
+            && self.accent.len() == MIXED
+            && self.accent.iter().all(|v| v.abs() <= 1e4)
+    }
 }
 
 impl Memory {
@@ -42,7 +57,9 @@ impl Memory {
         for (row, v) in values.iter().enumerate() {
             let y = scaled(*v, self.scale) as f32;
             if let Some(tick) = self.tracker.observe(y, known, row) {
-                self.cells.step(&model.weights, &tick.input);
+                for (voice, network) in self.voices.iter_mut().zip(&model.networks) {
+                    voice.cells.step(network, &tick.input);
+                }
             }
         }
         Ok(())
@@ -64,8 +81,10 @@ impl Memory {
     ) -> Result<Prediction, ModelError> {
         let ask = Ask::new(horizon, levels)?;
         self.belongs(model)?;
-        let w = &model.weights;
-        let shared = context(w, &self.cells.h, &self.accent);
+        let pairs = model.networks.iter().zip(&self.voices);
+        let networks: Vec<_> = pairs
+            .map(|(w, voice)| (w, context(w, &voice.cells.h, &voice.accent)))
+            .collect();
         let origin = self.tracker.origin();
         let places = places(&ask.probabilities);
         // The network has learned intervals of series that it has seen for a while.
@@ -77,13 +96,19 @@ impl Memory {
                 .events()
                 .any(|(_, c)| c.get(step).is_some_and(|v| *v > 0.0));
             let view = View::new(&origin, &self.target(step, event));
-            let head = Head::forward(w, &shared, &view);
+            let mut knots = [0.0; LEVELS.len()];
+            for (w, shared) in &networks {
+                let head = Head::forward(w, shared, &view);
+                for (knot, q) in knots.iter_mut().zip(head.quantiles) {
+                    *knot += f64::from(q) / networks.len() as f64;
+                }
+            }
             let factor = f64::from(self.tracker.uplifts.factor(&running)) * self.scale;
             let value = |x: f64| (f64::from(view.centre) + x * f64::from(view.unit)) * factor;
-            let median = f64::from(head.quantiles[LEVELS.len() / 2]);
+            let median = knots[LEVELS.len() / 2];
             mean.push(value(median));
             for (k, part) in &places {
-                let [a, b] = [head.quantiles[*k], head.quantiles[k + 1]].map(f64::from);
+                let [a, b] = [knots[*k], knots[k + 1]];
                 quantiles.push(value(median + few * (a + part * (b - a) - median)));
             }
         }
@@ -99,6 +124,7 @@ impl Memory {
             lag: t.lagged(bin),
             profile: t.smooth(bin),
             week: t.weekly(clock),
+            cycle: t.cycled(clock),
             event: f32::from(u8::from(event)),
             sin_cos: (libm::sinf(turn), libm::cosf(turn)),
             ticks: (step + 1) as f32 / t.grid.stride as f32,
@@ -106,12 +132,15 @@ impl Memory {
         }
     }
 
-    fn belongs(&self, model: &Model) -> Result<(), ModelError> {
-        if self.cells.is_sound(model.weights.shape.hidden) {
+    pub(crate) fn belongs(&self, model: &Model) -> Result<(), ModelError> {
+        let pairs = self.voices.iter().zip(&model.networks);
+        if self.voices.len() == model.networks.len()
+            && pairs.into_iter().all(|(v, w)| v.is_sound(w.shape.hidden))
+        {
             return Ok(());
         }
         Err(ModelError::invalid(
-            "the state belongs to a network of another size: fit anew",
+            "the state belongs to networks of another number or size: fit anew",
         ))
     }
 
@@ -141,9 +170,8 @@ impl Memory {
         self.scale.is_finite()
             && self.scale > 0.0
             && self.tracker.is_sound()
-            && self.cells.is_sound(self.cells.h.len())
-            && self.accent.len() == MIXED
-            && self.accent.iter().all(|v| v.abs() <= 1e4)
+            && !self.voices.is_empty()
+            && self.voices.iter().all(|v| v.is_sound(v.cells.h.len()))
     }
 }
 

@@ -103,9 +103,8 @@ impl State {
     /// [`ModelError::InvalidInput`] for damaged bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, ModelError> {
         let state: Self = decode(FORMAT, bytes)?;
-        let hidden = state.model.weights.shape.hidden;
-        if state.model.is_sound() && state.memory.is_sound() && state.memory.cells.is_sound(hidden)
-        {
+        let is_sound = state.model.is_sound() && state.memory.is_sound();
+        if is_sound && state.memory.belongs(&state.model).is_ok() {
             Ok(state)
         } else {
             Err(ModelError::invalid("damaged state: impossible values"))

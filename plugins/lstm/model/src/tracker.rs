@@ -13,6 +13,7 @@
 use serde::{Deserialize, Serialize};
 use tidegate_model_kit::Covariates;
 
+use crate::cycle::cycled;
 use crate::grid::Grid;
 use crate::uplift::Uplifts;
 use crate::view::{INPUTS, Origin, soft};
@@ -58,6 +59,8 @@ impl Running {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tracker {
     pub(crate) grid: Grid,
+    /// The inner cycle in ticks, see [`crate::cycle`].
+    pub(crate) cycle: u16,
     /// The step that comes next, on the absolute grid.
     pub(crate) clock: u64,
     /// Observed steps.
@@ -87,6 +90,7 @@ pub(crate) struct Tracker {
     err_profile: Running,
     err_mid: Running,
     err_dev: Running,
+    err_cycle: Running,
     /// Ticks of the last twenty-fourth of a season: value, and deviation from the last season.
     recent: Vec<(f32, f32)>,
     ticks: u32,
@@ -105,10 +109,11 @@ pub(crate) struct Tick {
 }
 
 impl Tracker {
-    pub(crate) fn new(grid: Grid, clock: u64) -> Self {
+    pub(crate) fn new(grid: Grid, cycle: u16, clock: u64) -> Self {
         let zero = Running::default();
         Self {
             grid,
+            cycle,
             clock,
             seen: 0,
             uplifts: Uplifts::default(),
@@ -130,6 +135,7 @@ impl Tracker {
             err_profile: zero,
             err_mid: zero,
             err_dev: zero,
+            err_cycle: zero,
             recent: Vec::new(),
             ticks: 0,
         }
@@ -159,6 +165,14 @@ impl Tracker {
     /// The value of a tick of the season one season earlier.
     pub(crate) fn lagged(&self, bin: usize) -> f32 {
         self.lag[bin]
+    }
+
+    /// The mean of the last inner cycles at a step.
+    pub(crate) fn cycled(&self, clock: u64) -> f32 {
+        let n = self.lag.len();
+        let last = (self.grid.bin(self.clock) + n - 1) % n;
+        let ahead = self.grid.between(self.clock, clock) + 1;
+        cycled(self.cycle, ahead, n, |age| self.lag[(last + n - age) % n])
     }
 
     /// The profile, averaged over the neighbours where ticks are short.
@@ -193,6 +207,7 @@ impl Tracker {
             err_profile: self.err_profile.value,
             err_mid: self.err_mid.value,
             err_dev: self.err_dev.value,
+            err_cycle: self.err_cycle.value,
             event: f32::from(u8::from(self.event)),
         }
     }
@@ -246,6 +261,10 @@ impl Tracker {
             self.level[1]
         };
         let (lag, profile) = (self.lag[bin], self.smooth(bin));
+        let before = (bin + self.lag.len() - 1) % self.lag.len();
+        let cycled = cycled(self.cycle, 1, self.lag.len(), |age| {
+            self.lag[(before + self.lag.len() - age) % self.lag.len()]
+        });
         let or_slow = |x: f32| if x == UNKNOWN { self.slow.value } else { x };
         let (day, usual) = (or_slow(lag), or_slow(profile));
         let span = (self.lag.len() as f32).max(12.0);
@@ -257,6 +276,9 @@ impl Tracker {
                 self.err_lag.take_error(value - lag, span);
                 self.err_profile.take_error(value - usual, span);
             }
+            if cycled != UNKNOWN {
+                self.err_cycle.take_error(value - cycled, span);
+            }
             if let Some((then, dev)) = earlier {
                 self.err_mid.take_error(value - then, span);
                 self.err_dev.take_error(value - day - dev, span);
@@ -267,7 +289,8 @@ impl Tracker {
             .checked_sub(1)
             .and_then(|t| self.recent.get(t as usize % back))
             .map_or(value, |r| r.0);
-        let input = self.input(bin, at, seen.then_some(value), previous, [day, usual]);
+        let simple = [previous, day, usual, or_slow(cycled)];
+        let input = self.input(bin, at, seen.then_some(value), simple);
         match self.recent.get_mut(self.ticks as usize % back) {
             Some(place) => *place = (value, value - day),
             None => self.recent.push((value, value - day)),
@@ -331,8 +354,7 @@ impl Tracker {
         bin: usize,
         at: u64,
         value: Option<f32>,
-        previous: f32,
-        [day, usual]: [f32; 2],
+        [previous, day, usual, cycled]: [f32; 4],
     ) -> [f32; INPUTS] {
         let unit = self.unit().max(f32::MIN_POSITIVE);
         let n = self.lag.len();
@@ -342,9 +364,9 @@ impl Tracker {
             UNKNOWN => (usual, 0.0),
             profile => (profile, 1.0),
         };
-        let [now, last, of_day, of_profile] = match value {
-            Some(v) => [v - self.level[2], v - previous, v - day, v - usual],
-            None => [0.0; 4],
+        let [now, last, of_day, of_profile, of_cycle] = match value {
+            Some(v) => [self.level[2], previous, day, usual, cycled].map(|simple| v - simple),
+            None => [0.0; 5],
         };
         [
             soft(last / unit),
@@ -359,6 +381,7 @@ impl Tracker {
             f32::from(u8::from(self.event)),
             known,
             soft(self.noise.value / unit),
+            soft(of_cycle / unit),
         ]
     }
 
@@ -373,6 +396,7 @@ impl Tracker {
             self.err_profile,
             self.err_mid,
             self.err_dev,
+            self.err_cycle,
         ];
         let table = |t: &[f32]| t.iter().all(|v| *v == UNKNOWN || v.abs() <= LARGEST);
         let pairs = self.recent.iter().flat_map(|(a, b)| [*a, *b]);
@@ -384,6 +408,7 @@ impl Tracker {
             .chain(pairs)
             .chain([self.sum / self.count.max(1) as f32]);
         self.grid.is_sound()
+            && (1..=self.grid.bins()).contains(&usize::from(self.cycle))
             && self.clock < u64::MAX / 4
             && self.lag.len() == self.grid.bins()
             && self.profile.len() == self.grid.bins()

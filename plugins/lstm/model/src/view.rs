@@ -5,11 +5,11 @@
 //! the recent level: a network that is trained on requests can then serve cores.
 
 /// Inputs of the recurrent layer, per tick.
-pub(crate) const INPUTS: usize = 12;
+pub(crate) const INPUTS: usize = 13;
 /// Features of a step ahead.
-pub(crate) const FEATURES: usize = 24;
+pub(crate) const FEATURES: usize = 26;
 /// Simple forecasts of a step ahead.
-pub(crate) const ANCHORS: usize = 12;
+pub(crate) const ANCHORS: usize = 13;
 /// The anchor that repeats the last season: what an untrained head believes.
 pub(crate) const NAIVE: usize = 3;
 /// Anchors further than this from the recent level are cut, in units.
@@ -27,6 +27,7 @@ pub(crate) struct Origin {
     pub(crate) err_profile: f32,
     pub(crate) err_mid: f32,
     pub(crate) err_dev: f32,
+    pub(crate) err_cycle: f32,
     pub(crate) event: f32,
 }
 
@@ -36,6 +37,7 @@ pub(crate) struct Target {
     pub(crate) lag: f32,
     pub(crate) profile: f32,
     pub(crate) week: f32,
+    pub(crate) cycle: f32,
     pub(crate) event: f32,
     /// Where in the season it lies.
     pub(crate) sin_cos: (f32, f32),
@@ -71,6 +73,7 @@ impl View {
         let or = |x: f32, other: f32| if x == UNKNOWN { other } else { x };
         let lag = or(t.lag, o.slow);
         let profile = or(t.profile, o.slow);
+        let cycle = or(t.cycle, o.slow);
         let week = profile + or(t.week, 0.0);
         let (last, quick, calm) = (o.level[0], o.level[1], o.level[2]);
         let raw = [
@@ -86,6 +89,7 @@ impl View {
             week,
             week + o.profile_dev[1],
             o.slow,
+            cycle,
         ];
         let unit = o.unit.max(f32::MIN_POSITIVE);
         let rel = |x: f32| soft(x / unit);
@@ -115,6 +119,8 @@ impl View {
             known(t.week),
             t.sin_cos.0,
             t.sin_cos.1,
+            rel(cycle - quick),
+            rel(o.err_cycle),
         ];
         // A random walk until it is as wide as a season's error; then it grows with the seasons.
         let walk = (o.noise / unit) * (1.0 + t.ticks).sqrt();
