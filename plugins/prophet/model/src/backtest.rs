@@ -29,6 +29,8 @@ const CYCLES: f64 = 1.5;
 const RELATIVE: (f64, f64) = (0.05, 20.0);
 /// The 90 % point of the normal distribution.
 const NEAR: f64 = 1.281_551_565_544_600_4;
+/// How much more variance there is than held-out errors have, a whole back-test ahead.
+const FLATTERY: f64 = 1.5;
 /// Powers of the load's size that noise may follow.
 const POWERS: [f64; 3] = [0.0, 0.5, 1.0];
 
@@ -146,8 +148,10 @@ pub(crate) fn measure(
             ),
         };
         let count = errors.len() as f64;
-        let sd = spread(&errors);
-        let whole = sd.hypot(bend_deviation(bends.0, bends.1, *h as f64));
+        // Priors and pulled-in spikes were learned on the whole history, and an error far ahead is
+        // one of few: what was held out flatters.
+        let sd = spread(&errors) * (1.0 + FLATTERY * *h as f64 / span as f64).sqrt();
+        let whole = spread(&errors).hypot(bend_deviation(bends.0, bends.1, *h as f64));
         let mut deviates: Vec<f64> = errors
             .iter()
             .map(|e| if whole > 0.0 { e / whole } else { 0.0 })

@@ -21,7 +21,7 @@ const NEED: usize = 3;
 /// Below this, a mean and the last value are all that is believed.
 const SHORT: usize = 24;
 /// Bins per changepoint at least.
-const BINS_PER_BEND: usize = 10;
+const BINS_PER_BEND: usize = 40;
 /// Cycles that a season must have been seen.
 const CYCLES: f64 = 1.9;
 /// The trend must vary by this factor before a season can follow it.
@@ -54,16 +54,18 @@ pub fn fit_with(
 ) -> Result<State, ModelError> {
     config.validate()?;
     series.validate(NEED)?;
+    let birth = birth(series.values);
+    let n = series.values.len();
+    let (series, known) = (later(series, birth), known.rows(birth..n));
     let scale = series.scale();
-    let mut z = series.scaled(scale);
-    let calendar = Calendar::new(series.clock(), series.step_s, known, 0.0);
-    let parts = Parts::new(config, series, scale, &calendar);
-    forget_before_birth(&mut z);
+    let z = series.scaled(scale);
+    let calendar = Calendar::new(series.clock(), series.step_s, &known, 0.0);
+    let parts = Parts::new(config, &series, scale, &calendar);
     if series.observed() < SHORT {
         return Ok(short(parts, &z));
     }
     let seasons = Season::find(&series.seasons(), z.len(), series.step_s, CYCLES);
-    let mut seen = seen_events(series, known);
+    let mut seen = seen_events(&series, &known);
     seen.truncate(MOST_EVENTS);
     let (kinds, columns): (Vec<&str>, Vec<&[f64]>) = seen.into_iter().unzip();
     let material = Material {
@@ -75,16 +77,32 @@ pub fn fit_with(
     Ok(long(config, &material, &kinds, &parts).unwrap_or_else(|| short(parts, &z)))
 }
 
-/// Makes a beginning without load a gap: an api that was not there yet says nothing of the one
-/// that is.
-fn forget_before_birth(z: &mut [f64]) {
-    let mut sizes: Vec<f64> = z.iter().filter(|v| !v.is_nan()).map(|v| v.abs()).collect();
+/// The first row of the load: an api that was not there yet says nothing of the one that is.
+fn birth(values: &[f64]) -> usize {
+    let mut sizes: Vec<f64> = values
+        .iter()
+        .filter(|v| !v.is_nan())
+        .map(|v| v.abs())
+        .collect();
     sort_floats(&mut sizes);
     let alive = BORN * quantile_of_sorted(&sizes, 0.9);
-    let birth = z.iter().position(|v| v.abs() > alive).unwrap_or(0);
-    let seen = z.iter().skip(birth).filter(|v| !v.is_nan()).count();
+    let birth = values.iter().position(|v| v.abs() > alive).unwrap_or(0);
+    let seen = values.iter().skip(birth).filter(|v| !v.is_nan()).count();
     if birth >= SHORT && seen >= SHORT {
-        z[..birth].fill(f64::NAN);
+        birth
+    } else {
+        0
+    }
+}
+
+/// A series without its first rows.
+fn later<'a>(series: &Series<'a>, rows: usize) -> Series<'a> {
+    let step_ms = i64::from(series.step_s).saturating_mul(1000);
+    let moved = step_ms.saturating_mul(i64::try_from(rows).unwrap_or(i64::MAX));
+    Series {
+        values: &series.values[rows..],
+        start_ms: series.start_ms.saturating_add(moved),
+        ..*series
     }
 }
 

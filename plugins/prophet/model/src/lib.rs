@@ -33,7 +33,6 @@ mod map;
 
 mod backtest;
 mod curve;
-mod follow;
 mod memory;
 mod residuals;
 mod simulate;

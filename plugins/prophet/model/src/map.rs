@@ -26,7 +26,7 @@ const HUBER: f64 = 2.5;
 /// The scale of the slope's prior, in sizes of the series per history.
 const SLOPE_SCALE: f64 = 5.0;
 /// The largest factor by which correlated noise counts for more.
-const MOST_CORRELATED: f64 = 60.0;
+const MOST_CORRELATED: f64 = 10.0;
 
 /// What the prior of the trend is.
 #[derive(Debug, Clone, Copy)]
@@ -277,4 +277,76 @@ fn grams(design: &Design, ends: &[usize]) -> Vec<Array2<f64>> {
         all.push(Array2::from_shape_vec((p, p), sums.clone()).unwrap_or_default());
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calendar::Calendar;
+    use crate::design::Material;
+    use crate::seasons::Season;
+    use tidegate_model_kit::{Covariates, Stream};
+
+    const PRIOR: TrendPrior = TrendPrior {
+        change: 0.05,
+        sloped: true,
+    };
+
+    fn design(z: &[f64]) -> Design {
+        let seasons = Season::find(&[24, 168], z.len(), 3600, 2.0);
+        let material = Material {
+            z,
+            calendar: &Calendar::new(0, 3600, &Covariates::default(), 0.0),
+            seasons: &seasons,
+            events: &[],
+        };
+        Design::new(&material, 25)
+    }
+
+    fn noisy(n: usize, f: impl Fn(usize) -> f64) -> Vec<f64> {
+        let mut s = Stream::new(3);
+        (0..n).map(|t| f(t) + 0.05 * s.normal()).collect()
+    }
+
+    #[test]
+    fn a_bend_is_found_where_it_is_and_the_other_changes_stay_small() {
+        let z = noisy(1000, |t| 1.0 + (t as f64 / 1000.0 - 0.4).max(0.0) * 5.0);
+        let design = design(&z);
+        let map = Map::fit(&design, PRIOR, &[]).unwrap();
+        assert!((map.beta[1] - 5.0).abs() < 0.5, "slope {}", map.beta[1]);
+        let near: f64 = design
+            .changepoints
+            .iter()
+            .zip(&map.beta[2..])
+            .filter(|(s, _)| (**s + 0.6).abs() < 0.07)
+            .map(|(_, d)| d)
+            .sum();
+        assert!(near.abs() > 4.0, "{near}");
+    }
+
+    #[test]
+    fn a_week_that_says_nothing_vanishes_and_a_day_that_does_stays() {
+        let z = noisy(672, |t| 1.0 + if t % 24 < 8 { 0.0 } else { 0.5 });
+        let design = design(&z);
+        let map = Map::fit(&design, PRIOR, &[]).unwrap();
+        let size = |group: &std::ops::Range<usize>| -> f64 {
+            map.beta[group.clone()]
+                .iter()
+                .map(|b| b * b)
+                .sum::<f64>()
+                .sqrt()
+        };
+        assert!(size(&design.groups[0]) > 0.2);
+        assert!(size(&design.groups[2]).hypot(size(&design.groups[3])) < 0.02);
+    }
+
+    #[test]
+    fn an_earlier_fit_is_the_fit_of_its_own_bins() {
+        let z = noisy(672, |t| if t < 336 { 1.0 } else { 3.0 });
+        let design = design(&z);
+        let map = Map::fit(&design, PRIOR, &[336]).unwrap();
+        let beta = map.of_head(&design, 0, &[true; 4]).unwrap();
+        let last = dot(design.row(335), &beta);
+        assert!((last - 1.0).abs() < 0.3, "{last}");
+    }
 }

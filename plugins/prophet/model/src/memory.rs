@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// Spans of the averages, in steps.
 const SPANS: [f64; 5] = [1.0, 4.0, 16.0, 64.0, 256.0];
 /// The share of a new residual in its place of the profile.
-const PROFILE_GAIN: f64 = 0.3;
+const PROFILE_GAIN: f64 = 0.5;
 /// Places of the profile at most.
 pub(crate) const PLACES: usize = 288;
 /// A residual counts up to this many times the largest distance that the history held.
@@ -118,5 +118,47 @@ impl Memory {
         let n = self.profile.len();
         let at = (phase - phase.floor()) * n as f64 + 1e-6;
         (n > 0 && phase.is_finite()).then_some((at as usize).min(n.saturating_sub(1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_residual_that_stays_fills_all_averages_and_one_that_recurs_the_profile() {
+        let mut memory = Memory::new(1000, 24, 0.0);
+        for t in 0..240 {
+            let habit = if t % 24 == 6 { 5.0 } else { 0.0 };
+            memory.observe(habit, f64::from(t) / 24.0);
+        }
+        let mut x = Vec::new();
+        memory.regressors(6.0 / 24.0, &mut x);
+        assert!(x.last().is_some_and(|p| (p - 5.0).abs() < 0.1), "{x:?}");
+        for mean in &x[..x.len() - 1] {
+            assert!(mean.abs() < 0.2, "{x:?}");
+        }
+    }
+
+    #[test]
+    fn gaps_are_counted_and_forgotten_with_the_next_value() {
+        let mut memory = Memory::new(1000, 0, 0.0);
+        memory.observe(1.0, 0.0);
+        let before = memory.clone();
+        memory.observe(f64::NAN, 0.0);
+        memory.observe(f64::NAN, 0.0);
+        assert_eq!(memory.gap(), 2);
+        assert_eq!(memory.means, before.means);
+        memory.observe(1.0, 0.0);
+        assert_eq!(memory.gap(), 0);
+    }
+
+    #[test]
+    fn a_distance_that_was_never_seen_is_cut() {
+        let mut memory = Memory::new(1000, 0, 2.0);
+        memory.observe(1e6, 0.0);
+        let mut x = Vec::new();
+        memory.regressors(0.0, &mut x);
+        assert!((x[0] - 2.0 * BOUND).abs() < 1e-9, "{x:?}");
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::calendar::{Calendar, day_of, is_day, is_week};
 
 /// Harmonics of the shortest season.
-const ORDER: usize = 12;
+const ORDER: usize = 18;
 /// The highest harmonic of a longer season: day by day, at four times of the day.
 const LONG_ORDER: usize = 31;
 /// Harmonics of a year, as in the paper.
@@ -166,7 +166,7 @@ mod tests {
     fn a_week_has_no_harmonic_of_the_day() {
         let seasons = Season::find(&[288, 2016], 4032, 300, 2.0);
         assert_eq!(seasons.len(), 2);
-        assert_eq!(seasons[0].width(), 24);
+        assert_eq!(seasons[0].width(), 36);
         assert_eq!(seasons[1].width(), 2 * 27);
         assert_eq!(seasons[1].slow(), 12);
     }

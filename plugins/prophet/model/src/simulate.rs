@@ -149,3 +149,41 @@ impl Paths {
         sample
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEVELS: [f64; 5] = [0.025, 0.1, 0.5, 0.9, 0.975];
+
+    fn draw(rate: f64, bend: f64) -> Deviates {
+        let chances = Chances {
+            rate,
+            bend,
+            probabilities: &LEVELS,
+            paths: 2000,
+            seed: 7,
+        };
+        Deviates::draw(&chances, 48, |_| 1.0)
+    }
+
+    #[test]
+    fn a_trend_that_never_bends_leaves_normal_noise() {
+        let d = draw(0.0, 0.0);
+        for h in [1, 7, 48] {
+            assert!((d.at(h, 3) - 1.281_55).abs() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn drawn_futures_are_as_wide_as_their_process_and_widen() {
+        let (rate, bend) = (0.05, 0.02);
+        let d = draw(rate, bend);
+        let sd = 1.0f64.hypot(crate::backtest::bend_deviation(rate, bend, 48.0));
+        // The 90 % point of a sum that is nearly normal.
+        let ratio = d.at(48, 3) / (1.281_55 * sd);
+        assert!((0.85..1.1).contains(&ratio), "{ratio}");
+        assert!(d.at(48, 4) > d.at(24, 4) && d.at(24, 4) > d.at(1, 4));
+        assert!(d.at(48, 2).abs() < 0.1, "{}", d.at(48, 2));
+    }
+}

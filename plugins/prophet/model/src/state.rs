@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 use tidegate_model_kit::{
-    Covariates, Knot, ModelError, Prediction, Series, Shape, decode, encode, knots_are_sound,
-    normal_quantile, scaled, stretch,
+    Covariates, Knot, ModelError, Prediction, Series, Shape, Tracker, decode, encode,
+    knots_are_sound, normal_quantile, scaled, stretch,
 };
 
 use crate::backtest::noise;
@@ -14,7 +14,6 @@ use crate::calendar::Calendar;
 use crate::config::{Ar, Config};
 use crate::curve::swing;
 use crate::events::{Event, effects, is_news};
-use crate::follow::Follow;
 use crate::memory::Memory;
 use crate::residuals::{Reach, are_sound, deviation, forecast};
 use crate::seasons::{self, Season};
@@ -23,6 +22,11 @@ use crate::trend::Trend;
 
 /// The format of [`State::encode`]d bytes.
 pub const FORMAT: u32 = 1;
+
+/// The part of an error that the offset takes up while the load shifts.
+const SHIFT_GAIN: f64 = 0.5;
+/// Deviates are cut here, so that their squares are numbers.
+const FARTHEST: f64 = 1e6;
 
 /// What is known of a state before anything is fitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,7 +76,10 @@ pub struct State {
     pub(crate) memory: Memory,
     pub(crate) reaches: Vec<Reach>,
     pub(crate) knots: Vec<Knot>,
-    pub(crate) follow: Follow,
+    /// One-step errors in their fitted deviations.
+    pub(crate) tracker: Tracker,
+    /// What is added to every load since it shifted.
+    pub(crate) offset: f64,
 }
 
 impl State {
@@ -90,7 +97,8 @@ impl State {
             memory: Memory::new(1, 0, 0.0),
             reaches: Vec::new(),
             knots: Vec::new(),
-            follow: Follow::new(),
+            tracker: Tracker::new(1.0),
+            offset: 0.0,
         }
     }
 
@@ -123,14 +131,14 @@ impl State {
             if v.is_nan() {
                 self.memory.observe(f64::NAN, phase);
             } else {
-                let load = self.load(&calendar, row, 1, &mut columns) + self.follow.offset;
+                let load = self.load(&calendar, row, 1, &mut columns) + self.offset;
                 let (effect, _) = effects(&self.events, known, row, load, self.typical);
                 let residual = v - load - effect;
                 self.memory.regressors(phase, &mut x);
                 let h = 1 + self.memory.gap();
                 let error = residual - forecast(&self.reaches, h, &x);
                 let sd = deviation(&self.reaches, h) * noise(load, self.typical, self.power);
-                let moved = self.follow.observe(error, sd);
+                let moved = self.shift(error, sd);
                 // An event that was never seen teaches no habit.
                 let news = is_news(&self.events, known, row);
                 let place = if news { f64::NAN } else { phase };
@@ -153,7 +161,7 @@ impl State {
         let (mut columns, mut x) = (Vec::new(), Vec::new());
         let mut point = |h: usize| {
             let row = h.max(1) - 1;
-            let load = self.load(&calendar, row, row + 1, &mut columns) + self.follow.offset;
+            let load = self.load(&calendar, row, row + 1, &mut columns) + self.offset;
             self.memory.regressors(self.phase(&calendar, row), &mut x);
             (load + forecast(&self.reaches, row + 1 + gap, &x)) * self.parts.scale
         };
@@ -202,7 +210,7 @@ impl State {
             paths: usize::from(self.parts.paths),
             seed,
         };
-        let wider = self.follow.variance.sqrt();
+        let wider = self.tracker.sigma;
         let sd = |h: usize| wider * deviation(&self.reaches, h + gap);
         let deviates = Deviates::draw(&chances, horizon, sd);
         let (mut columns, mut x) = (Vec::new(), Vec::new());
@@ -210,7 +218,7 @@ impl State {
         let mut quantiles = Vec::with_capacity(horizon * levels.len());
         for row in 0..horizon {
             let h = row + 1;
-            let load = self.load(&calendar, row, h, &mut columns) + self.follow.offset;
+            let load = self.load(&calendar, row, h, &mut columns) + self.offset;
             let (effect, doubt) = effects(&self.events, known, row, load, self.typical);
             self.memory.regressors(self.phase(&calendar, row), &mut x);
             let centre = load + effect + forecast(&self.reaches, h + gap, &x);
@@ -229,6 +237,22 @@ impl State {
             }
         }
         Prediction::lawful(&shape, mean, quantiles)
+    }
+
+    /// Learns from an error one step ahead whose fitted deviation is `sd`. While errors say that
+    /// the load has shifted, an offset takes them up, and gives what it moved by: the weights of
+    /// residuals are those of a calm history and may forget in minutes what has come to stay.
+    fn shift(&mut self, error: f64, sd: f64) -> f64 {
+        // Without any error so far, the smallest one is beyond all measure.
+        let deviate = if error == 0.0 { 0.0 } else { error / sd };
+        self.tracker.follow(deviate.clamp(-FARTHEST, FARTHEST));
+        let moved = if self.tracker.is_shifting() {
+            SHIFT_GAIN * error
+        } else {
+            0.0
+        };
+        self.offset += moved;
+        moved
     }
 
     fn calendar<'a>(&self, known: &Covariates<'a>) -> Calendar<'a> {
@@ -285,7 +309,9 @@ impl State {
             && state.memory.is_sound()
             && are_sound(&state.reaches, state.memory.width())
             && knots_are_sound(&state.knots)
-            && state.follow.is_sound();
+            && state.tracker.is_sound()
+            && state.tracker.sigma < 1e6
+            && state.offset.abs() < 1e15;
         if sound {
             Ok(state)
         } else {
