@@ -2,16 +2,10 @@
 //!
 //! The cohort of a fit is what the host sends in one call; its order does not matter.
 
-use tidegate_guest::{Cohort, Error, Horizon, Joint, JointForecaster, Policy};
-use tidegate_guest::{Prediction, SeriesView};
+use tidegate_guest::{
+    Cohort, Error, Horizon, Joint, JointForecaster, Policy, Prediction, SeriesView,
+};
 use tidegate_model_lstm::{CONFIG_SCHEMA, Config, FORMAT, History, Memory, Model, fit_cohort};
-
-fn history<'a>(view: &SeriesView<'a>) -> History<'a> {
-    History {
-        series: view.series(),
-        known: view.covariates.known(),
-    }
-}
 
 /// The policy.
 #[derive(Debug)]
@@ -27,10 +21,6 @@ impl Policy for Lstm {
         config.validate()
     }
 
-    fn encode(memory: &Memory) -> Result<Vec<u8>, Error> {
-        memory.encode()
-    }
-
     fn decode(bytes: &[u8]) -> Result<Memory, Error> {
         Memory::decode(bytes)
     }
@@ -40,31 +30,21 @@ impl JointForecaster for Lstm {
     type Model = Model;
 
     fn fit(config: &Config, cohort: &Cohort<'_, Model>) -> Result<Joint<Model, Memory>, Error> {
-        let histories: Vec<_> = cohort.series.iter().map(history).collect();
+        let histories = cohort.series.iter().map(|s| History {
+            series: s.series(),
+            known: s.covariates.known(),
+        });
+        let histories: Vec<_> = histories.collect();
         let (model, states) = fit_cohort(config, &histories, cohort.seed, cohort.base)?;
         Ok(Joint { model, states })
     }
 
-    fn update(
-        _: &Config,
-        model: &Model,
-        memory: &mut Memory,
-        rows: &SeriesView<'_>,
-    ) -> Result<(), Error> {
-        memory.update(model, rows.values, &rows.covariates.known())
+    fn update(_: &Config, m: &Model, s: &mut Memory, rows: &SeriesView<'_>) -> Result<(), Error> {
+        s.update(m, rows.values, &rows.covariates.known())
     }
 
-    fn predict(
-        _: &Config,
-        model: &Model,
-        memory: &Memory,
-        ask: &Horizon<'_>,
-    ) -> Result<Prediction, Error> {
-        memory.predict(model, ask.steps, ask.levels, &ask.covariates.known())
-    }
-
-    fn encode_model(model: &Model) -> Result<Vec<u8>, Error> {
-        model.encode()
+    fn predict(_: &Config, m: &Model, s: &Memory, ask: &Horizon<'_>) -> Result<Prediction, Error> {
+        s.predict(m, ask.steps, ask.levels, &ask.covariates.known())
     }
 
     fn decode_model(bytes: &[u8]) -> Result<Model, Error> {

@@ -16,7 +16,7 @@ const MAX_TICKS: usize = 8064;
 /// The most ticks of a cohort, which bounds the memory of a fit.
 const MAX_COHORT: usize = 160_000;
 /// The most steps of a cohort, for the same reason.
-const MAX_STEPS: usize = 2_000_000;
+const MAX_STEPS: usize = 1_000_000;
 
 /// One series of a cohort.
 #[derive(Debug)]
