@@ -238,7 +238,7 @@ fn earned(design: &Design, map: &Map, folds: &[Fold]) -> f64 {
     }
 }
 
-/// The ordinary load by each fold, from the first row on.
+/// The ordinary load by each fold, from the [`LONGEST`] newest rows on.
 fn loads(
     design: &Design,
     material: &Material<'_>,
@@ -248,7 +248,7 @@ fn loads(
 ) -> Vec<Vec<f64>> {
     let n = material.z.len();
     let start = n.saturating_sub(LONGEST);
-    let mut loads = vec![vec![f64::NAN; start]; folds.len()];
+    let mut loads = vec![Vec::new(); folds.len()];
     let mut columns = Vec::with_capacity(design.width);
     for row in start..n {
         seasons::columns(material.seasons, material.calendar, row, 0.0, &mut columns);
@@ -275,7 +275,8 @@ fn samples(
     let z = material.z;
     let n = z.len();
     let places = places(material.seasons);
-    let phases: Vec<f64> = (0..n)
+    let start = n.saturating_sub(LONGEST);
+    let phases: Vec<f64> = (start..n)
         .map(|row| first_phase(material.seasons, material, row))
         .collect();
     let mut samples: Vec<Sample> = vec![Vec::new(); horizons.len()];
@@ -283,13 +284,13 @@ fn samples(
     let mut farthest = 0.0;
     for (k, (fold, load)) in folds.iter().zip(loads).enumerate() {
         let mut memory = Memory::new(n, places, 0.0);
-        for t in n.saturating_sub(LONGEST)..fold.to {
-            let r = z[t] - load[t];
+        for t in start..fold.to {
+            let r = z[t] - load[t - start];
             if t >= fold.from {
                 // A missing one is no number, and no larger.
-                farthest = f64::max(farthest, memory.distance(r, phases[t]));
+                farthest = f64::max(farthest, memory.distance(r, phases[t - start]));
             }
-            memory.observe(r, phases[t]);
+            memory.observe(r, phases[t - start]);
             if t + 1 < fold.from || t % stride != 0 || r.is_nan() {
                 continue;
             }
@@ -298,15 +299,15 @@ fn samples(
                 let Some(v) = z.get(u).filter(|v| !v.is_nan()) else {
                     continue;
                 };
-                memory.regressors(phases[u], &mut x);
+                memory.regressors(phases[u - start], &mut x);
                 list.push((
                     Example {
                         x: x.clone(),
-                        y: v - load[u],
+                        y: v - load[u - start],
                         noise: 1.0,
                         fold: k,
                     },
-                    load[u],
+                    load[u - start],
                 ));
             }
         }

@@ -20,6 +20,8 @@ use crate::seasons::{self, Season};
 const FINE: usize = 96;
 /// Fewer bins than this are not worth making.
 const FEWEST: usize = 1000;
+/// More bins than this do not fit into a guest's memory.
+const MOST: usize = 20_000;
 /// Changes of slope lie in this first part of the history.
 pub(crate) const CHANGE_RANGE: f64 = 0.8;
 
@@ -66,7 +68,7 @@ impl Design {
         let fine = seasons
             .first()
             .map_or(usize::MAX, |s| (s.period as usize / FINE).max(1));
-        let bin = (steps / FEWEST).clamp(1, fine);
+        let bin = (steps / FEWEST).clamp(1, fine).max(steps.div_ceil(MOST));
         let lead = steps % bin;
         let bins = steps / bin;
         let changepoints: Vec<f64> = (1..=bends)

@@ -237,6 +237,33 @@ fn three_points_are_enough_for_a_wide_answer_and_two_are_not() {
 }
 
 #[test]
+fn two_hours_of_ten_second_steps_are_a_cold_start_that_knows_its_level() {
+    let mut s = Stream::new(17);
+    let y: Vec<f64> = (0..720).map(|_| 50.0 + 2.0 * s.normal()).collect();
+    let series = Series {
+        values: &y,
+        start_ms: 0,
+        step_s: 10,
+        periods: &[],
+    };
+    let state = fit(&Config::default(), &series).unwrap();
+    let p = state.predict(360, &LEVELS, 1).unwrap();
+    for (mean, q) in p.mean.iter().zip(p.quantiles.chunks(5)) {
+        assert!((mean - 50.0).abs() < 2.0, "{mean}");
+        assert!((3.0..15.0).contains(&(q[3] - q[1])), "{q:?}");
+    }
+}
+
+#[test]
+fn four_years_of_hours_are_fitted_on_coarser_bins() {
+    let y = noisy(24 * 365 * 4, 3.0, 18);
+    let p = fitted(&y).predict(24, &LEVELS, 1).unwrap();
+    for (h, mean) in p.mean.iter().enumerate() {
+        assert!((mean - day(y.len() + h)).abs() < 5.0, "{h}: {mean}");
+    }
+}
+
+#[test]
 fn the_interval_of_a_walk_widens_with_the_horizon() {
     let mut s = Stream::new(12);
     let mut y = 1000.0;
