@@ -18,7 +18,9 @@ use crate::median;
 const FADE: f64 = 0.9;
 /// Huber's bound in robust standard deviations.
 const HUBER: f64 = 2.5;
-/// Bins of a longer season within one shortest season.
+/// Bins of the shortest season, and those of a longer one within it: five minutes and an hour of
+/// a day, whatever the step.
+const FINE: usize = 288;
 const COARSE: usize = 24;
 
 /// A history taken apart.
@@ -127,8 +129,9 @@ pub fn expectation(z: &[f64], clock: u64, periods: &[usize]) -> Vec<f64> {
 }
 
 fn bins(period: usize, shortest: usize) -> usize {
-    let stride = if period > shortest && shortest.is_multiple_of(COARSE) {
-        shortest / COARSE
+    let most = if period > shortest { COARSE } else { FINE };
+    let stride = if shortest > most && shortest.is_multiple_of(most) {
+        shortest / most
     } else {
         1
     };
@@ -353,6 +356,21 @@ mod tests {
             .map(|t| (d.tables[0].at(t) - tooth(t as usize)).abs())
             .fold(0.0, f64::max);
         assert!(worst < 4.0, "{worst}");
+    }
+
+    #[test]
+    fn a_day_of_minutes_takes_no_more_numbers_than_one_of_five_minutes() {
+        let wave = |t: u64| {
+            let minute = (t % 1440) as f64;
+            40.0 * libm::sin(minute / 1440.0 * std::f64::consts::TAU)
+        };
+        let z: Vec<f64> = (0..1440 * 4).map(|t| 100.0 + wave(t)).collect();
+        let d = decompose(&z, 0, &[1440, 10_080]);
+        assert_eq!(d.tables[0].bins.len(), 288);
+        let worst = (0..1440)
+            .map(|t| (d.tables[0].at(t) - wave(t)).abs())
+            .fold(0.0, f64::max);
+        assert!(worst < 1.0, "{worst}");
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //!
 //! A week of 5-minute steps has 2,016 phases, each seen two or three times in a usual history.
 //! A bin per hour is smoother than the noise of so few repetitions, and 168 numbers keep the
-//! state small. The first (shortest) season always has one bin per phase.
+//! state small. The first (shortest) season has one bin per phase up to 288 of them; a day of
+//! minutes or of ten-second steps has five-minute bins, because a thousand numbers a series would
+//! say little more and fill the store.
 //!
 //! Values are `f32`: seven digits are beyond any season's accuracy, and because updates read and
 //! write the stored precision, cutting a batch in two changes nothing.
