@@ -159,3 +159,71 @@ pub(crate) fn growth(thetas: &[Theta], horizon: usize) -> Vec<f64> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lines::{Season, SeasonKind};
+    use tidegate_model_kit::Stream;
+
+    fn lines() -> Lines {
+        Lines {
+            season: Season {
+                kind: SeasonKind::None,
+                tables: Vec::new(),
+            },
+            levels: [10.0; ALPHAS.len()],
+            mean: 10.0,
+            slow: 0.001,
+            bound: 0.0,
+            clock: 0,
+        }
+    }
+
+    fn theta(horizon: u32, weight: f32) -> Theta {
+        Theta {
+            horizon,
+            speed: 6,
+            weight,
+        }
+    }
+
+    #[test]
+    fn the_weight_of_a_load_that_returns_by_a_fifth_a_step_falls_by_a_fifth_a_step() {
+        let (mut s, mut off) = (Stream::new(1), 0.0);
+        let z: Vec<f64> = (0..4000)
+            .map(|_| {
+                off = 0.8 * off + s.normal();
+                10.0 + off
+            })
+            .collect();
+        let found = weigh(&Backtest::run(&z, &lines(), 4000, 0.0), 6, 3, true).weights;
+        for (w, h) in found.iter().zip([1, 2, 4, 8]) {
+            let truth = 0.8f64.powi(h);
+            assert!((w - truth).abs() < 0.12, "{h} steps: {w} for {truth}");
+        }
+    }
+
+    #[test]
+    fn between_horizons_the_distance_is_between_theirs_and_beyond_them_it_stays() {
+        let mut lines = lines();
+        lines.levels[6] = 20.0;
+        let thetas = [theta(1, 1.0), theta(4, 0.5), theta(16, 0.0)];
+        let at: Vec<f64> = [1, 2, 4, 8, 16, 900]
+            .map(|h| distance(&thetas, &lines, h))
+            .to_vec();
+        let expected = [10.0, 7.5, 5.0, 2.5, 0.0, 0.0];
+        for (a, e) in at.iter().zip(expected) {
+            assert!((a - e).abs() < 1e-9, "{at:?}");
+        }
+    }
+
+    #[test]
+    fn where_nothing_returns_the_variance_is_that_of_simple_smoothing() {
+        let growth = growth(&[theta(1, 1.0)], 5);
+        for (h, g) in growth.iter().enumerate() {
+            let variance = 1.0 + 0.81 * h as f64;
+            assert!((g - variance.sqrt()).abs() < 1e-12, "{growth:?}");
+        }
+    }
+}
