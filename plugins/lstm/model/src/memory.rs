@@ -12,7 +12,7 @@ use tidegate_model_kit::{
 use crate::cell::Cells;
 use crate::head::{Head, LEVELS, context};
 use crate::model::{FORMAT, Model};
-use crate::tracker::Tracker;
+use crate::tracker::{Tracker, UNKNOWN};
 use crate::view::{Target, View};
 use crate::weights::MIXED;
 
@@ -87,15 +87,23 @@ impl Memory {
             .collect();
         let origin = self.tracker.origin();
         let places = places(&ask.probabilities);
-        // The network has learned intervals of series that it has seen for a while.
-        let few = 1.0 + 4.0 / f64::from(self.tracker.seen.max(1));
+        let seen = f64::from(self.tracker.seen.max(1));
         let (mut mean, mut quantiles) = (Vec::with_capacity(horizon), Vec::new());
         for step in 0..horizon {
             let running = self.tracker.uplifts.running(known, step);
             let event = known
                 .events()
                 .any(|(_, c)| c.get(step).is_some_and(|v| *v > 0.0));
-            let view = View::new(&origin, &self.target(step, event));
+            let target = self.target(step, event);
+            let view = View::new(&origin, &target);
+            // The network has learned intervals of series that it has seen for a while. Where no
+            // season is known, what lies further ahead than all that was seen may be anywhere.
+            let unseen = if target.lag == UNKNOWN {
+                (1.0 + (step + 1) as f64 / seen).sqrt()
+            } else {
+                1.0
+            };
+            let wide = (1.0 + 4.0 / seen) * unseen;
             let mut knots = [0.0; LEVELS.len()];
             for (w, shared) in &networks {
                 let head = Head::forward(w, shared, &view);
@@ -109,7 +117,7 @@ impl Memory {
             mean.push(value(median));
             for (k, part) in &places {
                 let [a, b] = [knots[*k], knots[k + 1]];
-                quantiles.push(value(median + few * (a + part * (b - a) - median)));
+                quantiles.push(value(median + wide * (a + part * (b - a) - median)));
             }
         }
         Prediction::lawful(&ask, mean, quantiles)

@@ -252,6 +252,15 @@ fn three_points_are_enough_for_a_wide_answer_and_two_are_not() {
 }
 
 #[test]
+fn hours_of_history_say_little_about_a_day_and_the_interval_says_so() {
+    let y = wandering(24 * 14, 9);
+    let state = fit(&small(), &hourly(&y[y.len() - 6..])).unwrap();
+    let p = state.predict(24, &LEVELS, 1).unwrap();
+    let width = |step: usize| p.quantiles[step * 5 + 3] - p.quantiles[step * 5 + 1];
+    assert!(width(23) > 2.0 * width(0), "{} {}", width(23), width(0));
+}
+
+#[test]
 fn seasons_of_any_length_and_steps_of_seconds_are_served() {
     let y = wandering(2000, 6);
     for (step_s, periods) in [(10, &[][..]), (60, &[]), (604_800, &[]), (60, &[97, 1009])] {
