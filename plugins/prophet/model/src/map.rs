@@ -73,12 +73,15 @@ impl Map {
             let fitted: Vec<f64> = (0..design.bins())
                 .map(|i| dot(design.row(i), &beta))
                 .collect();
+            let correlation = pull(design, &fitted, &mut target, size);
+            if round + 1 == ROUNDS {
+                break;
+            }
             let inverse = factor.inverse_diagonal();
             let held: f64 = inverse.iter().zip(&ridge).map(|(i, r)| i * r).sum();
             let freedom = (weight - (beta.len() as f64 - held))
                 .max(0.2 * weight)
                 .max(1.0);
-            let correlation = pull(design, &fitted, &mut target, size);
             let squares: f64 = target
                 .iter()
                 .zip(&fitted)
@@ -88,9 +91,7 @@ impl Map {
             let variance = (squares / freedom).max(floor);
             let r = correlation.clamp(0.0, 0.99);
             noise = variance * ((1.0 + r) / (1.0 - r)).min(MOST_CORRELATED);
-            if round + 1 < ROUNDS {
-                learn(design, prior, size, &beta, &inverse, &ridge, &mut variances);
-            }
+            learn(design, prior, size, &beta, &inverse, &ridge, &mut variances);
         }
         let sound = beta.iter().all(|b| b.is_finite());
         sound.then_some(Self {
