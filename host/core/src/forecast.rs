@@ -66,6 +66,19 @@ impl Forecast {
             .unwrap_or(0.0)
     }
 
+    /// Keeps of the quantiles those of `levels` alone; levels that it does not have are left out.
+    pub fn restrict(&mut self, levels: &[Level]) {
+        let width = self.levels.len();
+        let kept: Vec<usize> = (0..width)
+            .filter(|&i| levels.contains(&self.levels[i]))
+            .collect();
+        let rows = self.quantiles.chunks(width.max(1));
+        self.quantiles = rows
+            .flat_map(|row| kept.iter().filter_map(|&i| row.get(i).copied()))
+            .collect();
+        self.levels = kept.iter().map(|&i| self.levels[i]).collect();
+    }
+
     /// The highest value of a level over all steps.
     #[must_use]
     pub fn peak(&self, level: Level) -> f64 {

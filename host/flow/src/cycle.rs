@@ -105,6 +105,8 @@ pub struct Output {
     pub alerts: Vec<Alert>,
     /// Who failed.
     pub faults: Vec<Fault>,
+    /// Who failed as a challenger: nobody waited for the answer.
+    pub shadow_faults: Vec<Fault>,
     /// What was predicted.
     pub forecasts: BTreeMap<SeriesKey, Forecast>,
     /// To be committed after the record is durable.
@@ -151,6 +153,8 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         levels: &Level::STANDARD,
         targets: &targets,
         bank: &state.bank,
+        tracks: &state.tracks,
+        choices: &state.choices,
         history: input.history,
         catalog: input.catalog,
     })?;
@@ -162,6 +166,8 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         &predicted.updates,
     )?;
     delta.states = predicted.updates;
+    delta.tracks = predicted.tracks;
+    delta.choices = predicted.choices;
 
     let facts = gather::facts(input, state, &apis, &predicted.forecasts, &mut delta)?;
     let rosters = apis
@@ -254,6 +260,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         record: observed.record,
         alerts: observed.alerts,
         faults,
+        shadow_faults: predicted.shadow_faults,
         forecasts: predicted.forecasts,
         delta,
     })

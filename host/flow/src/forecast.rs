@@ -3,22 +3,38 @@
 //! `fit` is slow and runs apart from the cycle; here states are only moved on by the newest rows
 //! and asked for the horizon, in one batch per module and cohort. A series for which the pinned
 //! module has no state yet is served by the next member that has one, and says so.
+//!
+//! No module's quantiles go out as they come: [`calibrate`] corrects them by what they promised
+//! before and what came. Beside the module that answers, its challengers are asked now and then, in
+//! [`score`] and out of mind: their answers are held against what comes, their faults are told apart,
+//! and [`select`] lets one answer in the bound module's place once it has been better for a while.
 
+mod bank;
 mod batch;
 mod covariates;
 mod drift;
 mod fit;
 mod prior;
 
+pub mod calibrate;
+pub mod score;
+pub mod select;
+
+mod tracking;
+mod tracks;
+
+pub use bank::Bank;
 pub use drift::{Drift, Drifts, Shift, Watch, Watched};
 pub use fit::{FitInput, FitOutput, fit};
+pub use tracks::Tracks;
 
 use crate::forecast::batch::Cohort;
+use crate::forecast::tracking::Tracking;
 use std::collections::BTreeMap;
 use tidegate_core::canonical;
 use tidegate_core::catalog::Catalog;
-use tidegate_core::forecast::Forecast;
-use tidegate_core::ids::{ApiId, Digest};
+use tidegate_core::forecast::{Choice, Forecast, Track};
+use tidegate_core::ids::Digest;
 use tidegate_core::policy::{CallError, Forecaster, PolicyError};
 use tidegate_core::ports::storage::{History, SeriesState, StoreError};
 use tidegate_core::roster::{Fault, Member, Retreat, Roster};
@@ -34,78 +50,6 @@ pub fn fitted_with(config: &str, step: Step) -> Digest {
     let mut encoder = canonical::Encoder::default();
     encoder.text(config).raw(&step.secs().to_le_bytes());
     encoder.digest()
-}
-
-/// States by (series, module, [`fitted_with`]).
-#[derive(Debug, Clone, Default)]
-pub struct Bank {
-    states: BTreeMap<(SeriesKey, Digest, Digest), SeriesState>,
-}
-
-impl Bank {
-    /// The state of a series for a module with a config.
-    #[must_use]
-    pub fn get(&self, key: &SeriesKey, module: Digest, config: Digest) -> Option<&SeriesState> {
-        self.states.get(&(key.clone(), module, config))
-    }
-
-    /// Whether there is a state of a series for a module, with whatever config.
-    #[must_use]
-    pub fn knows(&self, watched: &Watched) -> bool {
-        let from = (watched.0.clone(), watched.1, Digest([0; 32]));
-        let next = self.states.range(from..).next();
-        next.is_some_and(|(slot, _)| slot.0 == watched.0 && slot.1 == watched.1)
-    }
-
-    /// Whether any module has a state of a series.
-    #[must_use]
-    pub fn has(&self, key: &SeriesKey) -> bool {
-        let least = Digest([0; 32]);
-        let next = self.states.range((key.clone(), least, least)..).next();
-        next.is_some_and(|(slot, _)| slot.0 == *key)
-    }
-
-    /// Takes a state in. One that has seen less than what is there is dropped: a slow fit must not
-    /// turn the series back, unless it was fitted later.
-    pub fn put(&mut self, state: SeriesState) {
-        let slot = (state.key.clone(), state.module, state.config);
-        let newer = self
-            .states
-            .get(&slot)
-            .is_none_or(|old| (state.fitted_at, state.seen) >= (old.fitted_at, old.seen));
-        if newer {
-            self.states.insert(slot, state);
-        }
-    }
-
-    /// Takes the states of an api out.
-    pub fn take(&mut self, api: &ApiId) -> Vec<SeriesState> {
-        let of_api = |slot: &(SeriesKey, Digest, Digest)| slot.0.api == *api;
-        let slots: Vec<_> = self.states.keys().filter(|s| of_api(s)).cloned().collect();
-        slots
-            .iter()
-            .filter_map(|slot| self.states.remove(slot))
-            .collect()
-    }
-
-    /// A bank that holds the states of one series alone.
-    #[must_use]
-    pub fn only(&self, key: &SeriesKey) -> Self {
-        let mine = self.states.iter().filter(|(slot, _)| slot.0 == *key);
-        Self {
-            states: mine.map(|(s, state)| (s.clone(), state.clone())).collect(),
-        }
-    }
-
-    /// All states.
-    pub fn iter(&self) -> impl Iterator<Item = &SeriesState> {
-        self.states.values()
-    }
-
-    /// Drops states of modules that nobody needs.
-    pub fn retain(&mut self, keep: impl Fn(&SeriesState) -> bool) {
-        self.states.retain(|_, state| keep(state));
-    }
 }
 
 /// A series and who serves it.
@@ -134,6 +78,10 @@ pub struct Input<'a> {
     pub targets: &'a [Target],
     /// Fitted states.
     pub bank: &'a Bank,
+    /// What is known of the modules' promises.
+    pub tracks: &'a Tracks,
+    /// Who was chosen before, for series with challengers.
+    pub choices: &'a BTreeMap<SeriesKey, Choice>,
     /// The past.
     pub history: &'a dyn History,
     /// The calendar.
@@ -156,8 +104,14 @@ pub struct Output {
     pub forecasts: BTreeMap<SeriesKey, Forecast>,
     /// States that have moved on.
     pub updates: Vec<SeriesState>,
+    /// Tracks that have learned or taken promises.
+    pub tracks: Vec<Track>,
+    /// Who is chosen, where that has changed.
+    pub choices: Vec<(SeriesKey, Choice)>,
     /// Who failed on the way.
     pub faults: Vec<Fault>,
+    /// Who failed beside the way: as a challenger, whose answer nobody waits for.
+    pub shadow_faults: Vec<Fault>,
     /// Series without any data.
     pub silent: Vec<SeriesKey>,
     /// Series that are predicted although their feed has fallen behind, and since when there is no
@@ -181,7 +135,26 @@ pub const MAX_LAG_MS: i64 = 86_400_000;
 /// # Errors
 /// When stored data cannot be read.
 pub fn run(input: &Input<'_>) -> Result<Output, Error> {
+    if input.levels == Level::STANDARD {
+        return predict(input);
+    }
+    // Corrections need the tracked levels, whatever was asked for.
+    let mut levels = [input.levels, &Level::STANDARD].concat();
+    levels.sort_unstable();
+    levels.dedup();
+    let mut output = predict(&Input {
+        levels: &levels,
+        ..*input
+    })?;
+    for forecast in output.forecasts.values_mut() {
+        forecast.restrict(input.levels);
+    }
+    Ok(output)
+}
+
+fn predict(input: &Input<'_>) -> Result<Output, Error> {
     let mut output = Output::default();
+    let mut tracking = Tracking::new(input);
     let grid = Grid {
         start: input.now.floor(input.step),
         step: input.step,
@@ -198,18 +171,132 @@ pub fn run(input: &Input<'_>) -> Result<Output, Error> {
                 if grid.start.since_ms(newest) > LATE_MS.max(3 * input.step.ms()) {
                     output.lagging.push((target.key.clone(), newest));
                 }
+                tracking.observe(&target.key, newest)?;
                 pending.push(target);
             }
         }
     }
-    for retreat in [Retreat::Active, Retreat::LastGood, Retreat::Baseline] {
-        let cohorts = batch::cohorts(input, retreat, &pending)?;
-        for cohort in cohorts {
-            serve(input, grid, &cohort, &mut output)?;
+    let all = pending.clone();
+    let champions = choose(input, &mut tracking, &pending, &mut output);
+    for link in [
+        Link::Champion,
+        Link::Chain(Retreat::Active),
+        Link::Chain(Retreat::LastGood),
+        Link::Chain(Retreat::Baseline),
+    ] {
+        let asked = pending.iter().map(|&t| (t, link.members(t, &champions)));
+        for cohort in batch::cohorts(input, link.retreat(), asked)? {
+            let answers = serve(input, grid, &cohort, &mut output.faults)?;
+            for (state, mut forecast) in answers {
+                tracking.pass(cohort.config, &mut forecast)?;
+                output.forecasts.insert(state.key.clone(), forecast);
+                output.updates.push(state);
+            }
         }
         pending.retain(|t| !output.forecasts.contains_key(&t.key));
     }
+    shadow(input, grid, &all, &mut tracking, &mut output)?;
+    output.tracks = tracking.into_changed();
     Ok(output)
+}
+
+/// Whom a series has chosen in place of the bound module.
+type Champions = BTreeMap<SeriesKey, Digest>;
+
+fn choose(
+    input: &Input<'_>,
+    tracking: &mut Tracking<'_>,
+    targets: &[&Target],
+    output: &mut Output,
+) -> Champions {
+    let mut champions = Champions::new();
+    for target in targets {
+        let Some(choice) = tracking.choose(target) else {
+            continue;
+        };
+        champions.insert(target.key.clone(), choice.champion);
+        if input.choices.get(&target.key) != Some(&choice) {
+            output.choices.push((target.key.clone(), choice));
+        }
+    }
+    champions
+}
+
+/// Who is asked next.
+#[derive(Clone, Copy)]
+enum Link {
+    /// The challenger that has won the series.
+    Champion,
+    /// The chain of retreat.
+    Chain(Retreat),
+}
+
+impl Link {
+    fn retreat(self) -> Retreat {
+        match self {
+            Link::Champion => Retreat::Active,
+            Link::Chain(retreat) => retreat,
+        }
+    }
+
+    fn members<'a>(
+        self,
+        target: &'a Target,
+        champions: &Champions,
+    ) -> Vec<&'a Member<dyn Forecaster>> {
+        match self {
+            Link::Champion => {
+                let won = champions.get(&target.key);
+                let mut rivals = target.roster.challengers.iter();
+                rivals
+                    .find(|m| Some(&m.module.digest) == won)
+                    .into_iter()
+                    .collect()
+            }
+            Link::Chain(retreat) => {
+                let members = target.roster.members.iter();
+                members.filter(|m| m.retreat == retreat).collect()
+            }
+        }
+    }
+}
+
+/// Asks those who did not answer, where it is their turn to be scored. Nothing that they do changes
+/// what goes out.
+fn shadow(
+    input: &Input<'_>,
+    grid: Grid,
+    targets: &[&Target],
+    tracking: &mut Tracking<'_>,
+    output: &mut Output,
+) -> Result<(), Error> {
+    let due: Vec<&Target> = targets
+        .iter()
+        .copied()
+        .filter(|t| !t.roster.challengers.is_empty() && tracking.looks(&t.key))
+        .collect();
+    let answered = |target: &Target| {
+        let forecast = output.forecasts.get(&target.key);
+        forecast.map(|f| f.served.module.digest)
+    };
+    let mut asked = vec![];
+    for target in due {
+        let served = answered(target);
+        let candidates = tracking::bound(target)
+            .into_iter()
+            .chain(&target.roster.challengers);
+        for member in candidates.filter(|m| Some(m.module.digest) != served) {
+            asked.push((target, vec![member]));
+        }
+    }
+    for cohort in batch::cohorts(input, Retreat::Active, asked)? {
+        let answers = serve(input, grid, &cohort, &mut output.shadow_faults)?;
+        for (state, mut forecast) in answers {
+            tracking.pass(cohort.config, &mut forecast)?;
+            output.updates.push(state);
+        }
+    }
+    Ok(())
 }
 
 /// Moves one cohort on and asks it; what it cannot serve stays open for the next link.
@@ -217,8 +304,8 @@ fn serve(
     input: &Input<'_>,
     grid: Grid,
     cohort: &Cohort<'_>,
-    output: &mut Output,
-) -> Result<(), Error> {
+    faults: &mut Vec<Fault>,
+) -> Result<Vec<(SeriesState, Forecast)>, Error> {
     let member = cohort.member;
     let subject = || {
         cohort
@@ -236,45 +323,43 @@ fn serve(
     let moved = match batch::advance(input, cohort)? {
         Ok(moved) => moved,
         Err(error) => {
-            output.faults.push(fault(error, subject()));
-            return Ok(());
+            faults.push(fault(error, subject()));
+            return Ok(vec![]);
         }
     };
     let mut alive = vec![];
     for outcome in moved {
         match outcome {
             Ok(state) => alive.push(state),
-            Err((key, error)) => push_series_fault(output, member, &key, error),
+            Err((key, error)) => push_series_fault(faults, member, &key, error),
         }
     }
     if alive.is_empty() {
-        return Ok(());
+        return Ok(vec![]);
     }
+    let mut answers = vec![];
     match batch::predict(input, grid, cohort, &alive) {
         Ok(results) => {
             for (state, result) in alive.into_iter().zip(results) {
                 match result {
-                    Ok(forecast) => {
-                        output.forecasts.insert(state.key.clone(), forecast);
-                        output.updates.push(state);
-                    }
-                    Err(error) => push_series_fault(output, member, &state.key.clone(), error),
+                    Ok(forecast) => answers.push((state, forecast)),
+                    Err(error) => push_series_fault(faults, member, &state.key, error),
                 }
             }
         }
-        Err(error) => output.faults.push(fault(error, subject())),
+        Err(error) => faults.push(fault(error, subject())),
     }
-    Ok(())
+    Ok(answers)
 }
 
 fn push_series_fault(
-    output: &mut Output,
+    faults: &mut Vec<Fault>,
     member: &Member<dyn Forecaster>,
     key: &SeriesKey,
     error: PolicyError,
 ) {
     if !matches!(error, PolicyError::InsufficientData { .. }) {
-        output.faults.push(Fault {
+        faults.push(Fault {
             module: member.module.clone(),
             error: CallError::Policy(error),
             subject: series_name(key),
@@ -349,6 +434,8 @@ mod tests {
                 levels: &Level::STANDARD,
                 targets: &targets,
                 bank: &bank,
+                tracks: &Tracks::default(),
+                choices: &BTreeMap::new(),
                 history: &history,
                 catalog: &Catalog::default(),
             });
@@ -394,6 +481,8 @@ mod tests {
                 levels: &Level::STANDARD,
                 targets: &targets,
                 bank: &bank,
+                tracks: &Tracks::default(),
+                choices: &BTreeMap::new(),
                 history: &history,
                 catalog: &catalog,
             });

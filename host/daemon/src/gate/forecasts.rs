@@ -2,6 +2,7 @@
 
 use super::{Gate, not_found, stored};
 use crate::world::lock;
+use std::collections::BTreeMap;
 use tidegate_core::access::Principal;
 use tidegate_core::ids::ApiId;
 use tidegate_core::ports::serve::{ForecastView, ForecastsPort, ServeError};
@@ -47,7 +48,13 @@ impl ForecastsPort for Gate {
         };
         let now = self.world.clock.now();
         // A copy of the fitted states: a long forecast must not hold up the cycle.
-        let bank = lock(&self.world.pool(&declared.pool)).bank.only(&key);
+        let pool = self.world.pool(&declared.pool);
+        let (bank, tracks, choices) = {
+            let state = lock(&pool);
+            let choice = state.choices.get(&key).map(|c| (key.clone(), *c));
+            let choices: BTreeMap<_, _> = choice.into_iter().collect();
+            (state.bank.only(&key), state.tracks.only(&key), choices)
+        };
         let roster = self.world.policies.pin().forecaster(&declared, signal);
         let targets = [Target {
             key: key.clone(),
@@ -62,6 +69,8 @@ impl ForecastsPort for Gate {
             levels,
             targets: &targets,
             bank: &bank,
+            tracks: &tracks,
+            choices: &choices,
             history: &*self.world.store,
             catalog: &catalog,
         })

@@ -1,14 +1,16 @@
 //! What a pool's cycle carries from turn to turn, and how it comes back after a restart.
 
-use crate::forecast::{Bank, Drifts, Watch, Watched};
+use crate::forecast::{Bank, Drifts, Tracks, Watch, Watched};
 use crate::tier::Tracker;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tidegate_core::forecast::{Choice, Track};
 use tidegate_core::ids::{ApiId, ScopedId, TenantId};
 use tidegate_core::plan::Plan;
 use tidegate_core::policy::Kept;
 use tidegate_core::ports::storage::SeriesState;
 use tidegate_core::record::{Record, TierRecord};
+use tidegate_core::sample::SeriesKey;
 use tidegate_core::tier::TierState;
 use tidegate_core::time::Timestamp;
 
@@ -36,6 +38,10 @@ pub struct PoolState {
     pub bank: Bank,
     /// The watch over them.
     pub drifts: Drifts,
+    /// What is known of their promises.
+    pub tracks: Tracks,
+    /// Who answers, for series with challengers.
+    pub choices: BTreeMap<SeriesKey, Choice>,
     /// Error budgets, per SLO.
     pub trackers: BTreeMap<ScopedId, Tracker>,
     /// Ordinary loads.
@@ -49,6 +55,10 @@ pub struct Delta {
     pub states: Vec<SeriesState>,
     /// The watch over fitted states, where it saw something.
     pub drifts: Vec<(Watched, Watch)>,
+    /// Tracks that have learned or taken promises.
+    pub tracks: Vec<Track>,
+    /// Who is chosen, where that has changed.
+    pub choices: Vec<(SeriesKey, Choice)>,
     /// Tiers to be in force.
     pub tiers: BTreeMap<ApiId, TierState>,
     /// What tierers keep.
@@ -65,6 +75,8 @@ pub struct Parting {
     api: ApiId,
     tier: Option<TierState>,
     states: Vec<SeriesState>,
+    tracks: Vec<Track>,
+    choices: Vec<(SeriesKey, Choice)>,
     profile: Option<Profile>,
 }
 
@@ -91,6 +103,11 @@ impl PoolState {
             api: api.clone(),
             tier: self.tiers.remove(api),
             states: self.bank.take(api),
+            tracks: self.tracks.take(api),
+            choices: self
+                .choices
+                .extract_if(.., |key, _| key.api == *api)
+                .collect(),
             profile: self.profiles.remove(api),
         }
     }
@@ -101,9 +118,13 @@ impl PoolState {
             api,
             tier,
             states,
+            tracks,
+            choices,
             profile,
         } = parting;
         states.into_iter().for_each(|s| self.bank.put(s));
+        tracks.into_iter().for_each(|t| self.tracks.put(t));
+        self.choices.extend(choices);
         if let Some(tier) = tier {
             self.tiers.entry(api.clone()).or_insert(tier);
         }
@@ -147,6 +168,8 @@ impl PoolState {
         delta.states.into_iter().for_each(|s| self.bank.put(s));
         let bank = &self.bank;
         self.drifts.commit(delta.drifts, |w| bank.knows(w));
+        delta.tracks.into_iter().for_each(|t| self.tracks.put(t));
+        self.choices.extend(delta.choices);
         self.trackers = delta.trackers;
         self.profiles.extend(delta.profiles);
         if let Some(record) = record {

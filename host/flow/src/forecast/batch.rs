@@ -16,6 +16,10 @@ use tidegate_core::time::Grid;
 /// Series that go into one call.
 pub(super) struct Cohort<'a> {
     pub(super) member: &'a Member<dyn Forecaster>,
+    /// [`super::fitted_with`].
+    pub(super) config: Digest,
+    /// How far back its answers come from.
+    pub(super) retreat: Retreat,
     pub(super) rows: Vec<Row>,
 }
 
@@ -27,21 +31,16 @@ pub(super) struct Row {
 /// Key of a cohort: tenant (a call carries series of one tenant), module, config, model, format.
 type CohortKey = (String, Digest, Digest, Digest, u32);
 
-/// Sorts the open targets into cohorts for one link of the chain. The native baseline needs no fit
-/// in advance: it is fitted here.
+/// Sorts asked members into cohorts; of one target, the first that has a state. The native baseline
+/// needs no fit in advance: it is fitted here.
 pub(super) fn cohorts<'a>(
     input: &Input<'_>,
     retreat: Retreat,
-    pending: &[&'a Target],
+    asked: impl IntoIterator<Item = (&'a Target, Vec<&'a Member<dyn Forecaster>>)>,
 ) -> Result<Vec<Cohort<'a>>, StoreError> {
     let mut cohorts: BTreeMap<CohortKey, Cohort<'a>> = BTreeMap::new();
-    for target in pending {
-        for member in target
-            .roster
-            .members
-            .iter()
-            .filter(|m| m.retreat == retreat)
-        {
+    for (target, members) in asked {
+        for member in members {
             let config = super::fitted_with(&member.config, input.step);
             let state = match input.bank.get(&target.key, member.module.digest, config) {
                 // A state that has seen more than there is yet (the clock stepped back) would give
@@ -63,6 +62,8 @@ pub(super) fn cohorts<'a>(
             );
             let cohort = cohorts.entry(key).or_insert_with(|| Cohort {
                 member,
+                config,
+                retreat,
                 rows: vec![],
             });
             cohort.rows.push(Row { state });
@@ -215,7 +216,7 @@ pub(super) fn predict(
     let levels = input.levels.len();
     let served = Served {
         module: cohort.member.module.clone(),
-        retreat: cohort.member.retreat,
+        retreat: cohort.retreat,
     };
     Ok(states
         .iter()
