@@ -2,7 +2,8 @@
 //!
 //! `native MODULE m4 TRAIN.csv TEST.csv` or `native MODULE csv FILE...` score a linked forecaster by
 //! the published procedures (hourly: season 24, horizon 48; 5 minutes: season 288, eight origins,
-//! scored over 12 and 288 steps). Everything that can be chosen is chosen in the real command.
+//! scored over 12 and 288 steps); `native MODULE stream FILE...` asks an hour ahead at every step
+//! whether intervals hold. Everything that can be chosen is chosen in the real command.
 
 #![expect(
     clippy::print_stdout,
@@ -14,10 +15,12 @@
 use std::path::Path;
 use std::process::ExitCode;
 use tidegate_backtest::evaluate::calendar::Calendar;
+use tidegate_backtest::evaluate::calibrated::Online;
 use tidegate_backtest::evaluate::read::{CsvOptions, Pair, csv, m4};
 use tidegate_backtest::evaluate::report::{Benchmark, Report, report};
 use tidegate_backtest::evaluate::rolling::{Cohort, Cut, Plan, roll};
 use tidegate_backtest::evaluate::scores::Metric;
+use tidegate_backtest::evaluate::stream::{Correct, PROMISES, StreamPlan, Streamed, kept, stream};
 use tidegate_backtest::evaluate::subject::{Meter, Subject};
 use tidegate_backtest::evaluate::trace::{Gaps, Trace};
 use tidegate_core::time::Step;
@@ -38,6 +41,13 @@ const FIVE_MINUTES: Plan = Plan {
     gap: 137,
     train: Some(4032),
     min_history: 5 * 288,
+};
+
+const STREAM: StreamPlan = StreamPlan {
+    warm_up: 288,
+    horizon: 12,
+    refit: 288,
+    window: 4032,
 };
 
 /// CPU time of the calling thread.
@@ -62,8 +72,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &[String]) -> Result<(), String> {
-    let usage =
-        "usage: native MODULE[:JSON] m4 TRAIN TEST | native MODULE[:JSON] csv FILE[@UNTIL]...";
+    let usage = "usage: native MODULE[:JSON] m4 TRAIN TEST | native MODULE[:JSON] csv|stream FILE[@UNTIL]...";
     let [module, kind, files @ ..] = args else {
         return Err(usage.into());
     };
@@ -75,8 +84,8 @@ fn run(args: &[String]) -> Result<(), String> {
         config: config.into(),
         seed: 1,
         calendar: match kind.as_str() {
-            "csv" => Calendar::Utc(vec![]),
-            _ => Calendar::Unknown,
+            "m4" => Calendar::Unknown,
+            _ => Calendar::Utc(vec![]),
         },
     };
     match (kind.as_str(), files) {
@@ -98,9 +107,35 @@ fn run(args: &[String]) -> Result<(), String> {
                 .collect();
             show(&measure(&subject, &cuts, &FIVE_MINUTES, &[12, 288]));
         }
+        ("stream", files) => {
+            let traces: Vec<Trace> = files.iter().map(|f| trace(f)).collect::<Result<_, _>>()?;
+            let streamed = traces.iter().map(|trace| {
+                let online = Online::new(trace, STREAM.warm_up);
+                let corrector = online.map(|o| Box::new(o) as Box<dyn Correct>);
+                stream(&subject, trace, &STREAM, corrector)
+            });
+            promises(&streamed.collect::<Vec<_>>());
+        }
         _ => return Err(usage.into()),
     }
     Ok(())
+}
+
+fn promises(streamed: &[Streamed]) {
+    let raw = streamed.iter().map(|s| (s.name.as_str(), &s.raw));
+    let fixed = streamed
+        .iter()
+        .filter_map(|s| Some((s.name.as_str(), s.calibrated.as_ref()?)));
+    let tables = [("raw", kept(raw)), ("calibrated", kept(fixed))];
+    for (kind, table) in tables {
+        for row in table {
+            let (band, promise) = (row.band.name(), PROMISES[row.promise].name);
+            println!(
+                "{kind:10} {band:4} {promise:3}  coverage {:.2}  mean deviation {:.2}  worst {:.1} {}",
+                row.coverage, row.deviation, row.worst.1, row.worst.0
+            );
+        }
+    }
 }
 
 fn measure(subject: &Subject, cuts: &[Cut<'_>], plan: &Plan, score_at: &[usize]) -> Report {

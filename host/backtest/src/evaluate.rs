@@ -22,4 +22,5 @@ pub mod scores;
 pub mod forecasts;
 pub mod report;
 
+pub mod calibrated;
 pub mod stream;
