@@ -169,26 +169,29 @@ fn reach(band: Band) -> f64 {
 /// # Errors
 /// The breach of FC1; the forecast is then as it was.
 pub fn correct(track: &Track, forecast: &mut Forecast) -> Result<(), Breach> {
-    let levels = forecast.levels.len();
+    let width = forecast.levels.len();
+    let layout = Layout::of(&forecast.levels);
     let mut mean = forecast.mean.clone();
     let mut quantiles = forecast.quantiles.clone();
-    let places: Vec<Place> = forecast.levels.iter().map(|&l| Place::of(l)).collect();
+    let mut learned = Learned::of(&layout, None);
+    let mut band = None;
+    let mut next = vec![0.0; width];
     for (ahead, mean) in mean.iter_mut().enumerate() {
-        let Some(row) = quantiles.get_mut(ahead * levels..(ahead + 1) * levels) else {
+        let Some(row) = quantiles.get_mut(ahead * width..(ahead + 1) * width) else {
             break;
         };
-        let lead = u32::try_from(ahead + 1).unwrap_or(u32::MAX);
-        let learned = track.band(Band::of(lead, track.step));
-        let was = row.to_vec();
-        let shift = correct_row(learned, &forecast.levels, &places, row);
-        let moved = (*mean + shift).max(0.0);
-        if row.iter().all(|q| q.is_finite()) && moved.is_finite() {
+        let now = Band::of(u32::try_from(ahead + 1).unwrap_or(u32::MAX), track.step);
+        if band != Some(now) {
+            band = Some(now);
+            learned = Learned::of(&layout, track.band(now));
+        }
+        let moved = (*mean + learned.correct(&layout, row, &mut next)).max(0.0);
+        if moved.is_finite() && next.iter().all(|q| q.is_finite()) {
             *mean = moved;
-        } else {
-            row.copy_from_slice(&was);
+            row.copy_from_slice(&next);
         }
     }
-    invariant::check_grid(&mean, &quantiles, levels)?;
+    invariant::check_grid(&mean, &quantiles, width)?;
     forecast.mean = mean;
     forecast.quantiles = quantiles;
     forecast.calibration = Some(Calibration {
@@ -198,37 +201,82 @@ pub fn correct(track: &Track, forecast: &mut Forecast) -> Result<(), Breach> {
     Ok(())
 }
 
-/// Corrects one step's quantiles; returns by how much its median moved.
-fn correct_row(
-    learned: Option<&BandTrack>,
-    levels: &[Level],
-    places: &[Place],
-    row: &mut [f64],
-) -> f64 {
-    let median = at(levels, row, 0.5);
-    let spread = spread(levels, row).max(learned.map_or(0.0, |b| f64::from(b.error) * BELIEVED));
-    let offset = |place: &Place| {
-        learned.map_or(0.0, |b| place.between(|i| f64::from(b.offsets[i])) * spread)
-    };
-    for (q, place) in row.iter_mut().zip(places) {
-        let prior = place.between(|i| PRIOR[i]);
-        *q = (median + (*q - median) * prior + offset(place)).max(0.0);
-    }
-    // Offsets are learned level by level and may cross: the median stands, others give way outwards.
-    let middle = levels
-        .iter()
-        .position(|l| *l >= Level::P50)
-        .unwrap_or(levels.len().saturating_sub(1));
-    for i in middle + 1..row.len() {
-        row[i] = row[i].max(row[i - 1]);
-    }
-    for i in (0..middle).rev() {
-        row[i] = row[i].min(row[i + 1]);
-    }
-    offset(&Place::of(Level::P50))
+/// What is the same for every step of a forecast: where its levels lie.
+struct Layout {
+    low: Place,
+    median: Place,
+    high: Place,
+    /// Of each level among the tracked ones.
+    tracked: Vec<Place>,
+    prior: Vec<f64>,
+    /// Index of the level that stands when levels cross: the median, if it was asked for.
+    middle: usize,
 }
 
-/// Where a level lies among the tracked ones.
+impl Layout {
+    fn of(levels: &[Level]) -> Self {
+        let tracked: Vec<Place> = levels
+            .iter()
+            .map(|l| Place::among(&Level::STANDARD, l.probability()))
+            .collect();
+        let middle = levels.iter().position(|l| *l >= Level::P50);
+        Self {
+            low: Place::among(levels, 0.1),
+            median: Place::among(levels, 0.5),
+            high: Place::among(levels, 0.9),
+            prior: tracked.iter().map(|p| p.read(&PRIOR)).collect(),
+            tracked,
+            middle: middle.unwrap_or(levels.len().saturating_sub(1)),
+        }
+    }
+
+    /// The spread that a module claims, in the signal's unit: the standard deviation of a normal
+    /// with its 10 % and 90 % quantiles; above 0 however sure it is.
+    fn spread(&self, row: &[f64]) -> f64 {
+        let claimed = (self.high.read(row) - self.low.read(row)) / P10_TO_P90;
+        let least = self.median.read(row) * 1e-4;
+        claimed.max(least).max(f64::from(f32::MIN_POSITIVE))
+    }
+}
+
+/// What a band has learned, laid out for the levels of a forecast.
+struct Learned {
+    offsets: Vec<f64>,
+    median: f64,
+    least_spread: f64,
+}
+
+impl Learned {
+    fn of(layout: &Layout, band: Option<&BandTrack>) -> Self {
+        let offsets = band.map_or([0.0; SCORED], |b| b.offsets.map(f64::from));
+        Self {
+            offsets: layout.tracked.iter().map(|p| p.read(&offsets)).collect(),
+            median: offsets[MEDIAN],
+            least_spread: band.map_or(0.0, |b| f64::from(b.error) * BELIEVED),
+        }
+    }
+
+    /// One step's quantiles, corrected into `next`; returns by how much the median moved.
+    fn correct(&self, layout: &Layout, row: &[f64], next: &mut [f64]) -> f64 {
+        let median = layout.median.read(row);
+        let spread = layout.spread(row).max(self.least_spread);
+        for (i, q) in next.iter_mut().enumerate() {
+            let own = median + (row[i] - median) * layout.prior[i];
+            *q = (own + self.offsets[i] * spread).max(0.0);
+        }
+        // Offsets are learned level by level and may cross: the median stands, others give way
+        // outwards.
+        for i in layout.middle + 1..next.len() {
+            next[i] = next[i].max(next[i - 1]);
+        }
+        for i in (0..layout.middle).rev() {
+            next[i] = next[i].min(next[i + 1]);
+        }
+        self.median * spread
+    }
+}
+
+/// A point on the line between two of some rising levels.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     below: usize,
@@ -238,58 +286,32 @@ struct Place {
 }
 
 impl Place {
-    fn of(level: Level) -> Self {
-        let tracked = Level::STANDARD;
-        let above = tracked
-            .iter()
-            .position(|t| *t >= level)
-            .unwrap_or(SCORED - 1);
-        let below = if tracked[above] > level && above > 0 {
-            above - 1
-        } else {
-            above
-        };
-        let width = tracked[above].probability() - tracked[below].probability();
-        let share = if width > 0.0 {
-            (level.probability() - tracked[below].probability()) / width
-        } else {
-            0.0
-        };
+    /// Where a probability lies among levels; beyond their ends, at the end.
+    fn among(levels: &[Level], probability: f64) -> Self {
+        let last = levels.len().saturating_sub(1);
+        let above = levels.iter().position(|l| l.probability() >= probability);
+        let above = above.unwrap_or(last);
+        let below = above.saturating_sub(1);
+        let at = |i: usize| levels.get(i).map_or(0.0, |l| l.probability());
+        let (low, high) = (at(below), at(above));
+        if high <= probability || low >= probability || high <= low {
+            return Self {
+                below: above,
+                above,
+                share: 0.0,
+            };
+        }
         Self {
             below,
             above,
-            share,
+            share: (probability - low) / (high - low),
         }
     }
 
-    fn between(self, value: impl Fn(usize) -> f64) -> f64 {
-        value(self.below) + self.share * (value(self.above) - value(self.below))
+    fn read(self, values: &[f64]) -> f64 {
+        let at = |i: usize| values.get(i).copied().unwrap_or(0.0);
+        at(self.below) + self.share * (at(self.above) - at(self.below))
     }
-}
-
-/// The quantile at a probability, on a line between the levels that there are.
-fn at(levels: &[Level], row: &[f64], probability: f64) -> f64 {
-    let above = levels
-        .iter()
-        .position(|l| l.probability() >= probability)
-        .unwrap_or(levels.len().saturating_sub(1));
-    let below = above.saturating_sub(1);
-    let (Some(high), Some(low)) = (row.get(above), row.get(below)) else {
-        return 0.0;
-    };
-    let (p_high, p_low) = (levels[above].probability(), levels[below].probability());
-    if p_high <= probability || p_low >= probability || p_high <= p_low {
-        return *high;
-    }
-    low + (high - low) * (probability - p_low) / (p_high - p_low)
-}
-
-/// The spread that a module claims, in the signal's unit: the standard deviation of a normal with
-/// its 10 % and 90 % quantiles; above 0 however sure it is.
-fn spread(levels: &[Level], row: &[f64]) -> f64 {
-    let claimed = (at(levels, row, 0.9) - at(levels, row, 0.1)) / P10_TO_P90;
-    let least = at(levels, row, 0.5) * 1e-4;
-    claimed.max(least).max(f64::from(f32::MIN_POSITIVE))
 }
 
 /// Whether promises are taken in the step that starts at `start`. `salt` spreads series over the
@@ -297,7 +319,7 @@ fn spread(levels: &[Level], row: &[f64]) -> f64 {
 #[must_use]
 pub fn looks(salt: u64, start: Timestamp, step: Step) -> bool {
     let stride = u64::from(stride(step));
-    (index(start, step).wrapping_add(salt)).is_multiple_of(stride)
+    index(start, step).wrapping_add(salt).is_multiple_of(stride)
 }
 
 fn index(start: Timestamp, step: Step) -> u64 {
@@ -386,13 +408,13 @@ fn promise(
     let row = forecast
         .quantiles
         .get(ahead * levels.len()..(ahead + 1) * levels.len())?;
-    let centre = at(levels, row, 0.5) as f32;
-    let spread = spread(levels, row) as f32;
+    let layout = Layout::of(levels);
+    let (centre, spread) = (layout.median.read(row) as f32, layout.spread(row) as f32);
     if !centre.is_finite() || !spread.is_finite() {
         return None;
     }
     let part = |level: Level| {
-        let q = at(levels, row, level.probability());
+        let q = Place::among(levels, level.probability()).read(row);
         ((q - f64::from(centre)) / f64::from(spread) * PARTS)
             .round()
             .clamp(f64::from(i16::MIN), f64::from(i16::MAX)) as i16

@@ -230,3 +230,6 @@ pub(super) fn bound(target: &Target) -> Option<&Member<dyn Forecaster>> {
     let mut members = target.roster.members.iter();
     members.find(|m| m.retreat == Retreat::Active)
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ fn claim(start: i64, step: Step, count: usize, levels: &[Level], row: &[f64]) ->
             count,
         },
         levels: levels.to_vec(),
-        mean: vec![at(levels, row, 0.5); count],
+        mean: vec![Layout::of(levels).median.read(row); count],
         quantiles: row.repeat(count),
         served: Served {
             module: ModuleRef::native("test"),
