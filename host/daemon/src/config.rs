@@ -11,9 +11,11 @@ mod read;
 pub(crate) use duration::Seconds;
 pub(crate) use read::load;
 
+use crate::driver::Fits;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tidegate_core::time::Step;
 use tidegate_flow::cycle::Settings;
 use tidegate_flow::demand;
@@ -45,6 +47,10 @@ pub(crate) struct Config {
     pub(crate) history: Seconds,
     /// How often a series is fitted anew.
     pub(crate) refit: Seconds,
+    /// CPU time of fitting per hour, shared fairly over tenants.
+    pub(crate) fit_budget: Seconds,
+    /// How long one batch of fits may take.
+    pub(crate) fit_deadline: Seconds,
     /// Part of a grant that is meant to be used, 0 to 1.
     pub(crate) target_utilisation: f64,
     /// Root of all seeds.
@@ -157,6 +163,8 @@ impl Default for Config {
             cycle: Seconds(10),
             history: Seconds(14 * 86_400),
             refit: Seconds(6 * 3600),
+            fit_budget: Seconds(900),
+            fit_deadline: Seconds(60),
             target_utilisation: demand::Settings::default().target_utilisation,
             seed: 0,
             drain: Seconds(10),
@@ -227,6 +235,15 @@ impl Config {
         if self.refit.0 == 0 {
             return Err("refit: write at least 1s; 0 would fit every series in every cycle".into());
         }
+        if !(1..=3600).contains(&self.fit_budget.0) {
+            return Err(format!(
+                "fit_budget: {} s of CPU time per hour are not between 1s and 1h; fits run on one core",
+                self.fit_budget.0
+            ));
+        }
+        if self.fit_deadline.0 == 0 {
+            return Err("fit_deadline: write at least 1s; 0 would end every fit".into());
+        }
         if !(self.target_utilisation > 0.0 && self.target_utilisation <= 1.0) {
             return Err(format!(
                 "target_utilisation: {} is not a part of a grant; write a number above 0 and up to 1",
@@ -234,6 +251,12 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// What fits may take.
+    pub(crate) fn fits(&self) -> Fits {
+        let deadline = Duration::from_secs(u64::from(self.fit_deadline.0));
+        Fits::new(self.fit_budget.0, deadline)
     }
 
     /// What the flow needs of it.

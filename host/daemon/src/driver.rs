@@ -8,7 +8,7 @@
 mod cycle;
 mod fitter;
 
-pub(crate) use fitter::{Fitter, fit_binding};
+pub(crate) use fitter::{Fits, Fitter, fit_binding};
 
 use crate::clock::Clock;
 use crate::world::{World, lock};

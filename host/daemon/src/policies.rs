@@ -377,6 +377,14 @@ impl Policies {
         lock(&self.followed).remove(binding);
     }
 
+    /// Ends the fits of a module that run now.
+    pub(crate) fn cancel_fits(&self, digest: Digest) {
+        let held = lock(&self.held);
+        if let Some(held) = held.iter().find(|h| h.entry.digest == digest) {
+            held.loaded.cancel_fits();
+        }
+    }
+
     /// Whether a digest was rolled back (RB1).
     pub(crate) fn is_quarantined(&self, digest: Digest) -> bool {
         self.slots.quarantined().contains(&digest)

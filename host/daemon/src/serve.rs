@@ -3,7 +3,7 @@
 mod open;
 
 use crate::config::{Auth, Config, Tls};
-use crate::driver::{self, Fitter};
+use crate::driver::{self, Fits, Fitter};
 use crate::gate::Gate;
 use crate::world::World;
 use anyhow::{Context, Result, bail};
@@ -76,6 +76,11 @@ async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Read
     let fitting = world.clone();
     tasks.spawn_thread(TaskKind::Fit, "fit", move |stop| {
         Fitter::run(&fitting, every, stop)
+    });
+    let watching = world.clone();
+    tasks.spawn_thread(TaskKind::Fit, "fit-watch", move |stop| {
+        Fits::watch(&watching, stop);
+        Ok::<(), anyhow::Error>(())
     });
 
     tracing::info!(address = %address, data = %config.data.display(), "tidegate {} listens", env!("CARGO_PKG_VERSION"));

@@ -5,7 +5,7 @@
 //! never wait, because both are immutable values behind an atomic pointer.
 
 use crate::clock::Clock;
-use crate::driver::Fitter;
+use crate::driver::{Fits, Fitter};
 use crate::policies::Policies;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub(crate) known: Mutex<Known>,
     /// What a driven clock's fits have tried.
     pub(crate) fitter: Mutex<Fitter>,
+    /// Fits that run, and what they may take.
+    pub(crate) fits: Fits,
     /// Instruments.
     pub(crate) metrics: Metrics,
     /// Whose samples a cycle answers.
@@ -156,6 +158,7 @@ impl World {
             applied: Mutex::default(),
             known: Mutex::new(known),
             fitter: Mutex::default(),
+            fits: crate::config::Config::default().fits(),
             metrics,
             handoff: TraceHandoff::new(),
         };

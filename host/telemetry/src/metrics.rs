@@ -125,6 +125,20 @@ const ALERTS_ACTIVE: Instrument = row(
     &["kind"],
     "alerts that are raised and not yet cleared",
 );
+const FITS: Instrument = row(
+    "tidegate.fit.count",
+    C,
+    "{fit}",
+    &["module", "reason"],
+    "series that were given to a module to fit",
+);
+const FIT_CPU: Instrument = row(
+    "tidegate.fit.cpu",
+    H,
+    "s",
+    &["module"],
+    "CPU time of fitting one batch of series",
+);
 const TASK_FAULTS: Instrument = row(
     "tidegate.task.faults",
     C,
@@ -134,7 +148,7 @@ const TASK_FAULTS: Instrument = row(
 );
 
 /// Every instrument of the daemon.
-pub const INSTRUMENTS: [Instrument; 11] = [
+pub const INSTRUMENTS: [Instrument; 13] = [
     INGEST_SAMPLES,
     INGEST_REFUSED,
     STORE_FSYNC,
@@ -145,6 +159,8 @@ pub const INSTRUMENTS: [Instrument; 11] = [
     SWAPS,
     PLAN_GENERATION,
     ALERTS_ACTIVE,
+    FITS,
+    FIT_CPU,
     TASK_FAULTS,
 ];
 
@@ -222,6 +238,8 @@ struct Instruments {
     swaps: Counter<u64>,
     plan_generation: Gauge<u64>,
     alerts_active: Gauge<u64>,
+    fits: Counter<u64>,
+    fit_cpu: Histogram<f64>,
     task_faults: Counter<u64>,
 }
 
@@ -245,6 +263,8 @@ impl Metrics {
             swaps: counter(&meter, &SWAPS),
             plan_generation: gauge(&meter, &PLAN_GENERATION),
             alerts_active: gauge(&meter, &ALERTS_ACTIVE),
+            fits: counter(&meter, &FITS),
+            fit_cpu: histogram(&meter, &FIT_CPU),
             task_faults: counter(&meter, &TASK_FAULTS),
         }))
     }
@@ -317,6 +337,20 @@ impl Metrics {
         self.0
             .alerts_active
             .record(active, &[KeyValue::new("kind", kind)]);
+    }
+
+    /// A series was fitted by `module`, `reason` being a word of a fixed set (`new`, `drift`, ...).
+    pub fn fitted(&self, module: &str, reason: &'static str) {
+        let module = KeyValue::new("module", module.to_owned());
+        self.0
+            .fits
+            .add(1, &[module, KeyValue::new("reason", reason)]);
+    }
+
+    /// Fitting a batch of series by `module` took so much CPU time.
+    pub fn fit_cost(&self, module: &str, cpu: Duration) {
+        let module = KeyValue::new("module", module.to_owned());
+        self.0.fit_cpu.record(cpu.as_secs_f64(), &[module]);
     }
 
     /// `count` runs of a task of kind `task` ended by `fault` (`error` or `panic`).

@@ -237,6 +237,8 @@ async fn every_instrument_of_the_table_reaches_the_collector_with_its_unit_and_a
     metrics.swapped("allocator", SwapOutcome::RolledBack);
     metrics.published("checkout", 42);
     metrics.alerts("contention", 1);
+    metrics.fitted("ets", "drift");
+    metrics.fit_cost("ets", took);
     metrics.task_faults("cycle", "panic", 1);
     assert_eq!(
         handle.shutdown(BOUND).await,

@@ -67,6 +67,8 @@ mod tests {
             &["history", "2000000"],
         );
         check("refit: 0s\n", &["refit", "at least 1s"]);
+        check("fit_budget: 2h\n", &["fit_budget", "1h"]);
+        check("fit_deadline: 0s\n", &["fit_deadline", "at least 1s"]);
         check("listen: [1, 2]\n", &["1"]);
     }
 }

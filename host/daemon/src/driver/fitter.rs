@@ -1,34 +1,82 @@
-//! Fits series in the background: those that have no state for who serves them, and those whose
-//! state is old.
+//! Fits series in the background: those that have no state for who serves them, those whose model
+//! stopped to fit, and those whose model is old.
 //!
-//! Tenants take turns, a batch each, so that a tenant with many series cannot keep another's from
-//! being fitted. A fit that fails is not tried again before the refit interval or new data of its
-//! own weight (a doubling), so that a series that is too short costs little.
+//! Every look at the world lists what is due with its reason; who is next is decided by [`queue`]
+//! (fair between tenants, most urgent first within one), how much may be spent by [`budget`], and how
+//! long one batch may hold up the rest by [`running`]. A fit is not tried again within a tenth of the
+//! refit interval, nor, without new data, within the interval: so drift that a fit did not cure and a
+//! series that is too short cost little.
+//!
+//! Under a driven clock everything that is due is fitted before the clock moves on: a replay must
+//! give the same plans on a slow machine as on a fast one, so neither time nor budget counts there.
+
+mod budget;
+mod due;
+mod queue;
+mod running;
 
 use super::cycle::note_faults;
+use crate::clock::{Clock, stopwatch};
 use crate::world::{World, lock};
-use std::collections::{BTreeMap, VecDeque};
+use budget::{Budget, Meter};
+use due::{Due, wanted};
+use queue::{Lanes, Part, Rank, Reason};
+use running::{Ended, Running};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tidegate_core::catalog::Catalog;
 use tidegate_core::ids::{BindingId, Digest, TenantId};
-use tidegate_core::policy::Forecaster;
-use tidegate_core::ports::storage::{History, States, StoreError};
-use tidegate_core::roster::{Member, Retreat};
+use tidegate_core::policy::{CallError, Forecaster};
+use tidegate_core::ports::storage::{SeriesState, States, StoreError};
+use tidegate_core::roster::Member;
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::Timestamp;
-use tidegate_core::units::Signal;
-use tidegate_flow::cycle::Pins as _;
-use tidegate_flow::forecast::{FitInput, fit, fitted_with};
+use tidegate_flow::forecast::{FitInput, fit, fitted_with, series_name};
 use tidegate_runtime::{Stop, Wake};
 
 /// Series of one call: enough to share a call's cost, few enough that a failure is cheap.
 const BATCH: usize = 16;
 
+/// CPU seconds that a batch aims at, so that turns are short also where a fit is slow.
+const BATCH_S: f64 = 2.0;
+
+/// How often a tenant's fits are told in the log.
+const REPORT_MS: i64 = 3_600_000;
+
+/// What an operator chose, and what runs.
+#[derive(Debug)]
+pub(crate) struct Fits {
+    /// CPU seconds of fitting per hour.
+    pub(crate) cpu_per_hour: u32,
+    /// What one batch may take.
+    pub(crate) deadline: Duration,
+    running: Running,
+}
+
+impl Fits {
+    /// With nothing running yet.
+    pub(crate) fn new(cpu_per_hour: u32, deadline: Duration) -> Self {
+        Self {
+            cpu_per_hour,
+            deadline,
+            running: Running::default(),
+        }
+    }
+
+    /// Ends fits that overrun, and all of them when the daemon stops.
+    pub(crate) fn watch(world: &World, stop: &Stop) {
+        world.fits.running.watch(world, stop);
+    }
+}
+
 /// One batch to fit.
 struct Job {
-    keys: Vec<SeriesKey>,
+    tenant: TenantId,
     member: Member<dyn Forecaster>,
+    keys: Vec<SeriesKey>,
+    reasons: Vec<Reason>,
 }
 
 /// See the module.
@@ -36,6 +84,12 @@ struct Job {
 pub(crate) struct Fitter {
     /// When a series was last tried by a module with a config, and how much history it had then.
     tried: BTreeMap<(SeriesKey, Digest, Digest), (Timestamp, i64)>,
+    lanes: Lanes<Due>,
+    /// CPU seconds that a module took per series, lately.
+    pace: BTreeMap<Digest, f64>,
+    /// Fits and CPU seconds per tenant, since they were told last.
+    spent: BTreeMap<TenantId, (u64, f64)>,
+    told: Timestamp,
 }
 
 impl Fitter {
@@ -46,175 +100,213 @@ impl Fitter {
         stop: &Stop,
     ) -> Result<(), anyhow::Error> {
         let mut fitter = Self::default();
+        let mut budget = Budget::per_hour(world.fits.cpu_per_hour);
         loop {
-            if matches!(world.clock, crate::clock::Clock::System) {
-                let now = world.clock.now();
-                for job in fitter.due(world, now) {
-                    if stop.is_requested() {
-                        return Ok(());
-                    }
-                    fit_job(world, now, &job);
-                }
-            }
-            if stop.sleep_blocking(every) == Wake::Stop {
+            let pause = if matches!(world.clock, Clock::System) {
+                fitter.turn(world, &mut budget, every, stop)
+            } else {
+                every
+            };
+            if stop.sleep_blocking(pause) == Wake::Stop {
                 return Ok(());
             }
         }
     }
 
-    /// Fits everything that is due at `now`, synchronously: a driven clock waits for its fits, so
-    /// that a replay gives the same plans however fast it runs.
-    pub(crate) fn catch_up(world: &Arc<World>, now: Timestamp) {
-        let mut fitter = lock(&world.fitter);
-        for job in fitter.due(world, now) {
-            fit_job(world, now, &job);
+    /// Looks at the world and fits for a while; how long to sleep before the next look.
+    fn turn(
+        &mut self,
+        world: &Arc<World>,
+        budget: &mut Budget,
+        every: Duration,
+        stop: &Stop,
+    ) -> Duration {
+        if !budget.allows(world.clock.now()) {
+            return every;
         }
+        let clock = stopwatch();
+        self.look(world, world.clock.now());
+        // Looking must not become the work: with many series, it is done less often.
+        let pause = every.max(clock.elapsed() * 10);
+        while clock.elapsed() < pause {
+            let now = world.clock.now();
+            self.tell(now);
+            if halted(world, stop) || !budget.allows(now) {
+                return pause;
+            }
+            let Some(job) = self.next_job() else {
+                return pause;
+            };
+            let cost = fit_job(world, now, &job, Some(world.fits.deadline));
+            budget.spend(cost);
+            self.note(world, now, &job, cost.as_secs_f64());
+            let each = cost.as_secs_f64() / job.keys.len() as f64;
+            let pace = self.pace.entry(job.member.module.digest).or_insert(each);
+            *pace = f64::midpoint(*pace, each);
+        }
+        // What is left is looked at anew, so that what has become urgent meanwhile is next.
+        Duration::ZERO
     }
 
-    /// What is due, tenants in turn.
-    fn due(&mut self, world: &World, now: Timestamp) -> Vec<Job> {
-        let catalog = world.catalog.load_full();
-        let pins = world.policies.pin();
+    /// Fits everything that is due at `now`, synchronously and whatever it costs.
+    pub(crate) fn catch_up(world: &Arc<World>, now: Timestamp) {
+        let mut fitter = lock(&world.fitter);
+        fitter.look(world, now);
+        while let Some(job) = fitter.next_job() {
+            if world.draining.load(Ordering::Acquire) {
+                return;
+            }
+            fit_job(world, now, &job, None);
+            // The order does not depend on how fast the machine is: every series costs the same.
+            let cost = job.keys.len() as f64;
+            fitter.note(world, now, &job, cost);
+        }
+        fitter.spent.clear();
+    }
+
+    /// Lists what is due.
+    fn look(&mut self, world: &World, now: Timestamp) {
         // What was tried longer ago, or after the clock stepped back "later", keeps nobody waiting.
         self.tried
             .retain(|_, (at, _)| (0..world.refit_ms).contains(&now.since_ms(*at)));
-        let mut queues: BTreeMap<TenantId, VecDeque<Job>> = BTreeMap::new();
-        for (key, member) in wanted(world, &catalog, |api, signal| {
-            pins.forecaster(api, signal).members
-        }) {
-            let config = fitted_with(&member.config, world.settings.step);
-            let pool = &catalog.apis[&key.api].value.pool;
-            let fitted = lock(&world.pool(pool))
-                .bank
-                .get(&key, member.module.digest, config)
-                .map(|s| s.fitted_at);
-            let fresh = fitted.is_some_and(|at| (0..world.refit_ms).contains(&now.since_ms(at)));
-            let length = world.store.newest(&key).map_or(0, |t| t.0);
-            let tried = (key.clone(), member.module.digest, config);
-            if fresh || self.recently_tried(world, &tried, now, length) {
-                continue;
-            }
-            self.tried.insert(tried, (now, length));
-            let queue = queues.entry(key.api.tenant.clone()).or_default();
-            match queue.back_mut() {
-                Some(job) if same(&job.member, &member) && job.keys.len() < BATCH => {
-                    job.keys.push(key)
-                }
-                _ => queue.push_back(Job {
-                    keys: vec![key],
-                    member,
-                }),
-            }
+        let mut due = due::due(world, now);
+        due.retain(|due| !self.recently_tried(world, due, now));
+        due::sort(&mut due, world.refit_ms);
+        self.lanes.replace(due.into_iter().map(|due| {
+            let rank = Rank::of(due.part, due.reason);
+            (due.key.api.tenant.clone(), rank, due)
+        }));
+        tracing::trace!(waiting = self.lanes.waiting(), "looked for what is due");
+    }
+
+    /// The next batch: series of one tenant, module, config and urgency.
+    fn next_job(&mut self) -> Option<Job> {
+        let pace = &self.pace;
+        let size = |member: &Member<dyn Forecaster>| match pace.get(&member.module.digest) {
+            Some(each) => (BATCH_S / each).clamp(1.0, BATCH as f64) as usize,
+            None => BATCH,
+        };
+        let (tenant, taken) = self.lanes.next(|taken, next| {
+            taken.first().is_some_and(|first| {
+                first.0 == next.0
+                    && same(&first.1.member, &next.1.member)
+                    && taken.len() < size(&first.1.member)
+            })
+        })?;
+        let member = taken.first()?.1.member.clone();
+        Some(Job {
+            tenant,
+            member,
+            reasons: taken.iter().map(|(_, due)| due.reason).collect(),
+            keys: taken.into_iter().map(|(_, due)| due.key).collect(),
+        })
+    }
+
+    /// Takes down that a batch was tried, and at what cost.
+    fn note(&mut self, world: &World, now: Timestamp, job: &Job, seconds: f64) {
+        let config = fitted_with(&job.member.config, world.settings.step);
+        for key in &job.keys {
+            let slot = (key.clone(), job.member.module.digest, config);
+            self.tried.insert(slot, (now, due::length(world, key)));
         }
-        let mut jobs = vec![];
-        while queues.values().any(|q| !q.is_empty()) {
-            jobs.extend(queues.values_mut().filter_map(VecDeque::pop_front));
+        self.lanes.charge(&job.tenant, seconds);
+        let spent = self.spent.entry(job.tenant.clone()).or_default();
+        spent.0 += job.keys.len() as u64;
+        spent.1 += seconds;
+    }
+
+    /// Tells the log, every hour, what each tenant's fits cost. Not a metric: tenants are as many as
+    /// the customers.
+    fn tell(&mut self, now: Timestamp) {
+        if (0..REPORT_MS).contains(&now.since_ms(self.told)) {
+            return;
         }
-        jobs
+        self.told = now;
+        for (tenant, (fits, seconds)) in std::mem::take(&mut self.spent) {
+            tracing::info!(tenant = %tenant, fits, cpu_s = seconds, "fitted since this was last told");
+        }
     }
 
     /// Whether a fit was tried a short while ago: within the refit interval, or within a tenth of
-    /// it where there is no state yet (history grows, and with it the chance).
-    fn recently_tried(
-        &self,
-        world: &World,
-        tried: &(SeriesKey, Digest, Digest),
-        now: Timestamp,
-        length: i64,
-    ) -> bool {
-        self.tried.get(tried).is_some_and(|(at, then)| {
+    /// it where data has come (history grows, and with it the chance).
+    fn recently_tried(&self, world: &World, due: &Due, now: Timestamp) -> bool {
+        let config = fitted_with(&due.member.config, world.settings.step);
+        let slot = (due.key.clone(), due.member.module.digest, config);
+        self.tried.get(&slot).is_some_and(|(at, then)| {
             let waited = now.since_ms(*at);
-            waited < world.refit_ms / 10 || (*then == length && waited < world.refit_ms)
+            let same_data = *then == due::length(world, &due.key);
+            waited < world.refit_ms / 10 || (same_data && waited < world.refit_ms)
         })
     }
+}
+
+fn halted(world: &World, stop: &Stop) -> bool {
+    stop.is_requested() || world.draining.load(Ordering::Acquire)
 }
 
 fn same(a: &Member<dyn Forecaster>, b: &Member<dyn Forecaster>) -> bool {
     a.module.digest == b.module.digest && a.config == b.config
 }
 
-/// Every measured series that is forecast, with the active module that should serve it.
-fn wanted(
-    world: &World,
-    catalog: &Catalog,
-    members: impl Fn(&tidegate_core::catalog::Api, Signal) -> Vec<Member<dyn Forecaster>>,
-) -> Vec<(SeriesKey, Member<dyn Forecaster>)> {
-    let mut all = vec![];
-    for api in catalog.apis.values().map(|a| &a.value) {
-        let Some(pool) = catalog.pools.get(&api.pool) else {
-            continue;
-        };
-        let mut signals = vec![Signal::Requests];
-        signals.extend(
-            pool.value
-                .ready
-                .dimensions()
-                .into_iter()
-                .map(|d| d.signal())
-                .filter(|s| *s != Signal::Requests),
-        );
-        for signal in signals {
-            let key = SeriesKey {
-                api: api.id.clone(),
-                signal,
-            };
-            if world.store.newest(&key).is_none() {
-                continue;
-            }
-            if let Some(member) = members(api, signal)
-                .into_iter()
-                .find(|m| m.retreat == Retreat::Active)
-            {
-                all.push((key, member));
-            }
-        }
-    }
-    // Series of one module side by side, so that batches fill.
-    all.sort_by(|a, b| {
-        (&a.0.api.tenant, a.1.module.digest, &a.1.config, &a.0).cmp(&(
-            &b.0.api.tenant,
-            b.1.module.digest,
-            &b.1.config,
-            &b.0,
-        ))
-    });
-    all
-}
-
-/// Fits one batch and keeps what was learned, durably first.
-fn fit_job(world: &World, now: Timestamp, job: &Job) {
-    let span = tracing::info_span!("fit", module = %job.member.module, series = job.keys.len());
+/// Fits one batch and keeps what was learned, durably first. What it cost.
+fn fit_job(world: &World, now: Timestamp, job: &Job, limit: Option<Duration>) -> Duration {
+    let module = &job.member.module;
+    let span =
+        tracing::info_span!("fit", tenant = %job.tenant, module = %module, series = job.keys.len());
     let _entered = span.enter();
     let catalog = world.catalog.load_full();
     let settings = &world.settings;
-    let outcome = fit(&FitInput {
-        now,
-        seed: settings.seed,
-        step: settings.step,
-        window: settings.fit_window,
-        keys: &job.keys,
-        member: &job.member,
-        history: &*world.store,
-        catalog: &catalog,
+    let meter = Meter::start();
+    let (outcome, ended) = world.fits.running.with(module.digest, limit, || {
+        fit(&FitInput {
+            now,
+            seed: settings.seed,
+            step: settings.step,
+            window: settings.fit_window,
+            keys: &job.keys,
+            member: &job.member,
+            history: &*world.store,
+            catalog: &catalog,
+        })
     });
-    let outcome = match outcome {
+    let cost = meter.cost();
+    for reason in &job.reasons {
+        world.metrics.fitted(&module.name, reason.name());
+    }
+    world.metrics.fit_cost(&module.name, cost);
+    let mut outcome = match outcome {
         Ok(outcome) => outcome,
         Err(error) => {
             tracing::error!(error = %error, "history cannot be read, so nothing was fitted");
-            return;
+            return cost;
         }
     };
+    match ended {
+        // The engine says "cancelled", which is nobody's fault; that it had to be is the module's.
+        Some(Ended::Overran { limit_ms }) => {
+            for fault in &mut outcome.faults {
+                if matches!(fault.error, CallError::Unavailable(_)) {
+                    fault.error = CallError::Deadline { limit_ms };
+                }
+            }
+        }
+        Some(Ended::Drained) => outcome.faults.clear(),
+        None => {}
+    }
+    for (key, prior) in &outcome.priors {
+        tracing::info!(series = %series_name(key), "{prior}");
+    }
+    let fitted = outcome.states.len();
+    let reason = job.reasons.first().map_or("", |r| r.name());
+    tracing::debug!(reason, fitted, cpu_ms = cost.as_millis() as u64, "fitted");
     note_faults(world, &outcome.faults);
     if let Err(error) = keep(world, &catalog, outcome.states) {
         tracing::error!(error = %error, "fitted states could not be kept");
     }
+    cost
 }
 
-fn keep(
-    world: &World,
-    catalog: &Catalog,
-    states: Vec<tidegate_core::ports::storage::SeriesState>,
-) -> Result<(), StoreError> {
+fn keep(world: &World, catalog: &Catalog, states: Vec<SeriesState>) -> Result<(), StoreError> {
     if states.is_empty() {
         return Ok(());
     }
@@ -235,32 +327,32 @@ pub(crate) fn fit_binding(
     candidate: &Member<dyn Forecaster>,
 ) -> (usize, usize) {
     let now = world.clock.now();
+    let limit = matches!(world.clock, Clock::System).then_some(world.fits.deadline);
     let catalog = world.catalog.load_full();
     let pins = world.policies.pin();
     let mine = wanted(world, &catalog, |api, _| {
         if pins.binding_of(api).as_ref() == Some(binding) {
-            vec![candidate.clone()]
+            vec![(Part::Serving, candidate.clone())]
         } else {
             vec![]
         }
     });
-    let keys: Vec<SeriesKey> = mine.into_iter().map(|(key, _)| key).collect();
+    let keys: Vec<SeriesKey> = mine.into_iter().map(|(key, ..)| key).collect();
     let mut start = 0;
-    while start < keys.len() {
-        let tenant = &keys[start].api.tenant;
+    while start < keys.len() && !world.draining.load(Ordering::Acquire) {
+        let tenant = keys[start].api.tenant.clone();
         let same = keys[start..]
             .iter()
             .take(BATCH)
-            .take_while(|k| k.api.tenant == *tenant)
+            .take_while(|k| k.api.tenant == tenant)
             .count();
-        fit_job(
-            world,
-            now,
-            &Job {
-                keys: keys[start..start + same].to_vec(),
-                member: candidate.clone(),
-            },
-        );
+        let job = Job {
+            tenant,
+            keys: keys[start..start + same].to_vec(),
+            reasons: vec![Reason::Module; same],
+            member: candidate.clone(),
+        };
+        fit_job(world, now, &job, limit);
         start += same;
     }
     let config = fitted_with(&candidate.config, world.settings.step);

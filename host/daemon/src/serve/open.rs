@@ -33,7 +33,7 @@ pub(crate) fn world(config: &Config, metrics: Metrics) -> Result<World> {
         .context("the policy engine cannot start")?;
     let settings = config.settings();
     let refit_ms = i64::from(config.refit.0) * 1000;
-    let world = World::open(
+    let mut world = World::open(
         clock,
         settings,
         refit_ms,
@@ -41,6 +41,7 @@ pub(crate) fn world(config: &Config, metrics: Metrics) -> Result<World> {
         policies,
         metrics,
     )?;
+    world.fits = config.fits();
     shipped::install(&world, wall()).context("the shipped policies cannot be installed")?;
     world.follow_bindings(None);
     Ok(world)
