@@ -12,6 +12,7 @@ mod apply;
 mod connect;
 mod demo;
 mod errors;
+mod evaluate;
 mod forecast;
 mod get;
 mod json;
@@ -45,6 +46,8 @@ enum Verb {
     Serve(serve::Args),
     /// Show the main job on real traces: foresee, divide, swap under load
     Demo(demo::Args),
+    /// Measure how good a forecaster is, on files or stored series
+    Evaluate(Box<evaluate::Args>),
     /// Declare tenants, pools, tiers, apis, SLOs, events and bindings from YAML
     Apply(apply::Args),
     /// List or show declared objects
@@ -113,6 +116,7 @@ fn dispatch(verb: Verb, flags: &connect::Flags) -> anyhow::Result<()> {
     match verb {
         Verb::Serve(args) => serve::run(args),
         Verb::Demo(args) => demo::run(args, flags.output == connect::Output::Json),
+        Verb::Evaluate(args) => evaluate::run(&args, flags.output),
         Verb::Apply(args) => {
             let objects = apply::read(&args)?;
             online(flags, async |session| {

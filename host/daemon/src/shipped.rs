@@ -32,6 +32,12 @@ const DEFAULTS: [(ModuleKind, &str); 4] = [
     (ModuleKind::Judge, "sequential-judge"),
 ];
 
+/// The module of a kind that serves where nothing else is bound.
+pub(crate) fn default_of(kind: ModuleKind) -> &'static str {
+    let found = DEFAULTS.iter().find(|(of, _)| *of == kind);
+    found.map_or("", |(_, name)| name)
+}
+
 /// Admits the shipped modules and, in a fresh data directory, binds the defaults.
 pub(crate) fn install(world: &World, now: Timestamp) -> Result<()> {
     for shipped in SHIPPED {

@@ -184,6 +184,7 @@ impl Engine {
             name: manifest.name.as_str().into(),
             limits,
             cancelled: Arc::default(),
+            peak: Arc::default(),
         });
         let policy = adapter
             .policy(manifest.kind, prepared.clone())

@@ -32,6 +32,8 @@ pub(crate) struct Prepared {
     pub(crate) limits: CallLimits,
     /// Rises when this module's running fits are cancelled.
     pub(crate) cancelled: Arc<AtomicU64>,
+    /// Most bytes of memories and tables that a call has had.
+    pub(crate) peak: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Prepared {
@@ -73,6 +75,8 @@ impl Prepared {
             .instantiate(&mut store)
             .and_then(|instance| body(&mut store, &instance));
         store.data().log.close();
+        // A guest's memory never shrinks: what it has at the end is the most that it had.
+        self.peak.fetch_max(store.data().account.used(), Ordering::Relaxed);
         outcome.map_err(|error| self.explain(&error, store.data(), class))
     }
 

@@ -61,6 +61,11 @@ pub(crate) struct Account {
 }
 
 impl Account {
+    /// Bytes of memories and tables now.
+    pub(crate) fn used(&self) -> u64 {
+        self.used
+    }
+
     /// A refused growth answers -1 to the guest, as the Wasm standard has it, so that a careful
     /// guest may do with less; most allocators trap on it.
     fn grow(&mut self, by: u64) -> bool {

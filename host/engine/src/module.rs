@@ -101,6 +101,12 @@ impl Loaded {
         &self.policy
     }
 
+    /// Most bytes of memories and tables that any call of this module has had since admission.
+    #[must_use]
+    pub fn peak_memory(&self) -> u64 {
+        self.prepared.peak.load(Ordering::Relaxed)
+    }
+
     /// Ends the fits of this module that run now, because it was unbound or retired; they answer
     /// [`tidegate_core::policy::CallError::Unavailable`]. Later ones run.
     pub fn cancel_fits(&self) {
