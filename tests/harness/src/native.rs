@@ -1,10 +1,10 @@
 //! The shipped models as native policies: the thinking of each plugin without its component.
 //!
 //! The pure crate is the same one that the component links, so what a story shows of `waterfill`
-//! is what the daemon does. Missing on purpose: the envelope that the SDK puts around states (it
-//! carries the config through `update`); here the model bytes carry it.
+//! is what the daemon does. Forecasters run with their glue and the SDK's envelope around states
+//! (`tidegate_native`); of tierers and allocators, whose states are plain bytes, the model alone
+//! is called.
 
-mod forecasters;
 mod pools;
 mod tiers;
 
@@ -96,15 +96,11 @@ fn allocator(policy: Arc<dyn Allocator>, switch: Switch) -> Policy {
 #[must_use]
 pub fn native(text: &str) -> Option<Native> {
     let (name, version) = text.split_once('@').unwrap_or((text, "0.1.0"));
+    if let Some(linked) = tidegate_native::forecaster(name) {
+        let policy = Policy::Forecaster(linked.forecaster);
+        return Some(Native::new(name, version, policy).schema(&linked.config_schema));
+    }
     let (policy, schema) = match name {
-        "seasonal-naive" => (
-            Policy::Forecaster(Arc::new(forecasters::seasonal_naive())),
-            tidegate_model_seasonal_naive::CONFIG_SCHEMA,
-        ),
-        "ets" => (
-            Policy::Forecaster(Arc::new(forecasters::ets())),
-            tidegate_model_ets::CONFIG_SCHEMA,
-        ),
         "slo-tiers" => (
             Policy::Tierer(Arc::new(tiers::SloTiers)),
             tidegate_model_slo_tiers::CONFIG_SCHEMA,
