@@ -142,4 +142,34 @@ pub struct Binding {
     pub module: String,
     /// JSON under the module's schema.
     pub config: String,
+    /// Modules that forecast the same series in shadow and are scored beside it; where one of them
+    /// is better for a series by enough and for long enough, it answers there. At most
+    /// [`Binding::MOST_CHALLENGERS`].
+    pub challengers: Vec<Challenger>,
+}
+
+/// A module, with config, that stands beside a binding's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Challenger {
+    /// The module, by name (newest admitted version) or full digest.
+    pub module: String,
+    /// JSON under the module's schema.
+    pub config: String,
+}
+
+impl Binding {
+    /// Most challengers of one binding: each costs fits, updates and predictions of every series.
+    pub const MOST_CHALLENGERS: usize = 4;
+
+    /// The binding with another module of its own. A challenger that it becomes is none any more.
+    #[must_use]
+    pub fn served_by(&self, module: String, config: String) -> Self {
+        let mut next = self.clone();
+        next.challengers.retain(|c| c.module != module);
+        Self {
+            module,
+            config,
+            ..next
+        }
+    }
 }

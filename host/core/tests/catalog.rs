@@ -9,7 +9,7 @@ use tidegate_core::catalog::{
     Api, Catalog, Change, Effect, Mode, Object, ObjectKey, ObjectKind, Pool, Tenant,
 };
 use tidegate_core::ids::Generation;
-use tidegate_core::module::{Binding, ModuleKind, Selector};
+use tidegate_core::module::{Binding, Challenger, ModuleKind, Selector};
 use tidegate_core::slo::{Indicator, Slo};
 use tidegate_core::tier::Tier;
 use tidegate_core::units::{Dimension, Resources};
@@ -155,6 +155,7 @@ fn a_binding_that_could_never_match_is_refused() {
             },
             module: "any".into(),
             config: "{}".into(),
+            challengers: vec![],
         }))
     };
     refused(
@@ -173,6 +174,71 @@ fn a_binding_that_could_never_match_is_refused() {
             .apply(&[binding(ModuleKind::Forecaster, Some("web"))])
             .is_ok()
     );
+}
+
+#[test]
+fn challengers_stand_beside_a_forecaster_few_and_each_once() {
+    let binding = |kind, challengers: &[(&str, &str)]| {
+        put(Object::Binding(Binding {
+            id: "mine".parse().unwrap(),
+            kind,
+            selector: Selector::default(),
+            module: "ets".into(),
+            config: "{}".into(),
+            challengers: challengers
+                .iter()
+                .map(|(module, config)| Challenger {
+                    module: (*module).into(),
+                    config: (*config).into(),
+                })
+                .collect(),
+        }))
+    };
+    let forecaster = |all: &[(&str, &str)]| binding(ModuleKind::Forecaster, all);
+    let season = "{\"season\":24}";
+    let fine = [("theta", "{}"), ("arima", season)];
+    assert!(full().apply(&[forecaster(&fine)]).is_ok());
+    refused(
+        binding(ModuleKind::Allocator, &[("theta", "{}")]),
+        "challengers",
+        "leave `challengers` out",
+    );
+    refused(
+        forecaster(&[("ets", season)]),
+        "challengers[0]",
+        "the binding's own module",
+    );
+    refused(
+        forecaster(&[("a", "{}"), ("b", "{}"), ("a", season)]),
+        "challengers[2]",
+        "remove one of them",
+    );
+    let five = ["a", "b", "c", "d", "e"].map(|m| (m, "{}"));
+    refused(forecaster(&five), "challengers", "more than 4");
+    refused(
+        forecaster(&[("", "{}")]),
+        "challengers[0].module",
+        "policy list",
+    );
+}
+
+#[test]
+fn a_challenger_that_becomes_the_module_is_none_any_more() {
+    let challenger = |module: &str, config: &str| Challenger {
+        module: module.into(),
+        config: config.into(),
+    };
+    let binding = Binding {
+        id: "mine".parse().unwrap(),
+        kind: ModuleKind::Forecaster,
+        selector: Selector::default(),
+        module: "ets".into(),
+        config: "{}".into(),
+        challengers: vec![challenger("theta", "{}"), challenger("arima", "{}")],
+    };
+    let next = binding.served_by("theta".into(), "{}".into());
+    assert_eq!(next.module, "theta");
+    assert_eq!(next.challengers, [challenger("arima", "{}")]);
 }
 
 #[test]

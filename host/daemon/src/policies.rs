@@ -5,6 +5,7 @@
 //! one is followed by the other here. A module that is bound by name is pinned to the newest version
 //! at that moment, so that a later push never changes by itself what serves.
 
+mod challengers;
 mod pins;
 
 pub(crate) use pins::PinnedPolicies;
@@ -18,9 +19,10 @@ use std::sync::{Arc, Mutex};
 use tidegate_core::catalog::{Catalog, Effect, ObjectKey, ObjectKind};
 use tidegate_core::ids::{BindingId, Digest};
 use tidegate_core::module::{Binding, ModuleKind, ModuleRef};
+use tidegate_core::policy::Forecaster;
 use tidegate_core::ports::serve::{ModuleInfo, ServeError, SlotInfo};
 use tidegate_core::ports::storage::{Modules, StoredModule};
-use tidegate_core::roster::Fault;
+use tidegate_core::roster::{Fault, Member};
 use tidegate_core::time::Timestamp;
 use tidegate_engine::{
     Baselines, By, Candidate, Engine, FaultLimit, Limits, Loaded, Options, RolledBack, Slots,
@@ -55,6 +57,8 @@ pub(crate) struct Policies {
     store: Arc<Store>,
     /// Oldest admission first.
     held: Mutex<Vec<Held>>,
+    /// Who stands beside the active forecasters, as the catalog said last.
+    challengers: Mutex<BTreeMap<BindingId, Vec<Member<dyn Forecaster>>>>,
     /// What the slots were last told to serve.
     followed: Mutex<BTreeMap<BindingId, (Digest, String)>>,
     /// Rises with every change of a slot.
@@ -82,6 +86,7 @@ impl Policies {
             slots: Slots::new(baselines, FaultLimit::default()),
             store: store.clone(),
             held: Mutex::default(),
+            challengers: Mutex::default(),
             followed: Mutex::default(),
             epoch: AtomicU64::new(0),
         };
@@ -184,7 +189,7 @@ impl Policies {
 
     /// The policies as they are now.
     pub(crate) fn pin(&self) -> PinnedPolicies {
-        PinnedPolicies::new(self.slots.pin())
+        PinnedPolicies::new(self.slots.pin(), self.challengers())
     }
 
     /// The module that a text names: `name`, `name@digest`, or `digest`, the digest as any unique
@@ -220,10 +225,9 @@ impl Policies {
     /// A binding with its module pinned to a version. One that names a module already pinned to its
     /// newest version keeps it, so that applying the same file twice changes nothing.
     pub(crate) fn pinned(&self, binding: &Binding) -> Result<Binding, ServeError> {
-        let loaded = self.find(&binding.module)?;
-        let module = format!("{}@{}", loaded.manifest().name, loaded.digest().short());
         Ok(Binding {
-            module,
+            module: pinned_name(&self.find(&binding.module)?),
+            challengers: self.pinned_challengers(binding)?,
             ..binding.clone()
         })
     }
@@ -251,6 +255,7 @@ impl Policies {
             };
             let loaded = self.check(&binding.value)?;
             let before = stands.bindings.get(&binding.value.id);
+            self.check_challengers(&binding.value, before.map(|b| &b.value))?;
             let renamed = before.is_none_or(|b| b.value.module != binding.value.module);
             if renamed && self.is_quarantined(loaded.digest()) {
                 return Err(ServeError::field(
@@ -297,7 +302,7 @@ impl Policies {
         named: Option<&BindingId>,
     ) -> Vec<Result<(ModuleKind, Swapped), String>> {
         let mut followed = lock(&self.followed);
-        let mut changes = vec![];
+        let mut changes = self.follow_challengers(catalog);
         let gone: Vec<BindingId> = followed
             .keys()
             .filter(|id| !catalog.bindings.contains_key(*id))
@@ -404,4 +409,9 @@ impl Policies {
         }
         Ok(())
     }
+}
+
+/// A module as a binding names it once it is pinned.
+fn pinned_name(loaded: &Loaded) -> String {
+    format!("{}@{}", loaded.manifest().name, loaded.digest().short())
 }

@@ -64,6 +64,7 @@ pub(crate) fn install(world: &World, now: Timestamp) -> Result<()> {
             selector: Selector::default(),
             module: module.into(),
             config: "{}".into(),
+            challengers: vec![],
         };
         let binding = world
             .policies

@@ -45,10 +45,14 @@ pub(crate) enum Kind {
     Model = 9,
     /// The catalog.
     Catalog = 10,
+    /// What a module's forecasts of a series are judged by.
+    Track = 11,
+    /// Who answers for a series.
+    Choice = 12,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 11] = [
+    pub(crate) const ALL: [Kind; 13] = [
         Kind::Marks,
         Kind::Group,
         Kind::Wal,
@@ -60,6 +64,8 @@ impl Kind {
         Kind::State,
         Kind::Model,
         Kind::Catalog,
+        Kind::Track,
+        Kind::Choice,
     ];
 
     /// The prefix of its keys.
@@ -136,18 +142,25 @@ pub(crate) fn digest(kind: Kind, digest: &Digest) -> Vec<u8> {
     with(kind, &[&digest.0])
 }
 
-pub(crate) fn state(key: &SeriesKey, module: &Digest, config: &Digest) -> Vec<u8> {
+/// The key of what belongs to a series.
+pub(crate) fn series(kind: Kind, key: &SeriesKey) -> Vec<u8> {
     with(
-        Kind::State,
+        kind,
         &[
             key.api.to_string().as_bytes(),
             &[0],
             key.signal.name().as_bytes(),
             &[0],
-            &module.0,
-            &config.0,
         ],
     )
+}
+
+/// The key of what belongs to a series, a module and its config.
+pub(crate) fn fit(kind: Kind, (of, module, config): (&SeriesKey, &Digest, &Digest)) -> Vec<u8> {
+    let mut key = series(kind, of);
+    key.extend_from_slice(&module.0);
+    key.extend_from_slice(&config.0);
+    key
 }
 
 pub(crate) fn catalog() -> Vec<u8> {

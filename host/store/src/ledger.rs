@@ -94,7 +94,7 @@ impl Ledger for Store {
         check_succession(plan, last).map_err(|breach| refused(breach.to_string()))?;
         let mut batch = Batch::default();
         let key = keys::record(Kind::Record, &record.pool, plan.generation);
-        disk.put_large(&mut batch, &key, &mirror::encode(record)?)?;
+        disk.put_large(&mut batch, &key, &mirror::encode_record(record)?)?;
         let mut time = vec![];
         put_int(&mut time, record.at.0);
         let key = keys::record(Kind::RecordTime, &record.pool, plan.generation);
@@ -112,7 +112,7 @@ impl Ledger for Store {
         let key = keys::record(Kind::Record, pool, generation);
         let bytes = self.shared.disk.get_large(&key)?;
         bytes
-            .map(|b| mirror::decode(&b).map_err(|e| e.at(&key)))
+            .map(|b| mirror::record_of(&b).map_err(|e| e.at(&key)))
             .transpose()
     }
 

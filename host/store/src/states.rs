@@ -1,6 +1,6 @@
 //! What modules learned. A model that a cohort of series shares is stored once, by its digest, and
-//! goes when the last state that names it is replaced: a refit every day would otherwise fill the
-//! disk with models that nobody can reach.
+//! goes when the last state that names it is replaced or forgotten: a refit every day would otherwise
+//! fill the disk with models that nobody can reach.
 
 use crate::codec::Malformed;
 use crate::disk::{Batch, Disk};
@@ -8,10 +8,10 @@ use crate::keys::{self, Kind};
 use crate::mirror::{State, state_of};
 use crate::shared::{locked, reading};
 use crate::store::Store;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tidegate_core::ids::Digest;
-use tidegate_core::ports::storage::{SeriesState, States, StoreError};
+use tidegate_core::ports::storage::{Fit, SeriesState, States, StoreError};
 
 /// Bytes after which a batch of states is written; the sync comes after the last.
 const BATCH_BYTES: usize = 8 << 20;
@@ -63,16 +63,30 @@ impl Store {
             disk.put_large(batch, &keys::digest(Kind::Model, &model), &state.model)?;
             written += state.model.len();
         }
-        let key = keys::state(&state.key, &state.module, &state.config);
-        if let Some(old) = disk.get_large(&key)? {
-            let old = state_of(&old).map_err(|e| e.at(&key))?.model;
-            if models.drop_use(old) {
-                disk.remove_parts(batch, &keys::digest(Kind::Model, &old), 0)?;
-            }
-        }
+        let key = keys::fit(Kind::State, (&state.key, &state.module, &state.config));
+        self.release_model(models, batch, &key)?;
         let bytes = State::of(state, model).encode()?;
         disk.put_large(batch, &key, &bytes)?;
         Ok(written + bytes.len())
+    }
+
+    /// Adds the writes that take away the model of a state that goes, if no other state uses it;
+    /// whether there is such a state.
+    fn release_model(
+        &self,
+        models: &mut Models,
+        batch: &mut Batch,
+        key: &[u8],
+    ) -> Result<bool, StoreError> {
+        let disk = &self.shared.disk;
+        let Some(old) = disk.get_large(key)? else {
+            return Ok(false);
+        };
+        let old = state_of(&old).map_err(|e| e.at(key))?.model;
+        if models.drop_use(old) {
+            disk.remove_parts(batch, &keys::digest(Kind::Model, &old), 0)?;
+        }
+        Ok(true)
     }
 }
 
@@ -140,5 +154,27 @@ impl States for Store {
             Ok(())
         })?;
         Ok(states)
+    }
+
+    fn forget(&self, fits: &[Fit]) -> Result<(), StoreError> {
+        let _writing = reading(&self.shared.writing);
+        let disk = &self.shared.disk;
+        let mut guard = locked(&self.shared.models);
+        let mut models = match guard.take() {
+            Some(models) => models,
+            None => Models::count(disk)?,
+        };
+        let mut batch = Batch::default();
+        // Named twice, a state would release its model twice.
+        let once: BTreeSet<&Fit> = fits.iter().collect();
+        for (series, module, config) in once {
+            let key = keys::fit(Kind::State, (series, module, config));
+            if self.release_model(&mut models, &mut batch, &key)? {
+                disk.remove_parts(&mut batch, &key, 0)?;
+            }
+        }
+        disk.commit(batch)?;
+        *guard = Some(models);
+        Ok(())
     }
 }

@@ -15,8 +15,7 @@ use crate::wal::{self, Item};
 use std::collections::BTreeMap;
 use tidegate_core::catalog::Catalog;
 use tidegate_core::ids::Digest;
-use tidegate_core::ports::storage::{States, StoreError};
-use tidegate_core::record::Record;
+use tidegate_core::ports::storage::{States, StoreError, Tracks};
 
 /// A stored value that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,7 +129,7 @@ impl Store {
         let mut records = 0;
         let outcome = disk.scan_large(&Kind::Record.prefix(), |key, bytes| {
             records += 1;
-            let record: Record = mirror::decode(&bytes).map_err(|e| e.at(key))?;
+            let record = mirror::record_of(&bytes).map_err(|e| e.at(key))?;
             let (pool, generation) = ledger::parse(key).map_err(|e| e.at(key))?;
             if record.pool != pool || record.plan.generation != generation {
                 return Err(Malformed("it is the record of another plan").at(key));
@@ -163,6 +162,7 @@ impl Store {
             catalog.map(drop).map_err(|e| e.at(key))
         }));
         check(States::load(self).map(drop));
+        check(Tracks::load(self).map(drop));
     }
 }
 
@@ -198,7 +198,9 @@ impl Walk {
             | Kind::Component
             | Kind::State
             | Kind::Model
-            | Kind::Catalog => Ok(()),
+            | Kind::Catalog
+            | Kind::Track
+            | Kind::Choice => Ok(()),
         }
     }
 

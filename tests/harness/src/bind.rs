@@ -120,6 +120,7 @@ impl World {
             selector: bind.selector.clone(),
             module: bind.module.clone(),
             config: bind.config.clone(),
+            challengers: vec![],
         })])?;
         self.slots.declare(&bind.id, bind.kind, bind.selector);
         self.prepare(&bind.id, &native, &bind.config);
@@ -184,11 +185,8 @@ impl World {
         else {
             return Ok(());
         };
-        let binding = Binding {
-            module: format!("{}@{}", module.name, module.version),
-            config,
-            ..stands.value.clone()
-        };
+        let module = format!("{}@{}", module.name, module.version);
+        let binding = stands.value.served_by(module, config);
         self.apply([Object::Binding(binding)])
     }
 

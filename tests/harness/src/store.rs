@@ -12,7 +12,7 @@ use tidegate_core::frame::Column;
 use tidegate_core::ids::{ApiId, Digest, Generation, PoolId};
 use tidegate_core::invariant::check_succession;
 use tidegate_core::ports::storage::{
-    CatalogStore, Completion, History, Ledger, Modules, SeriesState, States, StoreError,
+    CatalogStore, Completion, Fit, History, Ledger, Modules, SeriesState, States, StoreError,
     StoredModule, Watermark,
 };
 use tidegate_core::record::Record;
@@ -265,6 +265,11 @@ impl States for MemoryStore {
 
     fn load(&self) -> Result<Vec<SeriesState>, StoreError> {
         Ok(self.lock().states.values().cloned().collect())
+    }
+
+    fn forget(&self, fits: &[Fit]) -> Result<(), StoreError> {
+        self.lock().states.retain(|fit, _| !fits.contains(fit));
+        Ok(())
     }
 }
 

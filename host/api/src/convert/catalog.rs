@@ -13,7 +13,7 @@ use tidegate_core::catalog::{
 };
 use tidegate_core::event::Event;
 use tidegate_core::ids::Generation;
-use tidegate_core::module::{Binding, Selector};
+use tidegate_core::module::{Binding, Challenger, Selector};
 use tidegate_core::slo::{Indicator, Slo};
 use tidegate_core::tier::{Tier, TierSpec};
 use tidegate_core::time::Timestamp;
@@ -313,12 +313,25 @@ fn binding(b: v1::Binding, field: &str, problems: &mut Problems) -> Option<Bindi
         kind: kind?,
         selector,
         module: b.module,
-        config: if b.config.trim().is_empty() {
-            "{}".into()
-        } else {
-            b.config
-        },
+        config: config(b.config),
+        challengers: b
+            .challengers
+            .into_iter()
+            .map(|c| Challenger {
+                module: c.module,
+                config: config(c.config),
+            })
+            .collect(),
     })
+}
+
+/// A config; none is an empty object.
+fn config(given: String) -> String {
+    if given.trim().is_empty() {
+        "{}".into()
+    } else {
+        given
+    }
 }
 
 /// An object on the wire.
@@ -411,6 +424,14 @@ pub(crate) fn object_out(versioned: Versioned<Object>) -> v1::VersionedObject {
             }),
             module: b.module,
             config: b.config,
+            challengers: b
+                .challengers
+                .into_iter()
+                .map(|c| v1::Challenger {
+                    module: c.module,
+                    config: c.config,
+                })
+                .collect(),
         }),
     };
     v1::VersionedObject {

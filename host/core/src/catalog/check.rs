@@ -3,7 +3,7 @@
 use super::{Api, Catalog, FieldProblem, Pool};
 use crate::event::Event;
 use crate::ids::{ApiId, TenantId};
-use crate::module::Binding;
+use crate::module::{Binding, ModuleKind};
 use crate::slo::{Indicator, Slo};
 use crate::tier::TierSpec;
 use crate::units::Resources;
@@ -306,7 +306,7 @@ fn event(catalog: &Catalog, event: &Event, report: &mut Report<'_>) {
 }
 
 fn binding(catalog: &Catalog, binding: &Binding, report: &mut Report<'_>) {
-    use crate::module::ModuleKind::{Allocator, Forecaster, Judge, Tierer};
+    use ModuleKind::{Allocator, Forecaster, Judge, Tierer};
     if let Some(tenant) = &binding.selector.tenant {
         tenant_exists(catalog, tenant, "tenant", report);
     }
@@ -318,6 +318,7 @@ fn binding(catalog: &Catalog, binding: &Binding, report: &mut Report<'_>) {
     report.unless(!binding.module.is_empty(), "module", || {
         "name a module; `tidegate policy list` shows them".into()
     });
+    challengers(binding, report);
     match binding.kind {
         Allocator => report.unless(
             binding.selector.tenant.is_none()
@@ -335,5 +336,47 @@ fn binding(catalog: &Catalog, binding: &Binding, report: &mut Report<'_>) {
             || "a tierer serves a whole tenant: select by `tenant`, or by nothing".into(),
         ),
         Forecaster | Judge => {}
+    }
+}
+
+fn challengers(binding: &Binding, report: &mut Report<'_>) {
+    let (all, most) = (&binding.challengers, Binding::MOST_CHALLENGERS);
+    report.unless(
+        all.is_empty() || binding.kind == ModuleKind::Forecaster,
+        "challengers",
+        || {
+            format!(
+                "only forecasters are compared series by series so far; leave `challengers` out of a binding of kind {}",
+                binding.kind
+            )
+        },
+    );
+    report.unless(all.len() <= most, "challengers", || {
+        format!(
+            "{} are more than {most}, and each is fitted to every series; keep the best ones",
+            all.len()
+        )
+    });
+    for (i, challenger) in all.iter().enumerate() {
+        let field = format!("challengers[{i}]");
+        report.unless(
+            !challenger.module.is_empty(),
+            &format!("{field}.module"),
+            || "name a module; `tidegate policy list` shows them".into(),
+        );
+        // Scores and choices name a module and not its config.
+        report.unless(challenger.module != binding.module, &field, || {
+            format!(
+                "`{}` is the binding's own module; remove it here",
+                challenger.module
+            )
+        });
+        let twice = all[..i].iter().any(|c| c.module == challenger.module);
+        report.unless(!twice, &field, || {
+            format!(
+                "`{}` stands there before; remove one of them",
+                challenger.module
+            )
+        });
     }
 }

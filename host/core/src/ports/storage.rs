@@ -2,6 +2,7 @@
 
 use crate::catalog::Catalog;
 use crate::distribution::Distribution;
+use crate::forecast::{Choice, Track};
 use crate::frame::Column;
 use crate::ids::{ApiId, Digest, Generation, PoolId};
 use crate::module::Manifest;
@@ -200,6 +201,46 @@ pub trait States: Send + Sync {
     /// # Errors
     /// When they cannot be read.
     fn load(&self) -> Result<Vec<SeriesState>, StoreError>;
+
+    /// Drops states durably; those that are not there are passed over.
+    ///
+    /// # Errors
+    /// When it is not on disk; then some may be gone.
+    fn forget(&self, fits: &[Fit]) -> Result<(), StoreError>;
+}
+
+/// What names a state, and a track: series, module, digest of the config and of the step.
+pub type Fit = (SeriesKey, Digest, Digest);
+
+/// What forecasts are judged by: a track per fit, and per series who answers. It is apart from
+/// [`States`], because a state is written when it was fitted and a track when it has learned.
+pub trait Tracks: Send + Sync {
+    /// Keeps tracks and choices durably, replacing those of the same fit or series.
+    ///
+    /// # Errors
+    /// When they are not on disk.
+    fn save(&self, tracks: &[Track], choices: &[(SeriesKey, Choice)]) -> Result<(), StoreError>;
+
+    /// All tracks and all choices, by series.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn load(&self) -> Result<Tracked, StoreError>;
+
+    /// Drops tracks and choices durably; those that are not there are passed over.
+    ///
+    /// # Errors
+    /// When it is not on disk; then some may be gone.
+    fn forget(&self, fits: &[Fit], series: &[SeriesKey]) -> Result<(), StoreError>;
+}
+
+/// Everything that [`Tracks`] keeps.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tracked {
+    /// By series, module and config.
+    pub tracks: Vec<Track>,
+    /// By series.
+    pub choices: Vec<(SeriesKey, Choice)>,
 }
 
 /// The desired state.
@@ -218,6 +259,6 @@ pub trait CatalogStore: Send + Sync {
 }
 
 /// One directory with everything; what the daemon opens.
-pub trait Storage: History + Ledger + Modules + States + CatalogStore {}
+pub trait Storage: History + Ledger + Modules + States + Tracks + CatalogStore {}
 
-impl<T: History + Ledger + Modules + States + CatalogStore> Storage for T {}
+impl<T: History + Ledger + Modules + States + Tracks + CatalogStore> Storage for T {}

@@ -177,7 +177,7 @@ fn table(objects: &[Which]) -> Table {
         ],
         Some(Which::Slo(_)) => &["slo", "api", "objective", "bad is", "window"],
         Some(Which::Event(_)) => &["event", "type", "start", "lasts", "every", "uplift", "apis"],
-        Some(Which::Binding(_)) => &["binding", "type", "module", "serves"],
+        Some(Which::Binding(_)) => &["binding", "type", "module", "challengers", "serves"],
         None => &[],
     };
     let mut table = Table::new(head);
@@ -284,11 +284,23 @@ fn row(object: &Which) -> Vec<String> {
             } else {
                 parts.join(", ")
             };
-            let module = match b.module.get(..12) {
-                Some(short) if b.module.len() == 64 => short.to_owned(),
-                _ => b.module.clone(),
+            let short = |module: &str| match module.get(..12) {
+                Some(short) if module.len() == 64 => short.to_owned(),
+                _ => module.to_owned(),
             };
-            vec![name, words::module_kind(b.kind()), module, serves]
+            let challengers: Vec<String> = b.challengers.iter().map(|c| short(&c.module)).collect();
+            let challengers = match challengers.as_slice() {
+                [] => "-".into(),
+                some => some.join(", "),
+            };
+            let module = short(&b.module);
+            vec![
+                name,
+                words::module_kind(b.kind()),
+                module,
+                challengers,
+                serves,
+            ]
         }
     }
 }

@@ -117,9 +117,18 @@ pub(crate) fn object(object: &Which) -> Value {
                 "tenant": s.tenant, "pool": s.pool, "category": s.category, "labels": labels(&s.labels),
             }))),
             "module": b.module, "config": b.config,
+            "challengers": b.challengers.iter().map(challenger).collect::<Vec<_>>(),
         }),
     };
     pruned(value)
+}
+
+/// A challenger as a manifest has it: its name alone where it has no config.
+fn challenger(challenger: &v1::Challenger) -> Value {
+    match challenger.config.as_str() {
+        "" | "{}" => json!(challenger.module),
+        config => json!({"module": challenger.module, "config": config}),
+    }
 }
 
 /// Who answered.

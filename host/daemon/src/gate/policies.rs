@@ -133,6 +133,7 @@ impl PoliciesPort for Gate {
         let asked = Binding {
             module: module.to_owned(),
             config: String::new(),
+            challengers: vec![],
             ..stands.clone()
         };
         let pinned = self.world.policies.pinned(&asked)?;
@@ -144,7 +145,7 @@ impl PoliciesPort for Gate {
                 "{}".into()
             }
         });
-        let binding = Binding { config, ..pinned };
+        let binding = stands.served_by(pinned.module, config);
         let candidate = self.world.policies.candidate(&binding)?;
         // A quarantine holds for every binding of the digest, so only who answers for all lifts it.
         if self.world.policies.is_quarantined(candidate.module.digest)

@@ -1,9 +1,10 @@
 //! The slots of one instant as the cycle asks for them: by api, tenant or pool.
 
+use std::collections::BTreeMap;
 use tidegate_core::catalog::Api;
 use tidegate_core::ids::{BindingId, PoolId, TenantId};
 use tidegate_core::policy::{Allocator, Forecaster, Tierer};
-use tidegate_core::roster::Roster;
+use tidegate_core::roster::{Member, Roster};
 use tidegate_core::units::Signal;
 use tidegate_engine::{Pinned, Subject};
 use tidegate_flow::cycle::Pins;
@@ -12,12 +13,19 @@ use tidegate_flow::cycle::Pins;
 #[derive(Debug)]
 pub(crate) struct PinnedPolicies {
     pinned: Pinned,
+    challengers: BTreeMap<BindingId, Vec<Member<dyn Forecaster>>>,
 }
 
 impl PinnedPolicies {
     /// The slots as they were pinned.
-    pub(super) fn new(pinned: Pinned) -> Self {
-        Self { pinned }
+    pub(super) fn new(
+        pinned: Pinned,
+        challengers: BTreeMap<BindingId, Vec<Member<dyn Forecaster>>>,
+    ) -> Self {
+        Self {
+            pinned,
+            challengers,
+        }
     }
 
     /// The binding through which an api's series are forecast.
@@ -45,7 +53,13 @@ fn or_empty<P: ?Sized>(roster: Option<&Roster<P>>) -> Roster<P> {
 
 impl Pins for PinnedPolicies {
     fn forecaster(&self, api: &Api, _signal: Signal) -> Roster<dyn Forecaster> {
-        or_empty(self.pinned.forecaster(&subject(api)).map(|r| r.roster))
+        let resolved = self.pinned.forecaster(&subject(api));
+        let bound = resolved.as_ref().and_then(|r| r.binding);
+        let challengers = bound.and_then(|(id, _)| self.challengers.get(id));
+        Roster {
+            challengers: challengers.cloned().unwrap_or_default(),
+            ..or_empty(resolved.map(|r| r.roster))
+        }
     }
 
     fn tierer(&self, tenant: &TenantId) -> Roster<dyn Tierer> {

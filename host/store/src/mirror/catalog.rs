@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tidegate_core::catalog::{Api, Catalog, Mode, Object, ObjectKind, Pool, Tenant};
 use tidegate_core::event::Event;
-use tidegate_core::ids::{BindingId, Generation, PoolId, ScopedId, TenantId};
-use tidegate_core::module::{Binding, ModuleKind, Selector};
+use tidegate_core::ids::{Generation, PoolId, ScopedId, TenantId};
+use tidegate_core::module::{Binding, Challenger, ModuleKind, Selector};
 use tidegate_core::slo::{Indicator, Slo};
 use tidegate_core::tier::{Tier, TierSpec};
 use tidegate_core::time::Timestamp;
@@ -89,13 +89,38 @@ mirror_struct!(Selector as StoredSelector {
     labels: BTreeMap<String, String>,
 });
 
-mirror_struct!(Binding as StoredBinding {
-    id: BindingId,
-    kind: ModuleKind,
-    selector: Selector,
+mirror_struct!(Challenger as StoredChallenger { module: String, config: String });
+
+/// The part of a binding that every version has written.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredBinding {
+    id: String,
+    kind: u8,
+    selector: StoredSelector,
     module: String,
     config: String,
-});
+}
+
+fn binding(b: &Binding) -> StoredBinding {
+    StoredBinding {
+        id: b.id.store(),
+        kind: b.kind.store(),
+        selector: b.selector.store(),
+        module: b.module.clone(),
+        config: b.config.clone(),
+    }
+}
+
+fn restored(b: StoredBinding, challengers: Vec<StoredChallenger>) -> Result<Object, Malformed> {
+    Ok(Object::Binding(Binding {
+        id: Mirror::restore(b.id)?,
+        kind: Mirror::restore(b.kind)?,
+        selector: Mirror::restore(b.selector)?,
+        module: b.module,
+        config: b.config,
+        challengers: Mirror::restore(challengers)?,
+    }))
+}
 
 impl Mirror for Indicator {
     type Stored = Option<f64>;
@@ -116,7 +141,9 @@ impl Mirror for Indicator {
     }
 }
 
-/// A declared thing.
+/// A declared thing. Variants are numbered by their order, which is part of the layout. A binding
+/// without challengers is written as it was before there were any, one that has some under a number
+/// of its own: so what older versions wrote is read as it is, and they read what uses nothing new.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum StoredObject {
     Tenant(StoredTenant),
@@ -126,6 +153,7 @@ pub(crate) enum StoredObject {
     Slo(StoredSlo),
     Event(StoredEvent),
     Binding(StoredBinding),
+    Contested(StoredBinding, Vec<StoredChallenger>),
 }
 
 impl Mirror for Object {
@@ -139,7 +167,8 @@ impl Mirror for Object {
             Object::Api(v) => StoredObject::Api(v.store()),
             Object::Slo(v) => StoredObject::Slo(v.store()),
             Object::Event(v) => StoredObject::Event(v.store()),
-            Object::Binding(v) => StoredObject::Binding(v.store()),
+            Object::Binding(v) if v.challengers.is_empty() => StoredObject::Binding(binding(v)),
+            Object::Binding(v) => StoredObject::Contested(binding(v), v.challengers.store()),
         }
     }
 
@@ -151,7 +180,8 @@ impl Mirror for Object {
             StoredObject::Api(v) => Object::Api(Mirror::restore(v)?),
             StoredObject::Slo(v) => Object::Slo(Mirror::restore(v)?),
             StoredObject::Event(v) => Object::Event(Mirror::restore(v)?),
-            StoredObject::Binding(v) => Object::Binding(Mirror::restore(v)?),
+            StoredObject::Binding(v) => restored(v, vec![])?,
+            StoredObject::Contested(v, challengers) => restored(v, challengers)?,
         })
     }
 }

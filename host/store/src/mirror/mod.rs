@@ -12,8 +12,10 @@ mod catalog;
 mod module;
 mod plan;
 mod policy;
+mod track;
 
 pub(crate) use module::{State, module_of, state_of};
+pub(crate) use plan::{encode_record, record_of};
 
 use crate::codec::Malformed;
 use serde::de::DeserializeOwned;
@@ -37,12 +39,16 @@ pub(crate) trait Mirror: Sized {
     fn restore(stored: Self::Stored) -> Result<Self, Malformed>;
 }
 
-/// The format of everything that [`pack`] writes.
+/// The format of everything that [`pack`] writes; records have one of their own.
 const FORMAT: u8 = 1;
 
 /// Format number and postcard bytes.
 pub(crate) fn pack<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
-    postcard::to_extend(value, vec![FORMAT]).map_err(|e| StoreError::Io {
+    pack_as(FORMAT, value)
+}
+
+fn pack_as<T: Serialize>(format: u8, value: &T) -> Result<Vec<u8>, StoreError> {
+    postcard::to_extend(value, vec![format]).map_err(|e| StoreError::Io {
         step: "encode a value",
         cause: e.to_string(),
     })
@@ -50,8 +56,12 @@ pub(crate) fn pack<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
 
 /// What [`pack`] wrote.
 pub(crate) fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
+    unpack_as(FORMAT, bytes)
+}
+
+fn unpack_as<T: DeserializeOwned>(format: u8, bytes: &[u8]) -> Result<T, Malformed> {
     match bytes.split_first() {
-        Some((&FORMAT, rest)) => match postcard::take_from_bytes(rest) {
+        Some((found, rest)) if *found == format => match postcard::take_from_bytes(rest) {
             Ok((value, [])) => Ok(value),
             Ok(_) => Err(Malformed("bytes follow the value")),
             Err(_) => Err(Malformed("it cannot be decoded")),
@@ -130,7 +140,7 @@ macro_rules! mirror_itself {
     };
 }
 
-mirror_itself!(bool, u8, u32, u64, i64, f64, String);
+mirror_itself!(bool, u8, u16, i16, u32, u64, i64, f32, f64, String);
 
 macro_rules! mirror_name {
     ($($ty:ty),+) => {
@@ -231,6 +241,20 @@ impl<T: Mirror> Mirror for Vec<T> {
 
     fn restore(stored: Self::Stored) -> Result<Self, Malformed> {
         stored.into_iter().map(T::restore).collect()
+    }
+}
+
+impl<T: Mirror + Copy, const N: usize> Mirror for [T; N] {
+    type Stored = Vec<T::Stored>;
+
+    fn store(&self) -> Self::Stored {
+        self.iter().map(T::store).collect()
+    }
+
+    fn restore(stored: Self::Stored) -> Result<Self, Malformed> {
+        let all: Vec<T> = Vec::restore(stored)?;
+        all.try_into()
+            .map_err(|_| Malformed("a list in it has another length"))
     }
 }
 

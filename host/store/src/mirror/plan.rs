@@ -1,5 +1,9 @@
 //! Plans and ledger records. What comes back is equal bit for bit: a replay hashes it.
 
+mod record;
+
+pub(crate) use record::{encode_record, record_of};
+
 use super::{mirror_enum, mirror_struct};
 use tidegate_core::alert::{Alert, AlertKind, Severity};
 use tidegate_core::ids::{Digest, Generation, PoolId, ScopedId, TenantId};

@@ -69,6 +69,8 @@ fn child() {
             let next = store.last(&pool).unwrap_or_default().next();
             store.append_record(next.0);
             println!("plan {next}");
+            super::tracks::learn(&store, next.0);
+            println!("track {next}");
         }
         minute += 1;
         if minute % 8 == 0 {
@@ -96,7 +98,7 @@ impl AppendRecord for Store {
 fn what_was_acknowledged_survives_every_kill() {
     let dir = tempfile::tempdir().unwrap();
     let mut rng = Pcg64::seed_from_u64(20_261_124);
-    let (mut acked, mut planned) = (-1_i64, 0_u64);
+    let (mut acked, mut planned, mut learned) = (-1_i64, 0_u64, 0_u64);
     for kill in 0..KILLS {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "kill::child", "--ignored", "--nocapture"])
@@ -109,7 +111,7 @@ fn what_was_acknowledged_survives_every_kill() {
         let mut stdin = process.stdin.take().unwrap();
         writeln!(stdin, "{}\n{from}", dir.path().display()).unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap());
-        let newest = Arc::new((AtomicI64::new(-1), AtomicI64::new(0)));
+        let newest = Arc::new((AtomicI64::new(-1), AtomicI64::new(0), AtomicI64::new(0)));
         let (started, first) = sync_channel(1);
         let reader = std::thread::spawn({
             let newest = newest.clone();
@@ -121,6 +123,9 @@ fn what_was_acknowledged_survives_every_kill() {
                     } else if let Some(g) = line.strip_prefix("plan ").and_then(|g| g.parse().ok())
                     {
                         newest.1.fetch_max(g, Ordering::SeqCst);
+                    } else if let Some(g) = line.strip_prefix("track ").and_then(|g| g.parse().ok())
+                    {
+                        newest.2.fetch_max(g, Ordering::SeqCst);
                     }
                 }
             }
@@ -132,7 +137,11 @@ fn what_was_acknowledged_survives_every_kill() {
         reader.join().unwrap();
         acked = acked.max(newest.0.load(Ordering::SeqCst));
         planned = planned.max(newest.1.load(Ordering::SeqCst) as u64);
+        learned = learned.max(newest.2.load(Ordering::SeqCst) as u64);
         check(&dir, acked, planned, kill);
+        let store = Store::open(dir.path(), options()).unwrap();
+        super::tracks::check_learned(&store, learned, kill);
+        store.close();
     }
     println!("{KILLS} kills, {acked} minutes of {SERIES} series, {planned} plans");
 }

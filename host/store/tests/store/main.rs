@@ -14,6 +14,7 @@ mod ledger;
 mod model;
 mod objects;
 mod sealing;
+mod tracks;
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;

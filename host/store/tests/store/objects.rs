@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tidegate_core::catalog::{Api, Catalog, Mode, Object, ObjectKind, Pool, Tenant};
 use tidegate_core::event::Event;
 use tidegate_core::ids::{Digest, Generation};
-use tidegate_core::module::{Binding, Manifest, ModuleKind, Selector};
+use tidegate_core::module::{Binding, Challenger, Manifest, ModuleKind, Selector};
 use tidegate_core::ports::storage::{CatalogStore, Modules, SeriesState, States, StoredModule};
 use tidegate_core::slo::{Indicator, Slo};
 use tidegate_core::tier::{Tier, TierSpec};
@@ -107,7 +107,7 @@ fn state(api: &str, config: &str, model: &Arc<[u8]>, text: &str) -> SeriesState 
 }
 
 /// Values of a kind that lie in the database, read behind the store's back.
-fn stored_values(f: &Fixture, kind: u8) -> usize {
+pub(super) fn stored_values(f: &Fixture, kind: u8) -> usize {
     let path = f.dir.path().join("sled");
     for _ in 0..200 {
         if let Ok(db) = sled::open(&path) {
@@ -229,6 +229,24 @@ fn objects() -> Vec<Object> {
             },
             module: "sequential-judge".into(),
             config: "{\"alpha\": 0.05}".into(),
+            challengers: vec![],
+        }),
+        Object::Binding(Binding {
+            id: "contested".parse().unwrap(),
+            kind: ModuleKind::Forecaster,
+            selector: Selector::default(),
+            module: "ets".into(),
+            config: "{}".into(),
+            challengers: vec![
+                Challenger {
+                    module: "theta".into(),
+                    config: "{\"season\": 24}".into(),
+                },
+                Challenger {
+                    module: "arima".into(),
+                    config: "{}".into(),
+                },
+            ],
         }),
     ]
 }

@@ -2,7 +2,9 @@
 
 use super::amounts::{Instant, Latency, Objective, Quantity};
 use crate::config::Seconds;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use tidegate_client::v1;
 
@@ -318,6 +320,63 @@ pub(super) struct Binding {
     selector: Selector,
     module: String,
     config: Option<serde_json::Value>,
+    #[serde(default)]
+    challengers: Vec<Challenger>,
+}
+
+/// A module beside a binding's own: its name alone, or a map with a config.
+#[derive(Debug)]
+struct Challenger {
+    module: String,
+    config: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Configured {
+    module: String,
+    config: Option<serde_json::Value>,
+}
+
+impl<'de> Deserialize<'de> for Challenger {
+    /// By hand and not as an untagged enum, which would say of every mistake only that nothing fits.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Challenger;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("the name of a module, or `{module: NAME, config: {...}}`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, module: &str) -> Result<Challenger, E> {
+                Ok(Challenger {
+                    module: module.to_owned(),
+                    config: None,
+                })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Challenger, A::Error> {
+                let read = Configured::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Challenger {
+                    module: read.module,
+                    config: read.config,
+                })
+            }
+        }
+
+        from.deserialize_any(Either)
+    }
+}
+
+/// A config as JSON text; what was written as text stays as it is.
+fn config(given: Option<serde_json::Value>) -> String {
+    match given {
+        None => String::new(),
+        Some(serde_json::Value::String(text)) => text,
+        Some(map) => map.to_string(),
+    }
 }
 
 impl From<Binding> for v1::Binding {
@@ -327,11 +386,6 @@ impl From<Binding> for v1::Binding {
             ModuleKind::Tierer => v1::ModuleKind::Tierer,
             ModuleKind::Allocator => v1::ModuleKind::Allocator,
             ModuleKind::Judge => v1::ModuleKind::Judge,
-        };
-        let config = match b.config {
-            None => String::new(),
-            Some(serde_json::Value::String(text)) => text,
-            Some(map) => map.to_string(),
         };
         v1::Binding {
             name: b.name,
@@ -343,7 +397,15 @@ impl From<Binding> for v1::Binding {
                 labels: b.selector.labels,
             }),
             module: b.module,
-            config,
+            config: config(b.config),
+            challengers: b
+                .challengers
+                .into_iter()
+                .map(|c| v1::Challenger {
+                    module: c.module,
+                    config: config(c.config),
+                })
+                .collect(),
         }
     }
 }

@@ -66,6 +66,36 @@ fn a_document_is_what_it_says_on_the_wire() {
 }
 
 #[test]
+fn challengers_are_names_or_maps_and_come_back_as_they_were_written() {
+    let binding = one(
+        "kind: binding\nname: b\ntype: forecaster\nmodule: ets\nchallengers:\n- seasonal-naive\n- module: theta\n  config: {season: 24}\n",
+    );
+    let Which::Binding(declared) = &binding else {
+        panic!("no binding")
+    };
+    let told: Vec<(&str, &str)> = declared
+        .challengers
+        .iter()
+        .map(|c| (c.module.as_str(), c.config.as_str()))
+        .collect();
+    assert_eq!(told, [("seasonal-naive", ""), ("theta", "{\"season\":24}")]);
+    let json = crate::cli::json::object(&binding);
+    assert_eq!(json["challengers"][0], "seasonal-naive");
+    assert_eq!(one(&json.to_string()), binding);
+
+    let text =
+        "kind: binding\nname: b\ntype: forecaster\nmodule: ets\nchallengers: [{modul: theta}]\n";
+    let told = parse(text, "a.yaml").unwrap_err().to_string();
+    assert!(
+        told.contains("a.yaml:5") && told.contains("modul"),
+        "{told}"
+    );
+    let text = "kind: binding\nname: b\ntype: forecaster\nmodule: ets\nchallengers: [5]\n";
+    let told = parse(text, "a.yaml").unwrap_err().to_string();
+    assert!(told.contains("a.yaml:5"), "{told}");
+}
+
+#[test]
 fn the_shipped_example_is_right_and_comes_back_as_it_was() {
     let text = include_str!("../../../examples/shop.yaml");
     let objects = parse(text, "shop.yaml").unwrap();

@@ -21,6 +21,7 @@ fn binding(id: &str, module: &str, tenant: Option<&str>) -> Object {
         },
         module: module.into(),
         config: "{}".into(),
+        challengers: vec![],
     })
 }
 
