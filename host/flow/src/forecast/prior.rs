@@ -7,6 +7,12 @@
 //! far as the series' own steps contradict it, so a category that does not fit does little harm. Once
 //! a series has two days of its own, it stands alone.
 //!
+//! On the development series at 5 min, all of them peers of one another (a hard case: they share
+//! nothing but the clock), the mean scaled error of a day ahead falls from 3.43 to 2.68 (ets) and from
+//! 4.24 to 2.67 (theta) with two hours of own data, below the last value's 2.81; with a day of it from
+//! 3.26 to 1.97, from 2.93 to 1.53, and for seasonal-naive from 3.04 to 1.18. An hour ahead it costs
+//! with two hours (ets .76 to .89, last value .86) and is even with a day (.68 to .66).
+//!
 //! Rejected: to train on the peers together and hand the model down. It is better where a module can
 //! do it, works for those alone, and needs peers and series to be fitted at the same time.
 

@@ -42,14 +42,19 @@ pub(super) fn due(world: &World, now: Timestamp) -> Vec<Due> {
     });
     let judge = |(key, part, member): Wanted| {
         let pool = world.pool(&catalog.apis.get(&key.api)?.value.pool);
-        let config = fitted_with(&member.config, world.settings.step);
-        let (reason, fitted_at) = reason(
-            &lock(&pool),
-            &key,
-            (member.module.digest, config),
-            now,
-            world.refit_ms,
-        )?;
+        let pool = lock(&pool);
+        let fit = (
+            member.module.digest,
+            fitted_with(&member.config, world.settings.step),
+        );
+        let (reason, fitted_at) = reason(&pool, &key, fit, now, world.refit_ms)?;
+        // A challenger that a series has made its champion serves it.
+        let champion = pool.choices.get(&key).map(|c| c.champion);
+        let part = if champion == Some(fit.0) {
+            Part::Serving
+        } else {
+            part
+        };
         Some(Due {
             key,
             member,
