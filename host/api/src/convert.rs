@@ -7,6 +7,7 @@
 pub(crate) mod words;
 
 pub(crate) mod catalog;
+pub(crate) mod forecasts;
 pub(crate) mod modules;
 pub(crate) mod plans;
 pub(crate) mod samples;

@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod driver;
 mod gate;
+mod keeper;
 mod policies;
 mod render;
 mod serve;

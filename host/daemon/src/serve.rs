@@ -5,6 +5,7 @@ mod open;
 use crate::config::{Auth, Config, Tls};
 use crate::driver::{self, Fits, Fitter};
 use crate::gate::Gate;
+use crate::keeper::Keeper;
 use crate::world::World;
 use anyhow::{Context, Result, bail};
 use std::net::SocketAddr;
@@ -98,8 +99,11 @@ async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Read
     if !drained.is_clean() {
         tracing::warn!(left = ?drained.left_running, "stopped without waiting for these");
     }
-    let store = world.store.clone();
-    tokio::task::spawn_blocking(move || store.close())
+    let closing = world.clone();
+    tokio::task::spawn_blocking(move || {
+        Keeper::write(&closing);
+        closing.store.close();
+    })
         .await
         .context("closing the store was interrupted")?;
     tracing::info!("stopped");

@@ -6,6 +6,7 @@
 
 use crate::clock::Clock;
 use crate::driver::{Fits, Fitter};
+use crate::keeper::{self, Keeper};
 use crate::policies::Policies;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
@@ -67,6 +68,8 @@ pub(crate) struct World {
     pub(crate) fitter: Mutex<Fitter>,
     /// Fits that run, and what they may take.
     pub(crate) fits: Fits,
+    /// When unneeded states were looked for.
+    pub(crate) keeper: Mutex<Keeper>,
     /// Instruments.
     pub(crate) metrics: Metrics,
     /// Whose samples a cycle answers.
@@ -159,22 +162,12 @@ impl World {
             known: Mutex::new(known),
             fitter: Mutex::default(),
             fits: crate::config::Config::default().fits(),
+            keeper: Mutex::default(),
             metrics,
             handoff: TraceHandoff::new(),
         };
-        world.restore_states()?;
+        keeper::restore(&world)?;
         Ok(world)
-    }
-
-    /// Hands every stored model state to the pool of its api.
-    fn restore_states(&self) -> Result<(), StoreError> {
-        let catalog = self.catalog.load();
-        for state in tidegate_core::ports::storage::States::load(&*self.store)? {
-            if let Some(api) = catalog.apis.get(&state.key.api) {
-                lock(&self.pool(&api.value.pool)).bank.put(state);
-            }
-        }
-        Ok(())
     }
 
     /// What a pool's cycle carries. One that was declared before, and deleted, goes on after its

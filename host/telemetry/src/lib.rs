@@ -29,7 +29,9 @@ mod handoff;
 mod metrics;
 
 pub use handoff::{Origins, TraceHandoff};
-pub use metrics::{CallOutcome, INSTRUMENTS, Instrument, InstrumentKind, Metrics, SwapOutcome};
+pub use metrics::{
+    CallOutcome, INSTRUMENTS, Instrument, InstrumentKind, Metrics, SwapOutcome, TOLD_APIS,
+};
 pub use options::{LogFormat, Options, Otlp, Secret};
 pub use propagation::{Adopted, adopt_parent, inject};
 pub use start::{Error, Flushed, Handle, Telemetry};

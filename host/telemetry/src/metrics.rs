@@ -3,7 +3,9 @@
 //! The daemon calls methods and so cannot misspell a name, forget a unit or invent an attribute;
 //! the table is what the documentation shows and what a test holds against the collector.
 //! Attributes are of bounded number: kinds, module names, pools, never apis or tenants, whose
-//! series would be as many as the customers.
+//! series would be as many as the customers. The one exception is how good forecasts are, which is
+//! nobody's answer in the mean: the daemon tells it of the first [`TOLD_APIS`] apis alone, and of the
+//! others through its own API.
 //! Names and units follow the OpenTelemetry semantic conventions (UCUM; counts in braces).
 
 use opentelemetry::KeyValue;
@@ -139,6 +141,27 @@ const FIT_CPU: Instrument = row(
     &["module"],
     "CPU time of fitting one batch of series",
 );
+const FORECAST_COVERAGE: Instrument = row(
+    "tidegate.forecast.coverage",
+    G,
+    "1",
+    &["api", "level", "band"],
+    "share of outcomes at or below a quantile level (per 10,000), by how far ahead they were forecast",
+);
+const FORECAST_LOSS: Instrument = row(
+    "tidegate.forecast.loss",
+    G,
+    "1",
+    &["api", "band"],
+    "mean pinball loss over that of seasonal-naive, by how far ahead; below 1 is better",
+);
+const CHAMPION_CHANGES: Instrument = row(
+    "tidegate.forecast.champion.changes",
+    C,
+    "{change}",
+    &["ground"],
+    "series that another module has come to answer for",
+);
 const TASK_FAULTS: Instrument = row(
     "tidegate.task.faults",
     C,
@@ -148,7 +171,7 @@ const TASK_FAULTS: Instrument = row(
 );
 
 /// Every instrument of the daemon.
-pub const INSTRUMENTS: [Instrument; 13] = [
+pub const INSTRUMENTS: [Instrument; 16] = [
     INGEST_SAMPLES,
     INGEST_REFUSED,
     STORE_FSYNC,
@@ -161,8 +184,15 @@ pub const INSTRUMENTS: [Instrument; 13] = [
     ALERTS_ACTIVE,
     FITS,
     FIT_CPU,
+    FORECAST_COVERAGE,
+    FORECAST_LOSS,
+    CHAMPION_CHANGES,
     TASK_FAULTS,
 ];
+
+/// Apis of which the quality of forecasts is told. With three levels and six bands, all stay below
+/// the 2,000 series per instrument beyond which the SDK adds the rest up.
+pub const TOLD_APIS: usize = 100;
 
 /// Bounds of the duration histograms in seconds: from a warm call (tens of microseconds) to a fit.
 const SECONDS: [f64; 16] = [
@@ -240,6 +270,9 @@ struct Instruments {
     alerts_active: Gauge<u64>,
     fits: Counter<u64>,
     fit_cpu: Histogram<f64>,
+    forecast_coverage: Gauge<f64>,
+    forecast_loss: Gauge<f64>,
+    champion_changes: Counter<u64>,
     task_faults: Counter<u64>,
 }
 
@@ -265,6 +298,9 @@ impl Metrics {
             alerts_active: gauge(&meter, &ALERTS_ACTIVE),
             fits: counter(&meter, &FITS),
             fit_cpu: histogram(&meter, &FIT_CPU),
+            forecast_coverage: share(&meter, &FORECAST_COVERAGE),
+            forecast_loss: share(&meter, &FORECAST_LOSS),
+            champion_changes: counter(&meter, &CHAMPION_CHANGES),
             task_faults: counter(&meter, &TASK_FAULTS),
         }))
     }
@@ -353,6 +389,31 @@ impl Metrics {
         self.0.fit_cpu.record(cpu.as_secs_f64(), &[module]);
     }
 
+    /// Of the requests of `api` that were forecast as far ahead as `band` says, this share lay at or
+    /// below `level` (per 10,000).
+    pub fn covered(&self, api: &str, level: u16, band: &'static str, below: f64) {
+        let attributes = [
+            KeyValue::new("api", api.to_owned()),
+            KeyValue::new("level", i64::from(level)),
+            KeyValue::new("band", band),
+        ];
+        self.0.forecast_coverage.record(below, &attributes);
+    }
+
+    /// The pinball loss of the forecasts of `api` in a `band`, beside seasonal-naive's.
+    pub fn lost(&self, api: &str, band: &'static str, loss: f64) {
+        let api = KeyValue::new("api", api.to_owned());
+        let attributes = [api, KeyValue::new("band", band)];
+        self.0.forecast_loss.record(loss, &attributes);
+    }
+
+    /// Another module has come to answer for a series, on this `ground` (`series`, `category`, ...).
+    pub fn champion_changed(&self, ground: &'static str) {
+        self.0
+            .champion_changes
+            .add(1, &[KeyValue::new("ground", ground)]);
+    }
+
     /// `count` runs of a task of kind `task` ended by `fault` (`error` or `panic`).
     pub fn task_faults(&self, task: &'static str, fault: &'static str, count: u64) {
         let attributes = [KeyValue::new("task", task), KeyValue::new("fault", fault)];
@@ -371,6 +432,14 @@ fn counter(meter: &Meter, row: &Instrument) -> Counter<u64> {
 fn gauge(meter: &Meter, row: &Instrument) -> Gauge<u64> {
     meter
         .u64_gauge(row.name)
+        .with_unit(row.unit)
+        .with_description(row.description)
+        .build()
+}
+
+fn share(meter: &Meter, row: &Instrument) -> Gauge<f64> {
+    meter
+        .f64_gauge(row.name)
         .with_unit(row.unit)
         .with_description(row.description)
         .build()

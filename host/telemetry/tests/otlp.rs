@@ -239,6 +239,9 @@ async fn every_instrument_of_the_table_reaches_the_collector_with_its_unit_and_a
     metrics.alerts("contention", 1);
     metrics.fitted("ets", "drift");
     metrics.fit_cost("ets", took);
+    metrics.covered("shop/pay", 9_900, "1h", 0.985);
+    metrics.lost("shop/pay", "1h", 0.7);
+    metrics.champion_changed("series");
     metrics.task_faults("cycle", "panic", 1);
     assert_eq!(
         handle.shutdown(BOUND).await,

@@ -1,9 +1,8 @@
-//! Modules, slots and forecasts on the wire. Digests travel as text, because a person compares them
-//! with what `tidegate policy list` printed; levels as integers, because a float is not a key.
+//! Modules and slots on the wire. Digests travel as text, because a person compares them with what
+//! `tidegate policy list` printed.
 
-use super::words::{digest_out, module_kind_out, module_ref_out, served_out, signal_out};
-use tidegate_core::forecast::Forecast;
-use tidegate_core::ports::serve::{ForecastView, ModuleInfo, SlotInfo};
+use super::words::{module_kind_out, module_ref_out};
+use tidegate_core::ports::serve::{ModuleInfo, SlotInfo};
 use tidegate_proto::v1;
 
 /// A module on the wire.
@@ -39,30 +38,5 @@ pub(crate) fn slot_out(info: &SlotInfo) -> v1::Slot {
         epoch: info.epoch,
         calls: info.calls,
         faults: info.faults,
-    }
-}
-
-/// A forecast with its recent history, on the wire.
-pub(crate) fn forecast_out(view: ForecastView) -> v1::GetForecastResponse {
-    let (recent_start, recent) = view.recent;
-    v1::GetForecastResponse {
-        forecast: Some(grid_out(view.forecast)),
-        recent_start_ms: recent_start.0,
-        recent,
-        fitted_at_ms: view.fitted_at.0,
-    }
-}
-
-fn grid_out(forecast: Forecast) -> v1::Forecast {
-    v1::Forecast {
-        api: forecast.key.api.to_string(),
-        signal: signal_out(forecast.key.signal).into(),
-        start_ms: forecast.grid.start.0,
-        step_s: forecast.grid.step.secs(),
-        levels: forecast.levels.iter().map(|l| l.get().into()).collect(),
-        mean: forecast.mean,
-        quantiles: forecast.quantiles,
-        served: Some(served_out(&forecast.served)),
-        state: digest_out(&forecast.state),
     }
 }

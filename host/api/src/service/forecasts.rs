@@ -3,7 +3,7 @@
 
 use super::Shared;
 use crate::auth::caller;
-use crate::convert::modules::forecast_out;
+use crate::convert::forecasts::{forecast_out, standings_out};
 use crate::convert::words::{id, level, signal};
 use crate::scope;
 use crate::status::{Problems, status};
@@ -38,6 +38,21 @@ impl Forecasts for Shared {
         scope::visible(&caller, "api", &api).map_err(status)?;
         let view = self.blocking(move |gate| gate.forecast(&caller, &api, signal, steps, &levels));
         Ok(Response::new(forecast_out(view.await?)))
+    }
+
+    async fn get_standings(
+        &self,
+        request: Request<v1::GetStandingsRequest>,
+    ) -> Result<Response<v1::GetStandingsResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let mut problems = Problems::default();
+        let api = id::<ApiId>(&request.api, "api", &mut problems);
+        let signal = problems.take("signal", signal(request.signal));
+        let (api, signal) = problems.finish(api.zip(signal))?;
+        scope::visible(&caller, "api", &api).map_err(status)?;
+        let table = self.blocking(move |gate| gate.standings(&caller, &api, signal));
+        Ok(Response::new(standings_out(&table.await?)))
     }
 }
 

@@ -59,6 +59,10 @@ async fn every_service_wants_a_known_token() {
             .get_forecast(v1::GetForecastRequest::default())
             .await
             .map(drop),
+        ForecastsClient::new(channel.clone())
+            .get_standings(v1::GetStandingsRequest::default())
+            .await
+            .map(drop),
         PlansClient::new(channel.clone())
             .list_pools(v1::ListPoolsRequest {})
             .await
@@ -177,6 +181,19 @@ async fn what_is_a_foreign_tenant_s_is_answered_as_what_is_not_there() {
         .unwrap_err();
     let absent = forecasts
         .get_forecast(by("shop", ask(names.1)))
+        .await
+        .unwrap_err();
+    same(&foreign, &absent, names);
+    let table = |api: &str| v1::GetStandingsRequest {
+        api: api.into(),
+        signal: v1::Signal::Requests.into(),
+    };
+    let foreign = forecasts
+        .get_standings(by("shop", table(names.0)))
+        .await
+        .unwrap_err();
+    let absent = forecasts
+        .get_standings(by("shop", table(names.1)))
         .await
         .unwrap_err();
     same(&foreign, &absent, names);

@@ -224,6 +224,9 @@ async fn a_bad_question_about_the_future_says_what_to_ask() {
     for (request, part) in cases {
         refused(forecasts.get_forecast(request).await, InvalidArgument, part);
     }
+    let nameless = forecasts.get_standings(v1::GetStandingsRequest::default());
+    let status = refused(nameless.await, InvalidArgument, "name a signal");
+    assert_eq!(fields(&status), ["api", "signal"]);
 }
 
 #[tokio::test]

@@ -173,6 +173,10 @@ async fn every_kind_of_object_comes_back_as_it_was_written() {
                 }),
                 module: "ets".into(),
                 config: r#"{"seasons":[60]}"#.into(),
+                challengers: vec![v1::Challenger {
+                    module: "theta".into(),
+                    config: "{}".into(),
+                }],
             }),
         ),
     ];
@@ -325,6 +329,39 @@ async fn a_forecast_comes_with_its_grid_its_maker_and_what_was_measured_lately()
     assert_eq!(served.module.unwrap().digest, "");
     assert!(answer.recent[1].is_nan());
     assert_eq!(answer.recent_start_ms, -120_000);
+    assert_eq!(forecast.calibration.unwrap().outcomes, 40);
+    let band = &answer.measured[0];
+    assert_eq!((band.band.as_str(), band.loss), ("1h", None));
+}
+
+#[tokio::test]
+async fn the_standings_tell_every_candidate_and_who_was_chosen() {
+    let world = World::open();
+    let mut forecasts = ForecastsClient::new(world.channel().await);
+    let request = v1::GetStandingsRequest {
+        api: "shop/orders".into(),
+        signal: v1::Signal::Cpu.into(),
+    };
+    let table = forecasts.get_standings(request).await.unwrap();
+    let table = table.into_inner();
+    assert_eq!(table.api, "shop/orders");
+    assert_eq!(table.signal(), v1::Signal::Cpu);
+    let [first, second] = &table.candidates[..] else {
+        panic!("{:?}", table.candidates)
+    };
+    assert!(first.champion && !second.champion);
+    assert_eq!(first.verdict(), v1::Comparison::Better);
+    assert_eq!(second.verdict(), v1::Comparison::NotBetter);
+    assert_eq!((first.loss, second.loss), (Some(0.5), None));
+    let band = &first.bands[0];
+    assert_eq!((band.outcomes, band.top_bias), (40, -0.01));
+    let below: Vec<_> = band.coverage.iter().map(|c| (c.level, c.below)).collect();
+    assert_eq!(below, [(1_000, 0.125), (9_000, 0.875)]);
+    let choice = table.choice.unwrap();
+    assert_eq!(choice.ground(), v1::Ground::Series);
+    assert_eq!(choice.champion, first.module.as_ref().unwrap().digest);
+    assert_eq!((choice.since_ms, choice.rival_since_ms), (60_000, 0));
+    assert_eq!(choice.rival, "");
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use tidegate_core::access::Principal;
 use tidegate_core::alert::{Alert, AlertKind, Severity};
 use tidegate_core::catalog::{Catalog, Change, Object, ObjectKey, ObjectKind, Versioned};
-use tidegate_core::forecast::Forecast;
+use tidegate_core::forecast::{
+    Band, Calibration, Candidate, Choice, Coverage, Forecast, Ground, Standing, Standings, Verdict,
+};
 use tidegate_core::ids::{ApiId, BindingId, Digest, Generation, PoolId};
 use tidegate_core::module::{Manifest, ModuleKind, ModuleRef};
 use tidegate_core::plan::{ApiPlan, Grant, Loan, Plan};
@@ -331,11 +333,66 @@ impl ForecastsPort for Fake {
                 levels,
                 served: served(),
                 state: Digest([0; 32]),
-                calibration: None,
+                calibration: Some(Calibration {
+                    track: Digest::of(b"track"),
+                    outcomes: 40,
+                }),
             },
             recent: (Timestamp(-120_000), vec![6.0, f64::NAN]),
             fitted_at: Timestamp(0),
+            measured: vec![standing(None)],
         })
+    }
+
+    fn standings(
+        &self,
+        _: &Principal,
+        api: &ApiId,
+        signal: Signal,
+    ) -> Result<Standings, ServeError> {
+        let candidate = |name: &str, champion, loss: Option<f64>| Candidate {
+            module: slot("any", name).active,
+            config: Digest::of(b"{}"),
+            champion,
+            loss,
+            verdict: match loss {
+                Some(_) => Verdict::Better,
+                None => Verdict::NotBetter,
+            },
+            bands: vec![standing(loss)],
+        };
+        Ok(Standings {
+            key: SeriesKey {
+                api: api.clone(),
+                signal,
+            },
+            candidates: vec![
+                candidate("theta", true, Some(0.5)),
+                candidate("ets", false, None),
+            ],
+            choice: Some(Choice {
+                champion: Digest::of(b"theta"),
+                since: Timestamp(60_000),
+                ground: Ground::Series,
+                rival: None,
+            }),
+        })
+    }
+}
+
+fn standing(loss: Option<f64>) -> Standing {
+    let coverage = |level, below| Coverage {
+        level: Level::new(level).unwrap(),
+        below,
+    };
+    Standing {
+        band: Band::Hour,
+        outcomes: 40,
+        weight: 31.5,
+        loss,
+        coverage: vec![coverage(1_000, 0.125), coverage(9_000, 0.875)],
+        top_bias: -0.01,
+        top_excess: 0.25,
     }
 }
 

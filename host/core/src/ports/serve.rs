@@ -6,7 +6,7 @@
 use crate::access::Principal;
 use crate::alert::Alert;
 use crate::catalog::{Change, Effect, FieldProblem, Object, ObjectKey, ObjectKind, Versioned};
-use crate::forecast::Forecast;
+use crate::forecast::{Forecast, Standing, Standings};
 use crate::ids::{ApiId, BindingId, Digest, Generation, PoolId};
 use crate::module::{Manifest, ModuleKind, ModuleRef};
 use crate::plan::{Grant, Plan};
@@ -217,6 +217,8 @@ pub struct ForecastView {
     pub recent: (Timestamp, Vec<f64>),
     /// When the state was fitted; the epoch for a native baseline.
     pub fitted_at: Timestamp,
+    /// How its maker's forecasts have fared so far, nearest band first.
+    pub measured: Vec<Standing>,
 }
 
 /// Forecasts.
@@ -234,6 +236,17 @@ pub trait ForecastsPort: Send + Sync {
         steps: u32,
         levels: &[Level],
     ) -> Result<ForecastView, ServeError>;
+
+    /// Who forecasts a series, how well by what came, and who was chosen to answer.
+    ///
+    /// # Errors
+    /// When there is no such api.
+    fn standings(
+        &self,
+        caller: &Principal,
+        api: &ApiId,
+        signal: Signal,
+    ) -> Result<Standings, ServeError>;
 }
 
 /// Why an api has the grant that it has.

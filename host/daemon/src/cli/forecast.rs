@@ -1,5 +1,7 @@
 //! `tidegate forecast`: what is expected to come, with the band that it is expected in.
 
+mod standings;
+
 use super::connect::Session;
 use super::errors::{Told as _, usage};
 use super::{json, words};
@@ -20,7 +22,7 @@ pub(crate) struct Args {
     /// How far, for example 30m; the daemon's horizon unless told
     #[arg(long, value_name = "SPAN")]
     horizon: Option<Seconds>,
-    /// Tell which state made it, and how to read the band
+    /// Tell what made it, how its candidates have fared so far, and who was chosen
     #[arg(long)]
     why: bool,
 }
@@ -43,6 +45,16 @@ pub(crate) async fn run(args: Args, session: Session) -> Result<()> {
         .await
         .told()?;
     let mut forecast = answer.forecast.clone().unwrap_or_default();
+    let standings = if args.why {
+        let request = v1::GetStandingsRequest {
+            api: args.api.clone(),
+            signal: args.signal.into(),
+        };
+        let table = session.client.forecasts().get_standings(request).await;
+        Some(table.told()?)
+    } else {
+        None
+    };
     if let Some(horizon) = args.horizon {
         let step = forecast.step_s.max(1);
         let most = u32::try_from(forecast.mean.len())
@@ -59,8 +71,24 @@ pub(crate) async fn run(args: Args, session: Session) -> Result<()> {
         forecast.quantiles.truncate(steps * forecast.levels.len());
     }
     session.print(
-        || machine(&forecast, &answer),
-        || person(&args, &forecast, &answer),
+        || {
+            let mut value = machine(&forecast, &answer);
+            if let Some(table) = &standings {
+                value["standings"] = standings::machine(table);
+            }
+            value
+        },
+        || {
+            let mut text = person(&forecast, &answer);
+            if let Some(table) = &standings {
+                text += &why(&forecast, table);
+                text += &format!(
+                    "`tidegate why {}` tells what the plan made of it.\n",
+                    args.api
+                );
+            }
+            text
+        },
     )
 }
 
@@ -84,6 +112,10 @@ fn machine(forecast: &v1::Forecast, answer: &v1::GetForecastResponse) -> serde_j
         "mean": forecast.mean, "levels": forecast.levels,
         "quantiles": forecast.quantiles.chunks(width).collect::<Vec<_>>(),
         "served": json::served(forecast.served.as_ref()), "state": forecast.state,
+        "calibration": forecast.calibration.as_ref().map(|c| serde_json::json!({
+            "track": c.track, "outcomes": c.outcomes,
+        })),
+        "measured": answer.measured.iter().map(standings::band).collect::<Vec<_>>(),
         "fitted_at": json::instant(answer.fitted_at_ms),
         "recent_start": json::instant(answer.recent_start_ms),
         // JSON has no NaN: a step that was not measured is null.
@@ -103,7 +135,7 @@ fn unit(signal: v1::Signal, value: f64) -> String {
     }
 }
 
-fn person(args: &Args, forecast: &v1::Forecast, answer: &v1::GetForecastResponse) -> String {
+fn person(forecast: &v1::Forecast, answer: &v1::GetForecastResponse) -> String {
     let signal = forecast.signal();
     let (low, median, high) = (
         column(forecast, LEVELS[0]),
@@ -151,23 +183,31 @@ fn person(args: &Args, forecast: &v1::Forecast, answer: &v1::GetForecastResponse
         0 => String::from("; nothing was fitted yet\n"),
         at => format!("; fitted {}\n", words::instant(at)),
     };
-    if args.why {
-        let state = if forecast.state.is_empty() {
-            "none: a native baseline needs none"
-        } else {
-            &forecast.state
-        };
-        text += &format!(
-            "state   {state}\nlevels  {}\nThe band is calibrated against what came before: on average 8 of 10 steps fall inside.\n\
-             `tidegate why {}` tells what the plan made of it.\n",
-            forecast
-                .levels
-                .iter()
-                .map(|l| format!("{}%", f64::from(*l) / 100.0))
-                .collect::<Vec<_>>()
-                .join(" "),
-            args.api,
-        );
-    }
     text
+}
+
+/// What made the forecast, what corrected it, and the table of candidates.
+fn why(forecast: &v1::Forecast, table: &v1::GetStandingsResponse) -> String {
+    let state = match forecast.state.as_str() {
+        "" => "none: a native baseline needs none",
+        digest => digest,
+    };
+    let calibration = match &forecast.calibration {
+        None => "none: the band is as the module answered".to_owned(),
+        Some(c) if c.outcomes == 0 => {
+            "by what other series of its tenant taught; none of its own outcomes has come yet"
+                .into()
+        }
+        Some(c) => format!("by {} outcomes of forecasts before", c.outcomes),
+    };
+    let levels: Vec<String> = forecast
+        .levels
+        .iter()
+        .map(|l| format!("{}%", f64::from(*l) / 100.0))
+        .collect();
+    format!(
+        "state       {state}\nlevels      {}\ncalibrated  {calibration}\n\n{}",
+        levels.join(" "),
+        standings::person(table)
+    )
 }

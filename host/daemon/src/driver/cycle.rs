@@ -1,6 +1,7 @@
 //! One turn: the cycle of every pool that is due, with its effects.
 
 use crate::clock::stopwatch;
+use crate::keeper::Keeper;
 use crate::world::{World, lock};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,6 +38,7 @@ pub(super) fn turn(world: &Arc<World>, now: Timestamp, seen: &mut Seen) {
         catalog: catalog.generation,
         epoch: world.policies.epoch(),
     };
+    Keeper::turn(world, now);
     for pool in catalog.pools.keys() {
         if seen.0.get(pool) != Some(&sight) || aged(world, pool, now) {
             seen.0.insert(pool.clone(), sight.clone());
@@ -91,6 +93,7 @@ fn one(world: &Arc<World>, catalog: &Catalog, pool: &PoolId, now: Timestamp) {
         }
     };
     note_faults(world, &output.faults);
+    note_shadow_faults(&output.shadow_faults);
     if let Some(record) = &output.record {
         span.record("generation", record.plan.generation.0);
         let written =
@@ -111,6 +114,7 @@ fn one(world: &Arc<World>, catalog: &Catalog, pool: &PoolId, now: Timestamp) {
 }
 
 fn publish(world: &World, pool: &PoolId, state: &mut PoolState, output: cycle::Output) {
+    Keeper::note(world, state, &output.delta);
     state.commit(output.delta, output.record.as_ref());
     if let (Some(_), Some(plan)) = (&output.record, &state.last) {
         tracing::info_span!("publish", generation = plan.generation.0).in_scope(|| {
@@ -148,6 +152,14 @@ pub(super) fn note_faults(world: &World, faults: &[Fault]) {
         tracing::warn!(module = %fault.module, subject = %fault.subject, error = %fault.error, "a policy gave no usable answer");
     }
     world.report_faults(faults);
+}
+
+/// Faults of challengers are told and count against no slot: nobody waited for their answer, and a
+/// challenger that gives none wins no series.
+fn note_shadow_faults(faults: &[Fault]) {
+    for fault in faults {
+        tracing::warn!(module = %fault.module, subject = %fault.subject, error = %fault.error, "a challenger gave no usable answer");
+    }
 }
 
 fn invariant_name(invariant: tidegate_core::invariant::Invariant) -> &'static str {

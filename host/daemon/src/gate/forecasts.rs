@@ -4,14 +4,18 @@ use super::{Gate, not_found, stored};
 use crate::world::lock;
 use std::collections::BTreeMap;
 use tidegate_core::access::Principal;
+use tidegate_core::catalog::Api;
+use tidegate_core::forecast::{Candidate, Choice, Standings, Verdict};
 use tidegate_core::ids::ApiId;
+use tidegate_core::policy::Forecaster;
 use tidegate_core::ports::serve::{ForecastView, ForecastsPort, ServeError};
 use tidegate_core::ports::storage::History;
+use tidegate_core::roster::Member;
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::{Grid, Timestamp};
 use tidegate_core::units::{Level, Signal};
 use tidegate_flow::cycle::Pins as _;
-use tidegate_flow::forecast::{self, Target};
+use tidegate_flow::forecast::{self, Target, Tracks, fitted_with, score};
 
 /// Most steps that one call may ask for.
 const MAX_STEPS: u32 = 2016;
@@ -48,13 +52,8 @@ impl ForecastsPort for Gate {
         };
         let now = self.world.clock.now();
         // A copy of the fitted states: a long forecast must not hold up the cycle.
-        let pool = self.world.pool(&declared.pool);
-        let (bank, tracks, choices) = {
-            let state = lock(&pool);
-            let choice = state.choices.get(&key).map(|c| (key.clone(), *c));
-            let choices: BTreeMap<_, _> = choice.into_iter().collect();
-            (state.bank.only(&key), state.tracks.only(&key), choices)
-        };
+        let bank = lock(&self.world.pool(&declared.pool)).bank.only(&key);
+        let (tracks, choices) = self.tracked(&declared, &key);
         let roster = self.world.policies.pin().forecaster(&declared, signal);
         let targets = [Target {
             key: key.clone(),
@@ -89,12 +88,70 @@ impl ForecastsPort for Gate {
             .iter()
             .find(|s| s.key == key && s.module == forecast.served.module.digest)
             .map_or(Timestamp(0), |s| s.fitted_at);
+        let maker = forecast.served.module.digest;
+        let measured = tracks.of(&key).find(|t| t.module == maker);
         let back = Grid::ending_at(now, settings.step, (steps as usize).clamp(24, 288));
         let recent = self.world.store.column(&key, back).map_err(stored)?;
         Ok(ForecastView {
             forecast,
             recent: (recent.start, recent.values),
             fitted_at,
+            measured: measured.map_or(vec![], |t| t.bands.iter().map(score::standing).collect()),
         })
+    }
+
+    fn standings(
+        &self,
+        caller: &Principal,
+        api: &ApiId,
+        signal: Signal,
+    ) -> Result<Standings, ServeError> {
+        let declared = self.api(caller, api)?;
+        let key = SeriesKey {
+            api: api.clone(),
+            signal,
+        };
+        let (tracks, choices) = self.tracked(&declared, &key);
+        let roster = self.world.policies.pin().forecaster(&declared, signal);
+        let bound = roster.members.first().into_iter();
+        let candidates: Vec<_> = bound.chain(&roster.challengers).collect();
+        let choice = choices.get(&key).copied();
+        let chosen =
+            |m: &&Member<dyn Forecaster>| choice.is_some_and(|c| c.champion == m.module.digest);
+        let champion = candidates.iter().copied().find(chosen);
+        let Some(champion) = champion.or_else(|| candidates.first().copied()) else {
+            return Err(ServeError::Unavailable(format!("nobody forecasts `{api}`")));
+        };
+        let step = self.world.settings.step;
+        let (mut scored, mut unscored) = (vec![], vec![]);
+        for member in &candidates {
+            let config = fitted_with(&member.config, step);
+            match tracks.get(&key, member.module.digest, config) {
+                Some(track) => scored.push((&member.module, track)),
+                None => unscored.push(Candidate {
+                    module: member.module.clone(),
+                    config,
+                    champion: member.module == champion.module,
+                    loss: None,
+                    verdict: Verdict::TooEarly,
+                    bands: vec![],
+                }),
+            }
+        }
+        let mut table = score::standings(&key, scored, &champion.module, choice);
+        // Somebody of whom nothing has come yet is in the table all the same: it is being tried.
+        table.candidates.extend(unscored);
+        table.candidates.sort_by_key(|c| !c.champion);
+        Ok(table)
+    }
+}
+
+impl Gate {
+    /// What is known of the candidates of a series.
+    fn tracked(&self, api: &Api, key: &SeriesKey) -> (Tracks, BTreeMap<SeriesKey, Choice>) {
+        let shared = self.world.pool(&api.pool);
+        let pool = lock(&shared);
+        let choice = pool.choices.get(key).map(|c| (key.clone(), *c));
+        (pool.tracks.only(key), choice.into_iter().collect())
     }
 }

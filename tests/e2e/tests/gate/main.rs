@@ -3,6 +3,7 @@
 
 mod aftermath;
 mod bad_input;
+mod champion;
 mod demo;
 mod expiry;
 mod kill;
