@@ -19,7 +19,7 @@ use super::cycle::note_faults;
 use crate::clock::{Clock, stopwatch};
 use crate::world::{World, lock};
 use budget::{Budget, Meter};
-use due::{Due, wanted};
+use due::{Due, Slot, wanted};
 use queue::{Lanes, Part, Rank, Reason};
 use running::{Ended, Running};
 use std::collections::BTreeMap;
@@ -83,7 +83,9 @@ struct Job {
 #[derive(Debug, Default)]
 pub(crate) struct Fitter {
     /// When a series was last tried by a module with a config, and how much history it had then.
-    tried: BTreeMap<(SeriesKey, Digest, Digest), (Timestamp, i64)>,
+    tried: BTreeMap<Slot, (Timestamp, i64)>,
+    /// Seconds of their own that series had which were fitted on a composed past.
+    young: BTreeMap<Slot, u32>,
     lanes: Lanes<Due>,
     /// CPU seconds that a module took per series, lately.
     pace: BTreeMap<Digest, f64>,
@@ -137,9 +139,9 @@ impl Fitter {
             let Some(job) = self.next_job() else {
                 return pause;
             };
-            let cost = fit_job(world, now, &job, Some(world.fits.deadline));
+            let Done { cost, young } = fit_job(world, now, &job, Some(world.fits.deadline));
             budget.spend(cost);
-            self.note(world, now, &job, cost.as_secs_f64());
+            self.note(world, now, &job, cost.as_secs_f64(), &young);
             let each = cost.as_secs_f64() / job.keys.len() as f64;
             let pace = self.pace.entry(job.member.module.digest).or_insert(each);
             *pace = f64::midpoint(*pace, each);
@@ -156,10 +158,10 @@ impl Fitter {
             if world.draining.load(Ordering::Acquire) {
                 return;
             }
-            fit_job(world, now, &job, None);
+            let Done { young, .. } = fit_job(world, now, &job, None);
             // The order does not depend on how fast the machine is: every series costs the same.
             let cost = job.keys.len() as f64;
-            fitter.note(world, now, &job, cost);
+            fitter.note(world, now, &job, cost, &young);
         }
         fitter.spent.clear();
     }
@@ -169,7 +171,10 @@ impl Fitter {
         // What was tried longer ago, or after the clock stepped back "later", keeps nobody waiting.
         self.tried
             .retain(|_, (at, _)| (0..world.refit_ms).contains(&now.since_ms(*at)));
-        let mut due = due::due(world, now);
+        let catalog = world.catalog.load();
+        self.young
+            .retain(|(key, ..), _| catalog.apis.contains_key(&key.api));
+        let mut due = due::due(world, now, &self.young);
         due.retain(|due| !self.recently_tried(world, due, now));
         due::sort(&mut due, world.refit_ms);
         self.lanes.replace(due.into_iter().map(|due| {
@@ -203,10 +208,21 @@ impl Fitter {
     }
 
     /// Takes down that a batch was tried, and at what cost.
-    fn note(&mut self, world: &World, now: Timestamp, job: &Job, seconds: f64) {
+    fn note(
+        &mut self,
+        world: &World,
+        now: Timestamp,
+        job: &Job,
+        seconds: f64,
+        young: &BTreeMap<SeriesKey, u32>,
+    ) {
         let config = fitted_with(&job.member.config, world.settings.step);
         for key in &job.keys {
             let slot = (key.clone(), job.member.module.digest, config);
+            match young.get(key) {
+                Some(own_s) => self.young.insert(slot.clone(), *own_s),
+                None => self.young.remove(&slot),
+            };
             self.tried.insert(slot, (now, due::length(world, key)));
         }
         self.lanes.charge(&job.tenant, seconds);
@@ -248,8 +264,15 @@ fn same(a: &Member<dyn Forecaster>, b: &Member<dyn Forecaster>) -> bool {
     a.module.digest == b.module.digest && a.config == b.config
 }
 
-/// Fits one batch and keeps what was learned, durably first. What it cost.
-fn fit_job(world: &World, now: Timestamp, job: &Job, limit: Option<Duration>) -> Duration {
+/// What became of a batch.
+struct Done {
+    cost: Duration,
+    /// Seconds of its own that each series had which was fitted on a composed past.
+    young: BTreeMap<SeriesKey, u32>,
+}
+
+/// Fits one batch and keeps what was learned, durably first.
+fn fit_job(world: &World, now: Timestamp, job: &Job, limit: Option<Duration>) -> Done {
     let module = &job.member.module;
     let span =
         tracing::info_span!("fit", tenant = %job.tenant, module = %module, series = job.keys.len());
@@ -278,7 +301,8 @@ fn fit_job(world: &World, now: Timestamp, job: &Job, limit: Option<Duration>) ->
         Ok(outcome) => outcome,
         Err(error) => {
             tracing::error!(error = %error, "history cannot be read, so nothing was fitted");
-            return cost;
+            let young = BTreeMap::new();
+            return Done { cost, young };
         }
     };
     match ended {
@@ -303,7 +327,11 @@ fn fit_job(world: &World, now: Timestamp, job: &Job, limit: Option<Duration>) ->
     if let Err(error) = keep(world, &catalog, outcome.states) {
         tracing::error!(error = %error, "fitted states could not be kept");
     }
-    cost
+    let young = outcome.priors.into_iter();
+    Done {
+        cost,
+        young: young.map(|(key, prior)| (key, prior.own_s)).collect(),
+    }
 }
 
 fn keep(world: &World, catalog: &Catalog, states: Vec<SeriesState>) -> Result<(), StoreError> {

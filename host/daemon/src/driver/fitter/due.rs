@@ -2,6 +2,7 @@
 
 use super::queue::{Part, Reason};
 use crate::world::{World, lock};
+use std::collections::BTreeMap;
 use tidegate_core::catalog::{Api, Catalog};
 use tidegate_core::ids::Digest;
 use tidegate_core::policy::Forecaster;
@@ -24,8 +25,12 @@ pub(super) struct Due {
     fitted_at: Timestamp,
 }
 
-/// Everything that is due at `now`, by tenant, module, config and series.
-pub(super) fn due(world: &World, now: Timestamp) -> Vec<Due> {
+/// What names a fit: series, module, config and step.
+pub(super) type Slot = (SeriesKey, Digest, Digest);
+
+/// Everything that is due at `now`. `young` tells, of series that were fitted on a composed past, the
+/// seconds of their own that there were: they are due again when they have as much once more.
+pub(super) fn due(world: &World, now: Timestamp, young: &BTreeMap<Slot, u32>) -> Vec<Due> {
     let catalog = world.catalog.load_full();
     let pins = world.policies.pin();
     let all = wanted(world, &catalog, |api, signal| {
@@ -47,7 +52,11 @@ pub(super) fn due(world: &World, now: Timestamp) -> Vec<Due> {
             member.module.digest,
             fitted_with(&member.config, world.settings.step),
         );
-        let (reason, fitted_at) = reason(&pool, &key, fit, now, world.refit_ms)?;
+        let own = young.get(&(key.clone(), fit.0, fit.1));
+        let refit_ms = own.map_or(world.refit_ms, |own_s| {
+            (i64::from(*own_s) * 1000).clamp(world.refit_ms / 10, world.refit_ms)
+        });
+        let (reason, fitted_at) = reason(&pool, &key, fit, now, refit_ms)?;
         // A challenger that a series has made its champion serves it.
         let champion = pool.choices.get(&key).map(|c| c.champion);
         let part = if champion == Some(fit.0) {
