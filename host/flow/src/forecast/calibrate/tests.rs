@@ -199,7 +199,7 @@ fn what_a_correction_gives_is_lawful_whatever_was_learned() {
             &mut |_| 1.0,
         );
         for band in &mut track.bands {
-            let reach = f64::from(reach(band.band));
+            let reach = reach(band.band);
             for (i, offset) in band.offsets.iter_mut().enumerate() {
                 *offset = (normal(seed * 100 + i as u64) * 3.0).clamp(-reach, reach) as f32;
             }
