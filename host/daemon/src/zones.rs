@@ -63,9 +63,7 @@ mod tests {
             // Two years around now, where daylight saving begins and ends.
             for quarter in 0..2 * 366 * 96_i64 {
                 let second = 1_735_689_600 + quarter * 900;
-                let civil = jiff::Timestamp::from_second(second)
-                    .unwrap()
-                    .to_zoned(zone.clone());
+                let civil = zone.to_datetime(jiff::Timestamp::from_second(second).unwrap());
                 let local = ours.local(Timestamp::from_secs(second));
                 let minute = f64::from(civil.hour()) * 60.0 + f64::from(civil.minute());
                 assert_eq!(local.minute_of_day(), minute, "{name} {civil}");
