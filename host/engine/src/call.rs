@@ -76,7 +76,8 @@ impl Prepared {
             .and_then(|instance| body(&mut store, &instance));
         store.data().log.close();
         // A guest's memory never shrinks: what it has at the end is the most that it had.
-        self.peak.fetch_max(store.data().account.used(), Ordering::Relaxed);
+        self.peak
+            .fetch_max(store.data().account.used(), Ordering::Relaxed);
         outcome.map_err(|error| self.explain(&error, store.data(), class))
     }
 

@@ -169,9 +169,10 @@ impl Scores {
 
     /// The mean of each figure over those that have it.
     #[must_use]
-    pub fn mean<'a>(all: impl Iterator<Item = &'a Scores> + Clone) -> Self {
+    pub fn mean<'a>(all: impl IntoIterator<Item = &'a Scores>) -> Self {
+        let all: Vec<&Scores> = all.into_iter().collect();
         Self(std::array::from_fn(|i| {
-            mean(all.clone().map(|s| s.0[i])).unwrap_or(f64::NAN)
+            mean(all.iter().map(|s| s.0[i])).unwrap_or(f64::NAN)
         }))
     }
 }

@@ -256,13 +256,13 @@ pub struct Kept {
 
 /// One table from the lanes of all series, each with its name.
 #[must_use]
-pub fn kept<'a>(lanes: impl Iterator<Item = (&'a str, &'a Lane)> + Clone) -> Vec<Kept> {
+pub fn kept<'a>(lanes: impl IntoIterator<Item = (&'a str, &'a Lane)>) -> Vec<Kept> {
+    let lanes: Vec<(&str, &Lane)> = lanes.into_iter().collect();
     let mut table = vec![];
     for band in Band::ALL {
         let of_band = || {
-            lanes
-                .clone()
-                .filter_map(move |(name, lane)| Some((name, lane.bands.get(&band)?)))
+            let lanes = lanes.iter();
+            lanes.filter_map(|(name, lane)| Some((*name, lane.bands.get(&band)?)))
         };
         let count = of_band().count() as f64;
         if of_band().next().is_none() {
