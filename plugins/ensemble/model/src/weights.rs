@@ -1,0 +1,106 @@
+//! How far each member counts at a step: trust by horizon, over width.
+//!
+//! The width at a step is the mean over the latter half of the way there, so that a spike of one
+//! member's interval (a phase of the day that varies) does not hand its step to another, and
+//! depends on no later step: a forecast of twelve steps is the beginning of one of a day.
+
+use crate::config::Trust;
+
+/// Below this part of a day ahead, trust is `near`; above `FAR`, it is `far`.
+const NEAR: f64 = 0.05;
+const FAR: f64 = 0.3;
+/// Widths below this part of the widest are the same to a weight: a member that claims to be
+/// certain is not believed without end.
+const FLOOR: f64 = 1e-3;
+
+/// The trust `ahead` days from now.
+pub(crate) fn trust_at(trust: Trust, ahead: f64) -> f64 {
+    let way = (libm::log(ahead.max(NEAR) / NEAR) / libm::log(FAR / NEAR)).clamp(0.0, 1.0);
+    trust.near + way * (trust.far - trust.near)
+}
+
+/// Each step's mean of `widths` over the steps after half of the way to it.
+pub(crate) fn smooth(widths: &[f64]) -> Vec<f64> {
+    let (mut sum, mut from) = (0.0, 0);
+    widths
+        .iter()
+        .enumerate()
+        .map(|(at, width)| {
+            sum += width;
+            while from < at.div_ceil(2) {
+                sum -= widths[from];
+                from += 1;
+            }
+            (sum / (at + 1 - from) as f64).max(0.0)
+        })
+        .collect()
+}
+
+/// Weights that add up to 1, of members with these trusts and widths; equal ones if no member is
+/// trusted here.
+pub(crate) fn weigh(trusts: &[f64], widths: &[f64], sharpness: f64) -> Vec<f64> {
+    let widest = widths.iter().copied().fold(0.0, f64::max);
+    let raw: Vec<f64> = trusts
+        .iter()
+        .zip(widths)
+        .map(|(trust, width)| {
+            let part = if widest > 0.0 && widest.is_finite() {
+                (width / widest).max(FLOOR)
+            } else {
+                1.0
+            };
+            trust / libm::pow(part, sharpness)
+        })
+        .collect();
+    let total: f64 = raw.iter().sum();
+    if total > 0.0 {
+        raw.iter().map(|w| w / total).collect()
+    } else {
+        vec![1.0 / trusts.len().max(1) as f64; trusts.len()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn trust_goes_from_near_to_far_with_the_logarithm_of_the_horizon() {
+        let trust = Trust {
+            near: 2.0,
+            far: 1.0,
+        };
+        let at = |ahead| trust_at(trust, ahead);
+        assert!((at(0.001) - 2.0).abs() < 1e-12 && (at(3.0) - 1.0).abs() < 1e-12);
+        assert!((at((0.05f64 * 0.3).sqrt()) - 1.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_member_with_half_the_width_counts_twice() {
+        let w = weigh(&[1.0, 1.0], &[1.0, 2.0], 1.0);
+        assert!((w[0] / w[1] - 2.0).abs() < 1e-12);
+        let blind = weigh(&[1.0, 3.0], &[0.0, 0.0], 1.0);
+        assert!((blind[1] - 0.75).abs() < 1e-12);
+    }
+
+    proptest! {
+        #[test]
+        fn weights_add_up_to_one_and_follow_trust(
+            trusts in prop::collection::vec(0.0f64..10.0, 1..6), widths in prop::collection::vec(0.0f64..1e9, 6),
+            sharpness in 0.0f64..8.0,
+        ) {
+            let w = weigh(&trusts, &widths[..trusts.len()], sharpness);
+            prop_assert!((w.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+            prop_assert!(w.iter().all(|w| (0.0..=1.0 + 1e-12).contains(w)));
+        }
+
+        #[test]
+        fn a_smoothed_width_depends_on_no_later_step(
+            widths in prop::collection::vec(0.0f64..1e3, 2..60), cut in 1usize..60,
+        ) {
+            let cut = cut.min(widths.len());
+            prop_assert_eq!(&smooth(&widths)[..cut], &smooth(&widths[..cut])[..]);
+        }
+    }
+}
