@@ -104,8 +104,8 @@ async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Read
         Keeper::write(&closing);
         closing.store.close();
     })
-        .await
-        .context("closing the store was interrupted")?;
+    .await
+    .context("closing the store was interrupted")?;
     tracing::info!("stopped");
     outcome
 }

@@ -102,10 +102,10 @@ fn chosen(table: &v1::GetStandingsResponse) -> String {
             .into();
     };
     let by_digest = |digest: &str| {
-        let found = table.candidates.iter().filter_map(|c| c.module.as_ref());
-        let found = found.filter(|m| m.digest == digest).map(|m| m.name.clone());
+        let mut modules = table.candidates.iter().filter_map(|c| c.module.as_ref());
         let short = || digest.get(..12).unwrap_or(digest).to_owned();
-        found.last().unwrap_or_else(short)
+        let found = modules.find(|m| m.digest == digest);
+        found.map_or_else(short, |m| m.name.clone())
     };
     let ground = match choice.ground() {
         v1::Ground::Series => "by the scores of this series",

@@ -5,11 +5,13 @@ use super::*;
 use crate::shipped;
 use crate::testing::{api, gate, of, pool, tenant};
 use tidegate_core::catalog::ObjectKind;
-use tidegate_core::module::{ModuleKind, Selector};
+use tidegate_core::module::{Challenger, ModuleKind, Selector};
 use tidegate_core::policy::CallError;
 use tidegate_core::ports::serve::{CatalogPort, Run};
 use tidegate_core::roster::Fault;
 use tidegate_core::time::Timestamp;
+use tidegate_core::units::Signal;
+use tidegate_flow::cycle::Pins as _;
 
 fn binding(id: &str, module: &str, tenant: Option<&str>) -> Object {
     Object::Binding(Binding {
@@ -127,6 +129,78 @@ fn a_tenant_neither_harms_nor_sees_what_serves_others() {
     let told = refused.to_string().replace("bank-own", "");
     assert!(!told.contains("bank"), "{refused}");
     assert!(gate.world.catalog.load().list(ObjectKind::Binding).len() >= 6);
+}
+
+#[test]
+fn challengers_are_pinned_refused_with_a_remedy_and_stand_aside_when_quarantined() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = world(dir.path());
+    let admin = Principal::local();
+    let contested = |challengers: &[(&str, &str)]| {
+        let Object::Binding(mut binding) = binding("shop-own", "ets", Some("shop")) else {
+            panic!("no binding")
+        };
+        let named = challengers.iter().map(|(module, config)| Challenger {
+            module: (*module).into(),
+            config: (*config).into(),
+        });
+        binding.challengers = named.collect();
+        let change = Change::Put {
+            object: Box::new(Object::Binding(binding)),
+            expect: None,
+        };
+        gate.apply(&admin, vec![change], Run::Real)
+    };
+    for (challenger, field, remedy) in [
+        (("nobody", "{}"), "challengers[0].module", "policy push"),
+        (
+            ("waterfill", "{}"),
+            "challengers[0].module",
+            "only a forecaster",
+        ),
+        (("seasonal-naive", "[]"), "challengers[0].config", ""),
+    ] {
+        let refused = contested(&[challenger]).unwrap_err().to_string();
+        assert!(
+            refused.contains(field) && refused.contains(remedy),
+            "{refused}"
+        );
+    }
+
+    contested(&[("seasonal-naive", "{}")]).unwrap();
+    let declared = |id_text: &str| {
+        gate.world.catalog.load().bindings[&id(id_text)]
+            .value
+            .clone()
+    };
+    let pinned = declared("shop-own").challengers[0].module.clone();
+    assert!(pinned.starts_with("seasonal-naive@"), "{pinned}");
+    let orders = "shop/orders".parse().unwrap();
+    let rivals = || {
+        let catalog = gate.world.catalog.load();
+        let pins = gate.world.policies.pin();
+        let roster = pins.forecaster(&catalog.apis[&orders].value, Signal::Requests);
+        roster.challengers
+    };
+    let rival = rivals().pop().unwrap();
+    assert_eq!(rival.module.name, "seasonal-naive");
+
+    // Bound by hand, it is a challenger no more, and is none when the slot has rolled back.
+    gate.bind(&admin, &id("shop-own"), "seasonal-naive", None)
+        .unwrap();
+    assert!(rivals().is_empty() && declared("shop-own").challengers.is_empty());
+    contested(&[("seasonal-naive", "{}")]).unwrap();
+    assert_eq!(rivals().len(), 1);
+
+    // RB1: what was rolled back elsewhere does not come back by winning a series here.
+    gate.bind(&admin, &id("bank-own"), "seasonal-naive", None)
+        .unwrap();
+    fail(&gate, "bank-own");
+    assert!(gate.world.policies.is_quarantined(rival.module.digest));
+    assert!(rivals().is_empty());
+    contested(&[]).unwrap();
+    let refused = contested(&[("seasonal-naive", "{}")]).unwrap_err();
+    assert!(refused.to_string().contains("RB1"), "{refused}");
 }
 
 #[test]
