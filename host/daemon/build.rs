@@ -14,9 +14,14 @@ use std::{env, fs};
 use tidegate_build::{Builder, Progress};
 
 /// The shipped policies, in the order in which they are listed to a user.
-const SHIPPED: [&str; 6] = [
+const SHIPPED: [&str; 11] = [
     "seasonal-naive",
     "ets",
+    "theta",
+    "arima",
+    "prophet",
+    "lstm",
+    "ensemble",
     "slo-tiers",
     "proportional",
     "waterfill",

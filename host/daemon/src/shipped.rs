@@ -26,7 +26,7 @@ include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
 /// What serves where nothing else is bound.
 const DEFAULTS: [(ModuleKind, &str); 4] = [
-    (ModuleKind::Forecaster, "ets"),
+    (ModuleKind::Forecaster, "ensemble"),
     (ModuleKind::Tierer, "slo-tiers"),
     (ModuleKind::Allocator, "waterfill"),
     (ModuleKind::Judge, "sequential-judge"),

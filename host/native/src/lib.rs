@@ -50,6 +50,11 @@ pub fn forecasters() -> Vec<Linked> {
     vec![
         Linked::of::<Component<tidegate_plugin_seasonal_naive::SeasonalNaive>>(),
         Linked::of::<Component<tidegate_plugin_ets::Ets>>(),
+        Linked::of::<Component<tidegate_plugin_theta::Theta>>(),
+        Linked::of::<Component<tidegate_plugin_arima::Arima>>(),
+        Linked::of::<Component<tidegate_plugin_prophet::Prophet>>(),
+        Linked::of::<tidegate_guest::joint::Component<tidegate_plugin_lstm::Lstm>>(),
+        Linked::of::<Component<tidegate_plugin_ensemble::Ensemble>>(),
     ]
 }
 
