@@ -155,7 +155,7 @@ def bind(channel: grpc.Channel) -> None:
     stub = policies_pb2_grpc.PoliciesStub(channel)
     request = policies.BindRequest(binding="default-forecaster", module="seasonal-naive")
     slot = stub.Bind(request, timeout=SECONDS).slot
-    assert slot.active.name == "seasonal-naive" and slot.last_good.name == "ets", slot
+    assert slot.active.name == "seasonal-naive" and slot.last_good.name == "ensemble", slot
 
 
 def forecast_by(channel: grpc.Channel, module: str) -> None:
