@@ -107,7 +107,7 @@ pub(super) fn declarations(table: &mut Table, gate: &Gate, daemon: &Daemon) -> R
             "an event on a day that is none",
             "kind: event\nname: shop/friday\ntype: campaign\nstart: 2026-02-30T00:00:00Z\nduration: 24h\n".to_owned(),
         ),
-        ("a binding to a module that is not there", "kind: binding\nname: mine\ntype: forecaster\nmodule: prophet\n".to_owned()),
+        ("a binding to a module that is not there", "kind: binding\nname: mine\ntype: forecaster\nmodule: oracle\n".to_owned()),
         ("a binding to a module of another kind", "kind: binding\nname: mine\ntype: forecaster\nmodule: waterfill\n".to_owned()),
         (
             "a config that the module's schema refuses",

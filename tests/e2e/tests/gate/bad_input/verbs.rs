@@ -51,7 +51,7 @@ pub(super) fn all(table: &mut Table, daemon: &Daemon) -> Result<()> {
         ),
         (
             "a module that is not there",
-            &["policy", "bind", "default-forecaster", "prophet"],
+            &["policy", "bind", "default-forecaster", "oracle"],
         ),
         (
             "a module of another kind",
