@@ -8,7 +8,6 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    clippy::disallowed_methods,
     reason = "a program for a person at a terminal"
 )]
 

@@ -39,7 +39,7 @@ impl Meter for Frozen {
 }
 
 fn hour() -> Step {
-    Step::from_secs(3600).unwrap()
+    Step::from_secs(3600).expect("an hour is a step")
 }
 
 /// Days that differ: a wave and a rough but repeatable noise.
@@ -80,7 +80,12 @@ fn subject(name: &str, forecaster: Arc<dyn Forecaster>) -> Subject {
 }
 
 fn linked(name: &str) -> Subject {
-    subject(name, tidegate_native::forecaster(name).unwrap().forecaster)
+    subject(
+        name,
+        tidegate_native::forecaster(name)
+            .expect("a shipped forecaster")
+            .forecaster,
+    )
 }
 
 fn run(
@@ -313,7 +318,7 @@ fn a_stream_counts_what_lies_in_each_promise() {
         "{:?}",
         out.raw.bands.keys()
     );
-    let table = kept([("s", &out.raw)].into_iter());
+    let table = kept([("s", &out.raw)]);
     assert_eq!(
         (table[0].band, table[0].coverage, table[0].deviation),
         (Band::Hour, 21.0, 29.0)
