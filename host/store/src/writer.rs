@@ -161,6 +161,8 @@ impl Writer {
             return self.next_record;
         }
         self.publish(accepted);
+        // Who was acknowledged finds its records in the figures.
+        self.show();
         for (done, stored) in acks {
             complete(done, Ok(stored));
         }

@@ -69,7 +69,7 @@ pub fn frames(which: &[usize], from: usize, to: usize) -> Frames {
         let at = start(i).plus_steps(step(), i64::try_from(from).unwrap_or(0));
         frames.push(signal(i), at, &values[from..to], seed(i));
     }
-    frames.covariates = covariates(which.len() * (to - from));
+    frames.covariates = covariates(which, from, to);
     frames
 }
 
@@ -85,16 +85,20 @@ pub fn horizon(which: &[usize], seen: usize, steps: u32, levels: &[Level]) -> Ho
             .iter()
             .map(|&i| start(i).plus_steps(step(), rows))
             .collect(),
-        future: covariates(which.len() * steps as usize),
+        future: covariates(which, seen, seen + steps as usize),
         seeds: which.iter().map(|&i| seed(i)).collect(),
     }
 }
 
-fn covariates(rows: usize) -> Covariates {
+/// A sale now and then, each series at its own times: a column belongs to its series, whatever
+/// batch that is in.
+fn covariates(which: &[usize], from: usize, to: usize) -> Covariates {
+    let on = |i: usize, row: usize| f64::from(u8::from((row + 41 * i).is_multiple_of(331)));
     Covariates {
         names: vec!["event:sale".into()],
-        values: (0..rows)
-            .map(|row| f64::from(u8::from(row % 331 == 0)))
+        values: which
+            .iter()
+            .flat_map(|&i| (from..to).map(move |row| on(i, row)))
             .collect(),
     }
 }

@@ -8,83 +8,80 @@ mod common;
 use tidegate_conformance::pools::sampled;
 use tidegate_conformance::same_bits;
 use tidegate_conformance::samples::{self, ROWS, SERIES};
-use tidegate_core::policy::{Allocation, AllocationInput, Frames};
+use tidegate_core::policy::{Allocation, AllocationInput, Forecaster, Forecasts};
 use tidegate_core::units::Level;
-use tidegate_model_kit::{Prediction, Series};
 
 const FITTED: usize = ROWS - 20;
 
-/// Fits `history`, moves on by `rows`, predicts 24 steps from a seed.
-type Native = fn(&Series<'_>, &[f64], u64) -> (Vec<u8>, Prediction);
-
-fn levels() -> Vec<u16> {
-    Level::STANDARD.iter().map(|l| l.get()).collect()
-}
-
-fn ets(history: &Series<'_>, rows: &[f64], seed: u64) -> (Vec<u8>, Prediction) {
-    use tidegate_model_ets::{Config, fit};
-    let mut state = fit(&Config::default(), history).expect("it fits");
-    state.update(rows);
+/// Fits, moves on and predicts; gives the model, the states on the way, and the answer.
+fn walk(policy: &dyn Forecaster, config: &str) -> (Vec<u8>, [Vec<u8>; 2], Forecasts) {
+    let all: Vec<usize> = (0..SERIES).collect();
+    let fitted = policy
+        .fit(config, &samples::frames(&all, 0, FITTED))
+        .expect("it fits");
+    let rows = samples::frames(&all, FITTED, ROWS);
+    let moved = policy
+        .update(&fitted.model, &fitted.states, &rows)
+        .expect("it updates");
+    let horizon = samples::horizon(&all, ROWS, 24, &Level::STANDARD);
+    let answer = policy
+        .predict(&moved.model, &moved.states, &horizon)
+        .expect("it predicts");
+    assert!(answer.status.iter().all(Result::is_ok), "{answer:?}");
     (
-        state.encode().expect("it encodes"),
-        state.predict(24, &levels(), seed).expect("it predicts"),
-    )
-}
-
-fn seasonal_naive(history: &Series<'_>, rows: &[f64], seed: u64) -> (Vec<u8>, Prediction) {
-    use tidegate_model_seasonal_naive::{Config, fit};
-    let mut state = fit(&Config::default(), history).expect("it fits");
-    state.update(rows);
-    (
-        state.encode().expect("it encodes"),
-        state.predict(24, &levels(), seed).expect("it predicts"),
+        moved.model,
+        [fitted.states.bytes, moved.states.bytes],
+        answer,
     )
 }
 
 #[track_caller]
-fn forecasts_agree(name: &str, native: Native) {
-    let policy = common::forecaster(name);
-    let all: Vec<usize> = (0..SERIES).collect();
-    let history: Frames = samples::frames(&all, 0, FITTED);
-    let rows = samples::frames(&all, FITTED, ROWS);
-    let horizon = samples::horizon(&all, ROWS, 24, &Level::STANDARD);
-    let fitted = policy.fit("{}", &history).expect("it fits");
-    let moved = policy
-        .update(&fitted.model, &fitted.states, &rows)
-        .expect("it updates");
-    let answer = policy
-        .predict(&moved.model, &moved.states, &horizon)
-        .expect("it predicts");
-    for i in all {
-        let values = history.series(i);
-        let series = Series {
-            values: &values,
-            start_ms: history.starts[i].0,
-            step_s: history.step.secs(),
-            periods: &[],
-        };
-        let (state, expected) = native(&series, &rows.series(i), horizon.seeds[i]);
-        let (m, q) = (24, 24 * Level::STANDARD.len());
-        assert!(
-            same_bits(&answer.mean[i * m..(i + 1) * m], &expected.mean),
-            "mean of series {i}"
-        );
-        assert!(
-            same_bits(&answer.quantiles[i * q..(i + 1) * q], &expected.quantiles),
-            "quantiles of series {i}"
-        );
-        assert!(moved.states.get(i).ends_with(&state), "state of series {i}");
-    }
-}
-
-#[test]
-fn ets_forecasts_the_same_natively_and_as_a_component() {
-    forecasts_agree("ets", ets);
+fn forecasts_agree(name: &str, config: &str) {
+    let linked = tidegate_native::forecaster(name).expect("it is linked");
+    let native = walk(&*linked.forecaster, config);
+    let component = walk(&*common::forecaster(name), config);
+    assert!(same_bits(&native.2.mean, &component.2.mean), "means");
+    assert!(
+        same_bits(&native.2.quantiles, &component.2.quantiles),
+        "quantiles"
+    );
+    assert!(native.0 == component.0, "model");
+    assert!(native.1 == component.1, "states");
 }
 
 #[test]
 fn seasonal_naive_forecasts_the_same_natively_and_as_a_component() {
-    forecasts_agree("seasonal-naive", seasonal_naive);
+    forecasts_agree("seasonal-naive", "{}");
+}
+
+#[test]
+fn ets_forecasts_the_same_natively_and_as_a_component() {
+    forecasts_agree("ets", "{}");
+}
+
+#[test]
+fn theta_forecasts_the_same_natively_and_as_a_component() {
+    forecasts_agree("theta", "{}");
+}
+
+#[test]
+fn arima_forecasts_the_same_natively_and_as_a_component() {
+    forecasts_agree("arima", "{}");
+}
+
+#[test]
+fn prophet_forecasts_the_same_natively_and_as_a_component() {
+    forecasts_agree("prophet", "{}");
+}
+
+#[test]
+fn lstm_forecasts_the_same_natively_and_as_a_component() {
+    forecasts_agree("lstm", r#"{"epochs": 1}"#);
+}
+
+#[test]
+fn ensemble_forecasts_the_same_natively_and_as_a_component() {
+    forecasts_agree("ensemble", "{}");
 }
 
 #[track_caller]

@@ -13,12 +13,17 @@ use tidegate_core::units::Dimension;
 use tidegate_engine::{Engine, Limits, Loaded, Options, Policy};
 use tidegate_fit::PoolColumns;
 
-pub(crate) const NAMES: [&str; 6] = [
+pub(crate) const NAMES: [&str; 11] = [
+    "arima",
+    "ensemble",
     "ets",
+    "lstm",
+    "prophet",
     "proportional",
     "seasonal-naive",
     "sequential-judge",
     "slo-tiers",
+    "theta",
     "waterfill",
 ];
 

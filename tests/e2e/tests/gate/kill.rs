@@ -121,11 +121,16 @@ async fn every_acked_sample_survives_fifty_five_power_cuts_during_ingest() -> Re
         "the catalog is torn"
     );
     let shipped = [
+        "arima",
+        "ensemble",
         "ets",
+        "lstm",
+        "prophet",
         "proportional",
         "seasonal-naive",
         "sequential-judge",
         "slo-tiers",
+        "theta",
         "waterfill",
     ];
     ensure!(

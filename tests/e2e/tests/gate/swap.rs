@@ -52,6 +52,8 @@ async fn a_hundred_swaps_under_load_fail_no_call_and_mix_no_versions() -> Result
         .await?;
     catalog::advance(&channel, series[0].at(HISTORY)).await?;
     let mut policies = PoliciesClient::new(channel.clone());
+    // The first of the two serves before anybody asks: what serves by default is neither.
+    policies.bind(bind("ets")).await?;
     let modules = policies
         .list_modules(v1::ListModulesRequest {})
         .await?
@@ -78,13 +80,8 @@ async fn a_hundred_swaps_under_load_fail_no_call_and_mix_no_versions() -> Result
 
     for n in 0..SWAPS {
         let module = ["seasonal-naive", "ets"][n % 2];
-        let request = v1::BindRequest {
-            binding: "default-forecaster".into(),
-            module: module.into(),
-            config: None,
-        };
         let slot = policies
-            .bind(request)
+            .bind(bind(module))
             .await
             .with_context(|| format!("swap {n}"))?
             .into_inner()
@@ -168,6 +165,14 @@ async fn a_hundred_swaps_under_load_fail_no_call_and_mix_no_versions() -> Result
         "{SWAPS} swaps under {forecasts} forecasts, {grants} grants and {steps} fed steps: no call failed"
     );
     Ok(())
+}
+
+fn bind(module: &str) -> v1::BindRequest {
+    v1::BindRequest {
+        binding: "default-forecaster".into(),
+        module: module.into(),
+        config: None,
+    }
 }
 
 async fn ask_forecasts(channel: Channel, seen: Arc<Seen>) -> Result<()> {
