@@ -14,12 +14,14 @@ mod error;
 mod series;
 
 mod codec;
+pub mod fixtures;
 mod laws;
 mod normal;
 mod prediction;
 mod quantile;
 mod rng;
 mod season;
+mod sentences;
 mod stretch;
 mod tracker;
 mod uplift;

@@ -144,16 +144,19 @@ fn same(a: &Forecasts, b: &Forecasts) -> Result<(), String> {
 
 /// Fit, update and predict together and alone; what is compared is what they forecast, since a
 /// model may be shared by the batch.
+/// No series may see its neighbours in `update` and `predict`. In `fit` it may where the model was
+/// learned from all of them together; where fits of one give the very same model, it learned nothing
+/// from the others, and the states must be the same as well.
 fn batches(policy: &dyn Forecaster, config: &str, together: &Fitted) -> Result<(), String> {
-    let step = |which: &[usize], fitted: &Fitted| -> Result<Forecasts, String> {
+    let step = |which: &[usize], model: &[u8], states: &Blobs| -> Result<Forecasts, String> {
         let rows = samples::frames(which, FITTED, ROWS);
-        let moved = answered(policy.update(&fitted.model, &fitted.states, &rows))?;
+        let moved = answered(policy.update(model, states, &rows))?;
         predict(policy, &whole(moved, which.len())?, which, ROWS)
     };
-    let all = step(&ALL, together)?;
+    let all = step(&ALL, &together.model, &together.states)?;
     for i in ALL {
-        let alone = answered(policy.fit(config, &samples::frames(&[i], 0, FITTED)))?;
-        let one = step(&[i], &whole(alone, 1)?)?;
+        let state = Blobs::join(together.states.format, [together.states.get(i)]);
+        let one = step(&[i], &together.model, &state)?;
         let (m, q) = (one.mean.len(), one.quantiles.len());
         let part = Forecasts {
             mean: all.mean[i * m..(i + 1) * m].to_vec(),
@@ -161,6 +164,13 @@ fn batches(policy: &dyn Forecaster, config: &str, together: &Fitted) -> Result<(
             status: vec![Ok(())],
         };
         same(&part, &one).map_err(|problem| format!("series {i}: {problem}"))?;
+        let alone = answered(policy.fit(config, &samples::frames(&[i], 0, FITTED)))?;
+        let alone = whole(alone, 1)?;
+        if alone.model == together.model {
+            ensure(alone.states.bytes == state.bytes, || {
+                format!("series {i}: its state depends on who is fitted beside it")
+            })?;
+        }
     }
     Ok(())
 }

@@ -108,18 +108,12 @@ pub const CONFIG_SCHEMA: &str = include_str!("../config.schema.json");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
 
-    #[test]
-    fn the_schema_names_the_fields_and_defaults_of_the_struct() {
-        let schema: Value = serde_json::from_str(CONFIG_SCHEMA).unwrap();
-        let defaults = serde_json::to_value(Config::default()).unwrap();
-        let fields = schema["properties"].as_object().unwrap();
-        assert_eq!(fields.len(), defaults.as_object().unwrap().len());
-        for (name, field) in fields {
-            assert_eq!(field["default"], defaults[name], "{name}");
-        }
-    }
+    tidegate_model_kit::config_sentences!(
+        Config,
+        CONFIG_SCHEMA,
+        choices = ["transform", "season", "difference", "direct"]
+    );
 
     #[test]
     fn a_misspelt_option_and_an_absurd_one_are_refused() {

@@ -1,13 +1,11 @@
 //! What a user of the model may count on, as sentences.
 
 use tidegate_model_arima::{
-    Choice, Config, Covariates, DifferenceChoice, FORMAT, ModelError, Series, State, Transform,
+    Choice, Config, Covariates, DifferenceChoice, ModelError, Series, State, Transform,
     TransformChoice, fit, fit_with,
 };
-use tidegate_model_kit::{Stream, encode};
-
-const LEVELS: [u16; 5] = [250, 1000, 5000, 9000, 9750];
-
+use tidegate_model_kit::Stream;
+use tidegate_model_kit::fixtures::{LEVELS, coverage, day, hourly, noisy};
 fn series(values: &[f64], step_s: u32) -> Series<'_> {
     Series {
         values,
@@ -17,9 +15,14 @@ fn series(values: &[f64], step_s: u32) -> Series<'_> {
     }
 }
 
-fn hourly(values: &[f64]) -> Series<'_> {
-    series(values, 3600)
-}
+tidegate_model_kit::forecaster_sentences!(
+    tidegate_model_arima,
+    tomorrow = 10.0,
+    weekend = 20.0,
+    outage = 25.0,
+    constant = 1e-6,
+    walk = 2.0
+);
 
 #[expect(
     clippy::unwrap_used,
@@ -29,60 +32,18 @@ fn fitted(values: &[f64]) -> State {
     fit(&Config::default(), &hourly(values)).unwrap()
 }
 
-fn day(t: usize) -> f64 {
-    let hour = (t % 24) as f64;
-    100.0 + 40.0 * libm::sin(hour / 24.0 * std::f64::consts::TAU)
-}
-
-/// A daily wave with noise of the given standard deviation.
-fn noisy(n: usize, sigma: f64, seed: u64) -> Vec<f64> {
-    let mut s = Stream::new(seed);
-    (0..n).map(|t| day(t) + sigma * s.normal()).collect()
-}
-
 #[test]
-fn tomorrow_is_foreseen_from_a_daily_wave() {
-    let state = fitted(&noisy(24 * 14, 3.0, 1));
-    assert_eq!(state.orders()[3], 1, "the season is differenced");
-    let p = state.predict(48, &LEVELS, 1).unwrap();
-    for (h, mean) in p.mean.iter().enumerate() {
-        let truth = day(24 * 14 + h);
-        assert!((mean - truth).abs() < 10.0, "step {h}: {mean} for {truth}");
-    }
-}
-
-#[test]
-fn a_weekend_is_foreseen_from_four_weeks() {
-    let weekly = |t: usize| {
-        if t / 24 % 7 >= 5 {
-            0.5 * day(t)
-        } else {
-            day(t)
-        }
-    };
-    let mut s = Stream::new(2);
-    let n = 24 * 28 + 24 * 4;
-    let y: Vec<f64> = (0..n).map(|t| weekly(t) + s.normal()).collect();
-    let p = fitted(&y).predict(48, &LEVELS, 1).unwrap();
-    let saturday_noon = 24 + 12;
-    let (mean, truth) = (p.mean[saturday_noon], weekly(n + saturday_noon));
-    assert!((mean - truth).abs() < 20.0, "{mean} for {truth}");
+fn the_season_of_a_daily_wave_is_differenced() {
+    assert_eq!(fitted(&noisy(24 * 14, 3.0, 1)).orders()[3], 1);
 }
 
 #[test]
 fn intervals_hold_what_they_promise_on_their_own_kind_of_data() {
-    let (mut in80, mut in95, mut n) = (0, 0, 0);
-    for seed in 0..40 {
-        let y = noisy(24 * 10 + 24, 8.0, seed);
-        let p = fitted(&y[..240]).predict(24, &LEVELS, seed).unwrap();
-        for (y, q) in y[240..].iter().zip(p.quantiles.chunks(5)) {
-            in80 += i32::from((q[1]..=q[3]).contains(y));
-            in95 += i32::from((q[0]..=q[4]).contains(y));
-            n += 1;
-        }
-    }
-    let share = |k: i32| f64::from(k) / f64::from(n);
-    let (c80, c95) = (share(in80), share(in95));
+    let predict = |past: &[f64], seed| {
+        let state = fitted(past);
+        state.predict(24, &LEVELS, seed).unwrap().quantiles
+    };
+    let (c80, c95) = coverage(40, |seed| noisy(24 * 10 + 24, 8.0, seed), predict);
     assert!((0.75..=0.90).contains(&c80), "{c80}");
     assert!((0.92..=0.99).contains(&c95), "{c95}");
 }
@@ -106,21 +67,6 @@ fn an_autoregression_around_a_level_is_forecast_back_to_it() {
     );
     let p = state.predict(48, &LEVELS, 1).unwrap();
     assert!((p.mean[47] - 50.0).abs() < 2.0, "{}", p.mean[47]);
-}
-
-#[test]
-fn the_interval_of_a_walk_widens_with_the_horizon() {
-    let mut s = Stream::new(10);
-    let mut y = 1000.0;
-    let walk: Vec<f64> = (0..400)
-        .map(|_| {
-            y += s.normal();
-            y
-        })
-        .collect();
-    let p = fitted(&walk).predict(48, &LEVELS, 1).unwrap();
-    let width = |h: usize| p.quantiles[h * 5 + 4] - p.quantiles[h * 5];
-    assert!(width(47) > 2.0 * width(0), "{} {}", width(0), width(47));
 }
 
 #[test]
@@ -243,37 +189,6 @@ fn a_level_shift_is_followed_within_a_day() {
 }
 
 #[test]
-fn a_history_with_gaps_and_an_outage_is_still_forecast() {
-    let mut y = noisy(24 * 14, 3.0, 9);
-    y[60..70].fill(f64::NAN);
-    y[150..156].fill(0.0);
-    let p = fitted(&y).predict(24, &LEVELS, 1).unwrap();
-    for (h, mean) in p.mean.iter().enumerate() {
-        assert!((mean - day(24 * 14 + h)).abs() < 25.0, "{h}: {mean}");
-    }
-}
-
-#[test]
-fn a_constant_stays_constant_and_silence_stays_silent() {
-    for value in [0.0, 7.0, 1e12] {
-        let p = fitted(&[value; 200]).predict(30, &LEVELS, 1).unwrap();
-        for v in p.mean.iter().chain(&p.quantiles) {
-            assert!((v - value).abs() <= 1e-6 * value, "{v} for {value}");
-        }
-    }
-}
-
-#[test]
-fn three_points_are_enough_for_a_wide_answer_and_two_are_not() {
-    let p = fitted(&[10.0, 10.0, 10.0]).predict(5, &LEVELS, 1).unwrap();
-    assert!((p.mean[0] - 10.0).abs() < 1e-9);
-    let width = p.quantiles[4] - p.quantiles[0];
-    assert!(width > 4.0, "{:?}", &p.quantiles[..5]);
-    let two = fit(&Config::default(), &hourly(&[1.0, f64::NAN, 2.0]));
-    assert_eq!(two, Err(ModelError::InsufficientData { have: 2, need: 3 }));
-}
-
-#[test]
 fn two_weeks_of_minutes_and_of_five_minutes_fit_in_four_kilobytes() {
     for step_s in [60u32, 300] {
         let per_day = 86_400 / step_s as usize;
@@ -285,21 +200,4 @@ fn two_weeks_of_minutes_and_of_five_minutes_fit_in_four_kilobytes() {
         let bytes = state.encode().unwrap().len();
         assert!(bytes <= 4096, "{bytes} at {step_s} s");
     }
-}
-
-#[test]
-fn bytes_bring_back_the_same_state_and_damage_is_told() {
-    let state = fitted(&noisy(24 * 10, 5.0, 12));
-    let bytes = state.encode().unwrap();
-    assert_eq!(State::decode(&bytes).unwrap(), state);
-    assert_eq!(State::decode(&[]), Err(ModelError::NotFitted));
-    assert!(matches!(
-        State::decode(&bytes[..40]),
-        Err(ModelError::InvalidInput(_))
-    ));
-    let newer = encode(FORMAT + 1, &0u8).unwrap();
-    assert!(matches!(
-        State::decode(&newer),
-        Err(ModelError::Unsupported(_))
-    ));
 }

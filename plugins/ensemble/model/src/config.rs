@@ -119,21 +119,8 @@ pub const CONFIG_SCHEMA: &str = include_str!("../config.schema.json");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
 
-    #[test]
-    fn the_schema_names_the_fields_and_defaults_of_the_struct() {
-        let schema: Value = serde_json::from_str(CONFIG_SCHEMA).unwrap();
-        let defaults = serde_json::to_value(Config::default()).unwrap();
-        let told: Vec<_> = schema["properties"]
-            .as_object()
-            .unwrap()
-            .iter()
-            .map(|(k, v)| (k.clone(), v["default"].clone()))
-            .collect();
-        let real: Vec<_> = defaults.as_object().unwrap().clone().into_iter().collect();
-        assert_eq!(told, real);
-    }
+    tidegate_model_kit::config_sentences!(Config, CONFIG_SCHEMA, choices = []);
 
     #[test]
     fn what_cannot_be_is_refused_by_name() {

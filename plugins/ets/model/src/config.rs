@@ -113,47 +113,12 @@ pub const CONFIG_SCHEMA: &str = include_str!("../config.schema.json");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
 
-    #[test]
-    fn the_schema_names_the_fields_and_defaults_of_the_struct() {
-        let schema: Value = serde_json::from_str(CONFIG_SCHEMA).unwrap();
-        let defaults = serde_json::to_value(Config::default()).unwrap();
-        let properties = schema["properties"].as_object().unwrap();
-        let told: Vec<_> = properties
-            .iter()
-            .map(|(k, v)| (k.clone(), v["default"].clone()))
-            .collect();
-        let real: Vec<_> = defaults
-            .as_object()
-            .unwrap()
-            .iter()
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect();
-        assert_eq!(told, real);
-    }
-
-    #[test]
-    fn every_choice_in_the_schema_parses_and_no_other() {
-        let schema: Value = serde_json::from_str(CONFIG_SCHEMA).unwrap();
-        for field in ["error", "trend", "season", "criterion"] {
-            for choice in schema["properties"][field]["enum"].as_array().unwrap() {
-                let text = format!("{{\"{field}\":{choice}}}");
-                assert!(serde_json::from_str::<Config>(&text).is_ok(), "{text}");
-            }
-            assert!(serde_json::from_str::<Config>(&format!("{{\"{field}\":\"odd\"}}")).is_err());
-        }
-    }
-
-    #[test]
-    fn an_empty_config_is_the_default_and_an_unknown_key_is_refused() {
-        assert_eq!(
-            serde_json::from_str::<Config>("{}").unwrap(),
-            Config::default()
-        );
-        let e = serde_json::from_str::<Config>(r#"{"tren":"none"}"#).unwrap_err();
-        assert!(e.to_string().contains("tren"), "{e}");
-    }
+    tidegate_model_kit::config_sentences!(
+        Config,
+        CONFIG_SCHEMA,
+        choices = ["error", "trend", "season", "criterion"]
+    );
 
     #[test]
     fn a_number_out_of_range_is_refused_by_name() {

@@ -77,20 +77,7 @@ mod tests {
     use super::*;
     use serde_json::Value;
 
-    #[test]
-    fn the_schema_names_the_fields_and_defaults_of_the_struct() {
-        let schema: Value = serde_json::from_str(CONFIG_SCHEMA).unwrap();
-        let properties = schema["properties"].as_object().unwrap();
-        let told: serde_json::Map<String, Value> = properties
-            .iter()
-            .map(|(k, v)| (k.clone(), v["default"].clone()))
-            .collect();
-        let from_schema: Config = serde_json::from_value(Value::Object(told.clone())).unwrap();
-        assert_eq!(from_schema, Config::default());
-        let defaults = serde_json::to_value(Config::default()).unwrap();
-        let fields: Vec<_> = defaults.as_object().unwrap().keys().collect();
-        assert_eq!(told.keys().collect::<Vec<_>>(), fields);
-    }
+    tidegate_model_kit::config_sentences!(Config, CONFIG_SCHEMA, choices = []);
 
     #[test]
     fn the_bounds_of_the_schema_are_those_of_validate() {
@@ -110,14 +97,5 @@ mod tests {
             assert!(lawful(low) && lawful(high), "{field}");
             assert!(!lawful(low - steps) && !lawful(high + steps), "{field}");
         }
-    }
-
-    #[test]
-    fn an_empty_config_is_the_default_and_an_unknown_key_is_refused() {
-        assert_eq!(
-            serde_json::from_str::<Config>("{}").unwrap(),
-            Config::default()
-        );
-        assert!(serde_json::from_str::<Config>(r#"{"layers":2}"#).is_err());
     }
 }

@@ -1,20 +1,10 @@
 //! What a user of the model may count on, as sentences.
 
+use tidegate_model_kit::fixtures::{LEVELS, day, hourly};
 use tidegate_model_kit::{Covariates, Stream, encode};
 use tidegate_model_lstm::{
     Config, FORMAT, History, Memory, Model, ModelError, Series, State, fit, fit_cohort,
 };
-
-const LEVELS: [u16; 5] = [250, 1000, 5000, 9000, 9750];
-
-fn hourly(values: &[f64]) -> Series<'_> {
-    Series {
-        values,
-        start_ms: 1_700_006_400_000,
-        step_s: 3600,
-        periods: &[],
-    }
-}
 
 /// A small network and a short training: the tests want its behaviour, not its last percent.
 fn small() -> Config {
@@ -41,8 +31,7 @@ fn wandering(n: usize, seed: u64) -> Vec<f64> {
     (0..n)
         .map(|t| {
             level = 0.95 * level + 8.0 * s.normal();
-            let turn = (t % 24) as f64 / 24.0 * std::f64::consts::TAU;
-            (100.0 + 40.0 * libm::sin(turn) + level + s.normal()).max(0.0)
+            (day(t) + level + s.normal()).max(0.0)
         })
         .collect()
 }
@@ -160,7 +149,6 @@ fn a_history_that_no_model_can_use_fails_alone() {
 #[test]
 fn tomorrow_is_foreseen_from_a_daily_wave() {
     let mut s = Stream::new(5);
-    let day = |t: usize| 100.0 + 40.0 * libm::sin((t % 24) as f64 / 24.0 * std::f64::consts::TAU);
     let y: Vec<f64> = (0..24 * 14).map(|t| day(t) + 2.0 * s.normal()).collect();
     let p = fit(&small(), &hourly(&y))
         .unwrap()

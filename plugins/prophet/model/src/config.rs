@@ -104,38 +104,12 @@ pub const CONFIG_SCHEMA: &str = include_str!("../config.schema.json");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
 
-    #[test]
-    fn the_schema_names_the_fields_and_defaults_of_the_struct() {
-        let schema: Value = serde_json::from_str(CONFIG_SCHEMA).unwrap();
-        let defaults = serde_json::to_value(Config::default()).unwrap();
-        let told: Vec<_> = schema["properties"]
-            .as_object()
-            .unwrap()
-            .iter()
-            .map(|(k, v)| (k.clone(), v["default"].clone()))
-            .collect();
-        let real: Vec<_> = defaults
-            .as_object()
-            .unwrap()
-            .iter()
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect();
-        assert_eq!(told, real);
-    }
-
-    #[test]
-    fn every_choice_in_the_schema_parses_and_no_other() {
-        let schema: Value = serde_json::from_str(CONFIG_SCHEMA).unwrap();
-        for field in ["growth", "seasonality", "ar"] {
-            for choice in schema["properties"][field]["enum"].as_array().unwrap() {
-                let text = format!("{{\"{field}\":{choice}}}");
-                assert!(serde_json::from_str::<Config>(&text).is_ok(), "{text}");
-            }
-            assert!(serde_json::from_str::<Config>(&format!("{{\"{field}\":\"odd\"}}")).is_err());
-        }
-    }
+    tidegate_model_kit::config_sentences!(
+        Config,
+        CONFIG_SCHEMA,
+        choices = ["growth", "seasonality", "ar"]
+    );
 
     #[test]
     fn numbers_out_of_range_are_refused_by_name_and_unknown_keys_too() {

@@ -1,18 +1,8 @@
 //! What a user of the model may count on, as sentences.
 
-use tidegate_model_kit::Stream;
-use tidegate_model_seasonal_naive::{Config, FORMAT, ModelError, SeasonChoice, Series, State, fit};
-
-const LEVELS: [u16; 5] = [250, 1000, 5000, 9000, 9750];
-
-fn hourly(values: &[f64]) -> Series<'_> {
-    Series {
-        values,
-        start_ms: 1_700_000_000_000,
-        step_s: 3600,
-        periods: &[],
-    }
-}
+use tidegate_model_kit::fixtures::{LEVELS, coverage, hourly};
+use tidegate_model_kit::{Stream, encode};
+use tidegate_model_seasonal_naive::{Config, FORMAT, ModelError, SeasonChoice, State, fit};
 
 #[expect(
     clippy::unwrap_used,
@@ -67,20 +57,8 @@ fn a_missing_step_keeps_the_day_before() {
 
 #[test]
 fn intervals_hold_what_they_promise_on_their_own_kind_of_data() {
-    let (mut in80, mut in95, mut n) = (0, 0, 0);
-    for seed in 0..40 {
-        let y = noisy(24 * 15, seed);
-        let p = fitted(&y[..24 * 14]).predict(24, &LEVELS, 0).unwrap();
-        for (y, q) in y[24 * 14..].iter().zip(p.quantiles.chunks(5)) {
-            in80 += i32::from((q[1]..=q[3]).contains(y));
-            in95 += i32::from((q[0]..=q[4]).contains(y));
-            n += 1;
-        }
-    }
-    let (c80, c95) = (
-        f64::from(in80) / f64::from(n),
-        f64::from(in95) / f64::from(n),
-    );
+    let predict = |past: &[f64], _| fitted(past).predict(24, &LEVELS, 0).unwrap().quantiles;
+    let (c80, c95) = coverage(40, |seed| noisy(24 * 15, seed), predict);
     assert!((0.76..=0.84).contains(&c80), "{c80}");
     assert!((0.93..=0.97).contains(&c95), "{c95}");
 }
@@ -144,7 +122,7 @@ fn bytes_bring_back_the_same_state_and_damage_is_told() {
         State::decode(&bytes[..40]),
         Err(ModelError::InvalidInput(_))
     ));
-    let newer = tidegate_model_kit::encode(FORMAT + 1, &0u8).unwrap();
+    let newer = encode(FORMAT + 1, &0u8).unwrap();
     assert!(matches!(
         State::decode(&newer),
         Err(ModelError::Unsupported(_))
