@@ -67,6 +67,7 @@ pub mod tierer;
 mod batch;
 mod convert;
 mod export;
+mod glue;
 mod state;
 
 pub mod wit;
