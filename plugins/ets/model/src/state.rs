@@ -77,14 +77,6 @@ impl Smoothing {
         }
     }
 
-    /// The centre of the forecast alone, so many steps ahead each, in the signal's unit, not cut
-    /// at zero: cheap, for who rehearses many origins.
-    #[must_use]
-    pub fn points_at(&self, horizons: &[usize]) -> Vec<f64> {
-        let point = |h: &usize| self.path.point((*h).max(1)) * self.scale;
-        horizons.iter().map(point).collect()
-    }
-
     /// Forecasts the `horizon` steps after the last seen one, at quantile levels in parts per
     /// 10,000 (ascending). The seed matters to classes whose interval is simulated.
     ///

@@ -152,22 +152,6 @@ impl State {
         self.parts.clock += values.len() as u64;
     }
 
-    /// The centre of the forecast alone, so many steps ahead each, in the signal's unit, without
-    /// events and not cut at zero: cheap, for who rehearses many origins.
-    #[must_use]
-    pub fn points_at(&self, horizons: &[usize]) -> Vec<f64> {
-        let calendar = self.calendar(&Covariates::default());
-        let gap = self.memory.gap();
-        let (mut columns, mut x) = (Vec::new(), Vec::new());
-        let mut point = |h: usize| {
-            let row = h.max(1) - 1;
-            let load = self.load(&calendar, row, row + 1, &mut columns) + self.offset;
-            self.memory.regressors(self.phase(&calendar, row), &mut x);
-            (load + forecast(&self.reaches, row + 1 + gap, &x)) * self.parts.scale
-        };
-        horizons.iter().map(|h| point(*h)).collect()
-    }
-
     /// [`State::predict_with`] nothing known beside the steps.
     ///
     /// # Errors
