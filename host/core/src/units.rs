@@ -98,6 +98,15 @@ impl Dimension {
         Dimension::Requests,
     ];
 
+    /// What is forecast of an api in a pool of these dimensions: requests, then the resources.
+    #[must_use]
+    pub fn signals(dimensions: &[Dimension]) -> Vec<Signal> {
+        let resources = dimensions.iter().map(|d| d.signal());
+        std::iter::once(Signal::Requests)
+            .chain(resources.filter(|s| *s != Signal::Requests))
+            .collect()
+    }
+
     /// The name in APIs, files and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -9,6 +9,7 @@
 //! Rejected: one trait that every forecaster implements. The WIT world is that contract already;
 //! a second one in Rust would have to follow its versions.
 
+mod cholesky;
 mod covariates;
 mod error;
 mod series;
@@ -26,6 +27,7 @@ mod stretch;
 mod tracker;
 mod uplift;
 
+pub use cholesky::{Cholesky, dot};
 pub use codec::{decode, encode};
 pub use covariates::{Covariates, EVENT};
 pub use error::ModelError;

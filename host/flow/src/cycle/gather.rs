@@ -19,14 +19,7 @@ use tidegate_core::units::{Dimension, Signal};
 pub(super) fn targets(input: &Input<'_>, apis: &[&Api], dimensions: &[Dimension]) -> Vec<Target> {
     let mut targets = vec![];
     for api in apis {
-        let mut signals = vec![Signal::Requests];
-        signals.extend(
-            dimensions
-                .iter()
-                .map(|d| d.signal())
-                .filter(|s| *s != Signal::Requests),
-        );
-        for signal in signals {
+        for signal in Dimension::signals(dimensions) {
             let key = SeriesKey {
                 api: api.id.clone(),
                 signal,
@@ -177,18 +170,11 @@ pub(super) fn recent(
     dimensions: &[Dimension],
 ) -> Result<Frame, Error> {
     let step = Step::from_secs(input.settings.step.secs().max(60)).unwrap_or(input.settings.step);
-    let mut signals = vec![Signal::Requests];
-    signals.extend(
-        dimensions
-            .iter()
-            .map(|d| d.signal())
-            .filter(|s| *s != Signal::Requests),
-    );
     let grid = Grid::ending_at(input.now, step, (6 * 3600 / step.secs()).max(12) as usize);
     Ok(history::run(history::Input {
         history: input.history,
         api: &api.id,
-        signals: &signals,
+        signals: &Dimension::signals(dimensions),
         grid,
     })?)
 }

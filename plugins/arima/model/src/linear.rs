@@ -7,6 +7,7 @@
 //! blurred.
 
 use ndarray::{Array1, Array2};
+use tidegate_model_kit::Cholesky;
 
 /// The weighted sums of a regression: `X'WX`, `X'Wy`, and the sum of weights.
 #[derive(Debug, Clone)]
@@ -58,7 +59,7 @@ impl Sums {
             .collect();
         let n = sizes.len();
         let mut a = Array2::zeros((n, n));
-        let mut b = Array1::zeros(n);
+        let mut b = vec![0.0; n];
         for i in 0..n {
             for j in 0..=i {
                 a[[i, j]] = self.products[[i, j]] / (sizes[i] * sizes[j]);
@@ -66,57 +67,16 @@ impl Sums {
             a[[i, i]] += ridge + 1e-9;
             b[i] = self.targets[i] / sizes[i];
         }
-        let x = cholesky_solve(a, b)?;
+        let x = Cholesky::new(a)?.solve(&b);
         let x: Vec<f64> = x.iter().zip(&sizes).map(|(x, s)| x / s).collect();
         x.iter().all(|v| v.is_finite()).then_some(x)
     }
-}
-
-/// Solves `a x = b` for a symmetric positive definite `a`, of which the lower triangle is read
-/// (Golub and Van Loan, Matrix Computations, 4.2). None if it is not positive definite.
-pub(crate) fn cholesky_solve(mut a: Array2<f64>, mut b: Array1<f64>) -> Option<Array1<f64>> {
-    let n = b.len();
-    for j in 0..n {
-        for k in 0..j {
-            let f = a[[j, k]];
-            for i in j..n {
-                a[[i, j]] -= f * a[[i, k]];
-            }
-        }
-        let d = a[[j, j]];
-        if !(d > 0.0 && d.is_finite()) {
-            return None;
-        }
-        let root = d.sqrt();
-        for i in j..n {
-            a[[i, j]] /= root;
-        }
-    }
-    for i in 0..n {
-        for k in 0..i {
-            b[i] -= a[[i, k]] * b[k];
-        }
-        b[i] /= a[[i, i]];
-    }
-    for i in (0..n).rev() {
-        for k in i + 1..n {
-            b[i] -= a[[k, i]] * b[k];
-        }
-        b[i] /= a[[i, i]];
-    }
-    Some(b)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn an_indefinite_matrix_is_told() {
-        let a = ndarray::array![[1.0, 0.0], [2.0, 1.0]];
-        assert_eq!(cholesky_solve(a, ndarray::array![1.0, 1.0]), None);
-    }
 
     proptest! {
         #[test]

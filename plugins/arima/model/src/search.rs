@@ -11,11 +11,10 @@
 //! cheaper than one of those). Values and errors far out are cut, because one spike would
 //! otherwise be the autocovariance.
 
-use ndarray::{Array1, Array2};
-use tidegate_model_kit::median;
+use ndarray::Array2;
+use tidegate_model_kit::{Cholesky, median};
 
 use crate::arma::tame;
-use crate::linear::cholesky_solve;
 
 /// The orders p of a pure autoregression.
 const PURE: [usize; 7] = [0, 1, 2, 3, 5, 8, 12];
@@ -175,7 +174,7 @@ impl Moments {
             return Some(Coefficients { ar, ma: Vec::new() });
         }
         let n = p + q;
-        let (mut a, mut b) = (Array2::zeros((n, n)), Array1::zeros(n));
+        let (mut a, mut b) = (Array2::zeros((n, n)), vec![0.0; n]);
         for i in 0..n {
             let own = i as isize;
             let of_ma = own - p as isize;
@@ -195,8 +194,7 @@ impl Moments {
             };
             a[[i, i]] *= 1.0 + 1e-6;
         }
-        let x = cholesky_solve(a, b)?;
-        let (mut ar, mut ma) = (x.to_vec(), Vec::new());
+        let (mut ar, mut ma) = (Cholesky::new(a)?.solve(&b), Vec::new());
         ma.extend(ar.drain(p..));
         if ar.iter().chain(&ma).any(|c| !c.is_finite()) {
             return None;

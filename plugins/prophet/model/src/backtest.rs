@@ -8,7 +8,6 @@
 
 use tidegate_model_kit::{Knot, quantile_of_sorted, sort_floats};
 
-use crate::cholesky::dot;
 use crate::config::{Ar, Config, Growth};
 use crate::curve::Curve;
 use crate::design::{Design, Material};
@@ -16,6 +15,7 @@ use crate::map::Map;
 use crate::memory::{Memory, PLACES};
 use crate::residuals::{Example, Reach, regress};
 use crate::seasons::{self, Season};
+use tidegate_model_kit::dot;
 
 /// Parts of the newest history that are seen by the earlier fits.
 const FRACTIONS: [f64; 5] = [0.5, 0.6, 0.7, 0.8, 0.9];

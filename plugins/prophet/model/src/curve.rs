@@ -1,7 +1,7 @@
 //! The ordinary load of a fit, row by row: trend and seasons, without events or residuals.
 
-use crate::cholesky::dot;
 use crate::design::Design;
+use tidegate_model_kit::dot;
 
 /// Bounds of the trend's ratio to its typical value where it multiplies seasons.
 const RATIO: (f64, f64) = (0.1, 10.0);

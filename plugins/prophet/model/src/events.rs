@@ -9,8 +9,8 @@
 use serde::{Deserialize, Serialize};
 use tidegate_model_kit::Covariates;
 
-use crate::cholesky::dot;
 use crate::design::Design;
+use tidegate_model_kit::dot;
 
 /// The prior deviation between occurrences, in effects.
 const PRIOR: f64 = 0.25;

@@ -4,7 +4,6 @@ use tidegate_model_kit::{Covariates, ModelError, Series, quantile_of_sorted, sor
 
 use crate::backtest::{self, Measured};
 use crate::calendar::Calendar;
-use crate::cholesky::dot;
 use crate::config::{Ar, Config, Growth, Seasonality};
 use crate::curve::Curve;
 use crate::design::{CHANGE_RANGE, Design, Material, seen_events};
@@ -15,6 +14,7 @@ use crate::residuals::Reach;
 use crate::seasons::{self, Season};
 use crate::state::{Parts, State};
 use crate::trend::Trend;
+use tidegate_model_kit::dot;
 
 /// The fewest observed points that any model is made of.
 const NEED: usize = 3;

@@ -28,7 +28,6 @@ mod design;
 mod events;
 mod seasons;
 
-mod cholesky;
 mod map;
 
 mod backtest;

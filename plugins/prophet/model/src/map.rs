@@ -17,8 +17,8 @@
 use ndarray::Array2;
 use tidegate_model_kit::{median, quantile_of_sorted, sort_floats};
 
-use crate::cholesky::{Cholesky, dot};
 use crate::design::{CHANGE_RANGE, Design};
+use tidegate_model_kit::{Cholesky, dot};
 
 const ROUNDS: usize = 7;
 /// Huber's bound in robust standard deviations.

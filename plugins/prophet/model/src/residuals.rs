@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 use tidegate_model_kit::{quantile_of_sorted, sort_floats};
 
-use crate::cholesky::{Cholesky, dot};
+use tidegate_model_kit::{Cholesky, dot};
 
 /// The prior standard deviation of a weight around that of the horizon before.
 const PRIOR: f64 = 0.12;

@@ -10,7 +10,7 @@ use tidegate_core::ports::storage::History;
 use tidegate_core::roster::{Member, Retreat};
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::Timestamp;
-use tidegate_core::units::Signal;
+use tidegate_core::units::{Dimension, Signal};
 use tidegate_flow::cycle::{Pins as _, PoolState};
 use tidegate_flow::forecast::fitted_with;
 
@@ -135,16 +135,7 @@ pub(super) fn wanted(
         let Some(pool) = catalog.pools.get(&api.pool) else {
             continue;
         };
-        let mut signals = vec![Signal::Requests];
-        signals.extend(
-            pool.value
-                .ready
-                .dimensions()
-                .into_iter()
-                .map(|d| d.signal())
-                .filter(|s| *s != Signal::Requests),
-        );
-        for signal in signals {
+        for signal in Dimension::signals(&pool.value.ready.dimensions()) {
             let key = SeriesKey {
                 api: api.id.clone(),
                 signal,

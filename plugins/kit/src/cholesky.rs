@@ -7,11 +7,12 @@ use ndarray::Array2;
 
 /// The lower factor of a symmetric positive definite matrix (`a`: its lower triangle).
 #[derive(Debug, Clone)]
-pub(crate) struct Cholesky(Array2<f64>);
+pub struct Cholesky(Array2<f64>);
 
 impl Cholesky {
-    /// Factors; `None` where the matrix is not positive definite or not finite.
-    pub(crate) fn new(mut a: Array2<f64>) -> Option<Self> {
+    /// Factors (Golub and Van Loan, Matrix Computations, 4.2); `None` where the matrix is not positive definite or not finite.
+    #[must_use]
+    pub fn new(mut a: Array2<f64>) -> Option<Self> {
         let p = a.nrows();
         let flat = a.as_slice_mut()?;
         for i in 0..p {
@@ -32,7 +33,8 @@ impl Cholesky {
     }
 
     /// The solution `x` of `A x = b`.
-    pub(crate) fn solve(&self, b: &[f64]) -> Vec<f64> {
+    #[must_use]
+    pub fn solve(&self, b: &[f64]) -> Vec<f64> {
         let p = b.len();
         let Some(l) = self.0.as_slice() else {
             return vec![0.0; p];
@@ -54,7 +56,8 @@ impl Cholesky {
     }
 
     /// The diagonal of the inverse: posterior variances, in units of the noise.
-    pub(crate) fn inverse_diagonal(&self) -> Vec<f64> {
+    #[must_use]
+    pub fn inverse_diagonal(&self) -> Vec<f64> {
         let p = self.0.nrows();
         let Some(l) = self.0.as_slice() else {
             return vec![0.0; p];
@@ -82,8 +85,10 @@ impl Cholesky {
     }
 }
 
-/// Four sums side by side: the compiler may not reorder one.
-pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+/// The sum of products over the shorter length: four sums side by side, because the compiler may not
+/// reorder one.
+#[must_use]
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     let n = a.len().min(b.len());
     let (a, b) = (&a[..n], &b[..n]);
     let mut sums = [0.0; 4];
