@@ -5,3 +5,4 @@
 //! component, its native twin and a test's stub go the same way.
 
 pub mod evaluate;
+pub mod shape;

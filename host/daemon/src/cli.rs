@@ -9,6 +9,7 @@
 )]
 
 mod apply;
+mod backtest;
 mod connect;
 mod demo;
 mod errors;
@@ -48,6 +49,8 @@ enum Verb {
     Demo(demo::Args),
     /// Measure how good a forecaster is, on files or stored series
     Evaluate(Box<evaluate::Args>),
+    /// Show what shaping would have brought on one's own past, beside HPA, static peak and oracle
+    Backtest(Box<backtest::Args>),
     /// Declare tenants, pools, tiers, apis, SLOs, events and bindings from YAML
     Apply(apply::Args),
     /// List or show declared objects
@@ -116,6 +119,7 @@ fn dispatch(verb: Verb, flags: &connect::Flags) -> anyhow::Result<()> {
     match verb {
         Verb::Serve(args) => serve::run(args),
         Verb::Demo(args) => demo::run(args, flags.output == connect::Output::Json),
+        Verb::Backtest(args) => backtest::run(&args, flags.output),
         Verb::Evaluate(args) => evaluate::run(&args, flags.output),
         Verb::Apply(args) => {
             let objects = apply::read(&args)?;

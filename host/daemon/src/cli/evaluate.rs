@@ -6,10 +6,10 @@
 
 mod ask;
 mod cold;
-mod input;
+pub(super) mod input;
 mod json;
 mod modules;
-mod progress;
+pub(super) mod progress;
 mod rolling;
 mod show;
 mod stream;

@@ -81,7 +81,7 @@ fn until<'a>(args: &'a Args, names: &[String]) -> Result<BTreeMap<&'a str, i64>>
 }
 
 fn files(args: &Args, question: &Question) -> Result<Vec<Trace>> {
-    let names = names(&args.csv)?;
+    let names = names("--csv", &args.csv)?;
     let cuts = until(args, &names)?;
     let mut traces = vec![];
     for (path, name) in args.csv.iter().zip(&names) {
@@ -98,7 +98,7 @@ fn files(args: &Args, question: &Question) -> Result<Vec<Trace>> {
 }
 
 /// Stems, or as many folders before them as tell the files apart.
-fn names(paths: &[PathBuf]) -> Result<Vec<String>> {
+pub(in crate::cli) fn names(flag: &str, paths: &[PathBuf]) -> Result<Vec<String>> {
     let tail = |path: &Path, depth: usize| {
         let stem = path.with_extension("");
         let parts: Vec<String> = stem
@@ -116,9 +116,9 @@ fn names(paths: &[PathBuf]) -> Result<Vec<String>> {
             return Ok(names);
         }
     }
-    Err(usage(
-        "--csv: a file is given twice; give each file once (names are without their extension)",
-    ))
+    Err(usage(format!(
+        "{flag}: a file is given twice; give each file once (names are without their extension)"
+    )))
 }
 
 /// The store in a data directory, which nobody else may use meanwhile.
@@ -266,13 +266,13 @@ mod tests {
     #[track_caller]
     fn check(paths: &[&str], named: &[&str]) {
         let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-        assert_eq!(names(&paths).unwrap(), named);
+        assert_eq!(names("--csv", &paths).unwrap(), named);
     }
 
     #[test]
     fn series_are_named_by_as_little_of_the_path_as_tells_them_apart() {
         check(&["a/x.csv", "a/y.csv"], &["x", "y"]);
         check(&["a/x.csv", "b/x.csv", "y.csv"], &["a/x", "b/x", "y"]);
-        assert!(names(&["a/x.csv".into(), "a/x.csv".into()]).is_err());
+        assert!(names("--csv", &["a/x.csv".into(), "a/x.csv".into()]).is_err());
     }
 }

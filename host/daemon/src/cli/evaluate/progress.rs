@@ -21,7 +21,7 @@ impl Meter for ThreadTime {
 
 /// A bar with a name; gone when it is dropped.
 #[derive(Debug)]
-pub(super) struct Bar {
+pub(in crate::cli) struct Bar {
     name: String,
     shown: bool,
     last: AtomicUsize,
@@ -29,7 +29,7 @@ pub(super) struct Bar {
 
 impl Bar {
     /// A bar, if somebody looks.
-    pub(super) fn new(name: &str) -> Self {
+    pub(in crate::cli) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             shown: std::io::stderr().is_terminal(),
@@ -38,7 +38,7 @@ impl Bar {
     }
 
     /// So many of so many are done.
-    pub(super) fn tell(&self, done: usize, all: usize) {
+    pub(in crate::cli) fn tell(&self, done: usize, all: usize) {
         let percent = done * 100 / all.max(1);
         if !self.shown || self.last.swap(percent, Ordering::Relaxed) == percent {
             return;

@@ -1,0 +1,280 @@
+//! From traces to cases: which apis share which pool, from when on policies act and are scored.
+//!
+//! Loads are scaled: a replica serves a tenth of a trace's 95th percentile, whatever the trace counts.
+//! In an elastic pool apis do not meet, since what one needs is bought and taken from nobody; so every
+//! trace is a case of its own. In a scarce pool all share what there is, on one calendar: traces of
+//! other years are moved by whole weeks, so that hours of the day and days of the week stay.
+
+use super::arrivals;
+use super::service::RATE_PER_REPLICA;
+use crate::evaluate::trace::Trace;
+use tidegate_core::canonical;
+use tidegate_core::ids::ApiId;
+use tidegate_core::tier::Tier;
+use tidegate_core::time::Timestamp;
+
+/// What there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Supply {
+    /// As much as is asked for.
+    Elastic,
+    /// So many replicas for all.
+    Scarce(u32),
+}
+
+/// One api and what comes to it.
+#[derive(Debug, Clone)]
+pub struct CaseApi {
+    /// The trace's name.
+    pub name: String,
+    /// Its name in the catalog.
+    pub id: ApiId,
+    /// Its tier.
+    pub tier: Tier,
+    /// What the trace counts, per request/s that is simulated.
+    pub unit: f64,
+    /// Requests in each second.
+    pub requests: Vec<f32>,
+    /// Cost of a request in each minute, as a multiple of the nominal one.
+    pub costs: Vec<f32>,
+    /// Replicas before policies begin: enough for the highest load.
+    pub first: u32,
+}
+
+/// Some apis, a pool, and when what begins.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// The apis, ascending by id.
+    pub apis: Vec<CaseApi>,
+    /// The pool.
+    pub supply: Supply,
+    /// Second 0.
+    pub start: Timestamp,
+    /// The second in which policies begin to act: before it lies history.
+    pub begin: usize,
+    /// The second from which on they are scored.
+    pub score: usize,
+    /// The second after the last.
+    pub end: usize,
+    /// Seconds until new capacity serves.
+    pub lead_s: usize,
+}
+
+impl Case {
+    /// The instant of a second.
+    #[must_use]
+    pub fn at(&self, second: usize) -> Timestamp {
+        self.start.plus_ms(
+            i64::try_from(second)
+                .unwrap_or(i64::MAX)
+                .saturating_mul(1000),
+        )
+    }
+
+    /// Minutes that are scored.
+    #[must_use]
+    pub fn minutes(&self) -> usize {
+        (self.end - self.score) / 60
+    }
+}
+
+/// How cases are made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CasePlan {
+    /// Seconds of history before the scored part; `None`: half of the trace, 2 to 14 days.
+    pub train_s: Option<usize>,
+    /// Seconds until new capacity serves.
+    pub lead_s: usize,
+    /// Root of all chance.
+    pub seed: u64,
+}
+
+/// What is wrong with traces as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CaseError {
+    /// Too short to learn from and to score.
+    #[error(
+        "{name}: {have} h of load are too few; a backtest needs {need} h (history and one scored day): give a longer trace or a shorter --train"
+    )]
+    Short {
+        /// The trace.
+        name: String,
+        /// Hours that there are.
+        have: usize,
+        /// Hours that are needed.
+        need: usize,
+    },
+    /// Nothing came.
+    #[error(
+        "{name}: its 95th percentile is not above 0, so nothing says what a replica serves; leave the trace out or give its busy days"
+    )]
+    Idle {
+        /// The trace.
+        name: String,
+    },
+    /// No name can be made of the file's.
+    #[error("a trace has no usable name")]
+    Name(#[from] tidegate_core::ids::IdError),
+}
+
+const DAY_S: usize = 86_400;
+const WEEK_MS: i64 = 7 * 86_400_000;
+
+/// One api of its own pool per trace, in the order of traces.
+///
+/// # Errors
+/// When a trace is too short or idle.
+pub fn elastic(traces: &[(Trace, Tier)], plan: &CasePlan) -> Result<Vec<Case>, CaseError> {
+    traces
+        .iter()
+        .map(|(trace, tier)| {
+            let (begin, score, end) = parts(&trace.name, length(trace), plan)?;
+            Ok(Case {
+                apis: vec![api(trace, 0, end, *tier, plan)?],
+                supply: Supply::Elastic,
+                start: trace.start,
+                begin,
+                score,
+                end,
+                lead_s: plan.lead_s,
+            })
+        })
+        .collect()
+}
+
+/// All traces in one pool. `share` of the sum of `peaks` is its capacity; the caller knows the peaks,
+/// since they are what the oracle needs at most.
+///
+/// # Errors
+/// When what the traces have in common is too short, or one is idle.
+pub fn shared(
+    traces: &[(Trace, Tier)],
+    supply: Supply,
+    plan: &CasePlan,
+) -> Result<Case, CaseError> {
+    let start = traces
+        .iter()
+        .map(|(t, _)| t.start)
+        .max()
+        .unwrap_or_default();
+    // Behind this instant every moved trace has begun; each begins at most a week before it.
+    let offsets: Vec<usize> = traces
+        .iter()
+        .map(|(trace, _)| {
+            let late = start.since_ms(trace.start).rem_euclid(WEEK_MS);
+            usize::try_from(late / 1000).unwrap_or(0)
+        })
+        .collect();
+    let common = traces
+        .iter()
+        .zip(&offsets)
+        .map(|((t, _), offset)| length(t).saturating_sub(*offset))
+        .min()
+        .unwrap_or(0);
+    let name = traces.first().map_or("", |(t, _)| t.name.as_str());
+    let (begin, score, end) = parts(name, common, plan)?;
+    let mut apis = traces
+        .iter()
+        .zip(&offsets)
+        .map(|((trace, tier), offset)| api(trace, *offset, end, *tier, plan))
+        .collect::<Result<Vec<_>, _>>()?;
+    apis.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(Case {
+        apis,
+        supply,
+        start,
+        begin,
+        score,
+        end,
+        lead_s: plan.lead_s,
+    })
+}
+
+fn length(trace: &Trace) -> usize {
+    trace.values.len() * trace.step.secs() as usize
+}
+
+/// Where policies begin, where scoring begins, where it ends.
+fn parts(name: &str, seconds: usize, plan: &CasePlan) -> Result<(usize, usize, usize), CaseError> {
+    let hour = |s: usize| s - s % 3600;
+    let half = hour(seconds / 2).clamp(2 * DAY_S, 14 * DAY_S);
+    let score = hour(plan.train_s.unwrap_or(half));
+    let end = seconds - seconds % 300;
+    if end < score + DAY_S || score < DAY_S / 12 {
+        return Err(CaseError::Short {
+            name: name.to_owned(),
+            have: seconds / 3600,
+            need: (score + DAY_S).div_ceil(3600),
+        });
+    }
+    // A day, or half of what there is, in which policies act and their forecasts are corrected.
+    Ok((score - hour((score / 2).min(DAY_S)), score, end))
+}
+
+fn api(
+    trace: &Trace,
+    offset: usize,
+    end: usize,
+    tier: Tier,
+    plan: &CasePlan,
+) -> Result<CaseApi, CaseError> {
+    let step = trace.step.secs() as usize;
+    let from = (offset / step).min(trace.values.len());
+    let to = (offset + end).div_ceil(step).min(trace.values.len());
+    let part = &trace.values[from..to];
+    let replica = percentile(part, 0.95) / 10.0;
+    if !(replica > 0.0 && replica.is_finite()) {
+        return Err(CaseError::Idle {
+            name: trace.name.clone(),
+        });
+    }
+    let unit = replica / RATE_PER_REPLICA;
+    let rates: Vec<f64> = part.iter().map(|v| (v / unit).max(0.0)).collect();
+    let most = rates.iter().copied().fold(0.0, f64::max);
+    let requests = arrivals::requests(&rates, step, &trace.name, plan.seed);
+    let costs = arrivals::costs(
+        requests.len().div_ceil(arrivals::MINUTE),
+        &trace.name,
+        plan.seed,
+    );
+    Ok(CaseApi {
+        id: id(&trace.name)?,
+        name: trace.name.clone(),
+        tier,
+        unit,
+        requests,
+        costs,
+        first: (most / RATE_PER_REPLICA * 1.5).ceil().clamp(2.0, 1e6) as u32,
+    })
+}
+
+/// Nearest rank.
+fn percentile(values: &[f64], p: f64) -> f64 {
+    let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (p * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
+}
+
+/// A name of the catalog for the name of a file: what is not lawful in one becomes `-`, and a hash
+/// tells apart what would then be the same.
+fn id(name: &str) -> Result<ApiId, CaseError> {
+    let is_lawful = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let text: String = name
+        .chars()
+        .map(|c| if is_lawful(c) { c } else { '-' })
+        .take(70)
+        .collect();
+    let text = text.trim_start_matches(['.', '_', '-']);
+    let whole = match !text.is_empty() && text == name {
+        true => format!("backtest/{text}"),
+        false => format!(
+            "backtest/s{:016x}{text}",
+            canonical::seed(0, "backtest", name, 0)
+        ),
+    };
+    Ok(whole.parse()?)
+}
+
+#[cfg(test)]
+mod tests;

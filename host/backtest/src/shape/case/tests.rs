@@ -1,0 +1,87 @@
+//! What cases are made of.
+
+use super::*;
+use tidegate_core::time::Step;
+
+const HOUR: usize = 60;
+
+fn trace(name: &str, start_hour: i64, hours: usize, level: f64) -> Trace {
+    Trace {
+        name: name.into(),
+        start: Timestamp::from_secs(start_hour * 3600),
+        step: Step::MINUTE,
+        values: vec![level; hours * HOUR],
+        missing: 0,
+    }
+}
+
+const PLAN: CasePlan = CasePlan {
+    train_s: None,
+    lead_s: 60,
+    seed: 1,
+};
+
+#[test]
+fn half_of_a_trace_is_history_within_two_days_and_two_weeks() {
+    let parts = |hours: usize| {
+        let case = elastic(&[(trace("a", 0, hours, 5.0), Tier::Gold)], &PLAN);
+        case.map(|mut c| c.remove(0))
+            .map(|c| (c.begin / 3600, c.score / 3600, c.end / 3600))
+    };
+    assert_eq!(parts(10 * 24), Ok((4 * 24, 5 * 24, 240)));
+    assert_eq!(parts(3 * 24), Ok((24, 48, 72)));
+    assert_eq!(parts(60 * 24), Ok((13 * 24, 14 * 24, 60 * 24)));
+    let short = parts(71).unwrap_err().to_string();
+    assert!(
+        short.contains("a: 71 h") && short.contains("72 h"),
+        "{short}"
+    );
+}
+
+#[test]
+fn a_replica_serves_a_tenth_of_the_high_load_whatever_is_counted() {
+    for level in [5e-3, 5e6] {
+        let case = elastic(&[(trace("a", 0, 96, level), Tier::Gold)], &PLAN)
+            .unwrap()
+            .remove(0);
+        let api = &case.apis[0];
+        let mean =
+            api.requests.iter().map(|n| f64::from(*n)).sum::<f64>() / api.requests.len() as f64;
+        assert!(
+            (mean / (10.0 * RATE_PER_REPLICA) - 1.0).abs() < 0.02,
+            "{mean}"
+        );
+        assert!((mean * api.unit / level - 1.0).abs() < 0.02);
+    }
+    let idle = elastic(&[(trace("a", 0, 96, 0.0), Tier::Gold)], &PLAN).unwrap_err();
+    assert!(
+        idle.to_string().contains("a: its 95th percentile"),
+        "{idle}"
+    );
+}
+
+#[test]
+fn traces_of_other_years_share_a_pool_by_whole_weeks() {
+    // Ten weeks and five hours apart: five hours of the older one are left out.
+    let old = trace("old", 0, 101, 5.0);
+    let new = trace("new", 10 * 7 * 24 + 5, 96, 5.0);
+    let case = shared(
+        &[(old, Tier::Gold), (new, Tier::Bronze)],
+        Supply::Scarce(12),
+        &PLAN,
+    )
+    .unwrap();
+    assert_eq!(case.start, Timestamp::from_secs((10 * 7 * 24 + 5) * 3600));
+    assert_eq!(case.end, 96 * 3600);
+    let names: Vec<&str> = case.apis.iter().map(|a| a.name.as_str()).collect();
+    assert_eq!(names, ["new", "old"]);
+    assert!(case.apis.iter().all(|a| a.requests.len() == case.end));
+}
+
+#[test]
+fn names_of_files_become_names_of_apis() {
+    assert_eq!(id("load_1").unwrap().to_string(), "backtest/load_1");
+    let (a, b) = (id("nab/load 1").unwrap(), id("nab-load/1").unwrap());
+    assert_ne!(a, b);
+    assert!(id("/").is_ok() && id("").is_ok() && id(&"x/".repeat(90)).is_ok());
+}

@@ -1,0 +1,98 @@
+//! The catalog of a case: one tenant, one pool, an api and a p95 SLO per trace.
+
+use crate::shape::case::{Case, CaseApi, Supply};
+use crate::shape::scaler::Failure;
+use crate::shape::service::{SLOW_SHARE, THRESHOLD_S};
+use std::collections::BTreeMap;
+use tidegate_core::catalog::{Api, Catalog, Change, Mode, Object, Pool, Tenant};
+use tidegate_core::ids::{IdError, PoolId};
+use tidegate_core::slo::{Indicator, Slo};
+use tidegate_core::tier::Tier;
+use tidegate_core::units::{Dimension, Resources};
+
+/// So many times the highest load is more than anybody asks for.
+const PLENTY: f64 = 20.0;
+/// 30 days.
+const WINDOW_S: u32 = 30 * 86_400;
+
+/// The pool's name, and everything that is declared.
+pub(super) fn catalog(case: &Case) -> Result<(PoolId, Catalog), Failure> {
+    let pool: PoolId = "backtest".parse().map_err(name)?;
+    let cores = match case.supply {
+        Supply::Elastic => case.apis.iter().map(|a| f64::from(a.first)).sum::<f64>() * PLENTY,
+        Supply::Scarce(replicas) => f64::from(replicas),
+    };
+    let mut objects = vec![
+        Object::Tenant(Tenant {
+            id: "backtest".parse().map_err(name)?,
+            max_series: u64::MAX,
+            max_samples_per_s: u64::MAX,
+            max_modules: u64::MAX,
+        }),
+        Object::Pool(Pool {
+            id: pool.clone(),
+            ready: Resources::NONE.with(Dimension::Cpu, cores),
+            max: Resources::NONE,
+            min: Resources::NONE,
+            lead_time_s: u32::try_from(case.lead_s).unwrap_or(u32::MAX),
+            unit_cost: Resources::NONE,
+            quotas: BTreeMap::new(),
+        }),
+    ];
+    for of in &case.apis {
+        objects.push(Object::Api(api(of, &pool, case.supply)));
+        objects.push(Object::Slo(Slo {
+            id: of.id.clone(),
+            api: of.id.clone(),
+            indicator: Indicator::Latency {
+                threshold: THRESHOLD_S,
+            },
+            objective: 1.0 - SLOW_SHARE,
+            window_s: WINDOW_S,
+        }));
+    }
+    let changes: Vec<Change> = objects
+        .into_iter()
+        .map(|object| Change::Put {
+            object: Box::new(object),
+            expect: None,
+        })
+        .collect();
+    let applied = Catalog::default().apply(&changes);
+    let told = |problems: Vec<_>| {
+        let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Failure::World(all.join("; "))
+    };
+    let (catalog, _) = applied.map_err(told)?;
+    Ok((pool, catalog))
+}
+
+fn name(error: IdError) -> Failure {
+    Failure::World(error.to_string())
+}
+
+fn api(of: &CaseApi, pool: &PoolId, supply: Supply) -> Api {
+    // Where capacity is bought, an api that suffers may rise; where it is not, it would rise at the
+    // expense of those whose tier is a promise.
+    let (highest, floor) = match supply {
+        Supply::Elastic => (Tier::Gold, Resources::NONE.with(Dimension::Cpu, 1.0)),
+        Supply::Scarce(_) => (of.tier, Resources::NONE),
+    };
+    Api {
+        id: of.id.clone(),
+        pool: pool.clone(),
+        labels: BTreeMap::new(),
+        category: "backtest".into(),
+        mode: Mode::Enforce,
+        base_tier: of.tier,
+        lowest_tier: of.tier,
+        highest_tier: highest,
+        pinned_tier: None,
+        weight: 1.0,
+        floor,
+        ceiling: Resources::NONE,
+        safe: Resources::NONE,
+        expected: None,
+        time_zone: "UTC".into(),
+    }
+}
