@@ -2,4 +2,4 @@
 //!
 //! Nothing is decided here. The state's own encoding is used, because it checks what it reads.
 
-tidegate_guest::forecaster_of!(Ets, tidegate_model_ets, [validate, migrate]);
+tidegate_guest::forecaster_of!(Ets, tidegate_model_ets, [validate]);

@@ -14,6 +14,7 @@ mod covariates;
 mod error;
 mod series;
 
+mod bins;
 mod codec;
 pub mod fixtures;
 mod laws;
@@ -27,6 +28,7 @@ mod stretch;
 mod tracker;
 mod uplift;
 
+pub use bins::{Bins, Half, PROFILE};
 pub use cholesky::{Cholesky, dot};
 pub use codec::{decode, encode};
 pub use covariates::{Covariates, EVENT};

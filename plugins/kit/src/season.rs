@@ -100,7 +100,7 @@ pub fn decompose_factors(z: &[f64], clock: u64, periods: &[usize]) -> Decomposit
         n += 1.0;
     }
     d.scatter *= libm::exp(sum / f64::max(n, 1.0));
-    for b in d.tables.iter_mut().flat_map(|t| &mut t.bins) {
+    for b in d.tables.iter_mut().flat_map(|t| t.bins.free_mut()) {
         *b = libm::expf(*b);
     }
     for v in &mut d.trend {
@@ -233,7 +233,7 @@ fn estimate(table: &mut Table, rest: &[f64], clock: u64, longer: bool) {
     } else {
         0.0
     };
-    for (b, c) in table.bins.iter_mut().zip(&centres) {
+    for (b, c) in table.bins.free_mut().iter_mut().zip(&centres) {
         *b = (keep * (c - mean)) as f32;
     }
 }
@@ -335,7 +335,7 @@ mod tests {
         let worst = d
             .tables
             .iter()
-            .flat_map(|t| &t.bins)
+            .flat_map(|t| t.bins.iter())
             .fold(0.0f32, |a, b| a.max(b.abs()));
         assert!(worst < 0.5, "{worst}");
     }

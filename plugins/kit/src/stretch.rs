@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::quantile_of_sorted;
+use crate::{Half, quantile_of_sorted};
 
 /// The 90 % and 97.5 % points of the normal distribution, where ratios are measured.
 const NEAR: f64 = 1.281_551_565_544_600_4;
@@ -22,7 +22,7 @@ pub struct Knot {
     /// Steps ahead.
     pub horizon: u32,
     /// Ratios at 2.5, 10, 90 and 97.5 %.
-    pub ratios: [f32; 4],
+    pub ratios: [Half; 4],
 }
 
 impl Knot {
@@ -43,10 +43,10 @@ pub fn knots_are_sound(knots: &[Knot]) -> bool {
     knots.windows(2).all(|w| w[0].horizon < w[1].horizon)
         && knots
             .iter()
-            .all(|k| k.horizon > 0 && k.ratios.iter().all(|r| r.is_finite()))
+            .all(|k| k.horizon > 0 && k.ratios.iter().all(|r| r.get().is_finite()))
 }
 
-fn ratios(sorted: &[f64], weight: f64) -> [f32; 4] {
+fn ratios(sorted: &[f64], weight: f64) -> [Half; 4] {
     let ratio = |p: f64, z: f64| {
         let seen = if sorted.is_empty() {
             1.0
@@ -57,7 +57,7 @@ fn ratios(sorted: &[f64], weight: f64) -> [f32; 4] {
         // A quantile from few errors is that of a t distribution, not of a normal one: the first
         // term of its Cornish-Fisher expansion (Abramowitz and Stegun 26.7.5).
         let few = 1.0 + (z * z + 1.0) / (4.0 * (weight - 1.0).max(2.0));
-        (few * (1.0 + trust * (seen.clamp(0.1, 8.0) - 1.0))) as f32
+        Half::new(few * (1.0 + trust * (seen.clamp(0.1, 8.0) - 1.0)))
     };
     [
         ratio(0.025, -FAR),
@@ -91,7 +91,7 @@ pub fn stretch(knots: &[Knot], h: usize, z: f64) -> f64 {
 }
 
 fn stretch_at(knot: &Knot, z: f64) -> f64 {
-    let [far_low, near_low, near_high, far_high] = knot.ratios.map(f64::from);
+    let [far_low, near_low, near_high, far_high] = knot.ratios.map(Half::get);
     let (near, far) = if z < 0.0 {
         (near_low, far_low)
     } else {
@@ -124,7 +124,7 @@ mod tests {
     fn a_knot_is_met_exactly_and_sides_differ() {
         let knots = [Knot {
             horizon: 1,
-            ratios: [2.0, 1.0, 0.5, 3.0],
+            ratios: [2.0, 1.0, 0.5, 3.0].map(Half::new),
         }];
         assert!((stretch(&knots, 1, -FAR) + 2.0 * FAR).abs() < 1e-6);
         assert!((stretch(&knots, 9, NEAR) - 0.5 * NEAR).abs() < 1e-6);
@@ -133,10 +133,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_higher_level_is_never_a_lower_deviate(
-            r in proptest::array::uniform4(0.1f32..8.0), s in proptest::array::uniform4(0.1f32..8.0),
+            r in proptest::array::uniform4(0.1f64..8.0), s in proptest::array::uniform4(0.1f64..8.0),
             h in 1usize..40, z in -4.0f64..4.0, d in 0.0f64..2.0,
         ) {
-            let knots = [Knot { horizon: 1, ratios: r }, Knot { horizon: 16, ratios: s }];
+            let knots = [Knot { horizon: 1, ratios: r.map(Half::new) }, Knot { horizon: 16, ratios: s.map(Half::new) }];
             prop_assert!(stretch(&knots, h, z) <= stretch(&knots, h, z + d) + 1e-12);
         }
     }

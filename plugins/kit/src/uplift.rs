@@ -420,24 +420,6 @@ impl<S: Base> Uplifted<S> {
             Err(ModelError::invalid("damaged state: impossible values"))
         }
     }
-
-    /// Reads the bytes of the model before it was given events, written under the number
-    /// `format`; `scale` says which power of two it was fitted at.
-    ///
-    /// # Errors
-    /// As [`Uplifted::decode`].
-    pub fn migrate(
-        format: u32,
-        bytes: &[u8],
-        scale: impl FnOnce(&S) -> f64,
-    ) -> Result<Self, ModelError> {
-        let base: S = decode(format, bytes)?;
-        if !base.is_sound() {
-            return Err(ModelError::invalid("damaged state: impossible values"));
-        }
-        let scale = scale(&base);
-        Ok(Self::plain(base, scale))
-    }
 }
 
 /// Effects that know how noisy ordinary rows are, by the median, in logarithms and in amounts.

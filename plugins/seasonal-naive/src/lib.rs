@@ -2,4 +2,4 @@
 //!
 //! Nothing is decided here. The state's own encoding is used, because it checks what it reads.
 
-tidegate_guest::forecaster_of!(SeasonalNaive, tidegate_model_seasonal_naive, [migrate]);
+tidegate_guest::forecaster_of!(SeasonalNaive, tidegate_model_seasonal_naive, [validate]);

@@ -11,7 +11,7 @@
 //! The quantiles of the errors are those that remain, the unseen third counted twice.
 
 use serde::{Deserialize, Serialize};
-use tidegate_model_kit::{quantile_of_sorted, sort_floats};
+use tidegate_model_kit::{Half, quantile_of_sorted, sort_floats};
 
 use crate::linear::Sums;
 
@@ -48,9 +48,9 @@ pub(crate) struct Knot {
     /// Steps ahead.
     pub(crate) horizon: u32,
     /// Coefficients times their weight; empty: no correction.
-    pub(crate) coefficients: Vec<f32>,
+    pub(crate) coefficients: Vec<Half>,
     /// Quantiles of what the corrected forecast misses.
-    pub(crate) errors: [f32; 5],
+    pub(crate) errors: [Half; 5],
 }
 
 /// What the back-test saw at one horizon, oldest first.
@@ -84,7 +84,7 @@ impl Rows {
             for (miss, row) in misses.iter_mut().zip(self.x.chunks_exact(width)) {
                 *miss -= dot(row, &b);
             }
-            coefficients = b.iter().map(|c| *c as f32).collect();
+            coefficients = b.iter().map(|c| Half::new(*c)).collect();
             unseen = tail.len();
             misses.extend(tail);
         }
@@ -193,13 +193,13 @@ fn independent(misses: &[f64]) -> f64 {
 }
 
 /// Quantiles of ascending errors, stretched by what `independent` errors leave unknown.
-fn error_quantiles(sorted: &[f64], independent: f64) -> [f32; 5] {
+fn error_quantiles(sorted: &[f64], independent: f64) -> [Half; 5] {
     let centre = quantile_of_sorted(sorted, 0.5);
-    let mut out = [0.0; 5];
+    let mut out = [Half::default(); 5];
     for (q, (p, z)) in out.iter_mut().zip(PROBABILITIES.iter().zip(DEVIATES)) {
         // A quantile from few errors is that of a t distribution (Abramowitz and Stegun 26.7.5).
         let few = 1.0 + (z * z + 1.0) / (4.0 * (independent - 1.0).max(2.0));
-        *q = (centre + few * STRETCH * (quantile_of_sorted(sorted, *p) - centre)) as f32;
+        *q = Half::new(centre + few * STRETCH * (quantile_of_sorted(sorted, *p) - centre));
     }
     out
 }
@@ -222,13 +222,13 @@ pub(crate) fn between(knots: &[Knot], h: usize) -> Option<(&Knot, &Knot, f64)> {
 impl Knot {
     pub(crate) fn correction(&self, regressors: &[f64]) -> f64 {
         let pairs = self.coefficients.iter().zip(regressors);
-        pairs.map(|(c, x)| f64::from(*c) * x).sum()
+        pairs.map(|(c, x)| c.get() * x).sum()
     }
 
     /// The error at a normal deviate: linear in it between the kept quantiles, and beyond them
     /// in proportion to the outer one. It never falls as the deviate rises.
     pub(crate) fn error(&self, z: f64) -> f64 {
-        let e = self.errors.map(f64::from);
+        let e = self.errors.map(Half::get);
         let at = DEVIATES.partition_point(|d| *d <= z);
         match at {
             0 => e[2] + (e[0] - e[2]) * z / DEVIATES[0],
@@ -247,8 +247,8 @@ impl Knot {
                 .coefficients
                 .iter()
                 .chain(&self.errors)
-                .all(|v| v.is_finite())
-            && self.errors.windows(2).all(|e| e[0] <= e[1])
+                .all(|v| v.get().is_finite())
+            && self.errors.windows(2).all(|e| e[0].get() <= e[1].get())
     }
 }
 
@@ -273,8 +273,8 @@ mod tests {
     #[test]
     fn a_regressor_that_helps_is_used_and_one_that_does_not_is_left() {
         let knot = rows(2.0).knot(4, 24.0, 1, 400);
-        assert!((knot.coefficients[0] - 2.0).abs() < 0.4, "{knot:?}");
-        assert!((knot.errors[4] - 1.96).abs() < 0.5, "{knot:?}");
+        assert!((knot.coefficients[0].get() - 2.0).abs() < 0.4, "{knot:?}");
+        assert!((knot.errors[4].get() - 1.96).abs() < 0.5, "{knot:?}");
         let idle = rows(0.0).knot(4, 24.0, 1, 400);
         assert!(idle.correction(&[1.0]).abs() < 0.15, "{idle:?}");
     }
@@ -282,17 +282,17 @@ mod tests {
     #[test]
     fn few_errors_are_a_wider_interval_than_many() {
         let sample = [-2.0, -1.0, 0.0, 1.0, 2.0];
-        assert!(error_quantiles(&sample, 5.0)[4] > error_quantiles(&sample, 500.0)[4]);
+        assert!(error_quantiles(&sample, 5.0)[4].get() > error_quantiles(&sample, 500.0)[4].get());
     }
 
     proptest! {
         #[test]
         fn a_higher_deviate_is_never_a_lower_error(
-            e in prop::array::uniform5(-5.0f32..5.0), z in -4.0f64..4.0, d in 0.0f64..2.0,
+            e in prop::array::uniform5(-5.0f64..5.0), z in -4.0f64..4.0, d in 0.0f64..2.0,
         ) {
             let mut errors = e;
-            errors.sort_by(f32::total_cmp);
-            let knot = Knot { horizon: 1, coefficients: Vec::new(), errors };
+            errors.sort_by(f64::total_cmp);
+            let knot = Knot { horizon: 1, coefficients: Vec::new(), errors: errors.map(Half::new) };
             prop_assert!(knot.error(z) <= knot.error(z + d) + 1e-9);
         }
     }

@@ -1,6 +1,6 @@
 //! From a history to a state: scale, seasons, orders, one walk with a back-test, corrections.
 
-use tidegate_model_kit::{Covariates, ModelError, Series};
+use tidegate_model_kit::{Covariates, Half, ModelError, Series};
 
 use crate::arma::Ahead;
 use crate::config::{Choice, Config, TransformChoice};
@@ -110,6 +110,9 @@ pub fn fit_with(
         effects: Vec::new(),
     };
     state.knots = walk.run(&mut state, begins);
+    if let Some(season) = &mut state.path.season {
+        season.settle();
+    }
     if state.knots.is_empty() {
         state.knots = guess(&seen, ordinary);
     }
@@ -249,6 +252,6 @@ fn guess(seen: &[f64], n: usize) -> Vec<Knot> {
     vec![Knot {
         horizon: 1,
         coefficients: Vec::new(),
-        errors: DEVIATES.map(|d| (d * sigma) as f32),
+        errors: DEVIATES.map(|d| Half::new(d * sigma)),
     }]
 }

@@ -7,10 +7,11 @@
 //! lags would cost seconds.
 //!
 //! A day has at most 288 bins and a week at most 168: at 1-minute steps a bin is the mean of five
-//! values, and lookups between bin centres are linear. Numbers are `f32`, and updates read and
-//! write that precision, so that cutting a batch in two changes nothing.
+//! values, and lookups between bin centres are linear. Updates read and write the
+//! precision of the bytes (the kit's [`Bins`]), so that cutting a batch in two changes nothing.
 
 use serde::{Deserialize, Serialize};
+use tidegate_model_kit::{Bins, PROFILE};
 
 /// The most bins of a day.
 pub(crate) const DAY_BINS: usize = 288;
@@ -19,12 +20,12 @@ pub(crate) const WEEK_BINS: usize = 168;
 
 /// One value per bin of a period.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Bins {
+pub(crate) struct Cycle {
     period: u32,
-    values: Vec<f32>,
+    values: Bins,
 }
 
-impl Bins {
+impl Cycle {
     /// At most `most` equal bins of whole steps; `None` where the period is no season, or has
     /// no divisor for bins that are near enough (a prime beyond `most`).
     pub(crate) fn flat(period: usize, most: usize, value: f64) -> Option<Self> {
@@ -33,7 +34,7 @@ impl Bins {
             .find(|n| period.is_multiple_of(*n))?;
         (n == period || n * 8 >= most).then(|| Self {
             period: period as u32,
-            values: vec![value as f32; n],
+            values: Bins::free(vec![value as f32; n]),
         })
     }
 
@@ -80,7 +81,7 @@ impl Bins {
     fn put(&mut self, clock: u64, gain: f64, value: f64) {
         let at = self.bin(clock);
         let old = f64::from(self.values[at]);
-        self.values[at] = (old + gain * (value - old)) as f32;
+        self.values.blend(at, old + gain * (value - old), clock);
     }
 
     fn is_sound(&self, most: usize) -> bool {
@@ -89,7 +90,7 @@ impl Bins {
             && n <= most
             && self.period as usize >= n
             && (self.period as usize).is_multiple_of(n)
-            && self.values.iter().all(|v| v.is_finite())
+            && self.values.is_finite()
     }
 }
 
@@ -119,11 +120,11 @@ impl Open {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Season {
     /// The weighted mean of all days.
-    pub(crate) profile: Bins,
+    pub(crate) profile: Cycle,
     /// The last day as it was.
-    pub(crate) day: Bins,
+    pub(crate) day: Cycle,
     /// The last week as it was.
-    pub(crate) week: Option<Bins>,
+    pub(crate) week: Option<Cycle>,
     /// The share of a new day in the profile.
     pub(crate) gain: f64,
     steps: u64,
@@ -137,11 +138,11 @@ impl Season {
     pub(crate) fn new(first: &[f64], clock: u64, week: Option<usize>, gain: f64) -> Option<Self> {
         let n = first.len();
         let mean = first.iter().sum::<f64>() / n.max(1) as f64;
-        let flat = Bins::flat(n, DAY_BINS, mean)?;
+        let flat = Cycle::flat(n, DAY_BINS, mean)?;
         let mut season = Self {
             profile: flat.clone(),
             day: flat,
-            week: week.and_then(|w| Bins::flat(w, WEEK_BINS, mean)),
+            week: week.and_then(|w| Cycle::flat(w, WEEK_BINS, mean)),
             gain: 1.0,
             steps: 0,
             of_day: Open::default(),
@@ -174,6 +175,15 @@ impl Season {
             week.put(clock, 1.0, mean);
         }
         self.steps += 1;
+    }
+
+    /// Rounds all numbers to what bytes can hold.
+    pub(crate) fn settle(&mut self) {
+        self.profile.values.settle(PROFILE);
+        self.day.values.settle(PROFILE);
+        if let Some(week) = &mut self.week {
+            week.values.settle(PROFILE);
+        }
     }
 
     pub(crate) fn is_sound(&self) -> bool {
@@ -216,8 +226,8 @@ mod tests {
 
     #[test]
     fn a_long_prime_period_has_no_bins() {
-        assert_eq!(Bins::flat(1439, DAY_BINS, 0.0), None);
-        assert_eq!(Bins::flat(1, DAY_BINS, 0.0), None);
-        assert!(Bins::flat(7, DAY_BINS, 0.0).is_some());
+        assert_eq!(Cycle::flat(1439, DAY_BINS, 0.0), None);
+        assert_eq!(Cycle::flat(1, DAY_BINS, 0.0), None);
+        assert!(Cycle::flat(7, DAY_BINS, 0.0).is_some());
     }
 }

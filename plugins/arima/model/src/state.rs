@@ -11,7 +11,7 @@ use crate::path::Path;
 use crate::transform::Transform;
 
 /// The number of the state's encoding.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// An integrated forecast's interval grows with the root of the horizon beyond the last measured
 /// one, up to this factor.
 const GROWTH: f64 = 3.0;

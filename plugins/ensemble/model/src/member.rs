@@ -12,6 +12,10 @@ use tidegate_model_prophet as prophet;
 use tidegate_model_seasonal_naive as seasonal_naive;
 use tidegate_model_theta as theta;
 
+/// How exactly `seasonal-naive` keeps its values here: a week of five minutes is most of the state,
+/// and what is rounded away is a small part of what it errs by.
+const DIGITS: u16 = 4;
+
 /// Which model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -94,7 +98,10 @@ impl Member {
                 known,
             )?),
             Kind::SeasonalNaive => {
-                let config = seasonal_naive::Config::default();
+                let config = seasonal_naive::Config {
+                    digits: DIGITS,
+                    ..seasonal_naive::Config::default()
+                };
                 Self::SeasonalNaive(seasonal_naive::fit_with(&config, series, known)?)
             }
             Kind::Ets => Self::Ets(ets::fit_with(&ets::Config::default(), series, known)?),

@@ -11,7 +11,7 @@ use crate::member::{Kind, Member};
 use crate::weights::{smooth, trust_at, weigh};
 
 /// The format number of [`State::encode`]d bytes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The levels whose distance is a member's width.
 const WIDTH: [u16; 2] = [1000, 9000];

@@ -32,7 +32,7 @@ mod simulate;
 mod spread;
 
 pub use config::{CONFIG_SCHEMA, Config, Criterion, ErrorChoice, SeasonChoice, TrendChoice};
-pub use events::{State, fit, fit_with, migrate};
+pub use events::{State, fit, fit_with};
 pub use fit::fit_plain;
 pub use recursion::{Class, ErrorKind, SeasonKind, TrendKind};
 pub use state::{FORMAT, Smoothing};

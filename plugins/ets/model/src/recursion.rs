@@ -221,6 +221,7 @@ impl Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tidegate_model_kit::Bins;
 
     fn path(trend: TrendKind, season: SeasonKind) -> Path {
         let factor = if season == SeasonKind::Multiplicative {
@@ -242,7 +243,7 @@ mod tests {
             tables: vec![Table {
                 period: 2,
                 gain: 0.2,
-                bins: vec![factor, 2.0 * factor],
+                bins: Bins::free(vec![factor, 2.0 * factor]),
             }],
             clock: 0,
         }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use tidegate_model_kit::{
-    Base, Knot, ModelError, Prediction, Shape, knots_are_sound, normal_quantile,
+    Base, Knot, ModelError, PROFILE, Prediction, Shape, knots_are_sound, normal_quantile,
     quantile_of_sorted, scaled, sort_floats, stretch,
 };
 
@@ -14,7 +14,7 @@ use crate::simulate::simulate;
 use crate::spread::Spread;
 
 /// The format number of the bytes of [`crate::State`].
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// The largest table a decoded state may have: a week of minutes.
 const MAX_BINS: usize = 20_160;
 
@@ -29,18 +29,16 @@ pub struct Smoothing {
 }
 
 impl Smoothing {
-    /// The power of two that values are divided by.
-    pub(crate) fn scale(&self) -> f64 {
-        self.scale
-    }
-
     pub(crate) fn assemble(
-        path: Path,
+        mut path: Path,
         scale: f64,
         spread: Spread,
         knots: Vec<Knot>,
         paths: u16,
     ) -> Self {
+        for table in &mut path.tables {
+            table.bins.settle(PROFILE);
+        }
         Self {
             path,
             scale,

@@ -6,10 +6,12 @@
 //! minutes or of ten-second steps has five-minute bins, because a thousand numbers a series would
 //! say little more and fill the store.
 //!
-//! Values are `f32`: seven digits are beyond any season's accuracy, and because updates read and
-//! write the stored precision, cutting a batch in two changes nothing.
+//! Values are `f32` while a fit works on them, and on a grid of their own from then on ([`Bins`]):
+//! because updates read and write the stored precision, cutting a batch in two changes nothing.
 
 use serde::{Deserialize, Serialize};
+
+use crate::Bins;
 
 /// One season of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,7 +21,7 @@ pub struct Table {
     /// The gain (gamma) with which an innovation moves this season.
     pub gain: f64,
     /// The profile; its length divides `period`.
-    pub bins: Vec<f32>,
+    pub bins: Bins,
 }
 
 /// Where a step falls: two neighbouring bins and the weight of the second.
@@ -40,7 +42,7 @@ impl Table {
         Self {
             period,
             gain: 0.0,
-            bins: vec![value; bins],
+            bins: Bins::free(vec![value; bins]),
         }
     }
 
@@ -93,7 +95,8 @@ impl Table {
         let share = 1.0 / self.stride() as f64;
         let mut nudge = |at: usize, weight: f64| {
             let old = f64::from(self.bins[at]);
-            self.bins[at] = (old + weight * (change(old) - old)) as f32;
+            self.bins
+                .blend(at, old + weight * (change(old) - old), clock);
         };
         if p.first == p.second {
             nudge(p.first, 1.0);
@@ -110,7 +113,7 @@ impl Table {
         n > 0
             && (self.period as usize).is_multiple_of(n)
             && self.gain.is_finite()
-            && self.bins.iter().all(|b| b.is_finite())
+            && self.bins.is_finite()
     }
 }
 
@@ -133,7 +136,7 @@ mod tests {
         let t = Table {
             period: 6,
             gain: 0.0,
-            bins: vec![0.0, 6.0],
+            bins: Bins::free(vec![0.0, 6.0]),
         };
         let seen: Vec<_> = (0..6).map(|c| t.at(c)).collect();
         assert_eq!(seen, vec![2.0, 0.0, 2.0, 4.0, 6.0, 4.0]);
@@ -144,7 +147,7 @@ mod tests {
         let t = Table {
             period: 12,
             gain: 0.0,
-            bins: vec![1.0, 2.0, 6.0],
+            bins: Bins::free(vec![1.0, 2.0, 6.0]),
         };
         let mean = (0..12).map(|c| t.at(c)).sum::<f64>() / 12.0;
         assert!((mean - 3.0).abs() < 1e-9);

@@ -237,18 +237,6 @@ fn a_kind_that_always_runs_is_what_is_ordinary() {
     assert_eq!(p, state.base().predict(DAY, &LEVELS, 1).unwrap());
 }
 
-#[test]
-fn a_state_from_before_events_is_read_and_says_the_same() {
-    let y: Vec<f64> = (0..5 * DAY).map(ordinary).collect();
-    let old = by_hour(&series(&y)).unwrap();
-    let bytes = encode(6, &old).unwrap();
-    assert!(Uplifted::<ByHour>::decode(&bytes).is_err());
-    let state = Uplifted::<ByHour>::migrate(6, &bytes, |_| 64.0).unwrap();
-    assert_eq!(state.base(), &old);
-    assert_eq!(Uplifted::decode(&state.encode().unwrap()).unwrap(), state);
-    assert!(Uplifted::<ByHour>::migrate(5, &bytes, |_| 64.0).is_err());
-}
-
 fn value() -> impl Strategy<Value = f64> {
     prop_oneof![
         1 => Just(f64::NAN),

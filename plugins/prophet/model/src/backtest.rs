@@ -6,7 +6,7 @@
 //! ones, how noise follows the load, and how wide the interval is. An event's effect is taken
 //! from the whole history: it is not what is measured here.
 
-use tidegate_model_kit::{Knot, quantile_of_sorted, sort_floats};
+use tidegate_model_kit::{Half, Knot, quantile_of_sorted, sort_floats};
 
 use crate::config::{Ar, Config, Growth};
 use crate::curve::Curve;
@@ -162,8 +162,8 @@ pub(crate) fn measure(
         }
         reaches.push(Reach {
             horizon: u32::try_from(*h).unwrap_or(u32::MAX),
-            weights: weights.iter().map(|w| *w as f32).collect(),
-            sd: sd as f32,
+            weights: weights.iter().map(|w| Half::new(*w)).collect(),
+            sd: Half::new(sd),
         });
         before = weights;
     }

@@ -1,6 +1,6 @@
 //! From a history to a state: design, solution, back-tests, and the newest residuals.
 
-use tidegate_model_kit::{Covariates, ModelError, Series, quantile_of_sorted, sort_floats};
+use tidegate_model_kit::{Covariates, Half, ModelError, Series, quantile_of_sorted, sort_floats};
 
 use crate::backtest::{self, Measured};
 use crate::calendar::Calendar;
@@ -134,7 +134,7 @@ fn long(config: &Config, material: &Material<'_>, kinds: &[&str], parts: &Parts)
     let coefficients = &map.beta[design.season_columns()];
     let mut state = State {
         seasons: seasons.to_vec(),
-        coefficients: coefficients.iter().map(|b| *b as f32).collect(),
+        coefficients: coefficients.iter().map(|b| Half::new(*b)).collect(),
         trend: Trend {
             level: curve.trend(n - 1.0),
             slope: keep * map.beta[1] / n,
@@ -170,6 +170,7 @@ fn long(config: &Config, material: &Material<'_>, kinds: &[&str], parts: &Parts)
         let phase = backtest::first_phase(seasons, material, row);
         state.memory.observe(v - load - effect, phase);
     }
+    state.memory.settle();
     Some(state)
 }
 
@@ -283,12 +284,13 @@ fn short(parts: Parts, z: &[f64]) -> State {
     for v in z {
         memory.observe(v - mean, 0.0);
     }
+    memory.settle();
     let reach = |h: u32| {
         let w = libm::pow(pull, f64::from(h));
         Reach {
             horizon: h,
-            weights: vec![w as f32],
-            sd: (sigma * (1.0 - 0.9 * w * w).sqrt()) as f32,
+            weights: vec![Half::new(w)],
+            sd: Half::new(sigma * (1.0 - 0.9 * w * w).sqrt()),
         }
     };
     State {

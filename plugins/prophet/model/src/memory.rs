@@ -7,6 +7,7 @@
 //! step ages the memory and changes nothing else: the forecast is then as many steps longer.
 
 use serde::{Deserialize, Serialize};
+use tidegate_model_kit::{Bins, PROFILE};
 
 /// Spans of the averages, in steps.
 const SPANS: [f64; 5] = [1.0, 4.0, 16.0, 64.0, 256.0];
@@ -25,7 +26,7 @@ pub(crate) struct Memory {
     /// Averages of the first spans; how many depends on the length of the history.
     means: Vec<f64>,
     /// Residuals by time of the season; empty without one.
-    profile: Vec<f32>,
+    profile: Bins,
     /// The largest distance of a residual from the average over four steps before it that is
     /// known; 0: none is.
     farthest: f64,
@@ -39,7 +40,7 @@ impl Memory {
         let spans = SPANS.iter().filter(|s| **s * 8.0 <= steps as f64).count();
         Self {
             means: vec![0.0; spans.max(1)],
-            profile: vec![0.0; places.min(PLACES)],
+            profile: Bins::free(vec![0.0; places.min(PLACES)]),
             farthest,
             gap: 0,
         }
@@ -66,8 +67,13 @@ impl Memory {
             *mean += (news - *mean) / span;
         }
         if let Some(at) = place {
-            self.profile[at] = (habit + PROFILE_GAIN * news) as f32;
+            self.profile.put(at, habit + PROFILE_GAIN * news);
         }
+    }
+
+    /// Rounds the profile to what bytes can hold.
+    pub(crate) fn settle(&mut self) {
+        self.profile.settle(PROFILE);
     }
 
     /// How far a residual is from what the habit and the newest ones say.
@@ -108,7 +114,7 @@ impl Memory {
             && self.means.len() <= SPANS.len()
             && self.profile.len() <= PLACES
             && self.means.iter().all(|m| m.abs() < 1e15)
-            && self.profile.iter().all(|p| p.is_finite())
+            && self.profile.is_finite()
             && self.farthest.is_finite()
             && self.farthest >= 0.0
             && self.gap <= LONGEST_GAP

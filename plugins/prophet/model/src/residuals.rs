@@ -9,9 +9,7 @@
 //! Errors `h` steps ahead overlap, so that the prior weighs `h` times as much.
 
 use serde::{Deserialize, Serialize};
-use tidegate_model_kit::{quantile_of_sorted, sort_floats};
-
-use tidegate_model_kit::{Cholesky, dot};
+use tidegate_model_kit::{Cholesky, Half, dot, quantile_of_sorted, sort_floats};
 
 /// The prior standard deviation of a weight around that of the horizon before.
 const PRIOR: f64 = 0.12;
@@ -31,9 +29,9 @@ pub(crate) struct Reach {
     /// Steps ahead.
     pub(crate) horizon: u32,
     /// A weight per regressor.
-    pub(crate) weights: Vec<f32>,
+    pub(crate) weights: Vec<Half>,
     /// Standard deviation of what is left, where the load has its typical size.
-    pub(crate) sd: f32,
+    pub(crate) sd: Half,
 }
 
 /// A target `h` steps after an origin.
@@ -117,14 +115,14 @@ fn variances(errors: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
 pub(crate) fn forecast(reaches: &[Reach], h: usize, x: &[f64]) -> f64 {
     let at = |r: &Reach| -> f64 {
         let terms = r.weights.iter().zip(x);
-        terms.map(|(w, x)| f64::from(*w) * x).sum()
+        terms.map(|(w, x)| w.get() * x).sum()
     };
     between(reaches, h, at)
 }
 
 /// The standard deviation of its error.
 pub(crate) fn deviation(reaches: &[Reach], h: usize) -> f64 {
-    between(reaches, h, |r| f64::from(r.sd))
+    between(reaches, h, |r| r.sd.get())
 }
 
 /// Linear in the logarithm of the horizon between two reaches, constant beyond the last.
@@ -149,9 +147,9 @@ pub(crate) fn are_sound(reaches: &[Reach], width: usize) -> bool {
         && reaches.iter().all(|r| {
             r.horizon > 0
                 && r.weights.len() == width
-                && r.weights.iter().all(|w| w.abs() < 1e6)
-                && r.sd.is_finite()
-                && r.sd >= 0.0
+                && r.weights.iter().all(|w| w.get().abs() < 1e6)
+                && r.sd.get().is_finite()
+                && r.sd.get() >= 0.0
         })
 }
 
@@ -198,8 +196,8 @@ mod tests {
     fn between_two_reaches_lies_the_middle_of_their_forecasts() {
         let reach = |horizon, w, sd| Reach {
             horizon,
-            weights: vec![w],
-            sd,
+            weights: vec![Half::new(w)],
+            sd: Half::new(sd),
         };
         let two = [reach(4, 1.0, 1.0), reach(16, 0.5, 3.0)];
         assert!((forecast(&two, 8, &[2.0]) - 1.5).abs() < 1e-6);

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use tidegate_model_kit::{
-    Covariates, Knot, ModelError, Prediction, Series, Shape, Tracker, decode, encode,
+    Covariates, Half, Knot, ModelError, Prediction, Series, Shape, Tracker, decode, encode,
     knots_are_sound, normal_quantile, scaled, stretch,
 };
 
@@ -21,7 +21,7 @@ use crate::simulate::{Chances, Deviates};
 use crate::trend::Trend;
 
 /// The format of [`State::encode`]d bytes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The part of an error that the offset takes up while the load shifts.
 const SHIFT_GAIN: f64 = 0.5;
@@ -66,7 +66,7 @@ impl Parts {
 pub struct State {
     pub(crate) parts: Parts,
     pub(crate) seasons: Vec<Season>,
-    pub(crate) coefficients: Vec<f32>,
+    pub(crate) coefficients: Vec<Half>,
     pub(crate) trend: Trend,
     pub(crate) swing: Option<f64>,
     pub(crate) power: f64,
@@ -254,7 +254,7 @@ impl State {
     fn load(&self, calendar: &Calendar<'_>, row: usize, h: usize, columns: &mut Vec<f64>) -> f64 {
         seasons::columns(&self.seasons, calendar, row, 0.0, columns);
         let terms = columns.iter().zip(&self.coefficients);
-        let season: f64 = terms.map(|(x, b)| x * f64::from(*b)).sum();
+        let season: f64 = terms.map(|(x, b)| x * b.get()).sum();
         let trend = self.trend.at(h);
         trend + swing(trend, self.swing) * season
     }
@@ -283,7 +283,7 @@ impl State {
             && (0.0..1.0).contains(&p.shift)
             && state.seasons.iter().all(Season::is_sound)
             && state.coefficients.len() == width
-            && state.coefficients.iter().all(|b| b.is_finite())
+            && state.coefficients.iter().all(|b| b.get().is_finite())
             && state.trend.is_sound()
             && state.swing.is_none_or(|t| t.is_finite() && t > 0.0)
             && (0.0..=1.0).contains(&state.power)

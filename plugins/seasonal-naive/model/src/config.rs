@@ -1,6 +1,7 @@
-//! What an author may set: which season is repeated.
+//! What an author may set: which season is repeated, and how exactly.
 
 use serde::{Deserialize, Serialize};
+use tidegate_model_kit::ModelError;
 
 /// The configuration of a fit. `{}` is the default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -8,6 +9,25 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Which season is repeated.
     pub season: SeasonChoice,
+    /// How exactly values are kept: to this part of what most neighbours differ by, 4 to 4,096.
+    /// A long season takes about as many bits a step as this has digits, and two more.
+    pub digits: u16,
+}
+
+impl Config {
+    /// Checks ranges that the types do not express.
+    ///
+    /// # Errors
+    /// [`ModelError::InvalidInput`] names the field and its range.
+    pub fn validate(&self) -> Result<(), ModelError> {
+        if (4..=4096).contains(&self.digits) {
+            return Ok(());
+        }
+        Err(ModelError::invalid(format!(
+            "digits is {}: give 4 to 4096",
+            self.digits
+        )))
+    }
 }
 
 /// Which season is repeated. A season that the history does not hold once gives way to a
@@ -29,6 +49,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             season: SeasonChoice::Auto,
+            digits: 32,
         }
     }
 }

@@ -7,10 +7,7 @@ use tidegate_model_kit::{Covariates, ModelError, Series, Uplifted};
 
 use crate::config::Config;
 use crate::fit::fit_plain;
-use crate::state::{FORMAT, Repeat};
-
-/// The format of states that knew no events.
-const PLAIN_FORMAT: u32 = 1;
+use crate::state::Repeat;
 
 /// A fitted model with what events are worth; what the host keeps per series.
 pub type State = Uplifted<Repeat>;
@@ -33,18 +30,4 @@ pub fn fit_with(
     known: &Covariates<'_>,
 ) -> Result<State, ModelError> {
     State::fit(series, known, |ordinary| fit_plain(config, ordinary))
-}
-
-/// Reads the bytes of an earlier version: format 1 had no events.
-///
-/// # Errors
-/// [`ModelError::Unsupported`] for a format that was never written,
-/// [`ModelError::InvalidInput`] for damaged bytes.
-pub fn migrate(format: u32, bytes: &[u8]) -> Result<State, ModelError> {
-    if format != PLAIN_FORMAT {
-        return Err(ModelError::Unsupported(format!(
-            "a state of format {format}; this version reads {PLAIN_FORMAT} and {FORMAT}: fit again"
-        )));
-    }
-    State::migrate(format, bytes, Repeat::scale)
 }

@@ -1,6 +1,6 @@
 //! Which season to repeat, and what it got wrong before.
 
-use tidegate_model_kit::{ModelError, Series};
+use tidegate_model_kit::{Bins, ModelError, Series};
 
 use crate::config::{Config, SeasonChoice};
 use crate::spread::measure;
@@ -10,6 +10,9 @@ use crate::state::Repeat;
 const NEED: usize = 3;
 /// The longest season that is chosen unasked, a week of five minutes: a state holds every phase.
 const AUTO_LIMIT: usize = 2016;
+/// A season of so many values is small anyhow, and has these digits at least.
+const SMALL: usize = 200;
+const EXACT: u16 = 1024;
 /// Below this, agreeing points prove little, and the interval has a floor.
 const SHORT: usize = 12;
 
@@ -17,8 +20,9 @@ const SHORT: usize = 12;
 ///
 /// # Errors
 /// [`ModelError::InsufficientData`] below three observed points; [`ModelError::InvalidInput`] for
-/// infinite values or a zero step.
+/// a bad configuration, infinite values or a zero step.
 pub fn fit_plain(config: &Config, series: &Series<'_>) -> Result<Repeat, ModelError> {
+    config.validate()?;
     series.validate(NEED)?;
     let scale = series.scale();
     let z = series.scaled(scale);
@@ -41,7 +45,13 @@ pub fn fit_plain(config: &Config, series: &Series<'_>) -> Result<Repeat, ModelEr
     let end = series.clock() + z.len() as u64;
     let shift = (end % period as u64) as usize;
     cycle.rotate_right(shift);
-    let table = cycle.iter().map(|v| *v as f32).collect();
+    let mut table = Bins::free(cycle.iter().map(|v| *v as f32).collect());
+    let digits = if table.len() <= SMALL {
+        config.digits.max(EXACT)
+    } else {
+        config.digits
+    };
+    table.settle(digits);
     Ok(Repeat::assemble(scale, end, table, knots))
 }
 

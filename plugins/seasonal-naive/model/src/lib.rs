@@ -16,7 +16,7 @@ mod spread;
 mod state;
 
 pub use config::{CONFIG_SCHEMA, Config, SeasonChoice};
-pub use events::{State, fit, fit_with, migrate};
+pub use events::{State, fit, fit_with};
 pub use fit::fit_plain;
 pub use state::{FORMAT, Repeat};
 pub use tidegate_model_kit::{Covariates, ModelError, Prediction, Series};

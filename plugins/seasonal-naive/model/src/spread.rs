@@ -7,7 +7,7 @@
 //! sample quantiles are described by a normal one, widened for their number.
 
 use serde::{Deserialize, Serialize};
-use tidegate_model_kit::{normal_quantile, quantile_of_sorted, sort_floats};
+use tidegate_model_kit::{Half, normal_quantile, quantile_of_sorted, sort_floats};
 
 /// Where quantiles are kept. Between them the interval is linear in the normal deviate.
 const PROBABILITIES: [f64; 13] = [
@@ -22,14 +22,14 @@ pub(crate) struct Knot {
     /// Seasons ahead.
     pub(crate) ahead: u32,
     /// Error quantiles at [`PROBABILITIES`], rising.
-    pub(crate) errors: Vec<f32>,
+    pub(crate) errors: Vec<Half>,
 }
 
 impl Knot {
     pub(crate) fn is_sound(&self) -> bool {
         self.ahead > 0
             && self.errors.len() == PROBABILITIES.len()
-            && self.errors.iter().all(|e| e.is_finite())
+            && self.errors.iter().all(|e| e.get().is_finite())
     }
 }
 
@@ -56,33 +56,37 @@ pub(crate) fn measure(z: &[f64], period: usize, floor: f64) -> Vec<Knot> {
         if let Some(before) = knots.last() {
             // Further ahead is never more certain.
             for ((q, b), p) in found.iter_mut().zip(&before.errors).zip(PROBABILITIES) {
-                *q = if p < 0.5 { q.min(*b) } else { q.max(*b) };
+                *q = if p < 0.5 {
+                    q.min(b.get())
+                } else {
+                    q.max(b.get())
+                };
             }
         }
         knots.push(Knot {
             ahead: ahead as u32,
-            errors: found,
+            errors: found.into_iter().map(Half::new).collect(),
         });
     }
     knots
 }
 
-fn quantiles(errors: &mut [f64], floor: f64) -> Vec<f32> {
+fn quantiles(errors: &mut [f64], floor: f64) -> Vec<f64> {
     let n = errors.len() as f64;
     if errors.len() < FEW {
         let squares: f64 = errors.iter().map(|e| e * e).sum();
         let sigma = ((squares / n.max(1.0)).sqrt() * (1.0 + 3.0 / n.max(1.0))).max(floor);
         return PROBABILITIES
             .iter()
-            .map(|p| (sigma * normal_quantile(*p)) as f32)
+            .map(|p| sigma * normal_quantile(*p))
             .collect();
     }
     sort_floats(errors);
     // The forecast is the repeated value itself: the errors' median is drift, which this model
     // does not claim to know, so it stays in the interval but not in its centre.
-    let mut all: Vec<f32> = PROBABILITIES
+    let mut all: Vec<f64> = PROBABILITIES
         .iter()
-        .map(|p| quantile_of_sorted(errors, *p) as f32)
+        .map(|p| quantile_of_sorted(errors, *p))
         .collect();
     let middle = PROBABILITIES.len() / 2;
     for (i, q) in all.iter_mut().enumerate() {
@@ -119,7 +123,7 @@ fn within(knot: &Knot, p: f64) -> f64 {
         normal_quantile(PROBABILITIES[at - 1]),
         normal_quantile(PROBABILITIES[at]),
     );
-    let (low, high) = (f64::from(knot.errors[at - 1]), f64::from(knot.errors[at]));
+    let (low, high) = (knot.errors[at - 1].get(), knot.errors[at].get());
     // Beyond the outermost knots the last slope goes on.
     low + (normal_quantile(p) - from) / (to - from) * (high - low)
 }

@@ -1,12 +1,12 @@
 //! The last cycle and the error quantiles: what the host keeps per series.
 
 use serde::{Deserialize, Serialize};
-use tidegate_model_kit::{Base, ModelError, Prediction, Shape, scaled};
+use tidegate_model_kit::{Base, Bins, ModelError, Prediction, Shape, scaled};
 
 use crate::spread::{Knot, error_at};
 
 /// The format number of the bytes of [`crate::State`].
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The last observed value of every phase, with the errors that repeating it made.
 ///
@@ -18,17 +18,12 @@ pub struct Repeat {
     /// The step that comes next, on the absolute grid.
     clock: u64,
     /// By phase; a single value where there is no season.
-    table: Vec<f32>,
+    table: Bins,
     knots: Vec<Knot>,
 }
 
 impl Repeat {
-    /// The power of two that values are divided by.
-    pub(crate) fn scale(&self) -> f64 {
-        self.scale
-    }
-
-    pub(crate) fn assemble(scale: f64, clock: u64, table: Vec<f32>, knots: Vec<Knot>) -> Self {
+    pub(crate) fn assemble(scale: f64, clock: u64, table: Bins, knots: Vec<Knot>) -> Self {
         Self {
             scale,
             clock,
@@ -51,12 +46,9 @@ impl Repeat {
     /// which the value of the season before stays.
     pub fn update(&mut self, values: &[f64]) {
         for v in values {
-            let phase = self.phase(self.clock);
-            let value = scaled(*v, self.scale) as f32;
-            if value.is_finite()
-                && let Some(slot) = self.table.get_mut(phase)
-            {
-                *slot = value;
+            let value = scaled(*v, self.scale);
+            if value.is_finite() {
+                self.table.put(self.phase(self.clock), value);
             }
             self.clock += 1;
         }
@@ -78,11 +70,8 @@ impl Repeat {
         let mut quantiles = Vec::with_capacity(horizon * levels.len());
         let mut errors = (0, Vec::new());
         for step in 0..horizon {
-            let value = self
-                .table
-                .get(self.phase(self.clock + step as u64))
-                .copied();
-            let point = f64::from(value.unwrap_or(0.0));
+            let value = self.table.get(self.phase(self.clock + step as u64));
+            let point = f64::from(value.copied().unwrap_or(0.0));
             let ahead = step / self.period().max(1) + 1;
             if errors.0 != ahead {
                 let at = |p: &f64| error_at(&self.knots, ahead, *p);
@@ -111,7 +100,7 @@ impl Base for Repeat {
             && self.scale > 0.0
             && self.clock < u64::MAX / 4
             && !self.table.is_empty()
-            && self.table.iter().all(|v| v.is_finite())
+            && self.table.is_finite()
             && self.knots.windows(2).all(|w| w[0].ahead < w[1].ahead)
             && self.knots.iter().all(Knot::is_sound)
     }

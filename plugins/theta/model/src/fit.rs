@@ -5,7 +5,7 @@
 //! all speeds for the winner alone. The full product finds hardly better places at five times
 //! the cost.
 
-use tidegate_model_kit::{Decomposition, ModelError, Series, decompose, decompose_factors};
+use tidegate_model_kit::{Decomposition, Half, ModelError, Series, decompose, decompose_factors};
 
 use crate::backtest::Backtest;
 use crate::config::{Choice, Config, SeasonChoice};
@@ -85,7 +85,8 @@ pub fn fit_plain(config: &Config, series: &Series<'_>) -> Result<Adjusted, Model
     if series.observed() < SHORT {
         return Ok(short(&z, series, scale));
     }
-    Ok(estimate(config, series, &z, scale, positive).unwrap_or_else(|| short(&z, series, scale)))
+    let found = estimate(config, series, &z, scale, positive);
+    Ok(found.map_or_else(|| short(&z, series, scale), Adjusted::settled))
 }
 
 fn take_apart(z: &[f64], clock: u64, periods: &[usize], kind: SeasonKind) -> Decomposition {
@@ -231,7 +232,7 @@ impl Search<'_> {
             let losses: Vec<f64> = thetas
                 .iter()
                 .enumerate()
-                .map(|(k, t)| test.loss(k, usize::from(t.speed), f64::from(t.weight)))
+                .map(|(k, t)| test.loss(k, usize::from(t.speed), t.weight.get()))
                 .collect();
             (mean_loss(losses.iter()), thetas)
         };
@@ -283,7 +284,7 @@ fn short(z: &[f64], series: &Series<'_>, scale: f64) -> Adjusted {
         thetas: vec![crate::theta::Theta {
             horizon: 1,
             speed: 3,
-            weight: 1.0,
+            weight: Half::new(1.0),
         }],
         drift: 0.0,
     };

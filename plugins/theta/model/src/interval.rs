@@ -6,7 +6,7 @@
 //! [`Knot`]: ratios per horizon and side.
 
 use serde::{Deserialize, Serialize};
-use tidegate_model_kit::{Knot, sort_floats};
+use tidegate_model_kit::{Half, Knot, sort_floats};
 
 use crate::backtest::warm_up;
 use crate::state::{Adjusted, FADE, Method};
@@ -14,7 +14,7 @@ use crate::state::{Adjusted, FADE, Method};
 /// Origins that are enough to measure.
 const ORIGINS: usize = 1000;
 /// What was chosen by these errors looks better on them than it is on the next ones.
-const CHOSEN: f32 = 1.08;
+const CHOSEN: f64 = 1.08;
 /// The smallest load, in the typical one, that an error's size is in proportion to.
 const FLOOR: f64 = 1e-3;
 
@@ -98,7 +98,7 @@ fn knots(state: &mut Adjusted, z: &[f64], warm: usize) -> Vec<Knot> {
             let windows = list.len() as f64 * every as f64 / *h as f64;
             let mut knot = Knot::measured(*h, list, windows);
             for r in &mut knot.ratios {
-                *r *= CHOSEN;
+                *r = Half::new(r.get() * CHOSEN);
             }
             knot
         })

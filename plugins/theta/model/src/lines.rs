@@ -10,7 +10,7 @@
 //! taught by its errors would hardly ever move.
 
 use serde::{Deserialize, Serialize};
-use tidegate_model_kit::{Decomposition, Table};
+use tidegate_model_kit::{Decomposition, PROFILE, Table};
 
 /// The smoothing parameters of the levels.
 pub(crate) const ALPHAS: [f64; 7] = [0.03, 0.07, 0.15, 0.3, 0.5, 0.7, 0.9];
@@ -52,6 +52,13 @@ impl Season {
             kind
         };
         Self { kind, tables }
+    }
+
+    /// Rounds the profiles to what bytes can hold.
+    pub(crate) fn settle(&mut self) {
+        for table in &mut self.tables {
+            table.bins.settle(PROFILE);
+        }
     }
 
     /// All profiles at a step, joined.
@@ -188,6 +195,7 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tidegate_model_kit::Bins;
 
     fn lines(kind: SeasonKind, gain: f64) -> Lines {
         let bins = if kind == SeasonKind::Multiplicative {
@@ -198,7 +206,7 @@ mod tests {
         let table = Table {
             period: 2,
             gain,
-            bins,
+            bins: Bins::free(bins),
         };
         Lines {
             season: Season {

@@ -15,7 +15,7 @@ use crate::lines::{ALPHAS, Lines, SeasonKind};
 use crate::theta::{Theta, distance, growth};
 
 /// The format number of the bytes of [`crate::State`].
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// The largest table a decoded state may have: a week of minutes.
 const MAX_BINS: usize = 20_160;
 /// The most horizons that a history of the longest accepted length is tested at.
@@ -81,6 +81,12 @@ impl Adjusted {
         self.knots = knots;
     }
 
+    /// Rounds to what bytes can hold.
+    pub(crate) fn settled(mut self) -> Self {
+        self.method.lines.season.settle();
+        self
+    }
+
     /// Moves the lines alone: sigma stays as it was measured where the season was not yet known.
     pub(crate) fn resume(&mut self, lines: Lines, scaled: &[f64]) {
         let tracker = self.tracker;
@@ -131,7 +137,7 @@ impl Adjusted {
     pub fn thetas(&self) -> Vec<(u32, f64, f64)> {
         let of = |t: &Theta| {
             let alpha = ALPHAS.get(usize::from(t.speed)).copied().unwrap_or(0.0);
-            (t.horizon, alpha, f64::from(t.weight))
+            (t.horizon, alpha, t.weight.get())
         };
         self.method.thetas.iter().map(of).collect()
     }
@@ -231,7 +237,7 @@ impl Base for Adjusted {
             && thetas.iter().all(|t| {
                 t.horizon > 0
                     && usize::from(t.speed) < ALPHAS.len()
-                    && (0.0..=1.0).contains(&t.weight)
+                    && (0.0..=1.0).contains(&t.weight.get())
             })
             && knots_are_sound(&self.knots)
     }

@@ -13,6 +13,7 @@
 //! them the weight stays near that of the horizon before it.
 
 use serde::{Deserialize, Serialize};
+use tidegate_model_kit::Half;
 
 use crate::backtest::Backtest;
 use crate::lines::{ALPHAS, Lines};
@@ -30,7 +31,7 @@ pub(crate) struct Theta {
     /// Which of [`ALPHAS`].
     pub(crate) speed: u8,
     /// `1 / theta`: the weight of the level's distance from the mean, 0 to 1.
-    pub(crate) weight: f32,
+    pub(crate) weight: Half,
 }
 
 /// Weights for the levels of one speed, and what they are worth.
@@ -105,7 +106,7 @@ pub(crate) fn choose(test: &Backtest, reversion: bool) -> Vec<Theta> {
             Theta {
                 horizon: *h as u32,
                 speed: speed as u8,
-                weight: all[speed].weights[k] as f32,
+                weight: Half::new(all[speed].weights[k]),
             }
         })
         .collect()
@@ -133,7 +134,7 @@ fn around(thetas: &[Theta], h: usize) -> Option<(Theta, Theta, f64)> {
 pub(crate) fn distance(thetas: &[Theta], lines: &Lines, h: usize) -> f64 {
     let of = |t: Theta| {
         let level = lines.levels.get(usize::from(t.speed));
-        f64::from(t.weight) * (level.copied().unwrap_or(lines.mean) - lines.mean)
+        t.weight.get() * (level.copied().unwrap_or(lines.mean) - lines.mean)
     };
     around(thetas, h).map_or(0.0, |(a, b, share)| of(a) + share * (of(b) - of(a)))
 }
@@ -144,7 +145,7 @@ pub(crate) fn distance(thetas: &[Theta], lines: &Lines, h: usize) -> f64 {
 pub(crate) fn growth(thetas: &[Theta], horizon: usize) -> Vec<f64> {
     let of = |t: Theta| {
         let alpha = ALPHAS.get(usize::from(t.speed)).copied().unwrap_or(0.0);
-        alpha * f64::from(t.weight)
+        alpha * t.weight.get()
     };
     let mut variance = 1.0;
     (1..=horizon)
@@ -180,11 +181,11 @@ mod tests {
         }
     }
 
-    fn theta(horizon: u32, weight: f32) -> Theta {
+    fn theta(horizon: u32, weight: f64) -> Theta {
         Theta {
             horizon,
             speed: 6,
-            weight,
+            weight: Half::new(weight),
         }
     }
 
