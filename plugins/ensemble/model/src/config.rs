@@ -26,10 +26,11 @@ pub struct Config {
     /// How much a member's weight falls with its width: trust / width^sharpness.
     pub sharpness: f64,
     /// The combination's interval in parts of its members' mean one.
-    pub width: f64,
+    pub width: Trust,
 }
 
-/// A weight before widths are looked at; only ratios to the other members' count.
+/// A number that goes with the horizon. Of a member: its weight before widths are looked at; only
+/// ratios to the other members' count.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trust {
@@ -56,8 +57,8 @@ impl Default for Config {
             prophet: trust(2.0, 2.0),
             seasonal_naive: trust(0.0, 1.0),
             ets: Trust::NONE,
-            sharpness: 1.0,
-            width: 0.93,
+            sharpness: 2.0,
+            width: trust(0.96, 0.9),
         }
     }
 }
@@ -103,10 +104,10 @@ impl Config {
                 self.sharpness
             )));
         }
-        if !(0.1..=4.0).contains(&self.width) {
+        let Trust { near, far } = self.width;
+        if !(0.1..=4.0).contains(&near) || !(0.1..=4.0).contains(&far) {
             return Err(ModelError::invalid(format!(
-                "width is {}: give 0.1 to 4",
-                self.width
+                "width has near {near} and far {far}: give 0.1 to 4"
             )));
         }
         Ok(())
@@ -135,7 +136,7 @@ mod tests {
         check(r#"{"theta":{"near":1}}"#, "far");
         check(r#"{"ets":{"near":-1,"far":1}}"#, "ets");
         check(r#"{"sharpness":9}"#, "sharpness");
-        check(r#"{"width":0}"#, "width");
+        check(r#"{"width":{"near":0,"far":1}}"#, "width");
         let zero = r#"{"near":0,"far":0}"#;
         check(
             &format!(r#"{{"theta":{zero},"arima":{zero},"prophet":{zero}}}"#),

@@ -6,9 +6,10 @@
 //! history holds few independent errors a day ahead (Smith and Wallis, Oxford Bulletin of
 //! Economics and Statistics 71, 2009). So the weights are simple: a trust in each member that
 //! goes with the horizon (an autoregression knows the next hour, the repeated season knows
-//! tomorrow), divided by the width of the member's own 80 % interval there. Each member widens its
-//! interval to the errors that it made in its back-test, and lets it follow recent errors; so the
-//! width is its recent loss, measured out of sample, at no further cost.
+//! tomorrow), divided by the square of the width of the member's own 80 % interval there, which is
+//! Bates and Granger's inverse variance. Each member widens its interval to the errors that it made
+//! in its back-test, and lets it follow recent errors; so the width is its recent loss, measured
+//! out of sample, at no further cost.
 //!
 //! Quantiles are averaged level by level (Vincentization: Lichtendahl, Grushka-Cockayne and
 //! Winkler, Management Science 59, 2013), which is sharper than mixing distributions.

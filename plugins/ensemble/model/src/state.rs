@@ -117,6 +117,7 @@ impl State {
             let ahead = (step + 1) as f64 / self.day;
             let trusts: Vec<f64> = answers.iter().map(|a| trust_at(a.0, ahead)).collect();
             let widths: Vec<f64> = answers.iter().map(|a| a.2[step]).collect();
+            let width = trust_at(self.config.width, ahead);
             let plain = weigh(&trusts, &widths, 0.0);
             let sharp = weigh(&trusts, &widths, self.config.sharpness);
             let centre: f64 = answers
@@ -135,7 +136,7 @@ impl State {
                         weight * (answer.quantiles[step * asked.len() + at] - answer.mean[step])
                     })
                     .sum();
-                centre + self.config.width * off
+                centre + width * off
             }));
         }
         Prediction::lawful(&shape, mean, quantiles)

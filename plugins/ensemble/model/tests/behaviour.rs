@@ -42,7 +42,10 @@ fn only(kind: Kind) -> Config {
         seasonal_naive: trust(Kind::SeasonalNaive),
         ets: trust(Kind::Ets),
         sharpness: 1.0,
-        width: 1.0,
+        width: Trust {
+            near: 1.0,
+            far: 1.0,
+        },
     }
 }
 
