@@ -14,7 +14,7 @@ use std::{env, fs};
 use tidegate_build::{Builder, Progress};
 
 /// The shipped policies, in the order in which they are listed to a user.
-const SHIPPED: [&str; 11] = [
+const SHIPPED: [&str; 12] = [
     "seasonal-naive",
     "ets",
     "theta",
@@ -25,6 +25,7 @@ const SHIPPED: [&str; 11] = [
     "slo-tiers",
     "proportional",
     "waterfill",
+    "learned",
     "sequential-judge",
 ];
 

@@ -8,7 +8,7 @@ mod common;
 use tidegate_conformance::pools::sampled;
 use tidegate_conformance::same_bits;
 use tidegate_conformance::samples::{self, ROWS, SERIES};
-use tidegate_core::policy::{Allocation, AllocationInput, Forecaster, Forecasts};
+use tidegate_core::policy::{Allocation, AllocationInput, Blob, Forecaster, Forecasts};
 use tidegate_core::units::Level;
 
 const FITTED: usize = ROWS - 20;
@@ -87,7 +87,18 @@ fn ensemble_forecasts_the_same_natively_and_as_a_component() {
 #[track_caller]
 fn plans_agree(name: &str, native: fn(&AllocationInput) -> Allocation) {
     let policy = common::allocator(name);
-    for (i, question) in sampled().enumerate() {
+    // Each pool twice, a step later with what the first answer left.
+    let mut state = Blob::default();
+    let pools = sampled().flat_map(|first| {
+        let mut second = first.clone();
+        second.grid.start = second.grid.at(1);
+        second.usage.iter_mut().for_each(|used| *used *= 0.9);
+        [(true, first), (false, second)]
+    });
+    for (i, (is_first, mut question)) in pools.enumerate() {
+        if !is_first {
+            question.state = state;
+        }
         let expected = native(&question);
         let answer = policy.allocate("{}", &question).expect("it allocates");
         assert!(
@@ -105,12 +116,18 @@ fn plans_agree(name: &str, native: fn(&AllocationInput) -> Allocation) {
         assert_eq!(answer.loans, expected.loans, "loans of pool {i}");
         assert_eq!(answer.reasons, expected.reasons, "reasons of pool {i}");
         assert_eq!(answer.state, expected.state, "state of pool {i}");
+        state = answer.state;
     }
 }
 
 #[test]
 fn waterfill_plans_the_same_natively_and_as_a_component() {
     plans_agree("waterfill", common::waterfill);
+}
+
+#[test]
+fn learned_plans_and_learns_the_same_natively_and_as_a_component() {
+    plans_agree("learned", common::learned);
 }
 
 #[test]

@@ -24,13 +24,13 @@ fn pools() -> impl Strategy<Value = AllocationInput> {
     )
 }
 
-/// A plan and the one after it.
+/// A plan and those after it, each a step later, with what the one before left and put in force.
 fn lawful(
     allocate: fn(&AllocationInput) -> Allocation,
     question: &AllocationInput,
 ) -> Result<(), TestCaseError> {
     let mut question = question.clone();
-    for round in 0..2 {
+    for round in 0..4 {
         let answer = allocate(&question);
         if let Err(breach) = check_allocation(&question, &answer) {
             return Err(TestCaseError::fail(format!(
@@ -41,7 +41,12 @@ fn lawful(
         for (api, k) in (0..n).flat_map(|api| (0..d).map(move |k| (api, k))) {
             question.previous_limit[api * d + k] = answer.limit[question.at(api, 0, k)];
             question.previous_guaranteed[api * d + k] = answer.guaranteed[question.at(api, 0, k)];
+            // Used more and more, until it is all that there is.
+            question.usage[api * d + k] =
+                answer.limit[question.at(api, 0, k)] * (0.4 + 0.2 * f64::from(round));
         }
+        question.grid.start = question.grid.at(1);
+        question.state = answer.state;
     }
     Ok(())
 }
@@ -52,6 +57,11 @@ proptest! {
     #[test]
     fn waterfill_keeps_al1_to_al5(question in pools()) {
         lawful(common::waterfill, &question)?;
+    }
+
+    #[test]
+    fn learned_keeps_al1_to_al5(question in pools()) {
+        lawful(common::learned, &question)?;
     }
 
     #[test]

@@ -97,6 +97,11 @@ fn waterfill_conforms() {
 }
 
 #[test]
+fn learned_conforms() {
+    conforms("learned");
+}
+
+#[test]
 fn sequential_judge_conforms() {
     conforms("sequential-judge");
 }

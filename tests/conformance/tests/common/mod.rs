@@ -13,10 +13,11 @@ use tidegate_core::units::Dimension;
 use tidegate_engine::{Engine, Limits, Loaded, Options, Policy};
 use tidegate_fit::PoolColumns;
 
-pub(crate) const NAMES: [&str; 11] = [
+pub(crate) const NAMES: [&str; 12] = [
     "arima",
     "ensemble",
     "ets",
+    "learned",
     "lstm",
     "prophet",
     "proportional",
@@ -133,6 +134,40 @@ pub(crate) fn waterfill(q: &AllocationInput) -> Allocation {
         state: Blob {
             format: 1,
             bytes: vec![],
+        },
+    }
+}
+
+/// Learned headroom, natively, in core's words.
+pub(crate) fn learned(q: &AllocationInput) -> Allocation {
+    use tidegate_model_learned::{Config, Moment, STATE_FORMAT, State, allocate};
+    let mut state = match q.state.bytes.is_empty() {
+        true => State::default(),
+        false => State::decode(&q.state.bytes).expect("its own state"),
+    };
+    let moment = Moment {
+        start: q.grid.start.0,
+        step: q.grid.step.secs(),
+    };
+    let plan =
+        allocate(&Config::default(), &mut state, moment, &columns(q)).expect("a lawful pool");
+    let loans = plan.loans.iter().map(|l| LoanRow {
+        lender: l.lender,
+        borrower: l.borrower,
+        dimension: l.dimension,
+        amount: l.amount,
+        from_step: l.from_step,
+        until_step: l.until_step,
+    });
+    Allocation {
+        guaranteed: plan.allocation.guaranteed,
+        limit: plan.allocation.limit,
+        loans: loans.collect(),
+        wanted: plan.wanted,
+        reasons: plan.reasons,
+        state: Blob {
+            format: STATE_FORMAT,
+            bytes: state.encode().expect("it is encoded"),
         },
     }
 }

@@ -1,0 +1,158 @@
+//! The configuration of the learned policy, and its JSON schema for the manifest.
+//!
+//! Costs are ratios: one step of an api's ordinary load held idle is the unit, so that the same
+//! numbers mean the same for an api of one core and of a thousand. The division of the pool is
+//! `waterfill`'s and keeps its configuration whole, as an object of its own.
+
+use serde::{Deserialize, Serialize};
+use tidegate_fit::{Error, Tier};
+
+/// JSON schema of [`Config`].
+pub const CONFIG_SCHEMA: &str = include_str!("../config.schema.json");
+
+/// A number for each tier.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ByTier {
+    /// Guaranteed.
+    pub gold: f64,
+    /// Priority.
+    pub silver: f64,
+    /// Best effort.
+    pub bronze: f64,
+}
+
+impl ByTier {
+    /// The number of a tier.
+    #[must_use]
+    pub const fn of(&self, tier: Tier) -> f64 {
+        match tier {
+            Tier::Gold => self.gold,
+            Tier::Silver => self.silver,
+            Tier::Bronze => self.bronze,
+        }
+    }
+}
+
+/// What is worth how much, and how fast it is learned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Cost of a step in which an api is short, in steps of its ordinary load held idle.
+    pub shortage_cost: ByTier,
+    /// Cost of an api's ordinary load held idle for a step.
+    pub slack_cost: f64,
+    /// Exponent per unit of cost in the weights of the headrooms.
+    pub learning_rate: f64,
+    /// Hours of measured steps after which a lesson counts half.
+    pub memory_hours: f64,
+    /// Own steps that weigh as much as what the tier has learned.
+    pub prior_steps: f64,
+    /// Least that is bought, as a multiple of the median need.
+    pub floor: f64,
+    /// Most that is bought, as a multiple of the demand at the tier's quantile.
+    pub ceiling: f64,
+    /// Part of a grant up to which it is used without suffering.
+    pub comfort: f64,
+    /// Part of a grant from which on its use is a shortage of unknown size.
+    pub saturation: f64,
+    /// Factor on what is bought after a shortage.
+    pub retreat: f64,
+    /// Minutes after which half of a retreat is taken back.
+    pub retreat_minutes: f64,
+    /// How the pool is divided.
+    pub waterfill: tidegate_model_waterfill::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            shortage_cost: ByTier {
+                gold: 20.0,
+                silver: 10.0,
+                bronze: 5.0,
+            },
+            slack_cost: 1.0,
+            learning_rate: 0.1,
+            memory_hours: 72.0,
+            prior_steps: 240.0,
+            floor: 1.0,
+            ceiling: 2.0,
+            comfort: 0.85,
+            saturation: 0.95,
+            retreat: 1.15,
+            retreat_minutes: 30.0,
+            waterfill: tidegate_model_waterfill::Config::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Checks ranges.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] naming the field.
+    pub fn validate(&self) -> Result<(), Error> {
+        let fields = [
+            ("shortage_cost.gold", self.shortage_cost.gold, 0.0, 1e3),
+            ("shortage_cost.silver", self.shortage_cost.silver, 0.0, 1e3),
+            ("shortage_cost.bronze", self.shortage_cost.bronze, 0.0, 1e3),
+            ("slack_cost", self.slack_cost, 0.0, 1e3),
+            ("learning_rate", self.learning_rate, 0.0, 10.0),
+            ("memory_hours", self.memory_hours, 0.1, 1e4),
+            ("prior_steps", self.prior_steps, 0.0, 1e6),
+            ("floor", self.floor, 1.0, 10.0),
+            ("ceiling", self.ceiling, 1.0, 10.0),
+            ("comfort", self.comfort, 0.1, 0.99),
+            ("saturation", self.saturation, 0.5, 1.0),
+            ("retreat", self.retreat, 1.0, 2.0),
+            ("retreat_minutes", self.retreat_minutes, 1.0, 1e4),
+        ];
+        match fields
+            .iter()
+            .find(|(_, value, least, most)| !(*least..=*most).contains(value))
+        {
+            Some((name, value, least, most)) => Err(Error::InvalidInput(format!(
+                "{name} is {value}, not in {least}..={most}"
+            ))),
+            None => self.waterfill.validate(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    tidegate_model_kit::config_sentences!(Config, CONFIG_SCHEMA, choices = []);
+
+    #[test]
+    fn a_number_out_of_range_is_refused_by_its_field_as_the_schema_does() {
+        let schema: serde_json::Value = serde_json::from_str(CONFIG_SCHEMA).unwrap();
+        for (name, field) in schema["properties"].as_object().unwrap() {
+            for (bound, by) in [("minimum", -1.0), ("maximum", 1.0)] {
+                let Some(edge) = field[bound].as_f64() else {
+                    continue;
+                };
+                let parse = |value: f64| {
+                    let text = format!("{{\"{name}\":{value}}}");
+                    serde_json::from_str::<Config>(&text).unwrap().validate()
+                };
+                assert_eq!(parse(edge), Ok(()), "{name}");
+                let error = parse(edge + by).unwrap_err().to_string();
+                assert!(error.contains(&format!("{name} is ")), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_division_of_the_pool_takes_every_field_of_waterfill() {
+        let read = |text| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        let own = read(CONFIG_SCHEMA);
+        let theirs = read(tidegate_model_waterfill::CONFIG_SCHEMA);
+        assert_eq!(
+            own["properties"]["waterfill"]["properties"],
+            theirs["properties"]
+        );
+    }
+}
