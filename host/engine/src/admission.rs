@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::guest::clip;
 use crate::manifest::{self, Asked, ManifestError, SECTION};
 use crate::module::{Loaded, Source};
+use crate::nan;
 use crate::options::{CallLimits, Limits};
 use crate::schema::{self, SchemaError};
 use crate::structure::{self, NoStructure, Structure};
@@ -242,7 +243,9 @@ impl Engine {
         if let Some(component) = cache.and_then(|cache| cache.load(engine, digest)) {
             return Ok((component, Source::Cached));
         }
-        let component = Component::from_binary(engine, bytes)
+        let rewritten = nan::canonical(bytes)
+            .map_err(|error| AdmissionError::Invalid(quote(&error.to_string())))?;
+        let component = Component::from_binary(engine, &rewritten)
             .map_err(|error| AdmissionError::Invalid(quote(&format!("{error:#}"))))?;
         if let Some(cache) = cache {
             cache.store(digest, &component);

@@ -51,7 +51,7 @@ pub enum CacheError {
 pub(crate) struct Cache {
     directory: PathBuf,
     key: [u8; 32],
-    /// Hash of wasmtime's version and configuration.
+    /// Hash of wasmtime's version and configuration, and of the rewriting before it.
     compatibility: [u8; 32],
 }
 
@@ -85,6 +85,8 @@ impl Cache {
         };
         let mut hasher = Sha(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
+        // wasmtime does not know what was rewritten before it compiled.
+        crate::nan::VERSION.hash(&mut hasher);
         Ok(Self {
             directory: directory.to_owned(),
             key,

@@ -1,6 +1,7 @@
 //! The engine: wasmtime configured for policies that are pure, bounded and repeatable.
 //!
-//! Determinism is configuration: NaNs are canonical, relaxed SIMD, threads and shared memory are
+//! Determinism is configuration: NaNs are canonical where they can be seen ([`crate::nan`], which
+//! is why Cranelift does not make all of them so), relaxed SIMD, threads and shared memory are
 //! off, and nothing is linked but the policy host. Isolation is too: linear memories sit in a pool
 //! with guard pages, the stack is bounded, and every call has a deadline. Async support is left
 //! out; a policy is a function, and a fibre per call would cost a stack switch for nothing.
@@ -149,7 +150,7 @@ fn config(options: &Options, pool: Option<u32>) -> Config {
     config
         .concurrency_support(false)
         .epoch_interruption(true)
-        .cranelift_nan_canonicalization(true)
+        .cranelift_nan_canonicalization(false)
         .wasm_simd(true)
         .wasm_relaxed_simd(false)
         .wasm_multi_memory(false)

@@ -20,6 +20,7 @@ mod ticker;
 mod admission;
 mod manifest;
 mod module;
+mod nan;
 mod schema;
 mod structure;
 
