@@ -35,12 +35,19 @@ pub(crate) fn visible_key(caller: &Principal, key: &ObjectKey) -> Result<(), Ser
         ObjectKind::Api | ObjectKind::Slo | ObjectKind::Event => {
             key.name.parse::<ScopedId>().ok().map(|id| id.tenant)
         }
-        ObjectKind::Pool | ObjectKind::Tier | ObjectKind::Binding => None,
+        // A binding that says whose it is; others are the operator's names.
+        ObjectKind::Binding => binding_tenant(&key.name),
+        ObjectKind::Pool | ObjectKind::Tier => None,
     };
     match tenant {
         Some(tenant) if !caller.sees(&tenant) => Err(absent(key.kind.name(), &key.name)),
         _ => Ok(()),
     }
+}
+
+/// The tenant of a binding's name, where it is written `TENANT/NAME`.
+fn binding_tenant(name: &str) -> Option<TenantId> {
+    name.split_once('/')?.0.parse().ok()
 }
 
 /// Refuses a pool that the caller may not see, exactly as one that is not there.

@@ -8,6 +8,7 @@
 use std::time::Duration;
 use tidegate_core::catalog::FieldProblem;
 use tidegate_core::ports::serve::ServeError;
+use tidegate_core::quota::Exceeded;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
@@ -43,9 +44,28 @@ pub(crate) fn status(error: ServeError) -> Status {
             let text = format!("{what}; retry in {retry_ms} ms");
             with(Code::ResourceExhausted, &text, details)
         }
+        ServeError::Quota(exceeded) => over_quota(&exceeded),
         ServeError::Unavailable(text) => unavailable(&text),
         ServeError::Unimplemented(text) => with(Code::Unimplemented, &text, ErrorDetails::new()),
     }
+}
+
+/// A quota that is used up: which, of whom, how much, and what helps.
+fn over_quota(exceeded: &Exceeded) -> Status {
+    let subject = format!("tenant:{}", exceeded.tenant);
+    let text = exceeded.to_string();
+    let mut details = ErrorDetails::with_quota_failure_violation(subject, text.clone());
+    let facts = [
+        ("tenant", exceeded.tenant.to_string()),
+        ("quota", exceeded.quota.field().to_owned()),
+        ("limit", exceeded.limit.to_string()),
+    ];
+    let facts = facts.map(|(key, value)| (key.to_owned(), value));
+    details.set_error_info("QUOTA_EXCEEDED", "tidegate", facts);
+    if let Some(ms) = exceeded.retry_ms {
+        details.set_retry_info(Some(Duration::from_millis(ms)));
+    }
+    with(Code::ResourceExhausted, &text, details)
 }
 
 /// A failure of ours that passes.
@@ -102,6 +122,11 @@ impl Problems {
             Some(value) if self.0.is_empty() => Ok(value),
             _ => Err(self.status()),
         }
+    }
+
+    /// What was noted.
+    pub(crate) fn into_inner(self) -> Vec<FieldProblem> {
+        self.0
     }
 
     fn status(self) -> Status {
@@ -209,6 +234,31 @@ mod tests {
         let short = cut(&text, 1000);
         assert!(short.len() <= 1000 && short.ends_with('…'));
         assert_eq!(cut("short", 1000), "short");
+    }
+
+    #[test]
+    fn a_quota_is_told_in_the_words_of_the_protocol() {
+        use tidegate_core::quota::Quota;
+        let over = |retry_ms| {
+            status(ServeError::Quota(Exceeded {
+                tenant: "shop".parse().unwrap(),
+                quota: Quota::Modules,
+                limit: 4,
+                retry_ms,
+            }))
+        };
+        let told = over(None);
+        assert_eq!(
+            (told.code(), retry_after_ms(&told)),
+            (Code::ResourceExhausted, 0)
+        );
+        let failure = told.get_details_quota_failure().unwrap();
+        assert_eq!(failure.violations[0].subject, "tenant:shop");
+        let info = told.get_details_error_info().unwrap();
+        assert_eq!(info.reason, "QUOTA_EXCEEDED");
+        assert_eq!(info.metadata["quota"], "max_modules");
+        assert_eq!(info.metadata["limit"], "4");
+        assert_eq!(retry_after_ms(&over(Some(250))), 250);
     }
 
     #[test]

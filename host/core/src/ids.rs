@@ -116,8 +116,9 @@ id!(
     PoolId, "pool", Slash::Refused
 );
 id!(
-    /// A binding of policies to what they serve.
-    BindingId, "binding", Slash::Refused
+    /// A binding of policies to what they serve. With a `/`, the part before it is the tenant that it
+    /// serves; without one, it is the operator's name for it.
+    BindingId, "binding", Slash::Allowed
 );
 
 /// `tenant/name`: an api, an SLO or an event.

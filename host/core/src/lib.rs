@@ -35,4 +35,5 @@ pub mod access;
 pub mod alert;
 pub mod canonical;
 pub mod ports;
+pub mod quota;
 pub mod record;

@@ -1,6 +1,7 @@
 //! Policy modules: their kinds, what they say of themselves, and how they are bound.
 
 use crate::ids::{BindingId, Digest, PoolId, TenantId};
+use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -82,6 +83,17 @@ impl fmt::Display for ModuleRef {
             write!(f, " ({})", self.digest.short())
         }
     }
+}
+
+/// Who holds a module. The same bytes may be held by several, none of whom learns of the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// The tenant whose bindings alone may name it; `None` is the operator's, for everybody.
+    pub owner: Option<TenantId>,
+    /// The credential that pushed it.
+    pub pushed_by: String,
+    /// When it was admitted for this owner.
+    pub admitted_at: Timestamp,
 }
 
 /// What a component's manifest section says; readable without running code.

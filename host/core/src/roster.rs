@@ -5,6 +5,7 @@
 //! answered and what went wrong before. Keeping the chain here, and not in each room, is what
 //! makes provenance complete: no room can fall back without saying so.
 
+use crate::ids::BindingId;
 use crate::invariant::Breach;
 use crate::module::ModuleRef;
 use crate::policy::{CallError, PolicyError};
@@ -53,6 +54,10 @@ pub struct Served {
 pub struct Fault {
     /// The module.
     pub module: ModuleRef,
+    /// Through which binding it was asked; `None` where nothing is bound. A module may fail on one
+    /// tenant's data and serve all others well, so what follows from a fault follows for this
+    /// binding.
+    pub binding: Option<BindingId>,
     /// What happened.
     pub error: CallError,
     /// What it was asked about: a series, a pool.
@@ -64,6 +69,8 @@ pub struct Fault {
 pub struct Member<P: ?Sized> {
     /// Identity.
     pub module: ModuleRef,
+    /// The binding whose link it is; `None` where nothing is bound.
+    pub binding: Option<BindingId>,
     /// How far back it stands.
     pub retreat: Retreat,
     /// JSON config.
@@ -76,9 +83,23 @@ impl<P: ?Sized> Clone for Member<P> {
     fn clone(&self) -> Self {
         Self {
             module: self.module.clone(),
+            binding: self.binding.clone(),
             retreat: self.retreat,
             config: self.config.clone(),
             policy: self.policy.clone(),
+        }
+    }
+}
+
+impl<P: ?Sized> Member<P> {
+    /// What is noted when it gave no usable answer.
+    #[must_use]
+    pub fn fault(&self, error: CallError, subject: String) -> Fault {
+        Fault {
+            module: self.module.clone(),
+            binding: self.binding.clone(),
+            error,
+            subject,
         }
     }
 }
@@ -147,11 +168,7 @@ impl<P: ?Sized> Roster<P> {
                 }
                 Err(CallError::Policy(PolicyError::InsufficientData { .. })) => {}
                 Err(error) => {
-                    faults.push(Fault {
-                        module: member.module.clone(),
-                        error,
-                        subject: subject.into(),
-                    });
+                    faults.push(member.fault(error, subject.into()));
                 }
             }
         }
@@ -167,6 +184,7 @@ mod tests {
     fn roster() -> Roster<u32> {
         let member = |name: &str, retreat, n| Member {
             module: ModuleRef::native(name),
+            binding: Some("b".parse().unwrap()),
             retreat,
             config: "{}".into(),
             policy: Arc::new(n),
@@ -195,6 +213,7 @@ mod tests {
             (2, Retreat::Baseline)
         );
         assert_eq!(faults.len(), 1);
+        assert_eq!(faults[0].binding, Some("b".parse().unwrap()));
         assert!(matches!(&faults[0].error, CallError::Refused(b) if b.invariant == Invariant::AL1));
     }
 

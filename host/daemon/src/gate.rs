@@ -10,6 +10,7 @@ mod forecasts;
 mod ingest;
 mod plans;
 mod policies;
+mod usage;
 
 use crate::world::World;
 use std::sync::Arc;

@@ -5,9 +5,13 @@
 //! one is followed by the other here. A module that is bound by name is pinned to the newest version
 //! at that moment, so that a later push never changes by itself what serves.
 
+mod admit;
 mod challengers;
+mod held;
 mod pins;
 
+use held::Held;
+pub(crate) use held::Whose;
 pub(crate) use pins::PinnedPolicies;
 
 use crate::world::lock;
@@ -17,36 +21,18 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tidegate_core::catalog::{Catalog, Effect, ObjectKey, ObjectKind};
-use tidegate_core::ids::{BindingId, Digest};
+use tidegate_core::ids::{BindingId, Digest, TenantId};
 use tidegate_core::module::{Binding, ModuleKind, ModuleRef};
 use tidegate_core::policy::Forecaster;
-use tidegate_core::ports::serve::{ModuleInfo, ServeError, SlotInfo};
-use tidegate_core::ports::storage::{Modules, StoredModule};
+use tidegate_core::ports::serve::{ServeError, SlotInfo};
+use tidegate_core::ports::storage::{Condemned, Modules, StoredModule};
 use tidegate_core::roster::{Fault, Member};
-use tidegate_core::time::Timestamp;
 use tidegate_engine::{
     Baselines, By, Candidate, Engine, FaultLimit, Limits, Loaded, Options, RolledBack, Slots,
     Swapped,
 };
 use tidegate_flow::baseline::{BaseTier, FloorsFirst, LastValue, Wait};
 use tidegate_store::Store;
-
-/// An admitted module and its entry in the store.
-#[derive(Debug, Clone)]
-struct Held {
-    loaded: Loaded,
-    entry: StoredModule,
-}
-
-/// Which names a push may use. A binding by name alone takes the newest module of that name, so a
-/// tenant that pushes another `waterfill` must not become what the operator binds next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Names {
-    /// Any.
-    Any,
-    /// New ones, and those under which the same credential alone has pushed.
-    Own,
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -103,78 +89,19 @@ impl Policies {
                 }
             }
         }
-        let condemned: Vec<Digest> = lock(&policies.held)
-            .iter()
-            .filter(|h| h.entry.quarantined)
-            .map(|h| h.entry.digest)
-            .collect();
-        policies.slots.quarantine(condemned);
+        policies.restore_quarantine();
         Ok(policies)
     }
 
-    /// Admits a component and keeps it; the same bytes again change nothing.
-    pub(crate) fn push(
-        &self,
-        bytes: &[u8],
-        by: &str,
-        names: Names,
-        now: Timestamp,
-    ) -> Result<ModuleInfo, ServeError> {
-        let digest = Digest::of(bytes);
-        if let Some(held) = lock(&self.held).iter().find(|h| h.entry.digest == digest) {
-            return Ok(self.info(held));
-        }
-        let loaded = self
-            .engine
-            .admit(bytes, &self.limits)
-            .map_err(|error| ServeError::field("component", "bytes", error.to_string()))?;
-        let name = &loaded.manifest().name;
-        let others = |h: &Held| h.entry.manifest.name == *name && h.entry.pushed_by != by;
-        if names == Names::Own && lock(&self.held).iter().any(others) {
-            return Err(ServeError::field(
-                "component",
-                "name",
-                format!("modules named `{name}` are not yours; give yours another name"),
-            ));
-        }
-        let entry = StoredModule {
-            digest,
-            manifest: loaded.manifest().clone(),
-            admitted_at: now,
-            pushed_by: by.to_owned(),
-            quarantined: false,
-        };
-        self.store.put(&entry, bytes).map_err(crate::gate::stored)?;
-        let held = Held { loaded, entry };
-        let info = self.info(&held);
-        lock(&self.held).push(held);
-        tracing::info!(module = %info.manifest.name, version = %info.manifest.version, digest = %digest, by, "module admitted");
-        Ok(info)
-    }
-
-    fn info(&self, held: &Held) -> ModuleInfo {
-        let digest = held.entry.digest;
-        let serving = self
-            .slots
-            .info()
-            .into_iter()
-            .filter(|s| s.active.digest == digest)
-            .map(|s| s.binding);
-        ModuleInfo {
-            digest,
-            manifest: held.entry.manifest.clone(),
-            size: held.loaded.size(),
-            admitted_at: held.entry.admitted_at,
-            pushed_by: held.entry.pushed_by.clone(),
-            quarantined: self.slots.quarantined().contains(&digest),
-            serving: serving.collect(),
-        }
-    }
-
-    /// All modules, oldest first.
-    pub(crate) fn modules(&self) -> Vec<ModuleInfo> {
+    fn restore_quarantine(&self) {
         let held = lock(&self.held).clone();
-        held.iter().map(|h| self.info(h)).collect()
+        let entries = || held.iter().map(|h| &h.entry);
+        let withdrawn = entries().filter(|e| e.quarantined).map(|e| e.digest);
+        self.slots.quarantine(withdrawn);
+        self.slots.quarantine_at(entries().flat_map(|e| {
+            let places = e.condemned.iter();
+            places.map(|c| (e.digest, &c.binding, c.party.as_ref()))
+        }));
     }
 
     /// All slots.
@@ -192,41 +119,16 @@ impl Policies {
         PinnedPolicies::new(self.slots.pin(), self.challengers())
     }
 
-    /// The module that a text names: `name`, `name@digest`, or `digest`, the digest as any unique
-    /// prefix of at least six digits.
-    pub(crate) fn find(&self, text: &str) -> Result<Loaded, ServeError> {
-        let held = lock(&self.held);
-        let (name, prefix) = match text.split_once('@') {
-            Some((name, prefix)) => (Some(name), Some(prefix)),
-            None if held.iter().any(|h| h.entry.manifest.name == text) => (Some(text), None),
-            None => (None, Some(text)),
-        };
-        let fits = |h: &&Held| {
-            name.is_none_or(|n| h.entry.manifest.name == n)
-                && prefix.is_none_or(|p| p.len() >= 6 && h.entry.digest.to_string().starts_with(p))
-        };
-        let found: Vec<&Held> = held.iter().filter(fits).collect();
-        match (found.as_slice(), prefix) {
-            ([], _) => Err(ServeError::NotFound {
-                what: format!("module `{text}`"),
-                remedy: "`tidegate policy list` shows the modules; push it first with `tidegate policy push`".into(),
-            }),
-            // By name alone, the newest admission.
-            ([.., newest], None) => Ok(newest.loaded.clone()),
-            ([one], Some(_)) => Ok(one.loaded.clone()),
-            (many, Some(prefix)) => Err(ServeError::field(
-                "module",
-                "digest",
-                format!("`{prefix}` begins {} digests; write more of it", many.len()),
-            )),
-        }
+    /// The module that a text names to whom it may serve: see [`held::find`].
+    pub(crate) fn find(&self, text: &str, whose: Whose<'_>) -> Result<Loaded, ServeError> {
+        held::find(&lock(&self.held), text, whose)
     }
 
     /// A binding with its module pinned to a version. One that names a module already pinned to its
     /// newest version keeps it, so that applying the same file twice changes nothing.
     pub(crate) fn pinned(&self, binding: &Binding) -> Result<Binding, ServeError> {
         Ok(Binding {
-            module: pinned_name(&self.find(&binding.module)?),
+            module: pinned_name(&self.find(&binding.module, Whose::of(binding))?),
             challengers: self.pinned_challengers(binding)?,
             ..binding.clone()
         })
@@ -257,12 +159,12 @@ impl Policies {
             let before = stands.bindings.get(&binding.value.id);
             self.check_challengers(&binding.value, before.map(|b| &b.value))?;
             let renamed = before.is_none_or(|b| b.value.module != binding.value.module);
-            if renamed && self.is_quarantined(loaded.digest()) {
+            if renamed && !self.admits(&binding.value.id, loaded.digest()) {
                 return Err(ServeError::field(
                     format!("binding {}", binding.value.id),
                     "module",
                     format!(
-                        "`{}` was rolled back and is quarantined (RB1); push a fixed version, or bind it as an operator with `tidegate policy bind`",
+                        "`{}` was rolled back and is quarantined (RB1); push a fixed version, or bind it by word with `tidegate policy bind`",
                         binding.value.module
                     ),
                 ));
@@ -273,7 +175,7 @@ impl Policies {
 
     fn check(&self, binding: &Binding) -> Result<Loaded, ServeError> {
         let object = format!("binding {}", binding.id);
-        let loaded = self.find(&binding.module)?;
+        let loaded = self.find(&binding.module, Whose::of(binding))?;
         if loaded.manifest().kind != binding.kind {
             let text = format!(
                 "`{}` is of kind {}, the binding of kind {}",
@@ -294,12 +196,12 @@ impl Policies {
     }
 
     /// Makes every slot serve what the catalog says. A module that may not serve (quarantined) or
-    /// is not there leaves its slot as it is; only of the binding that an operator named does the
+    /// is not there leaves its slot as it is; only of the binding that a person named does the
     /// explicit word lift a quarantine.
     pub(crate) fn follow(
         &self,
         catalog: &Catalog,
-        named: Option<&BindingId>,
+        named: Option<(&BindingId, By)>,
     ) -> Vec<Result<(ModuleKind, Swapped), String>> {
         let mut followed = lock(&self.followed);
         let mut changes = self.follow_challengers(catalog);
@@ -316,7 +218,7 @@ impl Policies {
         for binding in catalog.bindings.values().map(|b| &b.value) {
             self.slots
                 .declare(&binding.id, binding.kind, binding.selector.clone());
-            let loaded = match self.find(&binding.module) {
+            let loaded = match self.find(&binding.module, Whose::of(binding)) {
                 Ok(loaded) => loaded,
                 Err(error) => {
                     changes.push(Err(format!("binding {}: {error}", binding.id)));
@@ -327,10 +229,9 @@ impl Policies {
             if followed.get(&binding.id) == Some(&wanted) {
                 continue;
             }
-            let by = if named == Some(&binding.id) {
-                By::Operator
-            } else {
-                By::Itself
+            let by = match named {
+                Some((id, by)) if *id == binding.id => by,
+                _ => By::Itself,
             };
             match self
                 .slots
@@ -390,21 +291,44 @@ impl Policies {
         }
     }
 
-    /// Whether a digest was rolled back (RB1).
-    pub(crate) fn is_quarantined(&self, digest: Digest) -> bool {
+    /// Whether a digest may serve a binding without anybody's word (RB1).
+    pub(crate) fn admits(&self, binding: &BindingId, digest: Digest) -> bool {
+        self.slots.admits(binding, digest)
+    }
+
+    /// Whether a digest was withdrawn everywhere.
+    pub(crate) fn is_withdrawn(&self, digest: Digest) -> bool {
         self.slots.quarantined().contains(&digest)
     }
 
-    /// Writes the quarantine flags of all modules down.
-    pub(crate) fn keep_quarantine(&self) -> Result<(), tidegate_core::ports::storage::StoreError> {
-        let condemned = self.slots.quarantined();
+    /// Writes down which modules may not serve, and where. `party` tells whom a binding selects.
+    pub(crate) fn keep_quarantine(
+        &self,
+        party: impl Fn(&BindingId) -> Option<TenantId>,
+    ) -> Result<(), tidegate_core::ports::storage::StoreError> {
+        let withdrawn = self.slots.quarantined();
         let mut held = lock(&self.held);
         for h in held.iter_mut() {
-            let quarantined = condemned.contains(&h.entry.digest);
-            if h.entry.quarantined != quarantined {
-                h.entry.quarantined = quarantined;
-                let bytes = self.store.bytes(&h.entry.digest)?.unwrap_or_default();
-                self.store.put(&h.entry, &bytes)?;
+            let digest = h.entry.digest;
+            let places = self.slots.condemned_at(digest).into_iter();
+            // A binding that was deleted since is still remembered as whose it was.
+            let known = |binding: &BindingId| {
+                let mut condemned = h.entry.condemned.iter();
+                condemned.find(|c| c.binding == *binding)?.party.clone()
+            };
+            let next = StoredModule {
+                quarantined: withdrawn.contains(&digest),
+                condemned: places
+                    .map(|binding| Condemned {
+                        party: party(&binding).or_else(|| known(&binding)),
+                        binding,
+                    })
+                    .collect(),
+                ..h.entry.clone()
+            };
+            if h.entry != next {
+                self.store.put(&next, &[])?;
+                h.entry = next;
             }
         }
         Ok(())

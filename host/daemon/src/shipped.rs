@@ -3,7 +3,6 @@
 //! They go the same way as anybody's modules: admitted by the engine, kept by digest, bound by
 //! catalog objects that an operator can see, change and delete.
 
-use crate::policies::Names;
 use crate::world::{World, lock};
 use anyhow::{Context, Result};
 use std::sync::Arc;
@@ -12,6 +11,9 @@ use tidegate_core::ids::Generation;
 use tidegate_core::module::{Binding, ModuleKind, Selector};
 use tidegate_core::ports::storage::CatalogStore;
 use tidegate_core::time::Timestamp;
+
+/// Who pushed them, as the list of modules tells.
+pub(crate) const PUSHED_BY: &str = "tidegate";
 
 /// One embedded component.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +45,7 @@ pub(crate) fn install(world: &World, now: Timestamp) -> Result<()> {
     for shipped in SHIPPED {
         world
             .policies
-            .push(shipped.bytes, "tidegate", Names::Any, now)
+            .push(shipped.bytes, PUSHED_BY, None, now)
             .map_err(|e| anyhow::anyhow!("{e}"))
             .with_context(|| format!("the shipped policy `{}` was refused", shipped.name))?;
     }

@@ -19,10 +19,11 @@ use tidegate_core::module::{Binding, ModuleKind, ModuleRef};
 use tidegate_core::plan::Plan;
 use tidegate_core::ports::serve::AppliedReport;
 use tidegate_core::ports::storage::{CatalogStore, Ledger, StoreError};
+use tidegate_core::quota::Exceeded;
 use tidegate_core::roster::Fault;
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::Timestamp;
-use tidegate_engine::Swapped;
+use tidegate_engine::{By, Swapped};
 use tidegate_flow::cycle::{PoolState, Settings};
 use tidegate_flow::ingest::Meter;
 use tidegate_store::Store;
@@ -228,8 +229,8 @@ impl World {
     }
 
     /// Makes the slots serve what the catalog says, and says what was swapped.
-    /// For the binding that an operator named, a quarantine is lifted (RB1).
-    pub(crate) fn follow_bindings(&self, named: Option<&BindingId>) {
+    /// For the binding that a person named, a quarantine is lifted as far as its word reaches (RB1).
+    pub(crate) fn follow_bindings(&self, named: Option<(&BindingId, By)>) {
         for change in self.policies.follow(&self.catalog.load(), named) {
             match change {
                 Ok((kind, swapped)) => self.note_swap(kind, &swapped, SwapOutcome::Promoted),
@@ -258,16 +259,25 @@ impl World {
             return;
         }
         // The flag before the catalog: after a crash between the two, nothing may bring it back.
-        if let Err(error) = self.policies.keep_quarantine() {
+        if let Err(error) = self.keep_quarantine() {
             tracing::error!(error = %error, "the quarantine could not be written; it holds until the next start");
         }
         for rolled in &done {
             tracing::error!(
-                binding = %rolled.swap.binding, quarantined = %rolled.quarantined, faults = rolled.faults,
+                binding = %rolled.swap.binding, quarantined = %rolled.quarantined, reach = ?rolled.reach, faults = rolled.faults,
                 "rolled back after repeated faults: {}", rolled.cause
             );
             self.settle(&rolled.swap);
         }
+    }
+
+    /// Writes down which modules may not serve, and where.
+    pub(crate) fn keep_quarantine(&self) -> Result<(), StoreError> {
+        let catalog = self.catalog.load();
+        self.policies.keep_quarantine(|id| {
+            let binding = catalog.bindings.get(id)?;
+            binding.value.selector.tenant.clone()
+        })
     }
 
     /// After a slot went back by itself: the catalog follows, durably.
@@ -326,6 +336,14 @@ impl World {
     /// Wakes everybody who watches plans or alerts.
     pub(crate) fn wake(&self) {
         self.published.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// Counts what a quota refused: `count` samples or pushes.
+    pub(crate) fn exceeded(&self, exceeded: &Exceeded, count: u64) {
+        let Exceeded { tenant, quota, .. } = exceeded;
+        self.metrics
+            .over_quota(tenant.as_str(), quota.name(), count);
+        tracing::warn!(tenant = %tenant, quota = quota.field(), refused = count, "{exceeded}");
     }
 
     /// Replaces what stands for a pool; logs what is new and what is over.

@@ -40,6 +40,6 @@ pub use module::{Loaded, Policy, Source};
 pub use options::{Limits, Options};
 pub use schema::{ConfigError, SchemaError, check_config, check_schema};
 pub use slots::{
-    Baselines, By, Candidate, FaultLimit, Pinned, Resolved, RolledBack, Slots, Subject, SwapError,
-    Swapped,
+    Baselines, By, Candidate, FaultLimit, Pinned, Reach, Resolved, RolledBack, Slots, Subject,
+    SwapError, Swapped,
 };

@@ -7,24 +7,28 @@
 //! cycle see two moments of the world.
 //!
 //! A swapped-out module stays as *last good*, warm, until the next swap. Repeated faults of the
-//! active one bring it back by themselves, and quarantine the digest that failed (RB1): after that,
-//! only an operator's explicit swap may bind it. What was done is returned as data; logging, alerts
+//! active one bring it back by themselves, and quarantine the digest that failed for this binding
+//! (RB1): after that, only an explicit swap may bind it there. What was done is returned as data; logging, alerts
 //! and persistence are the daemon's.
 
 mod meter;
+mod quarantine;
+mod swap;
 mod table;
 
 pub use meter::FaultLimit;
+pub use quarantine::Reach;
+pub use swap::{By, RolledBack, SwapError, Swapped};
 pub use table::{Pinned, Resolved, Subject};
 
 use crate::module::{Loaded, Policy};
-use crate::schema::{self, ConfigError};
+use crate::schema;
 use arc_swap::ArcSwap;
 use meter::{Meter, counts};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use table::{Chain, Slot, Table};
-use tidegate_core::ids::{BindingId, Digest};
+use tidegate_core::ids::{BindingId, Digest, TenantId};
 use tidegate_core::module::{ModuleKind, ModuleRef, Selector};
 use tidegate_core::policy::{Allocator, Forecaster, Judge, Tierer};
 use tidegate_core::ports::serve::SlotInfo;
@@ -70,77 +74,6 @@ pub(crate) struct Serving {
     pub(crate) module: ModuleRef,
     pub(crate) config: Arc<str>,
     pub(crate) policy: Policy,
-}
-
-/// Who wants a swap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
-    /// A rule of the daemon: a promotion, a restart. May not bind a quarantined digest.
-    Itself,
-    /// A person who was told that the digest is quarantined; the quarantine is lifted.
-    Operator,
-}
-
-/// Why a slot stays as it is.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SwapError {
-    /// No such binding.
-    #[error("there is no binding `{0}`; declare it first")]
-    UnknownBinding(BindingId),
-    /// The kinds differ.
-    #[error("binding `{binding}` is of kind {expected}, {module} is of kind {found}")]
-    WrongKind {
-        /// The binding.
-        binding: BindingId,
-        /// Its kind.
-        expected: ModuleKind,
-        /// The module.
-        module: ModuleRef,
-        /// The module's kind.
-        found: ModuleKind,
-    },
-    /// The digest was rolled back before.
-    #[error(
-        "{0} was rolled back and is quarantined (RB1); fix it and push a new version, or bind it explicitly as an operator"
-    )]
-    Quarantined(ModuleRef),
-    /// The config does not fit the module.
-    #[error("{module} does not take this config: {source}")]
-    Config {
-        /// The module's name.
-        module: String,
-        /// What does not fit.
-        source: ConfigError,
-    },
-    /// Nothing to go back to.
-    #[error("binding `{0}` has no version before this one; swap in another module")]
-    NothingBefore(BindingId),
-}
-
-/// A change of a slot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Swapped {
-    /// The slot.
-    pub binding: BindingId,
-    /// Who served; `None` for the baseline alone.
-    pub from: Option<ModuleRef>,
-    /// Who serves.
-    pub to: Option<ModuleRef>,
-    /// The slot's epoch afterwards.
-    pub epoch: u64,
-}
-
-/// A slot that rolled itself back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RolledBack {
-    /// What changed.
-    pub swap: Swapped,
-    /// The digest that may not come back by itself.
-    pub quarantined: Digest,
-    /// Faults that led to it.
-    pub faults: u32,
-    /// The last of them.
-    pub cause: String,
 }
 
 /// All slots.
@@ -189,7 +122,7 @@ impl Slots {
                 last_good: None,
                 epoch: next.slots.get(id).map_or(0, |slot| slot.epoch + 1),
                 meter: Arc::new(Meter::default()),
-                chain: Chain::baseline(kind, &self.baselines),
+                chain: Chain::baseline(Some(id), kind, &self.baselines),
             },
         };
         next.slots.insert(id.clone(), Arc::new(slot));
@@ -239,20 +172,19 @@ impl Slots {
             }
         })?;
         match by {
-            By::Operator => {
-                next.quarantined.remove(&module.digest);
-            }
-            By::Itself if next.quarantined.contains(&module.digest) => {
-                return Err(SwapError::Quarantined(module.clone()));
-            }
+            By::Operator => next.quarantine.pardon(id, module.digest),
+            By::Owner => next.quarantine.lift(id, module.digest),
             By::Itself => {}
+        }
+        if !next.quarantine.admits(id, module.digest) {
+            return Err(SwapError::Quarantined(module.clone()));
         }
         let serving = Serving {
             module: module.clone(),
             config: config.into(),
             policy: candidate.policy.clone(),
         };
-        let before = slot.active.clone().filter(|s| next.may_serve(s));
+        let before = slot.active.clone().filter(|s| next.may_serve(id, s));
         let swapped = self.replace(&mut next, id, &slot, Some(serving), before);
         self.publish(next);
         Ok(swapped)
@@ -275,7 +207,8 @@ impl Slots {
         };
         let same = slot.active.as_ref().map(|a| a.module.digest) == Some(back.module.digest);
         if let Some(active) = slot.active.as_ref().filter(|_| !same) {
-            next.quarantine(active.module.digest);
+            let party = slot.selector.tenant.as_ref();
+            next.quarantine.condemn(active.module.digest, id, party);
         }
         let swapped = self.replace(&mut next, id, &slot, Some(back), None);
         self.publish(next);
@@ -283,21 +216,22 @@ impl Slots {
     }
 
     /// Notes faults. Where the active module of a slot has failed too often, the slot goes back to
-    /// its last good version, or to the baseline, and the digest is quarantined everywhere.
+    /// its last good version, or to the baseline, and the digest is quarantined for this binding; for
+    /// all, when it has failed so for two parties.
     ///
-    /// Faults carry no binding, so they count for every slot in which the module is active. Of one
+    /// A fault counts for the binding that it carries, and for none where it carries none. Of one
     /// report, no more are counted than calls were made since the one before: a batch that fails
     /// for a thousand series is one failed call.
     pub fn report_faults(&self, faults: &[Fault]) -> Vec<RolledBack> {
-        let mut by_digest: BTreeMap<Digest, Vec<&Fault>> = BTreeMap::new();
+        let mut by_slot: BTreeMap<(&BindingId, Digest), Vec<&Fault>> = BTreeMap::new();
         for fault in faults.iter().filter(|fault| counts(&fault.error)) {
-            by_digest
-                .entry(fault.module.digest)
-                .or_default()
-                .push(fault);
+            if let Some(binding) = &fault.binding {
+                let of = (binding, fault.module.digest);
+                by_slot.entry(of).or_default().push(fault);
+            }
         }
         let mut done = vec![];
-        if by_digest.is_empty() {
+        if by_slot.is_empty() {
             return done;
         }
         let _writing = self.writing();
@@ -310,19 +244,21 @@ impl Slots {
         for (id, slot) in slots {
             let Some(active) = &slot.active else { continue };
             let digest = active.module.digest;
-            let Some(faults) = by_digest.get(&digest) else {
+            let Some(faults) = by_slot.get(&(&id, digest)) else {
                 continue;
             };
             let reported = u32::try_from(faults.len()).unwrap_or(u32::MAX);
             let Some(total) = slot.meter.report(reported, self.limit) else {
                 continue;
             };
-            next.quarantine(digest);
-            let back = slot.last_good.clone().filter(|s| next.may_serve(s));
+            let party = slot.selector.tenant.as_ref();
+            let reach = next.quarantine.condemn(digest, &id, party);
+            let back = slot.last_good.clone().filter(|s| next.may_serve(&id, s));
             let swap = self.replace(&mut next, &id, &slot, back, None);
             done.push(RolledBack {
                 swap,
                 quarantined: digest,
+                reach,
                 faults: total,
                 cause: faults
                     .last()
@@ -330,25 +266,61 @@ impl Slots {
             });
         }
         if !done.is_empty() {
+            let ids: Vec<BindingId> = next.slots.keys().cloned().collect();
+            for id in ids {
+                next.drop_quarantined_last_good(&id, &self.baselines);
+            }
             self.publish(next);
         }
         done
     }
 
-    /// Digests that may not come back by themselves, ascending.
+    /// Digests that are withdrawn everywhere, ascending.
     #[must_use]
     pub fn quarantined(&self) -> Vec<Digest> {
-        self.table.load().quarantined.iter().copied().collect()
+        self.table.load().quarantine.everywhere().collect()
     }
 
-    /// Quarantines digests again after a restart, or those that an operator condemns. Slots that
-    /// they serve now keep them.
+    /// Bindings for which a digest is quarantined, ascending; one that is withdrawn everywhere need
+    /// not be among them.
+    #[must_use]
+    pub fn condemned_at(&self, digest: Digest) -> Vec<BindingId> {
+        let table = self.table.load();
+        table.quarantine.places(digest).cloned().collect()
+    }
+
+    /// Whether a digest may serve a binding without anybody's word (RB1).
+    #[must_use]
+    pub fn admits(&self, id: &BindingId, digest: Digest) -> bool {
+        self.table.load().quarantine.admits(id, digest)
+    }
+
+    /// Withdraws digests everywhere: again after a restart, or those that an operator condemns. Slots
+    /// that they serve now keep them.
     pub fn quarantine(&self, digests: impl IntoIterator<Item = Digest>) {
+        self.condemn(|next| {
+            let all = digests.into_iter();
+            all.for_each(|digest| next.quarantine.withdraw(digest));
+        });
+    }
+
+    /// Quarantines digests for bindings again, after a restart. A binding that is declared later is
+    /// known by its name alone: whose it is, is told by `party`.
+    pub fn quarantine_at<'a>(
+        &self,
+        places: impl IntoIterator<Item = (Digest, &'a BindingId, Option<&'a TenantId>)>,
+    ) {
+        self.condemn(|next| {
+            for (digest, binding, party) in places {
+                next.quarantine.condemn(digest, binding, party);
+            }
+        });
+    }
+
+    fn condemn(&self, change: impl FnOnce(&mut Table)) {
         let _writing = self.writing();
         let mut next = self.next();
-        digests
-            .into_iter()
-            .for_each(|digest| next.quarantine(digest));
+        change(&mut next);
         let slots: Vec<BindingId> = next.slots.keys().cloned().collect();
         for id in slots {
             next.drop_quarantined_last_good(&id, &self.baselines);
@@ -422,6 +394,7 @@ impl Slots {
             kind: old.kind,
             selector: old.selector.clone(),
             chain: Chain::of(
+                Some(id),
                 old.kind,
                 active.as_ref(),
                 last_good.as_ref(),

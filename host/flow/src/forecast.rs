@@ -315,15 +315,10 @@ fn serve(
             .collect::<Vec<_>>()
             .join(", ")
     };
-    let fault = |error: CallError, subject: String| Fault {
-        module: member.module.clone(),
-        error,
-        subject,
-    };
     let moved = match batch::advance(input, cohort)? {
         Ok(moved) => moved,
         Err(error) => {
-            faults.push(fault(error, subject()));
+            faults.push(member.fault(error, subject()));
             return Ok(vec![]);
         }
     };
@@ -347,7 +342,7 @@ fn serve(
                 }
             }
         }
-        Err(error) => faults.push(fault(error, subject())),
+        Err(error) => faults.push(member.fault(error, subject())),
     }
     Ok(answers)
 }
@@ -359,11 +354,7 @@ fn push_series_fault(
     error: PolicyError,
 ) {
     if !matches!(error, PolicyError::InsufficientData { .. }) {
-        faults.push(Fault {
-            module: member.module.clone(),
-            error: CallError::Policy(error),
-            subject: series_name(key),
-        });
+        faults.push(member.fault(CallError::Policy(error), series_name(key)));
     }
 }
 
@@ -389,6 +380,7 @@ mod tests {
                 digest: Digest([u8::from(active); 32]),
                 ..ModuleRef::native("last-value")
             },
+            binding: None,
             retreat,
             config: "{}".into(),
             policy: Arc::new(LastValue),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use tidegate_core::access::{Principal, Role};
 use tidegate_core::catalog::Catalog;
 use tidegate_core::ids::TenantId;
+use tidegate_core::quota::{Exceeded, Quota};
 use tidegate_core::sample::{Rejection, SampleBatch, SeriesKey, SeriesSamples, Values};
 use tidegate_core::time::Timestamp;
 use tidegate_core::units::Signal;
@@ -52,33 +53,69 @@ pub struct Output {
     pub batch: SampleBatch,
     /// Refused.
     pub rejections: Vec<Rejection>,
+    /// Quotas that refused part of it, and how many samples each.
+    pub over: Vec<(Exceeded, u64)>,
 }
 
 /// The batch as a whole is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The tenant sends faster than it may.
-    #[error(
-        "tenant `{tenant}` may send {limit} samples/s; retry in {retry_ms} ms or raise `max_samples_per_s` of the tenant"
-    )]
-    Rate {
-        /// Who.
-        tenant: TenantId,
-        /// Its limit.
-        limit: u64,
-        /// When to retry.
-        retry_ms: u64,
-    },
+    /// Nothing is left of it, and nothing but quotas is why: with how many samples each refused.
+    #[error("{}", first(.0))]
+    Quota(Vec<(Exceeded, u64)>),
+}
+
+fn first(over: &[(Exceeded, u64)]) -> String {
+    over.first()
+        .map_or_else(String::new, |(exceeded, _)| exceeded.to_string())
 }
 
 /// How far ahead of the clock a sample may lie: clocks differ, but a sample from next week is a
 /// sender's mistake that would move every watermark.
 pub const MAX_AHEAD_MS: i64 = 10 * 60 * 1000;
 
-/// Token buckets per tenant, one second deep times [`Meter::BURST`].
+/// Token buckets per tenant, one second deep times [`Meter::BURST`], and what passed through them.
 #[derive(Debug, Clone, Default)]
 pub struct Meter {
-    buckets: BTreeMap<TenantId, (f64, Timestamp)>,
+    buckets: BTreeMap<TenantId, Bucket>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    /// Samples that may pass at `at`.
+    level: f64,
+    at: Timestamp,
+    /// Minute of the epoch, and what passed in it so far.
+    minute: (i64, u64),
+    /// What passed in the minute before.
+    before: u64,
+    /// Refused since the start, by any quota.
+    refused: u64,
+}
+
+const MINUTE_MS: i64 = 60_000;
+
+impl Bucket {
+    fn full(depth: f64, now: Timestamp) -> Self {
+        Self {
+            level: depth,
+            at: now,
+            minute: (now.0.div_euclid(MINUTE_MS), 0),
+            before: 0,
+            refused: 0,
+        }
+    }
+
+    /// The bucket with its counters as of `now`.
+    fn turned(mut self, now: Timestamp) -> Self {
+        let minute = now.0.div_euclid(MINUTE_MS);
+        if minute != self.minute.0 {
+            let follows = minute == self.minute.0.saturating_add(1);
+            self.before = if follows { self.minute.1 } else { 0 };
+            self.minute = (minute, 0);
+        }
+        self
+    }
 }
 
 impl Meter {
@@ -95,83 +132,133 @@ impl Meter {
         limit: u64,
         samples: u64,
         now: Timestamp,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Exceeded> {
         let rate = limit.max(1) as f64;
         let depth = rate * Self::BURST;
-        let (level, at) = self.buckets.get(tenant).copied().unwrap_or((depth, now));
-        let elapsed = now.since_ms(at).max(0) as f64 / 1000.0;
-        let level = (level + elapsed * rate).min(depth);
+        let known = self.buckets.get(tenant).copied();
+        let mut bucket = known
+            .unwrap_or_else(|| Bucket::full(depth, now))
+            .turned(now);
+        let elapsed = now.since_ms(bucket.at).max(0) as f64 / 1000.0;
+        // Refilled so far, from now on: after the clock stepped back, `at` may lie far ahead.
+        bucket.level = (bucket.level + elapsed * rate).min(depth);
+        bucket.at = now;
         // A single batch larger than the bucket passes a full bucket, or it could never pass.
         let wanted = (samples as f64).min(depth);
-        if level < wanted {
-            // Refilled so far, from now on: after the clock stepped back, `at` may lie far ahead.
-            self.buckets.insert(tenant.clone(), (level, now));
-            let retry_ms = ((wanted - level) / rate * 1000.0).ceil() as u64;
-            return Err(Error::Rate {
-                tenant: tenant.clone(),
-                limit,
-                retry_ms,
-            });
+        let passes = bucket.level >= wanted;
+        let missing = wanted - bucket.level;
+        if passes {
+            bucket.level -= samples as f64;
+            bucket.minute.1 = bucket.minute.1.saturating_add(samples);
         }
-        self.buckets
-            .insert(tenant.clone(), (level - samples as f64, now));
-        Ok(())
+        self.buckets.insert(tenant.clone(), bucket);
+        if passes {
+            return Ok(());
+        }
+        Err(Exceeded {
+            tenant: tenant.clone(),
+            quota: Quota::Samples,
+            limit,
+            retry_ms: Some((missing / rate * 1000.0).ceil() as u64),
+        })
+    }
+
+    /// Samples per second that passed in the last full minute.
+    #[must_use]
+    pub fn rate(&self, tenant: &TenantId, now: Timestamp) -> f64 {
+        let bucket = self.buckets.get(tenant).map(|b| b.turned(now));
+        bucket.map_or(0.0, |b| b.before as f64 / 60.0)
+    }
+
+    /// Samples of a tenant that quotas refused since the start.
+    #[must_use]
+    pub fn refused(&self, tenant: &TenantId) -> u64 {
+        self.buckets.get(tenant).map_or(0, |b| b.refused)
+    }
+
+    fn refuse(&mut self, tenant: &TenantId, samples: u64, now: Timestamp) {
+        let unmetered = || Bucket::full(f64::MAX, now);
+        let bucket = self.buckets.entry(tenant.clone()).or_insert_with(unmetered);
+        bucket.refused = bucket.refused.saturating_add(samples);
     }
 }
 
-/// Admits a batch.
+/// Admits a batch. A quota that is used up refuses what goes beyond it and nothing else: neither the
+/// series of another tenant in the same batch, nor those of its own that are there already.
 ///
 /// # Errors
-/// When a tenant's rate is exceeded: the sender must back off, nothing is stored.
+/// When quotas leave nothing of the batch and nothing else is wrong with it: the sender must back off.
 pub fn run(input: Input<'_>, meter: &mut Meter) -> Result<Output, Error> {
     let mut output = Output::default();
     let mut fresh: BTreeMap<TenantId, u64> = BTreeMap::new();
-    let mut per_tenant: BTreeMap<TenantId, u64> = BTreeMap::new();
+    let mut admitted: BTreeMap<TenantId, Vec<(usize, SeriesSamples)>> = BTreeMap::new();
+    let mut over: BTreeMap<(TenantId, Quota), (Exceeded, u64)> = BTreeMap::new();
+    let mut note = |exceeded: Exceeded, samples: u64| {
+        let of = (exceeded.tenant.clone(), exceeded.quota);
+        over.entry(of).or_insert((exceeded, 0)).1 += samples;
+    };
     for (i, series) in input.batch.series.into_iter().enumerate() {
         let samples = series.times.len() as u64;
-        let verdict = check(&series, input.caller, input.catalog, input.now).and_then(|()| {
-            let tenant = &series.key.api.tenant;
-            if input.known.has(&series.key) {
-                return Ok(());
-            }
-            let limit = input
-                .catalog
-                .tenants
-                .get(tenant)
-                .map_or(0, |t| t.value.max_series);
+        let tenant = series.key.api.tenant.clone();
+        let mut reject = |field: &str, reason: String| {
+            output.rejections.push(Rejection {
+                field: format!("series[{i}].{field}"),
+                samples,
+                reason,
+            });
+        };
+        if let Err((field, reason)) = check(&series, input.caller, input.catalog, input.now) {
+            reject(&field, reason);
+            continue;
+        }
+        if !input.known.has(&series.key) {
+            let declared = input.catalog.tenants.get(&tenant);
+            let limit = declared.map_or(0, |t| t.value.max_series);
             let new = fresh.entry(tenant.clone()).or_default();
-            if input.known.count(tenant) + *new >= limit {
-                return Err((
-                    "api".into(),
-                    format!(
-                        "tenant `{tenant}` has its {limit} series; raise `max_series` of the tenant"
-                    ),
-                ));
+            if input.known.count(&tenant) + *new >= limit {
+                let exceeded = Exceeded {
+                    tenant: tenant.clone(),
+                    quota: Quota::Series,
+                    limit,
+                    retry_ms: None,
+                };
+                reject("api", exceeded.to_string());
+                note(exceeded, samples);
+                continue;
             }
             *new += 1;
-            Ok(())
-        });
-        match verdict {
-            Ok(()) => {
-                *per_tenant.entry(series.key.api.tenant.clone()).or_default() += samples;
-                output.batch.series.push(series);
-            }
-            Err((field, reason)) => {
-                output.rejections.push(Rejection {
-                    field: format!("series[{i}].{field}"),
-                    samples,
-                    reason,
-                });
+        }
+        admitted.entry(tenant).or_default().push((i, series));
+    }
+    let mut passed = vec![];
+    for (tenant, series) in admitted {
+        let declared = input.catalog.tenants.get(&tenant);
+        let limit = declared.map_or(0, |t| t.value.max_samples_per_s);
+        let samples = series.iter().map(|(_, s)| s.times.len() as u64).sum();
+        match meter.take(&tenant, limit, samples, input.arrived) {
+            Ok(()) => passed.extend(series),
+            Err(exceeded) => {
+                output
+                    .rejections
+                    .extend(series.iter().map(|(i, s)| Rejection {
+                        field: format!("series[{i}]"),
+                        samples: s.times.len() as u64,
+                        reason: exceeded.to_string(),
+                    }));
+                note(exceeded, samples);
             }
         }
     }
-    for (tenant, samples) in per_tenant {
-        let limit = input
-            .catalog
-            .tenants
-            .get(&tenant)
-            .map_or(0, |t| t.value.max_samples_per_s);
-        meter.take(&tenant, limit, samples, input.arrived)?;
+    passed.sort_by_key(|(i, _)| *i);
+    output.batch.series = passed.into_iter().map(|(_, series)| series).collect();
+    output.over = over.into_values().collect();
+    for (exceeded, samples) in &output.over {
+        meter.refuse(&exceeded.tenant, *samples, input.arrived);
+    }
+    let refused: u64 = output.rejections.iter().map(|r| r.samples).sum();
+    let by_quota: u64 = output.over.iter().map(|(_, samples)| samples).sum();
+    if output.batch.is_empty() && by_quota > 0 && refused == by_quota {
+        return Err(Error::Quota(output.over));
     }
     Ok(output)
 }
@@ -261,99 +348,4 @@ fn check(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tenant_over_its_rate_is_told_when_to_retry() {
-        let shop: TenantId = "shop".parse().unwrap();
-        let mut meter = Meter::default();
-        assert!(meter.take(&shop, 100, 1000, Timestamp(0)).is_ok());
-        let Error::Rate { retry_ms, .. } = meter.take(&shop, 100, 50, Timestamp(0)).unwrap_err();
-        assert_eq!(retry_ms, 500);
-        assert!(meter.take(&shop, 100, 50, Timestamp(500)).is_ok());
-    }
-
-    #[test]
-    fn a_clock_that_stepped_back_does_not_keep_a_bucket_empty() {
-        let shop: TenantId = "shop".parse().unwrap();
-        let mut meter = Meter::default();
-        let hour = 3_600_000;
-        assert!(meter.take(&shop, 100, 1000, Timestamp(hour)).is_ok());
-        assert!(meter.take(&shop, 100, 50, Timestamp(0)).is_err());
-        assert!(meter.take(&shop, 100, 50, Timestamp(500)).is_ok());
-    }
-
-    #[test]
-    fn one_tenants_rate_is_not_anothers() {
-        let mut meter = Meter::default();
-        let (a, b): (TenantId, TenantId) = ("a".parse().unwrap(), "b".parse().unwrap());
-        assert!(meter.take(&a, 10, 100, Timestamp(0)).is_ok());
-        assert!(meter.take(&a, 10, 1, Timestamp(0)).is_err());
-        assert!(meter.take(&b, 10, 100, Timestamp(0)).is_ok());
-    }
-
-    #[test]
-    fn a_replay_that_outruns_its_clock_is_metered_by_the_machines() {
-        use tidegate_core::catalog::{Object, Pool, Tenant};
-        use tidegate_core::ids::Generation;
-        use tidegate_core::time::Step;
-        use tidegate_core::units::{Dimension, Resources};
-
-        struct Unknown;
-        impl Known for Unknown {
-            fn has(&self, _key: &SeriesKey) -> bool {
-                true
-            }
-            fn count(&self, _tenant: &TenantId) -> u64 {
-                1
-            }
-        }
-        let mut catalog = Catalog::default();
-        let tenant = Tenant {
-            id: "shop".parse().unwrap(),
-            max_series: 1,
-            max_samples_per_s: 1,
-            max_modules: 0,
-        };
-        let pool = Pool {
-            id: "edge".parse().unwrap(),
-            ready: Resources::NONE.with(Dimension::Cpu, 1.0),
-            max: Resources::NONE,
-            min: Resources::NONE,
-            lead_time_s: 0,
-            unit_cost: Resources::NONE,
-            quotas: BTreeMap::new(),
-        };
-        catalog.insert(Object::Tenant(tenant), Generation(1));
-        catalog.insert(Object::Pool(pool), Generation(1));
-        let api = crate::fake::api("shop/orders");
-        catalog.insert(Object::Api(api), Generation(1));
-        let mut meter = Meter::default();
-        let mut send = |arrived: Timestamp| {
-            let batch = SampleBatch {
-                series: vec![SeriesSamples {
-                    key: SeriesKey {
-                        api: "shop/orders".parse().unwrap(),
-                        signal: Signal::Cpu,
-                    },
-                    step: Step::MINUTE,
-                    times: (0..10).map(|m| Timestamp(m * 60_000)).collect(),
-                    values: Values::Numbers(vec![1.0; 10]),
-                }],
-            };
-            let input = Input {
-                caller: &Principal::local(),
-                catalog: &catalog,
-                now: Timestamp(i64::MAX / 2),
-                arrived,
-                batch,
-                known: &Unknown,
-            };
-            run(input, &mut meter).map(|o| o.batch.len())
-        };
-        assert_eq!(send(Timestamp(0)), Ok(10));
-        assert!(send(Timestamp(0)).is_err());
-        assert_eq!(send(Timestamp(10_000)), Ok(10));
-    }
-}
+mod tests;

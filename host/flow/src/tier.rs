@@ -215,6 +215,7 @@ mod tests {
         let api = crate::fake::api("shop/orders");
         let roster = Roster::of(vec![Member {
             module: ModuleRef::native("base-tier"),
+            binding: None,
             retreat: Retreat::Baseline,
             config: "{}".into(),
             policy: Arc::new(BaseTier) as Arc<dyn Tierer>,

@@ -19,8 +19,8 @@ impl Modules for Store {
         let mut batch = Batch::default();
         let entry = match disk.get_large(&key)? {
             Some(stored) => StoredModule {
-                quarantined: module.quarantined,
-                ..mirror::module_of(&stored).map_err(|e| e.at(&key))?
+                manifest: mirror::module_of(&stored).map_err(|e| e.at(&key))?.manifest,
+                ..module.clone()
             },
             None if Digest::of(bytes) != module.digest => {
                 return Err(StoreError::Refused {
@@ -41,7 +41,7 @@ impl Modules for Store {
                 module.clone()
             }
         };
-        disk.put_large(&mut batch, &key, &mirror::encode(&entry)?)?;
+        disk.put_large(&mut batch, &key, &mirror::encode_module(&entry)?)?;
         disk.commit(batch)
     }
 
@@ -53,7 +53,7 @@ impl Modules for Store {
                 modules.push(mirror::module_of(&bytes).map_err(|e| e.at(key))?);
                 Ok(())
             })?;
-        modules.sort_by_key(|m| (m.admitted_at, m.digest));
+        modules.sort_by_key(|m| (m.admitted_at(), m.digest));
         Ok(modules)
     }
 

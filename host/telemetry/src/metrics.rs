@@ -71,6 +71,13 @@ const INGEST_REFUSED: Instrument = row(
     &["protocol", "reason"],
     "samples that were refused",
 );
+const QUOTA_REFUSED: Instrument = row(
+    "tidegate.quota.refused",
+    C,
+    "{refusal}",
+    &["tenant", "quota"],
+    "samples (`series`, `rate`) and pushes (`modules`) that a tenant's quota refused",
+);
 const STORE_FSYNC: Instrument = row(
     "tidegate.store.fsync.duration",
     H,
@@ -171,9 +178,10 @@ const TASK_FAULTS: Instrument = row(
 );
 
 /// Every instrument of the daemon.
-pub const INSTRUMENTS: [Instrument; 16] = [
+pub const INSTRUMENTS: [Instrument; 17] = [
     INGEST_SAMPLES,
     INGEST_REFUSED,
+    QUOTA_REFUSED,
     STORE_FSYNC,
     CYCLE_DURATION,
     INVARIANT_BREACHES,
@@ -260,6 +268,7 @@ pub struct Metrics(Arc<Instruments>);
 struct Instruments {
     ingest_samples: Counter<u64>,
     ingest_refused: Counter<u64>,
+    quota_refused: Counter<u64>,
     store_fsync: Histogram<f64>,
     cycle_duration: Histogram<f64>,
     invariant_breaches: Counter<u64>,
@@ -288,6 +297,7 @@ impl Metrics {
         Self(Arc::new(Instruments {
             ingest_samples: counter(&meter, &INGEST_SAMPLES),
             ingest_refused: counter(&meter, &INGEST_REFUSED),
+            quota_refused: counter(&meter, &QUOTA_REFUSED),
             store_fsync: histogram(&meter, &STORE_FSYNC),
             cycle_duration: histogram(&meter, &CYCLE_DURATION),
             invariant_breaches: counter(&meter, &INVARIANT_BREACHES),
@@ -312,13 +322,23 @@ impl Metrics {
             .add(count, &[KeyValue::new("protocol", protocol)]);
     }
 
-    /// `count` samples were refused, `reason` being a word of a fixed set (`quota`, `late`, ...).
+    /// `count` samples were refused, `reason` being a word of a fixed set (`invalid`, `series`, `rate`).
     pub fn refused(&self, count: u64, protocol: &'static str, reason: &'static str) {
         let attributes = [
             KeyValue::new("protocol", protocol),
             KeyValue::new("reason", reason),
         ];
         self.0.ingest_refused.add(count, &attributes);
+    }
+
+    /// A tenant's quota (`series`, `rate` or `modules`) refused `count` samples or pushes. A series per
+    /// tenant is bounded by the catalog, which an admin writes.
+    pub fn over_quota(&self, tenant: &str, quota: &'static str, count: u64) {
+        let attributes = [
+            KeyValue::new("tenant", tenant.to_owned()),
+            KeyValue::new("quota", quota),
+        ];
+        self.0.quota_refused.add(count, &attributes);
     }
 
     /// One sync before an ack took so long.

@@ -229,7 +229,8 @@ async fn every_instrument_of_the_table_reaches_the_collector_with_its_unit_and_a
     let took = Duration::from_millis(3);
     let metrics = handle.metrics();
     metrics.ingested(5, "grpc");
-    metrics.refused(2, "grpc", "quota");
+    metrics.refused(2, "grpc", "rate");
+    metrics.over_quota("shop", "rate", 2);
     metrics.fsynced(took);
     metrics.cycled("checkout", took);
     metrics.breached("AL1", "waterfill");

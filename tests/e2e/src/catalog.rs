@@ -21,6 +21,7 @@ pub fn tenant(name: &str) -> v1::object::Object {
         max_series: 1000,
         max_samples_per_s: 1_000_000,
         max_modules: 20,
+        usage: None,
     })
 }
 

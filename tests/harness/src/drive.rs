@@ -190,6 +190,7 @@ impl World {
         };
         let member = Member {
             module: native.module.clone(),
+            binding: Some(id.clone()),
             retreat: Retreat::Active,
             config: config.into(),
             policy: policy.clone(),

@@ -236,7 +236,7 @@ impl Modules for MemoryStore {
             .iter_mut()
             .find(|(m, _)| m.digest == module.digest)
         {
-            Some((there, _)) => there.quarantined = module.quarantined,
+            Some((there, _)) => there.clone_from(module),
             None => inner.modules.push((module.clone(), bytes.to_vec())),
         }
         Ok(())

@@ -45,6 +45,7 @@ pub fn roster_of(
 ) -> Roster<dyn Forecaster> {
     let member = |(module, policy), retreat| Member {
         module,
+        binding: None,
         retreat,
         config: "{}".into(),
         policy,

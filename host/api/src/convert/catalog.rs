@@ -4,7 +4,8 @@
 //! and references are the catalog's to check, here only what could not be written in `core` at all.
 
 use super::words::{
-    id, level, module_kind, module_kind_out, resources, resources_out, tier, tier_out, unknown,
+    id, level, mode_out, module_kind, module_kind_out, resources, resources_out, tier, tier_out,
+    unknown,
 };
 use crate::status::Problems;
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use tidegate_core::catalog::{
 use tidegate_core::event::Event;
 use tidegate_core::ids::Generation;
 use tidegate_core::module::{Binding, Challenger, Selector};
+use tidegate_core::quota::Usage;
 use tidegate_core::slo::{Indicator, Slo};
 use tidegate_core::tier::{Tier, TierSpec};
 use tidegate_core::time::Timestamp;
@@ -334,8 +336,11 @@ fn config(given: String) -> String {
     }
 }
 
-/// An object on the wire.
-pub(crate) fn object_out(versioned: Versioned<Object>) -> v1::VersionedObject {
+/// An object on the wire; of a tenant, with what it uses.
+pub(crate) fn object_out(
+    versioned: Versioned<Object>,
+    usage: Option<&Usage>,
+) -> v1::VersionedObject {
     use v1::object::Object as Wire;
     let amounts = |r: &Resources| r.iter().next().map(|_| resources_out(r));
     let object = match versioned.value {
@@ -344,6 +349,7 @@ pub(crate) fn object_out(versioned: Versioned<Object>) -> v1::VersionedObject {
             max_series: t.max_series,
             max_samples_per_s: t.max_samples_per_s,
             max_modules: t.max_modules,
+            usage: usage.map(usage_out),
         }),
         Object::Pool(p) => Wire::Pool(v1::Pool {
             name: p.id.to_string(),
@@ -372,12 +378,7 @@ pub(crate) fn object_out(versioned: Versioned<Object>) -> v1::VersionedObject {
             pool: a.pool.to_string(),
             labels: a.labels,
             category: a.category,
-            mode: match a.mode {
-                Mode::Observe => v1::Mode::Observe,
-                Mode::Recommend => v1::Mode::Recommend,
-                Mode::Enforce => v1::Mode::Enforce,
-            }
-            .into(),
+            mode: mode_out(a.mode).into(),
             base_tier: tier_out(a.base_tier).into(),
             lowest_tier: tier_out(a.lowest_tier).into(),
             highest_tier: tier_out(a.highest_tier).into(),
@@ -439,5 +440,23 @@ pub(crate) fn object_out(versioned: Versioned<Object>) -> v1::VersionedObject {
         object: Some(v1::Object {
             object: Some(object),
         }),
+    }
+}
+
+fn usage_out(usage: &Usage) -> v1::TenantUsage {
+    v1::TenantUsage {
+        series: usage.series,
+        samples_per_s: usage.samples_per_s,
+        modules: usage.modules,
+        refused_samples: usage.refused_samples,
+        pools: usage
+            .pools
+            .iter()
+            .map(|share| v1::PoolShare {
+                pool: share.pool.to_string(),
+                held: Some(resources_out(&share.held)),
+                quota: Some(resources_out(&share.quota)),
+            })
+            .collect(),
     }
 }

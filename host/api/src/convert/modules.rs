@@ -25,6 +25,12 @@ pub(crate) fn module_out(info: ModuleInfo) -> v1::Module {
         pushed_by: info.pushed_by,
         quarantined: info.quarantined,
         serving: info.serving.iter().map(ToString::to_string).collect(),
+        owner: info.owner.map(|t| t.to_string()).unwrap_or_default(),
+        quarantined_for: info
+            .quarantined_for
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
     }
 }
 

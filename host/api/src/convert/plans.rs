@@ -1,18 +1,21 @@
 //! Plans, grants, reports and alerts, as one caller may see them.
 
-use super::words::{dimension_out, id, resources, resources_out, served_out, tier_out};
+use super::words::{dimension_out, id, mode_out, resources, resources_out, served_out, tier_out};
 use crate::scope;
 use crate::status::Problems;
 use tidegate_core::access::Principal;
 use tidegate_core::alert::{Alert, AlertKind, Severity};
-use tidegate_core::ids::Generation;
+use tidegate_core::catalog::Mode;
+use tidegate_core::ids::{ApiId, Generation};
 use tidegate_core::plan::{ApiPlan, Grant, Loan, Plan};
 use tidegate_core::ports::serve::AppliedReport;
 use tidegate_core::time::Timestamp;
+use tidegate_core::units::Resources;
 use tidegate_proto::v1;
 
-/// A plan on the wire: the caller's own part of it.
-pub(crate) fn plan_out(caller: &Principal, plan: &Plan) -> v1::Plan {
+/// A plan on the wire: the caller's own part of it. What may be done with each of its apis is not the
+/// plan's to say, but what is declared now.
+pub(crate) fn plan_out(caller: &Principal, plan: &Plan, mode: impl Fn(&ApiId) -> Mode) -> v1::Plan {
     let plan = scope::own_part(caller, plan);
     v1::Plan {
         pool: plan.pool.to_string(),
@@ -30,14 +33,21 @@ pub(crate) fn plan_out(caller: &Principal, plan: &Plan) -> v1::Plan {
             .collect(),
         capacity: plan.capacity,
         wanted: plan.wanted,
-        apis: plan.apis.into_iter().map(row_out).collect(),
+        apis: plan
+            .apis
+            .into_iter()
+            .map(|row| {
+                let mode = mode(&row.api);
+                row_out(row, mode)
+            })
+            .collect(),
         loans: plan.loans.iter().map(|l| loan_out(caller, l)).collect(),
         served: Some(served_out(&plan.served)),
         inputs: plan.inputs.to_string(),
     }
 }
 
-fn row_out(row: ApiPlan) -> v1::ApiPlan {
+fn row_out(row: ApiPlan, mode: Mode) -> v1::ApiPlan {
     v1::ApiPlan {
         api: row.api.to_string(),
         tier: tier_out(row.tier).into(),
@@ -49,6 +59,7 @@ fn row_out(row: ApiPlan) -> v1::ApiPlan {
         reason: row.reason,
         tier_reason: row.tier_reason,
         emergency: row.emergency,
+        mode: mode_out(mode).into(),
     }
 }
 
@@ -63,9 +74,18 @@ fn loan_out(caller: &Principal, loan: &Loan) -> v1::Loan {
     }
 }
 
-/// A grant on the wire.
-pub(crate) fn grant_out(caller: &Principal, grant: Grant) -> v1::Grant {
-    let grant = scope::own_grant(caller, grant);
+/// A grant on the wire. Where it is not in force, no field that an enforcer obeys says anything: one
+/// that knows nothing of modes then limits nothing, which is what was declared.
+pub(crate) fn grant_out(caller: &Principal, grant: Grant, mode: Mode) -> v1::Grant {
+    let mut grant = scope::own_grant(caller, grant);
+    let mut recommended = None;
+    if mode != Mode::Enforce {
+        recommended = (mode == Mode::Recommend).then(|| resources_out(&grant.limit));
+        grant.guaranteed = Resources::NONE;
+        grant.limit = Resources::NONE;
+        grant.safe = Resources::NONE;
+        grant.loans = vec![];
+    }
     v1::Grant {
         api: grant.api.to_string(),
         pool: grant.pool.to_string(),
@@ -77,6 +97,8 @@ pub(crate) fn grant_out(caller: &Principal, grant: Grant) -> v1::Grant {
         expires_at_ms: grant.expires_at.0,
         safe: Some(resources_out(&grant.safe)),
         loans: grant.loans.iter().map(|l| loan_out(caller, l)).collect(),
+        mode: mode_out(mode).into(),
+        recommended,
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::status::Problems;
 use std::fmt::Display;
 use std::str::FromStr;
+use tidegate_core::catalog::Mode;
 use tidegate_core::ids::Digest;
 use tidegate_core::module::{ModuleKind, ModuleRef};
 use tidegate_core::roster::{Retreat, Served};
@@ -76,6 +77,15 @@ pub(crate) fn tier_out(tier: Tier) -> v1::Tier {
         Tier::Bronze => v1::Tier::Bronze,
         Tier::Silver => v1::Tier::Silver,
         Tier::Gold => v1::Tier::Gold,
+    }
+}
+
+/// The mode on the wire.
+pub(crate) fn mode_out(mode: Mode) -> v1::Mode {
+    match mode {
+        Mode::Observe => v1::Mode::Observe,
+        Mode::Recommend => v1::Mode::Recommend,
+        Mode::Enforce => v1::Mode::Enforce,
     }
 }
 

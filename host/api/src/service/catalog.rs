@@ -20,6 +20,15 @@ const MAX_CHANGES: usize = 10_000;
 const PAGE: (u32, u32) = (500, 1_000);
 
 impl Shared {
+    /// An object on the wire, as it stands.
+    fn told(&self, caller: &Principal, object: Versioned<Object>) -> v1::VersionedObject {
+        let usage = match &object.value {
+            Object::Tenant(tenant) => self.gate.usage(caller, &tenant.id),
+            _ => None,
+        };
+        object_out(object, usage.as_ref())
+    }
+
     async fn apply_as(
         &self,
         caller: std::sync::Arc<Principal>,
@@ -115,7 +124,7 @@ impl Catalog for Shared {
         scope::visible_key(&caller, &key).map_err(status)?;
         let read = found(&caller, &key, self.gate.get(&caller, &key)).map_err(status)?;
         Ok(Response::new(v1::GetObjectResponse {
-            object: Some(object_out(read)),
+            object: Some(self.told(&caller, read)),
         }))
     }
 
@@ -156,7 +165,7 @@ impl Catalog for Shared {
         Ok(Response::new(v1::ListObjectsResponse {
             objects: rest
                 .into_iter()
-                .map(|(_, object)| object_out(object))
+                .map(|(_, object)| self.told(&caller, object))
                 .collect(),
             next_page_token,
         }))

@@ -16,7 +16,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tidegate_core::access::Principal;
+use tidegate_core::access::{Principal, Role};
 use tidegate_core::ports::serve::ServeError;
 use tidegate_core::sample::{Rejection, Stored};
 use tidegate_proto::v1::ingest_server::Ingest;
@@ -57,6 +57,16 @@ impl Shared {
     }
 }
 
+/// Who feeds: a credential that may only read is told so once, not sample by sample.
+fn feeder<T>(request: &Request<T>) -> Result<Arc<Principal>, Status> {
+    let caller = caller(request)?;
+    if caller.role < Role::Writer {
+        let text = "a reader may not feed samples; use a credential of the role writer";
+        return Err(status(ServeError::Denied(text.into())));
+    }
+    Ok(caller)
+}
+
 /// What the port said; a dropped answer is a failure of ours, and the sender repeats the frame.
 fn heard(
     outcome: Result<Outcome, oneshot::error::RecvError>,
@@ -77,7 +87,7 @@ impl Ingest for Shared {
         &self,
         request: Request<Streaming<SampleFrame>>,
     ) -> Result<Response<Acks>, Status> {
-        let caller = caller(&request)?;
+        let caller = feeder(&request)?;
         let closing = self.wake.closing.clone();
         Ok(Response::new(Acks {
             shared: self.clone(),
@@ -98,7 +108,7 @@ impl Ingest for Shared {
     }
 
     async fn push(&self, request: Request<PushRequest>) -> Result<Response<PushResponse>, Status> {
-        let caller = caller(&request)?;
+        let caller = feeder(&request)?;
         let series = request.into_inner().series;
         if series.is_empty() {
             return Err(bad_field("series", "it is empty; send at least one series"));

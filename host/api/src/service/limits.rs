@@ -10,7 +10,7 @@ use crate::status::{Problems, status};
 use std::sync::Arc;
 use tidegate_core::access::Principal;
 use tidegate_core::ids::ApiId;
-use tidegate_core::plan::Grant;
+use tidegate_core::ports::serve::Allowance;
 use tidegate_proto::v1;
 use tidegate_proto::v1::limits_server::Limits;
 use tonic::{Request, Response, Status};
@@ -23,9 +23,9 @@ impl Limits for Shared {
     ) -> Result<Response<v1::GetGrantResponse>, Status> {
         let caller = caller(&request)?;
         let api = own_api(&caller, &request.get_ref().api)?;
-        let grant = self.gate.grant(&caller, &api).map_err(status)?;
+        let Allowance { grant, mode } = self.gate.grant(&caller, &api).map_err(status)?;
         Ok(Response::new(v1::GetGrantResponse {
-            grant: Some(grant_out(&caller, grant)),
+            grant: Some(grant_out(&caller, grant, mode)),
             now_ms: self.gate.now().0,
         }))
     }
@@ -67,7 +67,7 @@ pub(crate) struct Watch {
     wake: Wake,
     caller: Arc<Principal>,
     api: ApiId,
-    sent: Option<Grant>,
+    sent: Option<Allowance>,
 }
 
 impl Watch {
@@ -77,15 +77,15 @@ impl Watch {
                 return Err(closing());
             }
             self.wake.seen();
-            let grant = self
+            let allowed = self
                 .shared
                 .gate
                 .grant(&self.caller, &self.api)
                 .map_err(status)?;
-            if self.sent.as_ref() != Some(&grant) {
-                self.sent = Some(grant.clone());
+            if self.sent.as_ref() != Some(&allowed) {
+                self.sent = Some(allowed.clone());
                 return Ok(v1::WatchGrantResponse {
-                    grant: Some(grant_out(&self.caller, grant)),
+                    grant: Some(grant_out(&self.caller, allowed.grant, allowed.mode)),
                     now_ms: self.shared.gate.now().0,
                 });
             }

@@ -40,7 +40,7 @@ impl Plans for Shared {
             gate.plan(&asker, &pool, generation)
         });
         Ok(Response::new(v1::GetPlanResponse {
-            plan: Some(plan_out(&caller, &*plan.await?)),
+            plan: Some(plan_out(&caller, &*plan.await?, |api| self.gate.mode(api))),
         }))
     }
 
@@ -111,7 +111,7 @@ impl Plans for Shared {
             .blocking(move |gate| gate.explain(&asker, &api, at))
             .await?;
         Ok(Response::new(v1::ExplainResponse {
-            grant: Some(grant_out(&caller, why.grant)),
+            grant: Some(grant_out(&caller, why.grant, why.mode)),
             sentences: why.sentences,
             inputs: why.inputs.to_string(),
         }))
@@ -180,7 +180,9 @@ impl Watch {
                 self.sent = plan.as_ref().map_or(newest, |p| p.generation);
                 if let Some(plan) = plan {
                     return Ok(v1::WatchPlansResponse {
-                        plan: Some(plan_out(&self.caller, &plan)),
+                        plan: Some(plan_out(&self.caller, &plan, |api| {
+                            self.shared.gate.mode(api)
+                        })),
                         skipped: plan.generation.0.saturating_sub(skipped_from.0 + 1),
                     });
                 }

@@ -5,8 +5,8 @@ use crate::auth::caller;
 use crate::convert::modules::{module_out, slot_out};
 use crate::convert::words::id;
 use crate::status::{Problems, bad_field, status, too_large};
-use tidegate_core::access::Role;
-use tidegate_core::ids::{BindingId, Digest};
+use tidegate_core::access::{Principal, Role};
+use tidegate_core::ids::{BindingId, Digest, TenantId};
 use tidegate_core::ports::serve::ServeError;
 use tidegate_proto::v1;
 use tidegate_proto::v1::policies_server::Policies;
@@ -19,11 +19,13 @@ const MAX_CONFIG: usize = 64 << 10;
 const FIRST_ROOM: usize = 1 << 20;
 
 impl Shared {
-    /// Reads an upload, which its header bounds.
-    async fn upload(
+    /// The header of an upload, and for whom it is; whoever may not push for that tenant sends no
+    /// byte.
+    async fn header(
         &self,
+        caller: &Principal,
         parts: &mut Streaming<v1::PushModuleRequest>,
-    ) -> Result<Vec<u8>, Status> {
+    ) -> Result<(v1::PushModuleHeader, Option<TenantId>), Status> {
         let first = parts.message().await?.and_then(|m| m.part);
         let Some(Part::Header(header)) = first else {
             return Err(bad_field(
@@ -31,6 +33,23 @@ impl Shared {
                 "send it first: the size of the component in bytes",
             ));
         };
+        let mut problems = Problems::default();
+        let tenant = (!header.tenant.is_empty())
+            .then(|| id::<TenantId>(&header.tenant, "header.tenant", &mut problems));
+        let tenant = match tenant {
+            Some(named) => Some(problems.finish(named)?),
+            None => None,
+        };
+        let owner = self.gate.pusher(caller, tenant).map_err(status)?;
+        Ok((header, owner))
+    }
+
+    /// Reads an upload, which its header bounds.
+    async fn upload(
+        &self,
+        header: v1::PushModuleHeader,
+        parts: &mut Streaming<v1::PushModuleRequest>,
+    ) -> Result<Vec<u8>, Status> {
         let most = self.limits.module;
         let size = match usize::try_from(header.size) {
             Ok(0) => return Err(bad_field("header.size", "0 bytes are no component")),
@@ -79,8 +98,11 @@ impl Policies for Shared {
             let text = "a reader may not push modules; use a credential of the role writer";
             return Err(status(ServeError::Denied(text.into())));
         }
-        let bytes = self.upload(&mut request.into_inner()).await?;
-        let module = self.blocking(move |gate| gate.push(&caller, bytes)).await?;
+        let mut parts = request.into_inner();
+        let (header, owner) = self.header(&caller, &mut parts).await?;
+        let bytes = self.upload(header, &mut parts).await?;
+        let module = self.blocking(move |gate| gate.push(&caller, owner, bytes));
+        let module = module.await?;
         Ok(Response::new(v1::PushModuleResponse {
             module: Some(module_out(module)),
         }))

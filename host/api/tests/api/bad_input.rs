@@ -106,6 +106,7 @@ async fn a_bad_upload_is_refused_before_the_policy_engine_sees_it() {
         Part::Header(v1::PushModuleHeader {
             size,
             digest: digest.into(),
+            tenant: String::new(),
         })
     };
     let chunk = |n| Part::Chunk(vec![0; n]);
@@ -351,6 +352,7 @@ async fn a_port_that_breaks_is_our_failure_and_no_other_call_s() {
         Part::Header(v1::PushModuleHeader {
             size: 4,
             digest: String::new(),
+            tenant: String::new(),
         }),
         Part::Chunk(vec![0; 4]),
     ];

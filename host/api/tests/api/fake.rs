@@ -1,21 +1,25 @@
 //! A gate in memory that answers everybody alike.
 
+mod forecasts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use tidegate_core::access::Principal;
 use tidegate_core::alert::{Alert, AlertKind, Severity};
-use tidegate_core::catalog::{Catalog, Change, Object, ObjectKey, ObjectKind, Versioned};
+use tidegate_core::catalog::{Catalog, Change, Mode, Object, ObjectKey, ObjectKind, Versioned};
 use tidegate_core::forecast::{
     Band, Calibration, Candidate, Choice, Coverage, Forecast, Ground, Standing, Standings, Verdict,
 };
-use tidegate_core::ids::{ApiId, BindingId, Digest, Generation, PoolId};
+use tidegate_core::ids::{ApiId, BindingId, Digest, Generation, PoolId, TenantId};
 use tidegate_core::module::{Manifest, ModuleKind, ModuleRef};
-use tidegate_core::plan::{ApiPlan, Grant, Loan, Plan};
+use tidegate_core::plan::{ApiPlan, Loan, Plan};
 use tidegate_core::ports::serve::{
-    Acked, AlertsPort, Applied, AppliedReport, CatalogPort, ClockPort, Explanation, ForecastView,
-    ForecastsPort, IngestPort, ModuleInfo, PlansPort, PoliciesPort, Run, ServeError, SlotInfo,
+    Acked, AlertsPort, Allowance, Applied, AppliedReport, CatalogPort, ClockPort, Explanation,
+    ForecastView, ForecastsPort, IngestPort, ModuleInfo, PlansPort, PoliciesPort, Run, ServeError,
+    SlotInfo,
 };
+use tidegate_core::quota::Usage;
 use tidegate_core::roster::{Retreat, Served};
 use tidegate_core::sample::{Rejection, SampleBatch, SeriesKey, Stored, Values};
 use tidegate_core::tier::Tier;
@@ -216,10 +220,27 @@ impl CatalogPort for Fake {
     fn list(&self, _: &Principal, kind: ObjectKind) -> Result<Vec<Versioned<Object>>, ServeError> {
         Ok(self.catalog.lock().unwrap().list(kind))
     }
+
+    fn usage(&self, _: &Principal, _: &TenantId) -> Option<Usage> {
+        None
+    }
 }
 
 impl PoliciesPort for Fake {
-    fn push(&self, caller: &Principal, bytes: Vec<u8>) -> Result<ModuleInfo, ServeError> {
+    fn pusher(
+        &self,
+        _: &Principal,
+        tenant: Option<TenantId>,
+    ) -> Result<Option<TenantId>, ServeError> {
+        Ok(tenant)
+    }
+
+    fn push(
+        &self,
+        caller: &Principal,
+        owner: Option<TenantId>,
+        bytes: Vec<u8>,
+    ) -> Result<ModuleInfo, ServeError> {
         assert!(
             !self.broken.load(SeqCst),
             "the port breaks as the test asked"
@@ -244,9 +265,11 @@ impl PoliciesPort for Fake {
                 description: "smooths".into(),
             },
             size: bytes.len() as u64,
+            owner,
             admitted_at: Timestamp(5),
             pushed_by: caller.name.clone(),
             quarantined: false,
+            quarantined_for: vec![],
             serving: vec![],
         };
         self.modules.lock().unwrap().push(info.clone());
@@ -302,100 +325,6 @@ fn slot(binding: &str, module: &str) -> SlotInfo {
     }
 }
 
-impl ForecastsPort for Fake {
-    fn forecast(
-        &self,
-        _: &Principal,
-        api: &ApiId,
-        signal: Signal,
-        steps: u32,
-        levels: &[Level],
-    ) -> Result<ForecastView, ServeError> {
-        let levels = if levels.is_empty() {
-            Level::STANDARD.to_vec()
-        } else {
-            levels.to_vec()
-        };
-        let count = steps.max(1) as usize;
-        Ok(ForecastView {
-            forecast: Forecast {
-                key: SeriesKey {
-                    api: api.clone(),
-                    signal,
-                },
-                grid: Grid {
-                    start: Timestamp(0),
-                    step: Step::MINUTE,
-                    count,
-                },
-                mean: vec![7.0; count],
-                quantiles: vec![7.0; count * levels.len()],
-                levels,
-                served: served(),
-                state: Digest([0; 32]),
-                calibration: Some(Calibration {
-                    track: Digest::of(b"track"),
-                    outcomes: 40,
-                }),
-            },
-            recent: (Timestamp(-120_000), vec![6.0, f64::NAN]),
-            fitted_at: Timestamp(0),
-            measured: vec![standing(None)],
-        })
-    }
-
-    fn standings(
-        &self,
-        _: &Principal,
-        api: &ApiId,
-        signal: Signal,
-    ) -> Result<Standings, ServeError> {
-        let candidate = |name: &str, champion, loss: Option<f64>| Candidate {
-            module: slot("any", name).active,
-            config: Digest::of(b"{}"),
-            champion,
-            loss,
-            verdict: match loss {
-                Some(_) => Verdict::Better,
-                None => Verdict::NotBetter,
-            },
-            bands: vec![standing(loss)],
-        };
-        Ok(Standings {
-            key: SeriesKey {
-                api: api.clone(),
-                signal,
-            },
-            candidates: vec![
-                candidate("theta", true, Some(0.5)),
-                candidate("ets", false, None),
-            ],
-            choice: Some(Choice {
-                champion: Digest::of(b"theta"),
-                since: Timestamp(60_000),
-                ground: Ground::Series,
-                rival: None,
-            }),
-        })
-    }
-}
-
-fn standing(loss: Option<f64>) -> Standing {
-    let coverage = |level, below| Coverage {
-        level: Level::new(level).unwrap(),
-        below,
-    };
-    Standing {
-        band: Band::Hour,
-        outcomes: 40,
-        weight: 31.5,
-        loss,
-        coverage: vec![coverage(1_000, 0.125), coverage(9_000, 0.875)],
-        top_bias: -0.01,
-        top_excess: 0.25,
-    }
-}
-
 impl PlansPort for Fake {
     fn plan(
         &self,
@@ -420,13 +349,23 @@ impl PlansPort for Fake {
         vec![("main".parse().unwrap(), Generation(newest))]
     }
 
-    fn grant(&self, _: &Principal, api: &ApiId) -> Result<Grant, ServeError> {
+    fn grant(&self, _: &Principal, api: &ApiId) -> Result<Allowance, ServeError> {
         let newest = self.plans.lock().unwrap().values().next_back().cloned();
         let grant = newest.and_then(|plan| plan.grant(api, self.now()));
-        grant.ok_or_else(|| ServeError::NotFound {
+        let grant = grant.ok_or_else(|| ServeError::NotFound {
             what: format!("api {api}"),
             remedy: "declare it".into(),
+        })?;
+        Ok(Allowance {
+            grant,
+            mode: self.mode(api),
         })
+    }
+
+    fn mode(&self, api: &ApiId) -> Mode {
+        let catalog = self.catalog.lock().unwrap();
+        let declared = catalog.apis.get(api);
+        declared.map_or(Mode::Enforce, |a| a.value.mode)
     }
 
     fn explain(
@@ -436,7 +375,8 @@ impl PlansPort for Fake {
         at: Option<Timestamp>,
     ) -> Result<Explanation, ServeError> {
         Ok(Explanation {
-            grant: self.grant(caller, api)?,
+            grant: self.grant(caller, api)?.grant,
+            mode: self.mode(api),
             sentences: vec![format!("asked about {at:?}")],
             inputs: Digest::of(b"inputs"),
         })

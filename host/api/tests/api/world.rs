@@ -139,6 +139,7 @@ pub(crate) fn shop_and_bank() -> v1::ApplyRequest {
             max_series: 100,
             max_samples_per_s: 1000,
             max_modules: 5,
+            usage: None,
         })
     };
     let pool = v1::object::Object::Pool(v1::Pool {

@@ -307,6 +307,13 @@ fn event(catalog: &Catalog, event: &Event, report: &mut Report<'_>) {
 
 fn binding(catalog: &Catalog, binding: &Binding, report: &mut Report<'_>) {
     use ModuleKind::{Allocator, Forecaster, Judge, Tierer};
+    // `TENANT/NAME` is that tenant's: its name must not tell of one and serve another.
+    if let Some(tenant) = binding.id.as_str().split_once('/').map(|(t, _)| t) {
+        let serves = binding.selector.tenant.as_ref().map(|t| t.as_str());
+        report.unless(serves == Some(tenant), "name", || {
+            format!("a binding of that name serves tenant `{tenant}` alone: write it into the selector, or another name")
+        });
+    }
     if let Some(tenant) = &binding.selector.tenant {
         tenant_exists(catalog, tenant, "tenant", report);
     }

@@ -5,11 +5,14 @@
 
 use crate::access::Principal;
 use crate::alert::Alert;
-use crate::catalog::{Change, Effect, FieldProblem, Object, ObjectKey, ObjectKind, Versioned};
+use crate::catalog::{
+    Change, Effect, FieldProblem, Mode, Object, ObjectKey, ObjectKind, Versioned,
+};
 use crate::forecast::{Forecast, Standing, Standings};
-use crate::ids::{ApiId, BindingId, Digest, Generation, PoolId};
+use crate::ids::{ApiId, BindingId, Digest, Generation, PoolId, TenantId};
 use crate::module::{Manifest, ModuleKind, ModuleRef};
 use crate::plan::{Grant, Plan};
+use crate::quota::{Exceeded, Usage};
 use crate::sample::{Rejection, SampleBatch, Stored};
 use crate::time::Timestamp;
 use crate::units::{Level, Resources, Signal};
@@ -38,6 +41,9 @@ pub enum ServeError {
     /// The state of the world does not allow it now.
     #[error("{0}")]
     Precondition(String),
+    /// A quota of a tenant is used up.
+    #[error("{0}")]
+    Quota(Exceeded),
     /// Too much at once.
     #[error("{what}; retry in {retry_ms} ms")]
     Exhausted {
@@ -110,6 +116,9 @@ pub trait CatalogPort: Send + Sync {
         caller: &Principal,
         kind: ObjectKind,
     ) -> Result<Vec<Versioned<Object>>, ServeError>;
+
+    /// What a tenant uses of its quotas; `None` where the caller may not know of it.
+    fn usage(&self, caller: &Principal, tenant: &TenantId) -> Option<Usage>;
 }
 
 /// Whether a change is for real.
@@ -139,12 +148,16 @@ pub struct ModuleInfo {
     pub manifest: Manifest,
     /// Size of the component in bytes.
     pub size: u64,
+    /// The tenant that holds it; `None` is the operator's, for everybody.
+    pub owner: Option<TenantId>,
     /// When it was admitted.
     pub admitted_at: Timestamp,
     /// By whom.
     pub pushed_by: String,
-    /// Whether it may not serve.
+    /// Whether it may serve nobody without an operator's word.
     pub quarantined: bool,
+    /// Bindings that it may not serve without their owner's word.
+    pub quarantined_for: Vec<BindingId>,
     /// Bindings that it serves now.
     pub serving: Vec<BindingId>,
 }
@@ -170,13 +183,30 @@ pub struct SlotInfo {
 
 /// Modules and what they serve.
 pub trait PoliciesPort: Send + Sync {
-    /// Admits a component: structure, imports, manifest, limits. Idempotent by digest.
+    /// For whom a push of this caller would hold a module: the tenant that it names, the only one of
+    /// its credential, or everybody, where it names none and answers for all. Asked before an upload
+    /// is read.
     ///
     /// # Errors
-    /// Says what to change in the component.
-    fn push(&self, caller: &Principal, bytes: Vec<u8>) -> Result<ModuleInfo, ServeError>;
+    /// When the caller may not push for that tenant, or must say for which.
+    fn pusher(
+        &self,
+        caller: &Principal,
+        tenant: Option<TenantId>,
+    ) -> Result<Option<TenantId>, ServeError>;
 
-    /// All modules, oldest first.
+    /// Admits a component: structure, imports, manifest, limits. Idempotent by digest and owner.
+    ///
+    /// # Errors
+    /// Says what to change in the component; or which quota of the owner is used up.
+    fn push(
+        &self,
+        caller: &Principal,
+        owner: Option<TenantId>,
+        bytes: Vec<u8>,
+    ) -> Result<ModuleInfo, ServeError>;
+
+    /// Modules that the caller may bind, oldest first.
     ///
     /// # Errors
     /// When the caller may not.
@@ -249,11 +279,23 @@ pub trait ForecastsPort: Send + Sync {
     ) -> Result<Standings, ServeError>;
 }
 
+/// A grant, and whether it binds anybody.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Allowance {
+    /// The grant as it was planned.
+    pub grant: Grant,
+    /// What Tidegate may do with the api: only in [`Mode::Enforce`] is the grant in force. In any
+    /// other mode it is advice, and the api may use what it needs.
+    pub mode: Mode,
+}
+
 /// Why an api has the grant that it has.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
     /// The grant.
     pub grant: Grant,
+    /// What Tidegate may do with the api now.
+    pub mode: Mode,
     /// Sentences from load to number.
     pub sentences: Vec<String>,
     /// The plan's inputs, for the record.
@@ -297,7 +339,11 @@ pub trait PlansPort: Send + Sync {
     ///
     /// # Errors
     /// When there is no such api; an api without a plan gets its safe capacity.
-    fn grant(&self, caller: &Principal, api: &ApiId) -> Result<Grant, ServeError>;
+    fn grant(&self, caller: &Principal, api: &ApiId) -> Result<Allowance, ServeError>;
+
+    /// What Tidegate may do with an api now, as declared; [`Mode::Observe`] where it is not declared
+    /// any more.
+    fn mode(&self, api: &ApiId) -> Mode;
 
     /// Why, now or at an instant.
     ///

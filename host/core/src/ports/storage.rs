@@ -4,8 +4,8 @@ use crate::catalog::Catalog;
 use crate::distribution::Distribution;
 use crate::forecast::{Choice, Track};
 use crate::frame::Column;
-use crate::ids::{ApiId, Digest, Generation, PoolId};
-use crate::module::Manifest;
+use crate::ids::{ApiId, BindingId, Digest, Generation, PoolId, TenantId};
+use crate::module::{Holding, Manifest};
 use crate::record::Record;
 use crate::sample::{SampleBatch, SeriesKey, Stored};
 use crate::time::{Grid, Timestamp};
@@ -138,17 +138,37 @@ pub struct StoredModule {
     pub digest: Digest,
     /// Its manifest.
     pub manifest: Manifest,
-    /// When it was admitted.
-    pub admitted_at: Timestamp,
-    /// Who pushed it.
-    pub pushed_by: String,
-    /// Withdrawn: it may not serve again by itself (RB1).
+    /// Who holds it, the first to push it first; never empty.
+    pub holdings: Vec<Holding>,
+    /// Withdrawn everywhere: it may not serve again by itself (RB1).
     pub quarantined: bool,
+    /// Bindings for which it may not serve again by itself.
+    pub condemned: Vec<Condemned>,
+}
+
+impl StoredModule {
+    /// When it was admitted first; the epoch where nobody holds it.
+    #[must_use]
+    pub fn admitted_at(&self) -> Timestamp {
+        self.holdings
+            .first()
+            .map_or(Timestamp(0), |h| h.admitted_at)
+    }
+}
+
+/// A place from which a module was withdrawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condemned {
+    /// The binding in which it failed.
+    pub binding: BindingId,
+    /// The tenant whom that binding selects.
+    pub party: Option<TenantId>,
 }
 
 /// Components by digest.
 pub trait Modules: Send + Sync {
-    /// Keeps a component durably; the same digest again changes nothing but the quarantine flag.
+    /// Keeps a component durably; of one that is there already, who holds it and where it may not
+    /// serve are replaced, and `bytes` are not looked at.
     ///
     /// # Errors
     /// When it is not on disk.

@@ -161,7 +161,14 @@ fn nothing(kind: v1::ObjectKind) -> String {
 /// One line per object.
 fn table(objects: &[Which]) -> Table {
     let head: &[&str] = match objects.first() {
-        Some(Which::Tenant(_)) => &["tenant", "series", "samples/s", "modules"],
+        Some(Which::Tenant(_)) => &[
+            "tenant",
+            "series",
+            "samples/s",
+            "modules",
+            "refused",
+            "pools",
+        ],
         Some(Which::Pool(_)) => &["pool", "ready", "max", "lead time", "quotas"],
         Some(Which::Tier(_)) => &[
             "tier",
@@ -187,7 +194,25 @@ fn table(objects: &[Which]) -> Table {
     table
 }
 
-fn row(object: &Which) -> Vec<String> {
+/// What a tenant holds of its pools, and how much it may where that is bounded.
+fn shares(pools: &[v1::PoolShare]) -> String {
+    let share = |share: &v1::PoolShare| {
+        let held = words::resources(share.held.as_ref());
+        let quota = share.quota.filter(|q| *q != v1::Resources::default());
+        match quota {
+            Some(quota) => format!(
+                "{}: {held} of at most {}",
+                share.pool,
+                words::resources(Some(&quota))
+            ),
+            None => format!("{}: {held}", share.pool),
+        }
+    };
+    pools.iter().map(share).collect::<Vec<_>>().join("; ")
+}
+
+/// One object as a line.
+pub(super) fn row(object: &Which) -> Vec<String> {
     let (_, name) = manifest::key(object);
     let span = |s: u32| Seconds(s).to_string();
     let tier = |t: v1::Tier, unspecified: &str| match t {
@@ -196,11 +221,14 @@ fn row(object: &Which) -> Vec<String> {
     };
     match object {
         Which::Tenant(t) => {
+            let used = t.usage.clone().unwrap_or_default();
             vec![
                 name,
-                t.max_series.to_string(),
-                t.max_samples_per_s.to_string(),
-                t.max_modules.to_string(),
+                format!("{} of {}", used.series, t.max_series),
+                format!("{:.0} of {}", used.samples_per_s, t.max_samples_per_s),
+                format!("{} of {}", used.modules, t.max_modules),
+                used.refused_samples.to_string(),
+                shares(&used.pools),
             ]
         }
         Which::Pool(p) => vec![

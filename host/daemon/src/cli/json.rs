@@ -162,6 +162,7 @@ pub(crate) fn grant(grant: &v1::Grant) -> Value {
         "tier": tier(grant.tier), "guaranteed": resources(grant.guaranteed.as_ref()),
         "limit": resources(grant.limit.as_ref()), "safe": resources(grant.safe.as_ref()),
         "from": instant(grant.from_ms), "expires_at": instant(grant.expires_at_ms),
+        "mode": words::mode(grant.mode()), "recommended": resources(grant.recommended.as_ref()),
         "loans": grant.loans.iter().map(loan).collect::<Vec<_>>(),
     })
 }
@@ -210,8 +211,27 @@ pub(crate) fn module(module: &v1::Module) -> Value {
         "name": manifest.name, "version": manifest.version, "kind": words::module_kind(manifest.kind()),
         "interface": manifest.interface, "description": manifest.description, "config_schema": schema,
         "digest": module.digest, "size": module.size, "admitted_at": instant(module.admitted_at_ms),
-        "pushed_by": module.pushed_by, "quarantined": module.quarantined, "serving": module.serving,
+        "owner": module.owner, "pushed_by": module.pushed_by, "quarantined": module.quarantined,
+        "quarantined_for": module.quarantined_for, "serving": module.serving,
     }))
+}
+
+/// What a tenant uses of its quotas.
+pub(crate) fn usage(tenant: &v1::Tenant) -> Value {
+    let used = tenant.usage.clone().unwrap_or_default();
+    let pools = used.pools.iter().map(|share| {
+        pruned(json!({
+            "pool": share.pool, "held": resources(share.held.as_ref()),
+            "quota": resources(share.quota.as_ref()),
+        }))
+    });
+    json!({
+        "tenant": tenant.name,
+        "series": {"used": used.series, "max": tenant.max_series},
+        "samples_per_s": {"used": used.samples_per_s, "max": tenant.max_samples_per_s},
+        "modules": {"used": used.modules, "max": tenant.max_modules},
+        "refused_samples": used.refused_samples, "pools": pools.collect::<Vec<_>>(),
+    })
 }
 
 /// A slot.

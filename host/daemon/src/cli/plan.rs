@@ -116,7 +116,10 @@ fn person(plan: &v1::Plan, now: i64) -> String {
                     .map_or_else(|| "-".into(), |v| words::amount(dimension, *v))
             };
             table.row(vec![
-                api.api.clone(),
+                match api.mode() {
+                    v1::Mode::Unspecified | v1::Mode::Enforce => api.api.clone(),
+                    passive => format!("{} ({})", api.api, words::mode(passive)),
+                },
                 words::tier(api.tier()),
                 words::dimension(dimension),
                 at(&api.guaranteed, current),

@@ -22,6 +22,10 @@ pub(crate) enum Verb {
     Push {
         /// The component (.wasm)
         file: PathBuf,
+        /// The tenant that shall hold it, and whose bindings alone may name it; the only tenant of
+        /// the credential unless told, everybody for an operator
+        #[arg(long)]
+        tenant: Option<String>,
     },
     /// List the modules
     List,
@@ -51,7 +55,7 @@ const CHUNK: usize = 256 << 10;
 pub(crate) fn run(verb: Verb, flags: &Flags) -> Result<()> {
     match verb {
         Verb::Build(args) => build::run(&args, flags.output),
-        Verb::Push { file } => {
+        Verb::Push { file, tenant } => {
             // Read before the connection: a wrong path is told without a daemon.
             let bytes =
                 std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -61,7 +65,8 @@ pub(crate) fn run(verb: Verb, flags: &Flags) -> Result<()> {
                     "{file} is no WebAssembly file; `tidegate policy build DIR` makes one"
                 )));
             }
-            online(flags, async |session| push(bytes, session).await)
+            let tenant = tenant.unwrap_or_default();
+            online(flags, async |session| push(bytes, tenant, session).await)
         }
         Verb::List => online(flags, list),
         Verb::Slots => online(flags, slots),
@@ -98,7 +103,7 @@ pub(crate) fn run(verb: Verb, flags: &Flags) -> Result<()> {
     }
 }
 
-async fn push(bytes: Vec<u8>, session: Session) -> Result<()> {
+async fn push(bytes: Vec<u8>, tenant: String, session: Session) -> Result<()> {
     let digest: String = Sha256::digest(&bytes)
         .iter()
         .map(|b| format!("{b:02x}"))
@@ -106,6 +111,7 @@ async fn push(bytes: Vec<u8>, session: Session) -> Result<()> {
     let header = v1::PushModuleHeader {
         size: bytes.len() as u64,
         digest,
+        tenant,
     };
     let mut parts = vec![v1::PushModuleRequest {
         part: Some(Part::Header(header)),
@@ -152,13 +158,23 @@ async fn list(session: Session) -> Result<()> {
                 return "no module was admitted; `tidegate policy push FILE` uploads one".into();
             }
             let mut table = Table::new(&[
-                "module", "version", "kind", "digest", "size", "admitted", "by", "serves",
+                "module", "version", "kind", "digest", "size", "admitted", "owner", "by", "serves",
             ]);
             for module in &modules {
                 let manifest = module.manifest.clone().unwrap_or_default();
+                let failed = module.quarantined_for.iter();
+                let failed = failed.map(|binding| format!("(quarantined for {binding})"));
                 let serves = match module.quarantined {
                     true => "(quarantined)".into(),
-                    false => module.serving.join(", "),
+                    false => {
+                        let serves: Vec<String> =
+                            module.serving.iter().cloned().chain(failed).collect();
+                        serves.join(", ")
+                    }
+                };
+                let owner = match module.owner.as_str() {
+                    "" => "shared".into(),
+                    tenant => tenant.to_owned(),
                 };
                 table.row(vec![
                     manifest.name.clone(),
@@ -167,6 +183,7 @@ async fn list(session: Session) -> Result<()> {
                     module.digest.get(..12).unwrap_or_default().to_owned(),
                     words::bytes(module.size as f64),
                     words::instant(module.admitted_at_ms),
+                    owner,
                     module.pushed_by.clone(),
                     serves,
                 ]);

@@ -2,11 +2,12 @@
 
 use super::connect::Session;
 use super::errors::Told as _;
-use super::{json, policy, words};
+use super::{get, json, policy, words};
 use crate::render::table::Table;
 use anyhow::Result;
 use serde_json::json;
 use tidegate_client::v1;
+use tidegate_client::v1::object::Object as Which;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
@@ -58,6 +59,7 @@ pub(crate) async fn run(session: Session) -> Result<()> {
         .await
         .told()?
         .reports;
+    let tenants = tenants(client).await?;
     session.print(
         || {
             let pools = pools
@@ -67,6 +69,7 @@ pub(crate) async fn run(session: Session) -> Result<()> {
                 "server": session.server, "health": health, "now": json::instant(now),
                 "client_version": env!("CARGO_PKG_VERSION"), "pools": pools.collect::<Vec<_>>(),
                 "slots": slots.iter().map(json::slot).collect::<Vec<_>>(),
+                "tenants": tenants.iter().map(json::usage).collect::<Vec<_>>(),
                 "alerts": alerts.iter().map(json::alert).collect::<Vec<_>>(),
                 "enforcers": applied.iter().map(enforcer).collect::<Vec<_>>(),
             })
@@ -95,6 +98,20 @@ pub(crate) async fn run(session: Session) -> Result<()> {
             if !slots.is_empty() {
                 text += &format!("\n{}", policy::table(&slots));
             }
+            if !tenants.is_empty() {
+                let mut table = Table::new(&[
+                    "tenant",
+                    "series",
+                    "samples/s",
+                    "modules",
+                    "refused",
+                    "pools",
+                ]);
+                for tenant in &tenants {
+                    table.row(get::row(&Which::Tenant(tenant.clone())));
+                }
+                text += &format!("\n{table}");
+            }
             let fallen = applied.iter().filter(|r| r.safe).count();
             text += &format!(
                 "\n{} reports of enforcers, {fallen} of them on safe capacity\n",
@@ -108,6 +125,22 @@ pub(crate) async fn run(session: Session) -> Result<()> {
             text
         },
     )
+}
+
+/// Tenants that the caller may see, with what they use; the first page is enough for a glance.
+async fn tenants(client: &tidegate_client::Client) -> Result<Vec<v1::Tenant>> {
+    let request = v1::ListObjectsRequest {
+        kind: v1::ObjectKind::Tenant.into(),
+        ..v1::ListObjectsRequest::default()
+    };
+    let page = client.catalog().list(request).await.told()?;
+    let objects = page.objects.into_iter().filter_map(|o| o.object?.object);
+    Ok(objects
+        .filter_map(|object| match object {
+            Which::Tenant(tenant) => Some(tenant),
+            _ => None,
+        })
+        .collect())
 }
 
 fn enforcer(report: &v1::AppliedReport) -> serde_json::Value {

@@ -72,16 +72,27 @@ fn headline(grant: &v1::Grant) -> String {
         0 => "no plan was made yet".to_owned(),
         g => format!("generation {g}"),
     };
-    format!(
-        "{}{tier} may use {} of pool {} ({plan})",
-        grant.api,
-        words::resources(grant.limit.as_ref()),
-        grant.pool
-    )
+    let (api, pool) = (&grant.api, &grant.pool);
+    match grant.mode() {
+        v1::Mode::Unspecified | v1::Mode::Enforce => format!(
+            "{api}{tier} may use {} of pool {pool} ({plan})",
+            words::resources(grant.limit.as_ref())
+        ),
+        v1::Mode::Recommend => format!(
+            "{api}{tier} is not limited (mode recommend); Tidegate would give it {} of pool {pool} ({plan})",
+            words::resources(grant.recommended.as_ref())
+        ),
+        v1::Mode::Observe => {
+            format!("{api}{tier} is not limited (mode observe): it is forecast only")
+        }
+    }
 }
 
 fn person(grant: &v1::Grant, now: i64) -> String {
     let mut text = format!("{}\n\n", headline(grant));
+    if matches!(grant.mode(), v1::Mode::Recommend | v1::Mode::Observe) {
+        return text;
+    }
     text += &format!(
         "guaranteed  {}\n",
         words::resources(grant.guaranteed.as_ref())

@@ -15,6 +15,14 @@ pub(crate) fn tier(tier: v1::Tier) -> String {
     lower(tier.as_str_name(), "TIER_")
 }
 
+/// A mode's word.
+pub(crate) fn mode(mode: v1::Mode) -> String {
+    match mode {
+        v1::Mode::Unspecified => "enforce".into(),
+        known => lower(known.as_str_name(), "MODE_"),
+    }
+}
+
 /// A signal's word.
 pub(crate) fn signal(signal: v1::Signal) -> String {
     lower(signal.as_str_name(), "SIGNAL_")

@@ -43,6 +43,7 @@ pub(crate) async fn apply(channel: &Channel, traces: &Traces) -> Result<()> {
             max_series: 1000,
             max_samples_per_s: 1_000_000,
             max_modules: 20,
+            usage: None,
         }),
         v1::object::Object::Pool(v1::Pool {
             name: POOL.into(),

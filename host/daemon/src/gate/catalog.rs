@@ -1,14 +1,18 @@
 //! The catalog: change sets are applied as a whole, durably, and take effect with the next cycle.
 
-use super::{Gate, not_found, stored};
+use super::{Gate, not_found, stored, usage};
 use crate::world::lock;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tidegate_core::access::{Principal, Role};
 use tidegate_core::catalog::{
     Api, Catalog, Change, Effect, Object, ObjectKey, ObjectKind, Versioned,
 };
+use tidegate_core::ids::TenantId;
+use tidegate_core::module::Binding;
 use tidegate_core::ports::serve::{Applied, CatalogPort, Run, ServeError};
 use tidegate_core::ports::storage::CatalogStore;
+use tidegate_core::quota::Usage;
 
 impl CatalogPort for Gate {
     fn apply(
@@ -52,6 +56,8 @@ impl CatalogPort for Gate {
         self.world.follow_bindings(None);
         drop(writer);
         self.world.move_apis(&catalog, &next);
+        // Whoever watches a grant hears that its api has another mode.
+        self.world.wake();
         for (key, effect) in effects.iter().filter(|(_, e)| *e != Effect::Unchanged) {
             tracing::info!(object = %key, effect = ?effect, by = %caller.name, generation = generation.0, "catalog changed");
         }
@@ -75,6 +81,12 @@ impl CatalogPort for Gate {
                 format!("`tidegate get {}` lists what there is", key.kind.name()),
             )
         })
+    }
+
+    fn usage(&self, caller: &Principal, tenant: &TenantId) -> Option<Usage> {
+        let catalog = self.world.catalog.load();
+        let known = caller.sees(tenant) && catalog.tenants.contains_key(tenant);
+        known.then(|| usage::of(&self.world, &catalog, tenant))
     }
 
     fn list(
@@ -129,6 +141,28 @@ fn visible(caller: &Principal, object: &Object) -> bool {
     }
 }
 
+/// Bindings share one space of names. A credential of tenants makes new ones under `TENANT/` alone,
+/// where nobody else can have any: a name that is taken would tell that somebody has it.
+fn own_name(binding: &Binding, tenants: &BTreeSet<TenantId>) -> Result<(), ServeError> {
+    let part = binding
+        .id
+        .as_str()
+        .split_once('/')
+        .map(|(tenant, _)| tenant);
+    let serves = binding.selector.tenant.as_ref();
+    if serves.is_some_and(|t| tenants.contains(t) && part == Some(t.as_str())) {
+        return Ok(());
+    }
+    let tenant = serves.filter(|t| tenants.contains(*t)).or(tenants.first());
+    let example = tenant.map_or("TENANT", |t| t.as_str());
+    let text = format!(
+        "a credential of tenants names its bindings TENANT/NAME and selects that tenant; write for example `{example}/{}`",
+        binding.id.as_str().rsplit('/').next().unwrap_or("NAME")
+    );
+    let object = format!("binding {}", binding.id);
+    Err(ServeError::field(object, "name", text))
+}
+
 impl Gate {
     fn may_change(
         &self,
@@ -142,6 +176,12 @@ impl Gate {
             }
             Change::Delete { key, .. } => (key.clone(), catalog.get(key), None),
         };
+        if let Some(Object::Binding(binding)) = new
+            && let Some(tenants) = &caller.tenants
+            && !old.as_ref().is_some_and(|o| visible(caller, &o.value))
+        {
+            own_name(binding, tenants)?;
+        }
         // Both what stands and what shall stand must be the caller's.
         for object in [old.as_ref().map(|o| &o.value), new].into_iter().flatten() {
             let (role, tenant) = match object {
@@ -164,7 +204,8 @@ impl Gate {
                     "use a credential of its tenant, or another name",
                 ));
             }
-            if tenant.is_none() && caller.tenants.is_some() && role < Role::Admin {
+            // Not even an administrator of tenants raises its own quotas.
+            if tenant.is_none() && caller.tenants.is_some() {
                 return Err(ServeError::Denied(format!(
                     "{key} belongs to the operator; credential `{}` is bound to tenants",
                     caller.name

@@ -7,6 +7,7 @@ use tidegate_core::access::Principal;
 use tidegate_core::ids::PoolId;
 use tidegate_core::ports::serve::{Acked, IngestPort, ServeError};
 use tidegate_core::ports::storage::History;
+use tidegate_core::quota::Exceeded;
 use tidegate_core::sample::{SampleBatch, Stored};
 use tidegate_core::time::Timestamp;
 use tidegate_flow::ingest;
@@ -32,17 +33,22 @@ impl IngestPort for Gate {
         });
         let output = match admitted {
             Ok(output) => output,
-            Err(error @ ingest::Error::Rate { retry_ms, .. }) => {
-                self.world.metrics.refused(1, "grpc", "rate");
-                return done(Err(ServeError::Exhausted {
-                    what: error.to_string(),
-                    retry_ms,
-                }));
+            Err(ingest::Error::Quota(over)) => {
+                self.note_over(&over);
+                let first = over.into_iter().next().map(|(exceeded, _)| exceeded);
+                return done(Err(first.map_or_else(
+                    || ServeError::Unavailable("a quota that nobody knows".into()),
+                    ServeError::Quota,
+                )));
             }
         };
+        self.note_over(&output.over);
         let refused: u64 = output.rejections.iter().map(|r| r.samples).sum();
-        if refused > 0 {
-            self.world.metrics.refused(refused, "grpc", "invalid");
+        let over: u64 = output.over.iter().map(|(_, samples)| samples).sum();
+        if refused > over {
+            self.world
+                .metrics
+                .refused(refused - over, "grpc", "invalid");
         }
         if output.batch.is_empty() {
             return done(Ok((Stored::default(), output.rejections)));
@@ -75,6 +81,18 @@ impl IngestPort for Gate {
                 }
             }),
         );
+    }
+}
+
+impl Gate {
+    /// Counts what quotas refused.
+    fn note_over(&self, over: &[(Exceeded, u64)]) {
+        for (exceeded, samples) in over {
+            self.world
+                .metrics
+                .refused(*samples, "grpc", exceeded.quota.name());
+            self.world.exceeded(exceeded, *samples);
+        }
     }
 }
 

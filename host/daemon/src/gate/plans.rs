@@ -4,9 +4,10 @@ use super::{Gate, not_found, stored};
 use crate::world::lock;
 use std::sync::Arc;
 use tidegate_core::access::{Principal, Role};
+use tidegate_core::catalog::Mode;
 use tidegate_core::ids::{ApiId, Generation, PoolId};
-use tidegate_core::plan::{Grant, Plan};
-use tidegate_core::ports::serve::{AppliedReport, Explanation, PlansPort, ServeError};
+use tidegate_core::plan::{Grant, Loan, Plan};
+use tidegate_core::ports::serve::{Allowance, AppliedReport, Explanation, PlansPort, ServeError};
 use tidegate_core::ports::storage::Ledger;
 use tidegate_core::tier::Tier;
 use tidegate_core::time::Timestamp;
@@ -16,6 +17,20 @@ use tidegate_flow::observe;
 /// Most actuators that may report of one api.
 const MAX_ACTUATORS: usize = 64;
 
+/// What a person must know of numbers that bind nobody.
+fn not_in_force(mode: Mode) -> Option<String> {
+    let text = match mode {
+        Mode::Enforce => return None,
+        Mode::Recommend => {
+            "Mode: recommend. None of this is in force: it is what Tidegate would give. Set `mode: enforce` of the api to let it act"
+        }
+        Mode::Observe => {
+            "Mode: observe. None of this is in force, and newer plans hold no share for it: the api is only forecast"
+        }
+    };
+    Some(format!("{text}."))
+}
+
 /// A plan with the caller's apis alone; `None` when there is none of them.
 fn cut(caller: &Principal, plan: &Arc<Plan>) -> Option<Arc<Plan>> {
     if caller.tenants.is_none() {
@@ -23,9 +38,13 @@ fn cut(caller: &Principal, plan: &Arc<Plan>) -> Option<Arc<Plan>> {
     }
     let mut mine = Plan::clone(plan);
     mine.apis.retain(|a| caller.sees(&a.api.tenant));
-    mine.loans
-        .retain(|l| caller.sees(&l.lender.tenant) && caller.sees(&l.borrower.tenant));
+    mine.loans.retain(|l| touches(caller, l));
     (!mine.apis.is_empty()).then(|| Arc::new(mine))
+}
+
+/// Whether a loan is the caller's business: the other side of it is "others" on the wire.
+fn touches(caller: &Principal, loan: &Loan) -> bool {
+    caller.sees(&loan.lender.tenant) || caller.sees(&loan.borrower.tenant)
 }
 
 impl Gate {
@@ -83,16 +102,15 @@ impl PlansPort for Gate {
             .collect()
     }
 
-    fn grant(&self, caller: &Principal, api: &ApiId) -> Result<Grant, ServeError> {
+    fn grant(&self, caller: &Principal, api: &ApiId) -> Result<Allowance, ServeError> {
         let declared = self.api(caller, api)?;
+        let mode = declared.mode;
         let now = self.world.clock.now();
         let plan = self.world.plans.load().get(&declared.pool).cloned();
         if let Some(grant) = plan.and_then(|p| p.grant(api, now)) {
             let mut grant = grant;
-            grant
-                .loans
-                .retain(|l| caller.sees(&l.lender.tenant) && caller.sees(&l.borrower.tenant));
-            return Ok(grant);
+            grant.loans.retain(|l| touches(caller, l));
+            return Ok(Allowance { grant, mode });
         }
         // Never planned: its declared safe capacity, else its floor. A dimension for which neither
         // is declared stays out of the grant, which leaves it unlimited: an api that Tidegate has
@@ -109,7 +127,7 @@ impl PlansPort for Gate {
             .into_iter()
             .filter_map(|d| Some((d, declared.safe.get(d).or(declared.floor.get(d))?)))
             .fold(Resources::NONE, |r, (d, amount)| r.with(d, amount));
-        Ok(Grant {
+        let grant = Grant {
             api: api.clone(),
             pool: declared.pool,
             generation: Generation(0),
@@ -123,7 +141,16 @@ impl PlansPort for Gate {
             expires_at: now.plus_ms(self.world.settings.validity_ms),
             safe,
             loans: vec![],
-        })
+        };
+        Ok(Allowance { grant, mode })
+    }
+
+    fn mode(&self, api: &ApiId) -> Mode {
+        let catalog = self.world.catalog.load();
+        catalog
+            .apis
+            .get(api)
+            .map_or(Mode::Observe, |a| a.value.mode)
     }
 
     fn explain(
@@ -158,9 +185,11 @@ impl PlansPort for Gate {
             at,
             caller,
         };
-        let (grant, sentences) = observe::explain(&input).ok_or_else(none)?;
+        let (grant, mut sentences) = observe::explain(&input).ok_or_else(none)?;
+        sentences.extend(not_in_force(declared.mode));
         Ok(Explanation {
             grant,
+            mode: declared.mode,
             sentences,
             inputs: record.plan.inputs,
         })

@@ -3,17 +3,16 @@
 
 use super::{Gate, not_found, require, stored};
 use crate::driver::fit_binding;
-use crate::policies::Names;
 use crate::world::lock;
 use std::sync::Arc;
 use tidegate_core::access::{Principal, Role};
 use tidegate_core::catalog::{Catalog, Change, Object, Versioned};
-use tidegate_core::ids::BindingId;
+use tidegate_core::ids::{BindingId, TenantId};
 use tidegate_core::module::Binding;
 use tidegate_core::ports::serve::{ModuleInfo, PoliciesPort, ServeError, SlotInfo};
 use tidegate_core::ports::storage::CatalogStore;
 use tidegate_core::roster::{Member, Retreat};
-use tidegate_engine::{Candidate, Policy};
+use tidegate_engine::{By, Candidate, Policy};
 
 impl Gate {
     /// A binding that the caller may change.
@@ -39,26 +38,6 @@ impl Gate {
         Ok(binding)
     }
 
-    /// Rolling back quarantines a digest everywhere, and after a restart what is quarantined serves
-    /// nobody: a tenant may do that only to what serves nobody else.
-    fn may_condemn(&self, caller: &Principal, id: &BindingId) -> Result<(), ServeError> {
-        let catalog = self.world.catalog.load();
-        let Some((module, _)) = self.world.policies.serving(id) else {
-            return Ok(());
-        };
-        let foreign = |slot: &SlotInfo| {
-            let bound = catalog.bindings.get(&slot.binding);
-            let tenant = bound.and_then(|b| b.value.selector.tenant.as_ref());
-            slot.active.digest == module.digest && !tenant.is_some_and(|t| caller.sees(t))
-        };
-        if caller.tenants.is_some() && self.world.policies.slots().iter().any(foreign) {
-            return Err(ServeError::Precondition(format!(
-                "{module} also serves others, and a rollback would quarantine it for them; bind another version with `tidegate policy bind`"
-            )));
-        }
-        Ok(())
-    }
-
     fn slot(&self, id: &BindingId) -> Result<SlotInfo, ServeError> {
         let slot = self
             .world
@@ -73,37 +52,80 @@ impl Gate {
 /// Whether a caller may know of a slot: its own tenants', and the operator's, which serve it.
 fn sees(catalog: &Catalog, caller: &Principal, binding: &BindingId) -> bool {
     let bound = catalog.bindings.get(binding);
-    bound
-        .and_then(|b| b.value.selector.tenant.as_ref())
-        .is_none_or(|tenant| caller.sees(tenant))
+    let tenant = bound.map(|b| b.value.selector.tenant.as_ref());
+    tenant.is_some_and(|tenant| tenant.is_none_or(|t| caller.sees(t)))
 }
 
-/// A module without the names of others: their bindings that it serves, and who of them pushed it.
+/// A module without the names of others: their bindings, and who of them pushed it.
 fn cut(catalog: &Catalog, caller: &Principal, mut info: ModuleInfo) -> ModuleInfo {
     info.serving.retain(|id| sees(catalog, caller, id));
-    if caller.tenants.is_some() && ![caller.name.as_str(), "tidegate"].contains(&&*info.pushed_by) {
+    info.quarantined_for.retain(|id| sees(catalog, caller, id));
+    let known = [caller.name.as_str(), crate::shipped::PUSHED_BY];
+    if caller.tenants.is_some() && info.owner.is_none() && !known.contains(&&*info.pushed_by) {
         info.pushed_by = "others".into();
     }
     info
 }
 
 impl PoliciesPort for Gate {
-    fn push(&self, caller: &Principal, bytes: Vec<u8>) -> Result<ModuleInfo, ServeError> {
+    fn pusher(
+        &self,
+        caller: &Principal,
+        tenant: Option<TenantId>,
+    ) -> Result<Option<TenantId>, ServeError> {
         require(caller, Role::Writer, "pushing a module")?;
-        let names = if caller.tenants.is_none() {
-            Names::Any
-        } else {
-            Names::Own
-        };
+        match (tenant, &caller.tenants) {
+            (Some(tenant), _) if caller.sees(&tenant) => Ok(Some(tenant)),
+            (Some(tenant), _) => Err(not_found(
+                format!("tenant `{tenant}`"),
+                "push for a tenant of your credential",
+            )),
+            (None, None) => {
+                let what = "pushing a module for everybody (name a tenant to push for it alone)";
+                require(caller, Role::Operator, what)?;
+                Ok(None)
+            }
+            (None, Some(tenants)) => match tenants.first() {
+                Some(only) if tenants.len() == 1 => Ok(Some(only.clone())),
+                _ => Err(ServeError::field(
+                    "component",
+                    "tenant",
+                    "your credential holds several tenants: say for which of them the module is",
+                )),
+            },
+        }
+    }
+
+    fn push(
+        &self,
+        caller: &Principal,
+        owner: Option<TenantId>,
+        bytes: Vec<u8>,
+    ) -> Result<ModuleInfo, ServeError> {
+        let owner = self.pusher(caller, owner)?;
         let now = self.world.clock.now();
-        let info = self.world.policies.push(&bytes, &caller.name, names, now)?;
-        Ok(cut(&self.world.catalog.load(), caller, info))
+        let catalog = self.world.catalog.load_full();
+        let owner = match &owner {
+            None => None,
+            Some(id) => Some(catalog.tenants.get(id).map(|t| &t.value).ok_or_else(|| {
+                not_found(
+                    format!("tenant `{id}`"),
+                    "have an admin declare it with `tidegate apply`",
+                )
+            })?),
+        };
+        let pushed = self.world.policies.push(&bytes, &caller.name, owner, now);
+        if let Err(ServeError::Quota(exceeded)) = &pushed {
+            self.world.exceeded(exceeded, 1);
+        }
+        Ok(cut(&catalog, caller, pushed?))
     }
 
     fn modules(&self, caller: &Principal) -> Result<Vec<ModuleInfo>, ServeError> {
         let catalog = self.world.catalog.load();
-        let all = self.world.policies.modules().into_iter();
-        Ok(all.map(|info| cut(&catalog, caller, info)).collect())
+        let sees = |owner: Option<&TenantId>| owner.is_none_or(|t| caller.sees(t));
+        let seen = self.world.policies.modules(sees).into_iter();
+        Ok(seen.map(|info| cut(&catalog, caller, info)).collect())
     }
 
     fn slots(&self, caller: &Principal) -> Result<Vec<SlotInfo>, ServeError> {
@@ -147,12 +169,17 @@ impl PoliciesPort for Gate {
         });
         let binding = stands.served_by(pinned.module, config);
         let candidate = self.world.policies.candidate(&binding)?;
-        // A quarantine holds for every binding of the digest, so only who answers for all lifts it.
-        if self.world.policies.is_quarantined(candidate.module.digest)
-            && (caller.tenants.is_some() || caller.role < Role::Operator)
-        {
+        // Whose binding it is may try again what failed in it; what failed for several parties is
+        // withdrawn from all, and only who answers for all brings it back.
+        let by = if caller.tenants.is_none() && caller.role >= Role::Operator {
+            By::Operator
+        } else {
+            By::Owner
+        };
+        let digest = candidate.module.digest;
+        if by == By::Owner && self.world.policies.is_withdrawn(digest) {
             return Err(ServeError::Precondition(format!(
-                "{} was rolled back and is quarantined (RB1); push a fixed version, or ask an operator to bind it",
+                "{} failed for several parties and is withdrawn everywhere (RB1); push a fixed version, or ask an operator to bind it",
                 candidate.module
             )));
         }
@@ -172,19 +199,18 @@ impl PoliciesPort for Gate {
             CatalogStore::save(&*self.world.store, &next).map_err(stored)?;
             self.world.catalog.store(Arc::new(next));
             // Within the lock: of two binds, the later must be followed last. Who binds by hand was
-            // told that a module is quarantined: the explicit word lifts it.
-            self.world.follow_bindings(Some(id));
+            // told that a module is quarantined: the explicit word lifts it there.
+            self.world.follow_bindings(Some((id, by)));
         }
-        self.world.policies.keep_quarantine().map_err(stored)?;
+        self.world.keep_quarantine().map_err(stored)?;
         self.slot(id)
     }
 
     fn rollback(&self, caller: &Principal, id: &BindingId) -> Result<SlotInfo, ServeError> {
         self.binding(caller, id)?;
-        self.may_condemn(caller, id)?;
         let swapped = self.world.policies.rollback(id)?;
         // The flag before the catalog, as after faults; the catalog follows in any case.
-        let kept = self.world.policies.keep_quarantine();
+        let kept = self.world.keep_quarantine();
         self.world.settle(&swapped);
         kept.map_err(stored)?;
         self.slot(id)
@@ -197,6 +223,7 @@ impl Gate {
         if let Policy::Forecaster(policy) = &candidate.policy {
             let member = Member {
                 module: candidate.module.clone(),
+                binding: Some(id.clone()),
                 retreat: Retreat::Active,
                 config: config.into(),
                 policy: policy.clone(),

@@ -3,10 +3,10 @@
 //! They need no slot. A slot is for what answers for everybody whom a binding selects, with an epoch,
 //! a version before it and a way back; a challenger answers only where it has won a series, and there
 //! the active module goes on behind it. So they are kept beside the slots, follow the catalog with
-//! them, and are pinned with them for a cycle. What was rolled back (RB1) stands aside at once:
-//! winning a series would be a way to come back by itself.
+//! them, and are pinned with them for a cycle. What was rolled back there (RB1) stands aside at
+//! once: winning a series would be a way to come back by itself.
 
-use super::{Policies, pinned_name};
+use super::{Policies, Whose, pinned_name};
 use crate::world::lock;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -36,7 +36,8 @@ impl Policies {
 
     /// The module of the `i`th challenger; that it is not there is a problem of its field.
     fn challenger(&self, binding: &Binding, i: usize) -> Result<Loaded, ServeError> {
-        self.find(&binding.challengers[i].module).map_err(|error| {
+        let named = &binding.challengers[i].module;
+        self.find(named, Whose::of(binding)).map_err(|error| {
             let object = format!("binding {}", binding.id);
             ServeError::field(
                 object,
@@ -71,7 +72,7 @@ impl Policies {
                 .map_err(|error| refuse("config", error.to_string()))?;
             let stood =
                 before.is_some_and(|b| b.challengers.iter().any(|c| c.module == challenger.module));
-            if !stood && self.is_quarantined(loaded.digest()) {
+            if !stood && !self.admits(&binding.id, loaded.digest()) {
                 let text = format!(
                     "`{}` was rolled back and is quarantined (RB1); push a fixed version, or leave it out",
                     challenger.module
@@ -97,6 +98,7 @@ impl Policies {
                         if let Policy::Forecaster(policy) = candidate.policy {
                             next.entry(binding.id.clone()).or_default().push(Member {
                                 module: candidate.module,
+                                binding: Some(binding.id.clone()),
                                 retreat: Retreat::Active,
                                 config: challenger.config.as_str().into(),
                                 policy,
@@ -126,12 +128,8 @@ impl Policies {
     /// The challengers that may serve.
     pub(crate) fn challengers(&self) -> BTreeMap<BindingId, Vec<Member<dyn Forecaster>>> {
         let mut all = lock(&self.challengers).clone();
-        if all.is_empty() {
-            return all;
-        }
-        let condemned = self.slots.quarantined();
-        for members in all.values_mut() {
-            members.retain(|m| !condemned.contains(&m.module.digest));
+        for (binding, members) in &mut all {
+            members.retain(|m| self.admits(binding, m.module.digest));
         }
         all
     }

@@ -1,12 +1,13 @@
 //! The immutable table of slots, and how a subject finds its slot in it.
 
 use super::meter::{Meter, Metered};
+use super::quarantine::Quarantine;
 use super::{Baselines, Serving};
 use crate::module::Policy;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use tidegate_core::ids::{BindingId, Digest, PoolId, TenantId};
+use tidegate_core::ids::{BindingId, PoolId, TenantId};
 use tidegate_core::module::{ModuleKind, ModuleRef, Selector};
 use tidegate_core::policy::{Allocator, Forecaster, Judge, Tierer};
 use tidegate_core::roster::{Member, Retreat, Roster};
@@ -15,7 +16,7 @@ use tidegate_core::roster::{Member, Retreat, Roster};
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
     pub(crate) slots: BTreeMap<BindingId, Arc<Slot>>,
-    pub(crate) quarantined: BTreeSet<Digest>,
+    pub(crate) quarantine: Quarantine,
     /// Bindings by kind, most specific first, lowest id on a tie.
     order: BTreeMap<ModuleKind, Vec<BindingId>>,
     /// What serves where no binding does, by kind.
@@ -45,7 +46,7 @@ pub(crate) enum Chain {
 }
 
 macro_rules! chain {
-    ($kind:ident, $baseline:expr, $links:expr, $meter:expr) => {{
+    ($kind:ident, $id:expr, $baseline:expr, $links:expr, $meter:expr) => {{
         let mut members = Vec::with_capacity(3);
         for (serving, retreat) in $links {
             if let Policy::$kind(policy) = &serving.policy {
@@ -55,19 +56,21 @@ macro_rules! chain {
                 };
                 members.push(Member {
                     module: serving.module.clone(),
+                    binding: $id.cloned(),
                     retreat,
                     config: serving.config.clone(),
                     policy,
                 });
             }
         }
-        members.push(baseline($baseline));
+        members.push(baseline($id, $baseline));
         Chain::$kind(Roster::of(members))
     }};
 }
 
 impl Chain {
     pub(crate) fn of(
+        id: Option<&BindingId>,
         kind: ModuleKind,
         active: Option<&Serving>,
         last_good: Option<&Serving>,
@@ -77,21 +80,29 @@ impl Chain {
         let links = [(active, Retreat::Active), (last_good, Retreat::LastGood)];
         let links = links.into_iter().filter_map(|(s, r)| s.map(|s| (s, r)));
         match kind {
-            ModuleKind::Forecaster => chain!(Forecaster, &baselines.forecaster, links, meter),
-            ModuleKind::Tierer => chain!(Tierer, &baselines.tierer, links, meter),
-            ModuleKind::Allocator => chain!(Allocator, &baselines.allocator, links, meter),
-            ModuleKind::Judge => chain!(Judge, &baselines.judge, links, meter),
+            ModuleKind::Forecaster => chain!(Forecaster, id, &baselines.forecaster, links, meter),
+            ModuleKind::Tierer => chain!(Tierer, id, &baselines.tierer, links, meter),
+            ModuleKind::Allocator => chain!(Allocator, id, &baselines.allocator, links, meter),
+            ModuleKind::Judge => chain!(Judge, id, &baselines.judge, links, meter),
         }
     }
 
-    pub(crate) fn baseline(kind: ModuleKind, baselines: &Baselines) -> Self {
-        Self::of(kind, None, None, &Arc::default(), baselines)
+    pub(crate) fn baseline(
+        id: Option<&BindingId>,
+        kind: ModuleKind,
+        baselines: &Baselines,
+    ) -> Self {
+        Self::of(id, kind, None, None, &Arc::default(), baselines)
     }
 }
 
-fn baseline<P: ?Sized>((module, policy): &(ModuleRef, Arc<P>)) -> Member<P> {
+fn baseline<P: ?Sized>(
+    id: Option<&BindingId>,
+    (module, policy): &(ModuleRef, Arc<P>),
+) -> Member<P> {
     Member {
         module: module.clone(),
+        binding: id.cloned(),
         retreat: Retreat::Baseline,
         config: "{}".into(),
         policy: policy.clone(),
@@ -102,26 +113,19 @@ impl Table {
     pub(crate) fn new(baselines: &Baselines) -> Self {
         let unbound = ModuleKind::ALL
             .into_iter()
-            .map(|kind| (kind, Chain::baseline(kind, baselines)))
+            .map(|kind| (kind, Chain::baseline(None, kind, baselines)))
             .collect();
         Self {
             slots: BTreeMap::new(),
-            quarantined: BTreeSet::new(),
+            quarantine: Quarantine::default(),
             order: BTreeMap::new(),
             unbound: Arc::new(unbound),
         }
     }
 
-    /// Native rules share the digest zero and cannot be quarantined.
-    pub(crate) fn quarantine(&mut self, digest: Digest) {
-        if digest.0 != [0; 32] {
-            self.quarantined.insert(digest);
-        }
-    }
-
     /// RB1: what is quarantined may not become active or last good by itself.
-    pub(crate) fn may_serve(&self, serving: &Serving) -> bool {
-        !self.quarantined.contains(&serving.module.digest)
+    pub(crate) fn may_serve(&self, id: &BindingId, serving: &Serving) -> bool {
+        self.quarantine.admits(id, serving.module.digest)
     }
 
     /// A quarantined last good would come back by itself at the next fault: it goes.
@@ -129,12 +133,16 @@ impl Table {
         let Some(slot) = self.slots.get(id) else {
             return;
         };
-        if slot.last_good.as_ref().is_none_or(|s| self.may_serve(s)) {
+        if slot
+            .last_good
+            .as_ref()
+            .is_none_or(|s| self.may_serve(id, s))
+        {
             return;
         }
         let (kind, active) = (slot.kind, slot.active.as_ref());
         let slot = Slot {
-            chain: Chain::of(kind, active, None, &slot.meter, baselines),
+            chain: Chain::of(Some(id), kind, active, None, &slot.meter, baselines),
             last_good: None,
             ..Slot::clone(slot)
         };

@@ -112,8 +112,13 @@ fn answers(pinned: &Pinned) -> Vec<(u32, Retreat)> {
 }
 
 fn fault(n: u32) -> Fault {
+    fault_in("t", n)
+}
+
+fn fault_in(binding: &str, n: u32) -> Fault {
     Fault {
         module: candidate(n).module,
+        binding: Some(id(binding)),
         error: CallError::Trap("unreachable".into()),
         subject: "x".into(),
     }
@@ -197,9 +202,62 @@ fn repeated_faults_bring_the_last_good_version_back_and_quarantine_the_digest() 
     let again = slots.swap(&id("t"), &candidate(2), "{}", By::Itself);
     assert!(matches!(again, Err(SwapError::Quarantined(_))));
     slots
-        .swap(&id("t"), &candidate(2), "{}", By::Operator)
+        .swap(&id("t"), &candidate(2), "{}", By::Owner)
         .unwrap();
-    assert!(slots.quarantined().is_empty());
+    assert!(slots.admits(&id("t"), candidate(2).module.digest));
+}
+
+#[test]
+fn a_module_that_fails_one_tenant_is_taken_from_it_alone_and_from_all_when_it_fails_two() {
+    let slots = Slots::new(baselines(), FaultLimit::default());
+    for tenant in ["shop", "bank", "mill"] {
+        let selector = Selector {
+            tenant: Some(TenantId::new(tenant).unwrap()),
+            ..Selector::default()
+        };
+        slots.declare(&id(tenant), ModuleKind::Tierer, selector);
+        slots
+            .swap(&id(tenant), &candidate(1), "{}", By::Itself)
+            .unwrap();
+    }
+    let digest = candidate(1).module.digest;
+    let fail = |tenant: &str| {
+        let subject = TenantId::new(tenant).unwrap();
+        let mut done = vec![];
+        for _ in 0..3 {
+            let pinned = slots.pin();
+            let subject = Subject {
+                tenant: Some(&subject),
+                ..Subject::default()
+            };
+            let roster = pinned.tierer(&subject).unwrap().roster.clone();
+            let _ = roster.members[0].policy.migrate(&Blob::default());
+            assert_eq!(roster.members[0].binding, Some(id(tenant)));
+            done = slots.report_faults(&[fault_in(tenant, 1)]);
+        }
+        done
+    };
+    let serves = |tenant: &str| slots.serving(&id(tenant)).is_some();
+
+    let done = fail("shop");
+    assert_eq!((done.len(), done[0].reach), (1, Reach::Binding));
+    assert!(!serves("shop") && serves("bank") && serves("mill"));
+    assert_eq!(slots.condemned_at(digest), [id("shop")]);
+    assert!(slots.quarantined().is_empty() && slots.admits(&id("bank"), digest));
+
+    assert_eq!(fail("bank")[0].reach, Reach::Everywhere);
+    assert_eq!(slots.quarantined(), [digest]);
+    // Where it serves and does not fail it goes on; nowhere does it come by itself, nor by the word
+    // of one tenant.
+    assert!(serves("mill"));
+    for (by, binding) in [(By::Itself, "mill"), (By::Owner, "shop")] {
+        let again = slots.swap(&id(binding), &candidate(1), "{}", by);
+        assert!(matches!(again, Err(SwapError::Quarantined(_))), "{by:?}");
+    }
+    slots
+        .swap(&id("shop"), &candidate(1), "{}", By::Operator)
+        .unwrap();
+    assert!(!slots.admits(&id("bank"), digest));
 }
 
 #[test]
@@ -233,7 +291,7 @@ fn an_operators_rollback_quarantines_what_it_leaves() {
         .unwrap();
     let swapped = slots.rollback(&id("t")).unwrap();
     assert_eq!(swapped.to, Some(candidate(1).module));
-    assert_eq!(slots.quarantined(), [candidate(2).module.digest]);
+    assert_eq!(slots.condemned_at(candidate(2).module.digest), [id("t")]);
     // Going back to another config of the same module condemns nothing.
     let slots = with_binding("t");
     slots
@@ -243,7 +301,7 @@ fn an_operators_rollback_quarantines_what_it_leaves() {
         .swap(&id("t"), &candidate(1), r#"{"gain":1}"#, By::Itself)
         .unwrap();
     slots.rollback(&id("t")).unwrap();
-    assert!(slots.quarantined().is_empty());
+    assert!(slots.admits(&id("t"), candidate(1).module.digest));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::{Input, Target, fit};
 use std::collections::BTreeMap;
 use tidegate_core::canonical;
 use tidegate_core::forecast::Forecast;
-use tidegate_core::ids::Digest;
+use tidegate_core::ids::{BindingId, Digest};
 use tidegate_core::invariant;
 use tidegate_core::policy::{Blobs, CallError, Forecaster, Frames, Horizon, PolicyError};
 use tidegate_core::ports::storage::{SeriesState, StoreError};
@@ -28,8 +28,9 @@ pub(super) struct Row {
     pub(super) state: SeriesState,
 }
 
-/// Key of a cohort: tenant (a call carries series of one tenant), module, config, model, format.
-type CohortKey = (String, Digest, Digest, Digest, u32);
+/// Key of a cohort: tenant (a call carries series of one tenant), binding (a fault is one binding's),
+/// module, config, model, format.
+type CohortKey = (String, Option<BindingId>, Digest, Digest, Digest, u32);
 
 /// Sorts asked members into cohorts; of one target, the first that has a state. The native baseline
 /// needs no fit in advance: it is fitted here.
@@ -55,6 +56,7 @@ pub(super) fn cohorts<'a>(
             let tenant = target.key.api.tenant.to_string();
             let key = (
                 tenant,
+                member.binding.clone(),
                 state.module,
                 config,
                 Digest::of(&state.model),

@@ -112,11 +112,7 @@ pub fn fit(input: &FitInput<'_>) -> Result<FitOutput, StoreError> {
     frames.covariates = covariates(input.catalog, &apis, &grids);
     forget_events(&mut frames, &composed);
     let config = super::fitted_with(&input.member.config, input.step);
-    let fault = |error, subject: String| Fault {
-        module: input.member.module.clone(),
-        error,
-        subject,
-    };
+    let fault = |error, subject: String| input.member.fault(error, subject);
     match input.member.policy.fit(&input.member.config, &frames) {
         Err(error) => {
             let names: Vec<_> = columns.iter().map(|(k, _)| super::series_name(k)).collect();

@@ -94,7 +94,7 @@ pub fn explain(input: &ExplainInput<'_>) -> Option<(Grant, Vec<String>)> {
             if input.caller.sees(&api.tenant) {
                 api.to_string()
             } else {
-                "another tenant".into()
+                "others".into()
             }
         };
         say.push(format!(

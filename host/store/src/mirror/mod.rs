@@ -14,7 +14,7 @@ mod plan;
 mod policy;
 mod track;
 
-pub(crate) use module::{State, module_of, state_of};
+pub(crate) use module::{State, encode_module, module_of, state_of};
 pub(crate) use plan::{encode_record, record_of};
 
 use crate::codec::Malformed;

@@ -1,10 +1,10 @@
 //! Admitted components and what they learned.
 
-use super::mirror_struct;
+use super::{Mirror as _, mirror_struct};
 use crate::codec::Malformed;
-use tidegate_core::ids::Digest;
-use tidegate_core::module::{Manifest, ModuleKind};
-use tidegate_core::ports::storage::{SeriesState, StoreError, StoredModule};
+use tidegate_core::ids::{BindingId, Digest, TenantId};
+use tidegate_core::module::{Holding, Manifest, ModuleKind};
+use tidegate_core::ports::storage::{Condemned, SeriesState, StoreError, StoredModule};
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::Timestamp;
 
@@ -19,7 +19,38 @@ mirror_struct!(Manifest as StoredManifest {
     description: String,
 });
 
+mirror_struct!(Holding as StoredHolding {
+    owner: Option<TenantId>,
+    pushed_by: String,
+    admitted_at: Timestamp,
+});
+
+mirror_struct!(Condemned as StoredCondemned {
+    binding: BindingId,
+    party: Option<TenantId>,
+});
+
 mirror_struct!(StoredModule as StoredModuleEntry {
+    digest: Digest,
+    manifest: Manifest,
+    holdings: Vec<Holding>,
+    quarantined: bool,
+    condemned: Vec<Condemned>,
+});
+
+/// Format of a module's entry; the first had no owners.
+const MODULE_FORMAT: u8 = 2;
+
+/// An entry from when every module was everybody's.
+struct Unowned {
+    digest: Digest,
+    manifest: Manifest,
+    admitted_at: Timestamp,
+    pushed_by: String,
+    quarantined: bool,
+}
+
+mirror_struct!(Unowned as StoredUnowned {
     digest: Digest,
     manifest: Manifest,
     admitted_at: Timestamp,
@@ -27,9 +58,34 @@ mirror_struct!(StoredModule as StoredModuleEntry {
     quarantined: bool,
 });
 
-/// The module that bytes say.
+impl From<Unowned> for StoredModule {
+    fn from(old: Unowned) -> Self {
+        let holding = Holding {
+            owner: None,
+            pushed_by: old.pushed_by,
+            admitted_at: old.admitted_at,
+        };
+        Self {
+            digest: old.digest,
+            manifest: old.manifest,
+            holdings: vec![holding],
+            quarantined: old.quarantined,
+            condemned: vec![],
+        }
+    }
+}
+
+/// The bytes of a module's entry.
+pub(crate) fn encode_module(module: &StoredModule) -> Result<Vec<u8>, StoreError> {
+    super::pack_as(MODULE_FORMAT, &module.store())
+}
+
+/// The module that bytes say, of this format or the one before.
 pub(crate) fn module_of(bytes: &[u8]) -> Result<StoredModule, Malformed> {
-    super::decode(bytes)
+    if bytes.first() == Some(&super::FORMAT) {
+        return super::decode::<Unowned>(bytes).map(StoredModule::from);
+    }
+    super::unpack_as(MODULE_FORMAT, bytes).and_then(StoredModule::restore)
 }
 
 /// A state whose shared model is named by its digest, since a cohort has one model.
@@ -78,4 +134,38 @@ impl State {
 /// The state that bytes say.
 pub(crate) fn state_of(bytes: &[u8]) -> Result<State, Malformed> {
     super::decode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_that_was_kept_before_there_were_owners_is_everybodys() {
+        let old = Unowned {
+            digest: Digest([3; 32]),
+            manifest: Manifest {
+                name: "ets".into(),
+                version: "1".into(),
+                kind: ModuleKind::Forecaster,
+                interface: "0.1.0".into(),
+                config_schema: "{}".into(),
+                memory_bytes: None,
+                deadline_ms: Some(5),
+                description: String::new(),
+            },
+            admitted_at: Timestamp(7),
+            pushed_by: "ci".into(),
+            quarantined: true,
+        };
+        let read = module_of(&crate::mirror::encode(&old).unwrap()).unwrap();
+        let holding = Holding {
+            owner: None,
+            pushed_by: "ci".into(),
+            admitted_at: Timestamp(7),
+        };
+        assert_eq!(read.holdings, [holding]);
+        assert!(read.quarantined && read.condemned.is_empty());
+        assert_eq!(module_of(&encode_module(&read).unwrap()).unwrap(), read);
+    }
 }

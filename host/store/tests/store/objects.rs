@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use tidegate_core::catalog::{Api, Catalog, Mode, Object, ObjectKind, Pool, Tenant};
 use tidegate_core::event::Event;
 use tidegate_core::ids::{Digest, Generation};
-use tidegate_core::module::{Binding, Challenger, Manifest, ModuleKind, Selector};
-use tidegate_core::ports::storage::{CatalogStore, Modules, SeriesState, States, StoredModule};
+use tidegate_core::module::{Binding, Challenger, Holding, Manifest, ModuleKind, Selector};
+use tidegate_core::ports::storage::{
+    CatalogStore, Condemned, Modules, SeriesState, States, StoredModule,
+};
 use tidegate_core::slo::{Indicator, Slo};
 use tidegate_core::tier::{Tier, TierSpec};
 use tidegate_core::units::{Dimension, Resources};
@@ -24,9 +26,17 @@ fn module(bytes: &[u8], at: i64) -> StoredModule {
             deadline_ms: None,
             description: "Exponential smoothing".into(),
         },
-        admitted_at: Timestamp(at),
-        pushed_by: "ci".into(),
+        holdings: vec![held(None, at)],
         quarantined: false,
+        condemned: vec![],
+    }
+}
+
+fn held(owner: Option<&str>, at: i64) -> Holding {
+    Holding {
+        owner: owner.map(|t| t.parse().unwrap()),
+        pushed_by: "ci".into(),
+        admitted_at: Timestamp(at),
     }
 }
 
@@ -63,7 +73,7 @@ fn a_component_larger_than_a_value_comes_back_whole() {
         .list()
         .unwrap()
         .iter()
-        .map(|m| m.admitted_at.0)
+        .map(|m| m.admitted_at().0)
         .collect();
     assert_eq!(times, [7, 8, 9, 10]);
     assert_eq!(f.store().bytes(&Digest::of(b"other")).unwrap(), None);
@@ -71,21 +81,28 @@ fn a_component_larger_than_a_value_comes_back_whole() {
 }
 
 #[test]
-fn a_module_pushed_again_changes_nothing_but_its_quarantine() {
+fn a_module_pushed_again_changes_who_holds_it_and_its_quarantine_alone() {
     let f = Fixture::new(Options::default());
     let bytes = component(1, 200_000);
     let first = module(&bytes, 5);
     f.store().put(&first, &bytes).unwrap();
     let again = StoredModule {
         quarantined: true,
-        pushed_by: "another".into(),
-        admitted_at: Timestamp(9),
+        condemned: vec![Condemned {
+            binding: "shop/own".parse().unwrap(),
+            party: Some("shop".parse().unwrap()),
+        }],
+        holdings: vec![held(None, 5), held(Some("shop"), 9)],
+        manifest: Manifest {
+            name: "another".into(),
+            ..first.manifest.clone()
+        },
         ..first.clone()
     };
     f.store().put(&again, &[]).unwrap();
     let expected = StoredModule {
-        quarantined: true,
-        ..first
+        manifest: first.manifest,
+        ..again
     };
     assert_eq!(f.store().list().unwrap(), [expected]);
     assert_eq!(f.store().bytes(&Digest::of(&bytes)).unwrap(), Some(bytes));

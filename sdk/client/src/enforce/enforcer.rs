@@ -172,14 +172,22 @@ impl<A: Apply> Enforcer<A> {
         match update {
             Update::Clock(server) => self.machine.sync(server, own),
             Update::Plan(mut plan) => {
-                plan.apis.retain(|a| !self.passive.contains(&a.api));
+                let (active, passive) = plan
+                    .apis
+                    .into_iter()
+                    .partition(|a| in_force(a.mode()) && !self.passive.contains(&a.api));
+                plan.apis = active;
+                let passive: Vec<v1::ApiPlan> = passive;
+                passive.iter().for_each(|a| self.machine.release(&a.api));
                 self.last_generation = self.last_generation.max(Some(plan.generation));
                 self.machine.hear_plan(&plan);
             }
             Update::Grant(grant, server) => {
                 self.machine.sync(server, own);
-                if !self.passive.contains(&grant.api) {
+                if in_force(grant.mode()) && !self.passive.contains(&grant.api) {
                     self.machine.hear_grant(*grant);
+                } else {
+                    self.machine.release(&grant.api);
                 }
             }
         }
@@ -299,7 +307,7 @@ async fn passive_apis(client: &Client) -> Result<BTreeSet<String>, Status> {
         let page = catalog.list(request).await?.into_inner();
         for object in page.objects.into_iter().filter_map(|o| o.object?.object) {
             if let v1::object::Object::Api(api) = object
-                && matches!(api.mode(), v1::Mode::Observe | v1::Mode::Recommend)
+                && !in_force(api.mode())
             {
                 passive.insert(api.name);
             }
@@ -309,6 +317,11 @@ async fn passive_apis(client: &Client) -> Result<BTreeSet<String>, Status> {
             return Ok(passive);
         }
     }
+}
+
+/// Whether what is granted is to be put in force: an api may be observed or advised only.
+fn in_force(mode: v1::Mode) -> bool {
+    !matches!(mode, v1::Mode::Observe | v1::Mode::Recommend)
 }
 
 /// Whether the same watch would fail again.

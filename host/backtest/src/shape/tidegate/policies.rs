@@ -53,6 +53,7 @@ impl Policies {
 fn baseline<P: ?Sized>(name: &str, policy: Arc<P>) -> Member<P> {
     Member {
         module: ModuleRef::native(name),
+        binding: None,
         retreat: Retreat::Baseline,
         config: "{}".into(),
         policy,

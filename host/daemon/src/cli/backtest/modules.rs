@@ -66,6 +66,7 @@ fn forecaster(args: &Args, engine: &Engine) -> Result<Member<dyn Forecaster>> {
 fn member<P: ?Sized>(module: ModuleRef, config: &str, policy: Arc<P>) -> Member<P> {
     Member {
         module,
+        binding: None,
         retreat: Retreat::Active,
         config: config.into(),
         policy,

@@ -103,6 +103,7 @@ impl From<Tenant> for v1::Tenant {
             max_series: t.max_series,
             max_samples_per_s: t.max_samples_per_s,
             max_modules: t.max_modules,
+            usage: None,
         }
     }
 }

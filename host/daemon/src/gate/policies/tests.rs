@@ -53,6 +53,7 @@ fn fail(gate: &Gate, binding: &str) {
     for _ in 0..4 {
         gate.world.report_faults(&[Fault {
             module: module.clone(),
+            binding: Some(id(binding)),
             error: CallError::Trap("unreachable".into()),
             subject: "shop/orders requests".into(),
         }]);
@@ -60,7 +61,7 @@ fn fail(gate: &Gate, binding: &str) {
 }
 
 #[test]
-fn what_was_rolled_back_comes_back_by_an_operators_word_for_its_binding_alone() {
+fn what_was_rolled_back_comes_back_by_a_word_for_its_binding_alone() {
     let dir = tempfile::tempdir().unwrap();
     let first = world(dir.path());
     fail(&first, "shop-own");
@@ -78,25 +79,75 @@ fn what_was_rolled_back_comes_back_by_an_operators_word_for_its_binding_alone() 
         None,
         "RB1: the word for another binding brought it back"
     );
-
-    // Nor by the catalog, nor by a word of the tenant.
+    // Nor by the catalog.
+    gate.put(vec![binding("shop-own", "ets", Some("shop"))]);
     let change = Change::Put {
-        object: Box::new(binding("more", "seasonal-naive", None)),
+        object: Box::new(binding("shop-own", "seasonal-naive", Some("shop"))),
         expect: None,
     };
     let refused = gate.apply(&admin, vec![change], Run::Real).unwrap_err();
     assert!(refused.to_string().contains("RB1"), "{refused}");
-    let writer = of(Role::Writer, &["shop"]);
-    let refused = gate.bind(&writer, &id("shop-own"), "seasonal-naive", None);
-    assert!(matches!(refused, Err(ServeError::Precondition(_))));
 
-    let slot = gate.bind(&admin, &id("shop-own"), "seasonal-naive", None);
-    assert_eq!(slot.unwrap().active.name, "seasonal-naive");
+    // By the word of whose binding it is; and again, although the catalog says so already.
+    let writer = of(Role::Writer, &["shop"]);
+    for _ in 0..2 {
+        let slot = gate.bind(&writer, &id("shop-own"), "seasonal-naive", None);
+        assert_eq!(slot.unwrap().active.name, "seasonal-naive");
+        fail(&gate, "shop-own");
+        assert_ne!(
+            gate.world
+                .policies
+                .serving(&id("shop-own"))
+                .map(|(m, _)| m.name),
+            Some("seasonal-naive".into())
+        );
+    }
+}
+
+#[test]
+fn one_tenants_bad_data_takes_a_module_from_nobody_else_until_it_fails_for_another_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = world(dir.path());
+    let admin = Principal::local();
+    gate.put(vec![
+        binding("bank-own", "seasonal-naive", Some("bank")),
+        binding("for-all", "seasonal-naive", None),
+    ]);
+    let serves = |binding: &str| {
+        let serving = gate.world.policies.serving(&id(binding));
+        serving.is_some_and(|(m, _)| m.name == "seasonal-naive")
+    };
+    let listed = |caller: &Principal| {
+        let all = gate.modules(caller).unwrap();
+        let module = all
+            .into_iter()
+            .find(|m| m.manifest.name == "seasonal-naive");
+        let module = module.unwrap();
+        (module.quarantined, module.quarantined_for)
+    };
+
     fail(&gate, "shop-own");
-    assert_eq!(gate.world.policies.serving(&id("shop-own")), None);
-    // The same word again is no less a word for being what the catalog says already.
-    let slot = gate.bind(&admin, &id("shop-own"), "seasonal-naive", None);
-    assert_eq!(slot.unwrap().active.name, "seasonal-naive");
+    assert!(!serves("shop-own") && serves("bank-own") && serves("for-all"));
+    let (shop, bank) = (of(Role::Writer, &["shop"]), of(Role::Writer, &["bank"]));
+    assert_eq!(listed(&shop), (false, vec![id("shop-own")]));
+    assert_eq!(
+        listed(&bank),
+        (false, vec![]),
+        "it is nobody else's business"
+    );
+    // Elsewhere it can still be bound.
+    gate.put(vec![binding("bank-more", "seasonal-naive", Some("bank"))]);
+    assert!(serves("bank-more"));
+
+    fail(&gate, "bank-own");
+    assert_eq!(listed(&admin), (true, vec![id("bank-own"), id("shop-own")]));
+    // Withdrawn: nobody but an operator binds it anew; where it serves well it goes on.
+    assert!(serves("for-all") && serves("bank-more"));
+    let refused = gate.bind(&bank, &id("bank-own"), "seasonal-naive", None);
+    assert!(matches!(refused, Err(ServeError::Precondition(_))));
+    gate.bind(&admin, &id("bank-own"), "seasonal-naive", None)
+        .unwrap();
+    assert!(serves("bank-own"));
 }
 
 #[test]
@@ -105,30 +156,37 @@ fn a_tenant_neither_harms_nor_sees_what_serves_others() {
     let gate = world(dir.path());
     let shop = of(Role::Writer, &["shop"]);
 
-    // `ets` serves bank and everybody without a binding of their own.
+    // `ets` serves bank: a rollback of shop's own binding condemns it there alone.
     gate.bind(&shop, &id("shop-own"), "ets", None).unwrap();
-    let refused = gate.rollback(&shop, &id("shop-own"));
-    assert!(matches!(refused, Err(ServeError::Precondition(_))));
-    gate.bind(&shop, &id("shop-own"), "seasonal-naive", None)
-        .unwrap();
-    assert_eq!(
-        gate.rollback(&shop, &id("shop-own")).unwrap().active.name,
-        "ets"
-    );
+    gate.rollback(&shop, &id("shop-own")).unwrap();
+    let (serving, _) = gate.world.policies.serving(&id("bank-own")).unwrap();
+    assert_eq!(serving.name, "ets");
+    assert!(gate.world.policies.admits(&id("bank-own"), serving.digest));
+    assert!(!gate.world.policies.admits(&id("shop-own"), serving.digest));
 
     let seen = gate.modules(&shop).unwrap();
     let serving: Vec<_> = seen.iter().flat_map(|m| &m.serving).collect();
     assert!(serving.contains(&&id("shop-own")) && !serving.contains(&&id("bank-own")));
 
-    // Its name is taken, by whom is not said.
-    let change = Change::Put {
-        object: Box::new(binding("bank-own", "ets", Some("shop"))),
-        expect: None,
+    // What is taken and what is free is refused in the same words; under its own name it may.
+    let put = |name: &str| {
+        let change = Change::Put {
+            object: Box::new(binding(name, "ets", Some("shop"))),
+            expect: None,
+        };
+        gate.apply(&shop, vec![change], Run::Real)
     };
-    let refused = gate.apply(&shop, vec![change], Run::Real).unwrap_err();
-    let told = refused.to_string().replace("bank-own", "");
-    assert!(!told.contains("bank"), "{refused}");
-    assert!(gate.world.catalog.load().list(ObjectKind::Binding).len() >= 6);
+    let taken = put("bank-own").unwrap_err().to_string();
+    let free = put("bank-non").unwrap_err().to_string();
+    assert_eq!(taken.replace("bank-own", "bank-non"), free);
+    assert!(taken.contains("shop/bank-own"), "{taken}");
+    for name in ["bank/own", "bank/non"] {
+        assert!(put(name).unwrap_err().to_string().contains("shop/"));
+    }
+    put("shop/mine").unwrap();
+    // What it had before there was this rule stays its own.
+    put("shop-own").unwrap();
+    assert!(gate.world.catalog.load().list(ObjectKind::Binding).len() >= 7);
 }
 
 #[test]
@@ -192,29 +250,134 @@ fn challengers_are_pinned_refused_with_a_remedy_and_stand_aside_when_quarantined
     contested(&[("seasonal-naive", "{}")]).unwrap();
     assert_eq!(rivals().len(), 1);
 
-    // RB1: what was rolled back elsewhere does not come back by winning a series here.
-    gate.bind(&admin, &id("bank-own"), "seasonal-naive", None)
-        .unwrap();
-    fail(&gate, "bank-own");
-    assert!(gate.world.policies.is_quarantined(rival.module.digest));
-    assert!(rivals().is_empty());
+    // RB1: what was rolled back here does not come back by winning a series.
     contested(&[]).unwrap();
+    gate.bind(&admin, &id("shop-own"), "seasonal-naive", None)
+        .unwrap();
+    fail(&gate, "shop-own");
+    assert!(
+        !gate
+            .world
+            .policies
+            .admits(&id("shop-own"), rival.module.digest)
+    );
     let refused = contested(&[("seasonal-naive", "{}")]).unwrap_err();
     assert!(refused.to_string().contains("RB1"), "{refused}");
+    assert!(rivals().is_empty());
+}
+
+/// Another component of the same name: a custom section more changes the digest alone.
+fn another(bytes: &[u8], mark: u8) -> Vec<u8> {
+    let mut other = bytes.to_vec();
+    other.extend_from_slice(&[0, 3, 1, mark, 0]);
+    other
+}
+
+fn component(name: &str) -> Vec<u8> {
+    let found = shipped::SHIPPED.iter().find(|s| s.name == name);
+    found.unwrap().bytes.to_vec()
 }
 
 #[test]
-fn a_tenant_cannot_push_under_a_name_that_others_bind() {
+fn a_tenant_cannot_push_under_a_name_that_everybody_binds() {
     let dir = tempfile::tempdir().unwrap();
     let gate = gate(dir.path());
-    let ets = shipped::SHIPPED.iter().find(|s| s.name == "ets").unwrap();
-    let local = Principal::local();
-    gate.push(&local, ets.bytes.to_vec()).unwrap();
-    // Another component of the same name: a custom section more changes the digest alone.
-    let mut other = ets.bytes.to_vec();
-    other.extend_from_slice(&[0, 3, 1, b'x', 0]);
+    gate.put(vec![tenant("shop")]);
+    let (ets, local) = (component("ets"), Principal::local());
+    gate.push(&local, None, ets.clone()).unwrap();
     let shop = of(Role::Writer, &["shop"]);
-    let refused = gate.push(&shop, other.clone()).unwrap_err();
-    assert!(refused.to_string().contains("not yours"), "{refused}");
-    assert!(gate.push(&local, other).is_ok());
+    let refused = gate.push(&shop, None, another(&ets, b'x')).unwrap_err();
+    assert!(refused.to_string().contains("shared module"), "{refused}");
+    // The same bytes are nothing that it would have to hold.
+    let known = gate.push(&shop, None, ets.clone()).unwrap();
+    assert_eq!(
+        (
+            known.owner,
+            gate.world.policies.held_by(&"shop".parse().unwrap())
+        ),
+        (None, 0)
+    );
+    assert!(gate.push(&local, None, another(&ets, b'x')).is_ok());
+    // What divides a pool is the operator's to push.
+    let refused = gate.push(&shop, None, component("waterfill")).unwrap_err();
+    assert!(matches!(refused, ServeError::Denied(_)), "{refused}");
+}
+
+#[test]
+fn a_tenants_modules_are_its_own_and_as_many_as_it_may_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = gate(dir.path());
+    gate.put(vec![tenant("shop"), tenant("bank")]);
+    let (ets, admin) = (component("ets"), Principal::local());
+    let (shop, bank) = (of(Role::Writer, &["shop"]), of(Role::Writer, &["bank"]));
+    let both = of(Role::Writer, &["bank", "shop"]);
+    let shop_id: TenantId = "shop".parse().unwrap();
+
+    // For whom, if the credential holds several? And for whom not.
+    let unsaid = gate.push(&both, None, ets.clone()).unwrap_err();
+    assert!(unsaid.to_string().contains("for which"), "{unsaid}");
+    let foreign = gate.push(&bank, Some(shop_id.clone()), ets.clone());
+    assert!(matches!(foreign, Err(ServeError::NotFound { .. })));
+
+    let mine = gate
+        .push(&both, Some(shop_id.clone()), ets.clone())
+        .unwrap();
+    assert_eq!(mine.owner, Some(shop_id.clone()));
+    assert_eq!(gate.modules(&shop).unwrap().len(), 1);
+    assert!(gate.modules(&bank).unwrap().is_empty());
+
+    // Bank may have the same bytes, and learns of nobody else who has them.
+    let theirs = gate.push(&bank, None, ets.clone()).unwrap();
+    assert_eq!(
+        (theirs.pushed_by.as_str(), theirs.digest),
+        ("writer-bank", mine.digest)
+    );
+
+    // What is shop's binds for shop alone: not for another, not for everybody, not by digest.
+    let digest = gate
+        .push(&shop, None, another(&ets, b'1'))
+        .unwrap()
+        .digest
+        .to_string();
+    let named = format!("ets@{}", &digest[..12]);
+    let bind = |caller: &Principal, name: &str, tenant: Option<&str>| {
+        let change = Change::Put {
+            object: Box::new(binding(name, &named, tenant)),
+            expect: None,
+        };
+        gate.apply(caller, vec![change], Run::Dry)
+    };
+    bind(&shop, "shop/ets", Some("shop")).unwrap();
+    for (caller, name, tenant) in [
+        (&bank, "bank/ets", Some("bank")),
+        (&admin, "all", None),
+        (&admin, "bank/ets", Some("bank")),
+    ] {
+        let refused = bind(caller, name, tenant).unwrap_err();
+        assert!(matches!(refused, ServeError::NotFound { .. }), "{refused}");
+    }
+
+    // Four are its quota; the fifth is refused and nothing else is lost.
+    for mark in [b'2', b'3'] {
+        gate.push(&shop, None, another(&ets, mark)).unwrap();
+    }
+    let refused = gate.push(&shop, None, another(&ets, b'4')).unwrap_err();
+    let ServeError::Quota(exceeded) = refused else {
+        panic!("{refused}")
+    };
+    assert_eq!((exceeded.limit, exceeded.retry_ms), (4, None));
+    assert_eq!(gate.modules(&shop).unwrap().len(), 4);
+    gate.push(&shop, None, ets.clone()).unwrap();
+    gate.push(&bank, None, another(&ets, b'4')).unwrap();
+    let used = gate.usage(&shop, &shop_id).unwrap();
+    assert_eq!(used.modules, 4);
+    assert_eq!(gate.usage(&bank, &shop_id), None);
+
+    // After a restart they are still whose they were.
+    gate.world.store.close();
+    drop(gate);
+    let gate = crate::testing::gate(dir.path());
+    assert_eq!(gate.modules(&shop).unwrap().len(), 4);
+    assert_eq!(gate.modules(&bank).unwrap().len(), 2);
+    assert_eq!(gate.modules(&admin).unwrap().len(), 5);
 }

@@ -139,6 +139,7 @@ impl World {
 fn member() -> Member<dyn tidegate_core::policy::Forecaster> {
     Member {
         module: ModuleRef::native("last-value"),
+        binding: None,
         retreat: Retreat::Active,
         config: "{}".into(),
         policy: Arc::new(LastValue),

@@ -85,6 +85,7 @@ fn member(name: &str, policy: Says) -> Member<dyn Forecaster> {
             digest: Digest::of(name.as_bytes()),
             ..ModuleRef::native(name)
         },
+        binding: None,
         retreat: Retreat::Active,
         config: "{}".into(),
         policy: Arc::new(policy),

@@ -86,6 +86,7 @@ async fn by_hand(table: &mut Table, channel: &Channel) -> Result<()> {
         Part::Header(v1::PushModuleHeader {
             size,
             digest: digest.into(),
+            tenant: String::new(),
         })
     };
     let chunk = |n| Part::Chunk(vec![0; n]);

@@ -1,0 +1,97 @@
+//! What the fake gate forecasts: the same for everybody, so that what differs is the api's doing.
+
+use super::*;
+
+impl ForecastsPort for Fake {
+    fn forecast(
+        &self,
+        _: &Principal,
+        api: &ApiId,
+        signal: Signal,
+        steps: u32,
+        levels: &[Level],
+    ) -> Result<ForecastView, ServeError> {
+        let levels = if levels.is_empty() {
+            Level::STANDARD.to_vec()
+        } else {
+            levels.to_vec()
+        };
+        let count = steps.max(1) as usize;
+        Ok(ForecastView {
+            forecast: Forecast {
+                key: SeriesKey {
+                    api: api.clone(),
+                    signal,
+                },
+                grid: Grid {
+                    start: Timestamp(0),
+                    step: Step::MINUTE,
+                    count,
+                },
+                mean: vec![7.0; count],
+                quantiles: vec![7.0; count * levels.len()],
+                levels,
+                served: served(),
+                state: Digest([0; 32]),
+                calibration: Some(Calibration {
+                    track: Digest::of(b"track"),
+                    outcomes: 40,
+                }),
+            },
+            recent: (Timestamp(-120_000), vec![6.0, f64::NAN]),
+            fitted_at: Timestamp(0),
+            measured: vec![standing(None)],
+        })
+    }
+
+    fn standings(
+        &self,
+        _: &Principal,
+        api: &ApiId,
+        signal: Signal,
+    ) -> Result<Standings, ServeError> {
+        let candidate = |name: &str, champion, loss: Option<f64>| Candidate {
+            module: slot("any", name).active,
+            config: Digest::of(b"{}"),
+            champion,
+            loss,
+            verdict: match loss {
+                Some(_) => Verdict::Better,
+                None => Verdict::NotBetter,
+            },
+            bands: vec![standing(loss)],
+        };
+        Ok(Standings {
+            key: SeriesKey {
+                api: api.clone(),
+                signal,
+            },
+            candidates: vec![
+                candidate("theta", true, Some(0.5)),
+                candidate("ets", false, None),
+            ],
+            choice: Some(Choice {
+                champion: Digest::of(b"theta"),
+                since: Timestamp(60_000),
+                ground: Ground::Series,
+                rival: None,
+            }),
+        })
+    }
+}
+
+fn standing(loss: Option<f64>) -> Standing {
+    let coverage = |level, below| Coverage {
+        level: Level::new(level).unwrap(),
+        below,
+    };
+    Standing {
+        band: Band::Hour,
+        outcomes: 40,
+        weight: 31.5,
+        loss,
+        coverage: vec![coverage(1_000, 0.125), coverage(9_000, 0.875)],
+        top_bias: -0.01,
+        top_excess: 0.25,
+    }
+}

@@ -1,0 +1,164 @@
+//! Pushes: what is admitted for whom, and how many of them a tenant may hold.
+//!
+//! Quotas are asked before the engine is: compiling a component costs seconds, and a tenant that is
+//! full must not be able to spend them. They are asked again under the lock that adds the holding, so
+//! that two pushes at once cannot both take the last place.
+
+use super::Policies;
+use super::held::Held;
+use crate::world::lock;
+use tidegate_core::catalog::Tenant;
+use tidegate_core::ids::{Digest, TenantId};
+use tidegate_core::module::{Holding, Manifest, ModuleKind};
+use tidegate_core::ports::serve::{ModuleInfo, ServeError};
+use tidegate_core::ports::storage::{Modules as _, StoredModule};
+use tidegate_core::quota::{Exceeded, Quota};
+use tidegate_core::time::Timestamp;
+
+impl Policies {
+    /// Admits a component and keeps it for an owner; the same bytes again change nothing. Of what is
+    /// shared already, a tenant needs no holding of its own.
+    pub(crate) fn push(
+        &self,
+        bytes: &[u8],
+        by: &str,
+        owner: Option<&Tenant>,
+        now: Timestamp,
+    ) -> Result<ModuleInfo, ServeError> {
+        let digest = Digest::of(bytes);
+        let of = owner.map(|t| &t.id);
+        let there = {
+            let held = lock(&self.held);
+            let there = held.iter().find(|h| h.entry.digest == digest).cloned();
+            if let Some(module) = &there
+                && let Some(holding) = module.by(of).or_else(|| module.by(None))
+                && (of.is_some() || holding.owner.is_none())
+            {
+                return Ok(self.info(module, holding));
+            }
+            if let Some(tenant) = owner {
+                Self::room(&held, tenant)?;
+            }
+            there
+        };
+        let loaded = match &there {
+            Some(held) => held.loaded.clone(),
+            None => self
+                .engine
+                .admit(bytes, &self.limits)
+                .map_err(|error| ServeError::field("component", "bytes", error.to_string()))?,
+        };
+        let manifest = loaded.manifest().clone();
+        let holding = Holding {
+            owner: of.cloned(),
+            pushed_by: by.to_owned(),
+            admitted_at: now,
+        };
+        let mut held = lock(&self.held);
+        if let Some(tenant) = owner {
+            // Again: another push of the tenant may have come between.
+            Self::room(&held, tenant)?;
+            Self::may_hold(&held, &manifest)?;
+        }
+        // Known by then, whoever pushed it meanwhile.
+        let at = held.iter().position(|h| h.entry.digest == digest);
+        let mut entry = match at {
+            Some(at) => held[at].entry.clone(),
+            None => StoredModule {
+                digest,
+                manifest,
+                holdings: vec![],
+                quarantined: false,
+                condemned: vec![],
+            },
+        };
+        if !entry.holdings.iter().any(|h| h.owner == holding.owner) {
+            entry.holdings.push(holding.clone());
+        }
+        self.store.put(&entry, bytes).map_err(crate::gate::stored)?;
+        let module = Held { loaded, entry };
+        let info = self.info(&module, &holding);
+        match at {
+            Some(at) => held[at] = module,
+            None => held.push(module),
+        }
+        drop(held);
+        tracing::info!(module = %info.manifest.name, version = %info.manifest.version, digest = %digest, by, owner = of.map_or("everybody", |t| t.as_str()), "module admitted");
+        Ok(info)
+    }
+
+    /// Whether a tenant may hold one more.
+    fn room(held: &[Held], tenant: &Tenant) -> Result<(), ServeError> {
+        let holds = Self::count(held, &tenant.id);
+        if holds < tenant.max_modules {
+            return Ok(());
+        }
+        Err(ServeError::Quota(Exceeded {
+            tenant: tenant.id.clone(),
+            quota: Quota::Modules,
+            limit: tenant.max_modules,
+            retry_ms: None,
+        }))
+    }
+
+    /// What a tenant may hold at all: nothing that divides what it shares with others, and nothing
+    /// under a name that everybody knows as something else.
+    fn may_hold(held: &[Held], manifest: &Manifest) -> Result<(), ServeError> {
+        let name = &manifest.name;
+        if manifest.kind == ModuleKind::Allocator {
+            let text = format!(
+                "`{name}` is an allocator, which divides a pool among all its tenants; only an operator pushes one, for everybody"
+            );
+            return Err(ServeError::Denied(text));
+        }
+        if held.iter().any(|h| h.is_shared() && h.name() == name) {
+            let text = format!("`{name}` is the name of a shared module; give yours another name");
+            return Err(ServeError::field("component", "name", text));
+        }
+        Ok(())
+    }
+
+    fn count(held: &[Held], tenant: &TenantId) -> u64 {
+        held.iter().filter(|h| h.by(Some(tenant)).is_some()).count() as u64
+    }
+
+    /// How many modules a tenant holds.
+    pub(crate) fn held_by(&self, tenant: &TenantId) -> u64 {
+        Self::count(&lock(&self.held), tenant)
+    }
+
+    fn info(&self, held: &Held, holding: &Holding) -> ModuleInfo {
+        let digest = held.entry.digest;
+        let serving = self
+            .slots
+            .info()
+            .into_iter()
+            .filter(|s| s.active.digest == digest)
+            .map(|s| s.binding);
+        ModuleInfo {
+            digest,
+            manifest: held.entry.manifest.clone(),
+            size: held.loaded.size(),
+            owner: holding.owner.clone(),
+            admitted_at: holding.admitted_at,
+            pushed_by: holding.pushed_by.clone(),
+            quarantined: self.slots.quarantined().contains(&digest),
+            quarantined_for: self.slots.condemned_at(digest),
+            serving: serving.collect(),
+        }
+    }
+
+    /// Modules of which some holding is the caller's to see, oldest first; each as its first such
+    /// holding tells it.
+    pub(crate) fn modules(&self, sees: impl Fn(Option<&TenantId>) -> bool) -> Vec<ModuleInfo> {
+        let held = lock(&self.held).clone();
+        let seen = held.iter().filter_map(|h| {
+            let mut holdings = h.entry.holdings.iter();
+            let holding = holdings.find(|holding| sees(holding.owner.as_ref()))?;
+            Some(self.info(h, holding))
+        });
+        let mut seen: Vec<_> = seen.collect();
+        seen.sort_by_key(|m| m.admitted_at);
+        seen
+    }
+}
