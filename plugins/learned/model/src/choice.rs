@@ -3,11 +3,11 @@
 //! The weighted mean of [`HEADROOMS`] is the exponentially weighted average forecaster (Cesa-Bianchi
 //! & Lugosi, Prediction, Learning, and Games, 2006, chapter 2), with discounted losses (section 2.11)
 //! because loads drift: whatever comes, its cost stays close to that of the best fixed headroom of
-//! the last days, and headroom 1, which is `waterfill`, is among them. No chance is drawn.
+//! the last days, and what `waterfill` buys is among them. No chance is drawn.
 //!
 //! An api's own evidence is added to what its tier has learned in the same regime, which counts as
 //! `prior_steps` steps of its own (a conjugate prior with a common mean, as in empirical Bayes), and
-//! to a pull towards headroom 1. Learning per dimension was rejected: it asks for as much evidence
+//! to a pull towards [`UNTAUGHT`]. Learning per dimension was rejected: it asks for as much evidence
 //! and as many bytes again, and an api is short when *one* dimension is.
 
 use tidegate_fit::Tier;
@@ -16,7 +16,11 @@ use crate::config::Config;
 use crate::evidence::{Evidence, Prices};
 use crate::headroom::HEADROOMS;
 
-/// Weight of the pull towards headroom 1, in the exponent per squared headroom.
+/// What is bought before anything is known: the tier's quantile and about what `waterfill` adds to
+/// it as a margin.
+pub(crate) const UNTAUGHT: f64 = 1.3;
+
+/// Weight of the pull towards it, in the exponent per squared headroom.
 const PULL: f64 = 8.0;
 
 /// The headroom for an api of `tier` that has seen `own` where its tier has seen `shared`.
@@ -34,7 +38,7 @@ pub(crate) fn headroom(config: &Config, tier: Tier, own: &Evidence, shared: &Evi
     };
     let (own, shared) = (own.costs(prices), shared.costs(prices));
     let scores: [f64; HEADROOMS.len()] = std::array::from_fn(|k| {
-        let pull = PULL * (HEADROOMS[k] - 1.0) * (HEADROOMS[k] - 1.0);
+        let pull = PULL * (HEADROOMS[k] - UNTAUGHT) * (HEADROOMS[k] - UNTAUGHT);
         pull + config.learning_rate * (own[k] + part * shared[k])
     });
     let least = scores.iter().copied().fold(f64::INFINITY, f64::min);
@@ -70,11 +74,11 @@ mod tests {
     }
 
     #[test]
-    fn who_knows_nothing_buys_what_waterfill_buys() {
+    fn who_knows_nothing_buys_about_what_waterfill_buys() {
         let nothing = Evidence::default();
         for tier in Tier::SERVED {
             let headroom = chosen(tier, &nothing, &nothing);
-            assert!((headroom - 1.0).abs() < 1e-3, "{headroom}");
+            assert!((headroom - UNTAUGHT).abs() < 1e-3, "{headroom}");
         }
         assert_eq!(HEADROOMS.len(), ARMS);
     }

@@ -1,8 +1,9 @@
 //! The configuration of the learned policy, and its JSON schema for the manifest.
 //!
 //! Costs are ratios: one step of an api's ordinary load held idle is the unit, so that the same
-//! numbers mean the same for an api of one core and of a thousand. The division of the pool is
-//! `waterfill`'s and keeps its configuration whole, as an object of its own.
+//! numbers mean the same for an api of one core and of a thousand. The fields of `waterfill`, which
+//! divides the pool, stand beside the own ones and not in an object of their own, because `margin`
+//! has another default here, and a default that depends on where it is left out misleads.
 
 use serde::{Deserialize, Serialize};
 use tidegate_fit::{Error, Tier};
@@ -60,8 +61,16 @@ pub struct Config {
     pub retreat: f64,
     /// Minutes after which half of a retreat is taken back.
     pub retreat_minutes: f64,
-    /// How the pool is divided.
-    pub waterfill: tidegate_model_waterfill::Config,
+    /// A grant is up this many steps before the demand that it is for.
+    pub lead_steps: u32,
+    /// While everybody's demand is met, a limit stays if it is within this part of the new one.
+    pub hysteresis: f64,
+    /// Wanted capacity above the sum of what is bought, as a part of it.
+    pub margin: f64,
+    /// Whether guarantees that the forecast does not need are lent.
+    pub lend: bool,
+    /// What a lender keeps above what it buys, as a part of it.
+    pub loan_reserve: f64,
 }
 
 impl Default for Config {
@@ -78,11 +87,15 @@ impl Default for Config {
             prior_steps: 240.0,
             floor: 1.0,
             ceiling: 2.0,
-            comfort: 0.85,
+            comfort: 0.88,
             saturation: 0.95,
-            retreat: 1.15,
-            retreat_minutes: 30.0,
-            waterfill: tidegate_model_waterfill::Config::default(),
+            retreat: 1.1,
+            retreat_minutes: 20.0,
+            lead_steps: 1,
+            hysteresis: 0.05,
+            margin: 0.0,
+            lend: true,
+            loan_reserve: 0.1,
         }
     }
 }
@@ -115,7 +128,23 @@ impl Config {
             Some((name, value, least, most)) => Err(Error::InvalidInput(format!(
                 "{name} is {value}, not in {least}..={most}"
             ))),
-            None => self.waterfill.validate(),
+            None if self.saturation <= self.comfort => Err(Error::InvalidInput(format!(
+                "saturation is {}, not above comfort, which is {}",
+                self.saturation, self.comfort
+            ))),
+            None => self.waterfill().validate(),
+        }
+    }
+
+    /// How the pool is divided.
+    #[must_use]
+    pub fn waterfill(&self) -> tidegate_model_waterfill::Config {
+        tidegate_model_waterfill::Config {
+            lead_steps: self.lead_steps,
+            hysteresis: self.hysteresis,
+            margin: self.margin,
+            lend: self.lend,
+            loan_reserve: self.loan_reserve,
         }
     }
 }
@@ -127,32 +156,53 @@ mod tests {
     tidegate_model_kit::config_sentences!(Config, CONFIG_SCHEMA, choices = []);
 
     #[test]
-    fn a_number_out_of_range_is_refused_by_its_field_as_the_schema_does() {
+    fn a_number_out_of_range_is_refused_by_its_field_as_the_schema_says() {
         let schema: serde_json::Value = serde_json::from_str(CONFIG_SCHEMA).unwrap();
         for (name, field) in schema["properties"].as_object().unwrap() {
             for (bound, by) in [("minimum", -1.0), ("maximum", 1.0)] {
-                let Some(edge) = field[bound].as_f64() else {
+                let (Some(edge), Some("number")) = (field[bound].as_f64(), field["type"].as_str())
+                else {
                     continue;
                 };
                 let parse = |value: f64| {
                     let text = format!("{{\"{name}\":{value}}}");
                     serde_json::from_str::<Config>(&text).unwrap().validate()
                 };
-                assert_eq!(parse(edge), Ok(()), "{name}");
-                let error = parse(edge + by).unwrap_err().to_string();
+                let said = |value: f64| parse(value).map_err(|e| e.to_string());
+                let refused = format!("{name} is {edge}, not in");
+                assert!(
+                    said(edge).err().is_none_or(|e| !e.contains(&refused)),
+                    "{name}"
+                );
+                let error = said(edge + by).unwrap_err();
                 assert!(error.contains(&format!("{name} is ")), "{error}");
             }
         }
     }
 
     #[test]
-    fn the_division_of_the_pool_takes_every_field_of_waterfill() {
-        let read = |text| serde_json::from_str::<serde_json::Value>(text).unwrap();
-        let own = read(CONFIG_SCHEMA);
-        let theirs = read(tidegate_model_waterfill::CONFIG_SCHEMA);
+    fn a_saturation_below_comfort_is_refused_with_both() {
+        let config = Config {
+            comfort: 0.9,
+            saturation: 0.8,
+            ..Config::default()
+        };
         assert_eq!(
-            own["properties"]["waterfill"]["properties"],
-            theirs["properties"]
+            config.validate().unwrap_err().to_string(),
+            "invalid input: saturation is 0.8, not above comfort, which is 0.9"
         );
+    }
+
+    #[test]
+    fn every_field_of_waterfill_is_one_here() {
+        let fields = |text| {
+            let schema = serde_json::from_str::<serde_json::Value>(text).unwrap();
+            schema["properties"].as_object().unwrap().clone()
+        };
+        let own = fields(CONFIG_SCHEMA);
+        for (name, theirs) in fields(tidegate_model_waterfill::CONFIG_SCHEMA) {
+            assert_eq!(own[&name]["type"], theirs["type"], "{name}");
+            assert_eq!(own[&name]["maximum"], theirs["maximum"], "{name}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Headrooms: how far between the median and the tier's quantile, and beyond, an api buys.
 //!
-//! One number, the *headroom*: 0 buys the median need, 1 the tier's quantile (what `waterfill`
-//! buys), and beyond 1 as much again per unit. It is measured in interval widths and not as a factor
+//! One number, the *headroom*: 0 buys the median need, 1 the tier's quantile, and
+//! beyond 1 as much again per unit. It is measured in interval widths and not as a factor
 //! on the need, so that one learned number follows the forecaster's own doubt through the day. A tier
 //! that buys its median has no width; beyond 1 a quarter of the median stands in for it.
 //!
@@ -11,8 +11,8 @@
 
 use crate::config::Config;
 
-/// The candidates, symmetric around 1 where an untaught policy has its weight.
-pub const HEADROOMS: [f64; ARMS] = [0.0, 0.4, 0.7, 1.0, 1.3, 1.6, 2.2, 3.0];
+/// The candidates, symmetric around 1.3, where an untaught policy has its weight.
+pub const HEADROOMS: [f64; ARMS] = [0.0, 0.4, 0.7, 1.0, 1.3, 1.6, 1.9, 2.8];
 
 /// How many.
 pub const ARMS: usize = 8;

@@ -81,7 +81,7 @@ impl Step<'_> {
         let limit = f64::from(ask.limit);
         let now = ask.newest().ask(headroom, factor, config);
         let added = match now > 0.0 {
-            true => (limit / now).clamp(1.0, 1.0 + config.waterfill.margin),
+            true => (limit / now).clamp(1.0, 1.0 + config.margin),
             false => 1.0,
         };
         let brings = |headroom, factor| (asked(headroom, factor) * added).max(self.floor[k]);
@@ -90,7 +90,7 @@ impl Step<'_> {
         let is_censored = used >= config.saturation * in_force;
         for (risk, headroom) in short.iter_mut().zip(HEADROOMS) {
             let there = brings(headroom, 1.0);
-            let seen = (used / there - config.comfort) / (1.0 - config.comfort);
+            let seen = strain(used / there, config);
             let unseen = match is_censored {
                 true if there <= in_force => 1.0,
                 true => libm::exp(-(there / in_force - 1.0) / TAIL),
@@ -104,6 +104,16 @@ impl Step<'_> {
     }
 }
 
+/// The risk at a utilisation: none up to `comfort`, certain from `saturation` on, and in between
+/// convex, as waits grow with utilisation in any queue.
+fn strain(utilisation: f64, config: &Config) -> f64 {
+    if utilisation >= config.saturation {
+        return 1.0;
+    }
+    let way = (utilisation - config.comfort).max(0.0) / (config.saturation - config.comfort);
+    way * way
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,7 +125,7 @@ mod tests {
             demand: 20.0,
         };
         let mut config = Config::default();
-        config.waterfill.margin = 0.0;
+        config.margin = 0.0;
         let step = Step {
             config: &config,
             asks: &[Ask::new(need, limit, None)],
@@ -136,6 +146,13 @@ mod tests {
         assert_eq!(short[0], 1.0);
         assert!((short[1] - 1.0).abs() < 1e-12);
         assert_eq!(short[3..], [0.0; ARMS - 3]);
+    }
+
+    #[test]
+    fn risk_begins_at_comfort_and_is_certain_at_saturation() {
+        let risk = [0.5, 0.88, 0.915, 0.95, 2.0].map(|u| strain(u, &Config::default()));
+        assert_eq!((risk[0], risk[1], risk[3], risk[4]), (0.0, 0.0, 1.0, 1.0));
+        assert!((risk[2] - 0.25).abs() < 1e-9, "{risk:?}");
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub fn allocate(
             bought.demand[cell] = need(pool, cell).ask(headroom, retreat, config);
         }
     }
-    let mut output = tidegate_model_waterfill::allocate(&config.waterfill, &bought)?;
+    let mut output = tidegate_model_waterfill::allocate(&config.waterfill(), &bought)?;
     let follows = moment.ends(state.start);
     for (i, key) in pool.apis.iter().enumerate() {
         let Some(api) = next.apis.get_mut(key) else {

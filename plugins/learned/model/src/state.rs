@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_fit::Error;
 use tidegate_model_kit::{decode, encode};
 
+use crate::choice::UNTAUGHT;
 use crate::evidence::Evidence;
 use crate::headroom::{HEADROOMS, Need};
 
@@ -104,7 +105,7 @@ impl Api {
     pub(crate) fn new(tier: u8) -> Self {
         Self {
             tier,
-            headroom: 1.0,
+            headroom: UNTAUGHT as f32,
             retreat: 1.0,
             ..Self::default()
         }
