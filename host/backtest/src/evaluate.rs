@@ -4,7 +4,8 @@
 //! the values behind it are looked at by the scores alone. Figures are means over series of means
 //! over origins, so that a long file does not outvote a short one.
 //!
-//! Reading order: files to traces, the forecaster under test, origins, formulas, the report.
+//! Reading order: files to traces, the forecaster under test, origins, formulas, the report; then
+//! streams, and what becomes of a forecaster in misfortune.
 
 pub mod read;
 pub mod trace;
@@ -23,4 +24,5 @@ pub mod forecasts;
 pub mod report;
 
 pub mod calibrated;
+pub mod robustness;
 pub mod stream;
