@@ -2,7 +2,7 @@
 
 use crate::alert::Alert;
 use crate::forecast::Forecast;
-use crate::ids::{Digest, PoolId, TenantId};
+use crate::ids::{ApiId, Digest, PoolId, TenantId};
 use crate::plan::Plan;
 use crate::policy::{AllocationInput, Blob, TierInput};
 use crate::roster::Served;
@@ -70,6 +70,17 @@ impl ForecastRecord {
     }
 }
 
+/// What an api's demand rests on besides the forecasts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DemandRecord {
+    /// Whose.
+    pub api: ApiId,
+    /// One sentence per resource, for people: cost, target utilisation, and why that.
+    pub reasons: Vec<String>,
+    /// What the demand room has learned by then, in its own layout.
+    pub learned: Blob,
+}
+
 /// A module that gave no usable answer, as the record keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FaultRecord {
@@ -104,6 +115,8 @@ pub struct Record {
     pub tiers: Vec<TierRecord>,
     /// The forecasts.
     pub forecasts: Vec<ForecastRecord>,
+    /// What was made of them, one per api.
+    pub needs: Vec<DemandRecord>,
     /// Who failed on the way.
     pub faults: Vec<FaultRecord>,
     /// What was raised.

@@ -18,7 +18,7 @@ use tidegate_core::forecast::Forecast;
 use tidegate_core::ids::{PoolId, TenantId};
 use tidegate_core::policy::{Allocator, Forecaster, Tierer};
 use tidegate_core::ports::storage::{History, StoreError};
-use tidegate_core::record::Record;
+use tidegate_core::record::{DemandRecord, Record};
 use tidegate_core::roster::{Fault, Roster};
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::{Grid, Step, Timestamp};
@@ -186,28 +186,41 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
     });
     faults.extend(tiers.faults);
 
+    let grid = Grid {
+        start: input.now.floor(step),
+        step,
+        count: input.settings.plan_steps as usize,
+    };
     let lead = pool.lead_time_s.div_ceil(step.secs());
-    let mut rows = vec![];
+    let (mut rows, mut needs) = (vec![], vec![]);
     for (api, facts) in apis.iter().zip(&facts) {
         let tier = tiers
             .tiers
             .get(&api.id)
             .cloned()
             .unwrap_or_else(|| (gather::initial(api, input.now), String::new()));
-        let recent = gather::recent(input, api, &dimensions)?;
+        let mut learned = gather::learned(input, state, pool, api, &delta)?;
         let Ok(demand) = demand::run(&demand::Input {
+            now: input.now,
             api: &api.id,
             dimensions: &dimensions,
             forecasts: &predicted.forecasts,
-            recent: &recent,
+            learned: &learned,
             level: input.catalog.tier(tier.0.tier).demand_level,
-            steps: input.settings.plan_steps as usize,
+            grid,
             ahead: input.settings.ahead.saturating_add(lead) as usize,
             expected: (facts.expected > 0.0).then_some(facts.expected),
             promised: &gather::promised(input, api, facts.expected),
             unknown: &gather::unknown(pool, api, &dimensions, apis.len()),
             settings: input.settings.demand,
         });
+        demand.promise(&mut learned);
+        needs.push(DemandRecord {
+            api: api.id.clone(),
+            reasons: demand.reasons.clone(),
+            learned: learned.blob(),
+        });
+        delta.learned.insert(api.id.clone(), learned);
         let emergency = gather::emergency(pool, state.last.as_deref(), facts);
         rows.push(allocate::Row {
             api,
@@ -216,11 +229,6 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
             emergency,
         });
     }
-    let grid = Grid {
-        start: input.now.floor(step),
-        step,
-        count: input.settings.plan_steps as usize,
-    };
     let allocation = allocate::run(
         &allocate::Input {
             now: input.now,
@@ -253,6 +261,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         silent: &predicted.silent,
         lagging: &predicted.lagging,
         tiers: tiers.records,
+        needs,
         allocation,
         faults: &faults,
     });

@@ -1,36 +1,51 @@
 //! Turns forecasts into the resources that they need.
 //!
-//! `need = requests x cost per request`, per dimension and quantile, or the direct forecast of the
-//! resource where that is higher; `demand = median need / target utilisation + (need at the tier's
-//! quantile - median need)`. The first part absorbs bursts within a step, which scale with the load
-//! that is there; the second insures against a wrong forecast. Scaling the quantile itself would pay
-//! for both at once although they seldom come together, and starve the lower tiers for it. Cost per request is learned from
-//! what was measured: a high quantile of use / requests over recent steps, so that a step in which
-//! a starved service could not work does not make requests look cheap. The quotient is used
-//! because resource use is proportional to load plus a small base, and at the quantiles that tiers
-//! buy, load is far from zero.
+//! `need = base + requests x cost`, per dimension and quantile, with what was learned of the api's
+//! [`Cost`], or the resource's own forecast where that errs less ([`Duel`]); the uncertainty of the load
+//! and that of the cost are independent, so their distances from the median add up as squares.
+//! `demand = median need / target utilisation + (need at the tier's quantile - median need)`. The first
+//! part absorbs bursts within a step, which scale with the load that is there: the target is where the
+//! api's latency objectives hold, as learned ([`Curve`]), or the configured one. The second insures
+//! against a wrong forecast. Scaling the quantile itself would pay for both at once although they seldom
+//! come together, and starve the lower tiers for it.
+//!
+//! What is learned is kept by [`Learned`] from cycle to cycle; the room itself only reads it.
 
+mod codec;
+mod cost;
+mod duel;
+mod latency;
+mod learned;
+mod why;
+
+pub use cost::Cost;
+pub use duel::{Duel, Source};
+pub use latency::Curve;
+pub use learned::{Learned, Look, queues};
+
+use duel::Promise;
 use std::collections::BTreeMap;
 use tidegate_core::forecast::Forecast;
-use tidegate_core::frame::{Column, Frame};
 use tidegate_core::ids::ApiId;
 use tidegate_core::sample::SeriesKey;
+use tidegate_core::time::{Grid, Timestamp};
 use tidegate_core::units::{Dimension, Level, Signal};
 
 /// How demand is derived.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
-    /// Part of a grant that is meant to be used; the rest absorbs bursts within a step. 0 to 1.
+    /// Part of a grant that is meant to be used where latency says nothing yet; the rest absorbs bursts
+    /// within a step. 0 to 1.
     pub target_utilisation: f64,
-    /// Quantile of recent use / requests that is taken as the cost.
-    pub cost_quantile: f64,
+    /// Part of the steps that may miss a latency objective at the target utilisation.
+    pub step_tolerance: f64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             target_utilisation: 0.85,
-            cost_quantile: 0.75,
+            step_tolerance: 0.01,
         }
     }
 }
@@ -38,18 +53,20 @@ impl Default for Settings {
 /// What the room needs, for one api.
 #[derive(Debug, Clone, Copy)]
 pub struct Input<'a> {
+    /// The cycle's time.
+    pub now: Timestamp,
     /// Whose.
     pub api: &'a ApiId,
     /// The pool's dimensions.
     pub dimensions: &'a [Dimension],
     /// Forecasts of this cycle.
     pub forecasts: &'a BTreeMap<SeriesKey, Forecast>,
-    /// Recent requests and resource use, for the cost.
-    pub recent: &'a Frame,
+    /// Costs, latencies and who forecasts a resource better.
+    pub learned: &'a Learned,
     /// The quantile that the api's tier buys.
     pub level: Level,
-    /// Steps of the plan.
-    pub steps: usize,
+    /// The steps of the plan.
+    pub grid: Grid,
     /// Steps by which demand is met ahead of time.
     pub ahead: usize,
     /// Ordinary requests/s, when known.
@@ -75,8 +92,20 @@ pub struct Output {
     pub expected: Vec<f64>,
     /// `[dimension]`: measured in the newest step.
     pub usage: Vec<f64>,
-    /// `[dimension]`: learned use per request, `None` where nothing was measured.
-    pub cost: Vec<Option<f64>>,
+    /// `[dimension]`: part of the grant that is meant to be used, above 0 and up to 1.
+    pub aims: Vec<f64>,
+    /// One sentence per dimension of which something is known, for people.
+    pub reasons: Vec<String>,
+    /// What both forecasts of a resource say of one step to come, to be compared with what comes.
+    promises: Vec<(Dimension, Promise)>,
+}
+
+impl Output {
+    /// Leaves with the learner what it is to compare.
+    pub fn promise(&self, learned: &mut Learned) {
+        let all = self.promises.iter();
+        all.for_each(|(dimension, promise)| learned.promise(*dimension, *promise));
+    }
 }
 
 /// There is no way to fail: without a forecast what is used now is what is needed, and without any
@@ -92,276 +121,221 @@ const MOST: f64 = 1e18;
 /// # Errors
 /// Never.
 pub fn run(input: &Input<'_>) -> Result<Output, Error> {
-    let dims = input.dimensions.len();
-    let requests = input.forecasts.get(&key(input.api, Signal::Requests));
+    let (dims, steps) = (input.dimensions.len(), input.grid.count);
     let mut output = Output {
-        demand: vec![0.0; input.steps * dims],
-        median: vec![0.0; input.steps * dims],
+        demand: vec![0.0; steps * dims],
+        median: vec![0.0; steps * dims],
         expected: vec![0.0; dims],
         usage: vec![0.0; dims],
-        cost: vec![None; dims],
+        aims: vec![1.0; dims],
+        reasons: vec![],
+        promises: vec![],
     };
     for (d, &dimension) in input.dimensions.iter().enumerate() {
-        let used = input.recent.column(dimension.signal());
-        output.usage[d] = used.and_then(Column::last).unwrap_or(0.0).min(MOST);
-        let cost = if dimension == Dimension::Requests {
-            Some(1.0)
-        } else {
-            cost(
-                input.recent,
-                dimension.signal(),
-                input.settings.cost_quantile,
-            )
-        };
-        output.cost[d] = cost;
-        // A granted request rate is a limit, not a resource that saturates: no headroom on top.
-        let headroom = if dimension == Dimension::Requests {
-            1.0
-        } else {
-            input.settings.target_utilisation
-        };
-        let direct = (dimension != Dimension::Requests)
-            .then(|| input.forecasts.get(&key(input.api, dimension.signal())))
-            .flatten();
-        let measured = used.is_some_and(|column| column.present() > 0);
-        let foretold = direct.is_some() || (requests.is_some() && cost.is_some());
-        if !measured && !foretold {
+        let need = Need::of(input, dimension);
+        output.usage[d] = need.usage.unwrap_or(0.0).min(MOST);
+        output.aims[d] = need.aim;
+        if !need.is_known() {
             let declared = input.expected.filter(|_| dimension == Dimension::Requests);
             let fallback = input.unknown.get(d).copied().unwrap_or(0.0);
             let assumed = fallback.max(declared.unwrap_or(0.0)).min(MOST);
-            for step in 0..input.steps {
+            for step in 0..steps {
                 output.demand[step * dims + d] = assumed;
                 output.median[step * dims + d] = assumed;
             }
             output.expected[d] = assumed;
             continue;
         }
-        let quantile = |step: usize, level: Level| {
-            // What an owner has promised is known, whatever the past may look like.
-            let promised = input.promised.get(step).copied().filter(|p| *p > 0.0);
-            let load = match (requests.map(|f| f.quantile(step, level)), promised) {
-                (Some(foreseen), Some(promised)) => Some(foreseen.max(promised)),
-                (foreseen, promised) => foreseen.or(promised),
-            };
-            let by_requests = load.zip(cost).map(|(load, cost)| load * cost);
-            let by_itself = direct.map(|f| f.quantile(step, level));
-            let need = match (by_requests, by_itself) {
-                (Some(a), Some(b)) => a.max(b),
-                (Some(a), None) | (None, Some(a)) => a,
-                (None, None) => output.usage[d],
-            };
-            need.min(MOST)
-        };
         let at = |step: usize, level: Level| {
-            let median = quantile(step, Level::P50);
-            median / headroom + (quantile(step, level) - median)
+            let median = need.quantile(step, Level::P50);
+            (median / need.aim + (need.quantile(step, level) - median)).max(0.0)
         };
         // The look ahead ends with the forecast, not with the plan: a lead time may be longer than a
         // plan, and what it must prepare for then lies beyond the plan's last step.
-        let foreseen = requests.or(direct).map_or(0, |f| f.grid.count);
-        let foreseen = foreseen.max(input.promised.len());
-        let last = foreseen.max(input.steps).saturating_sub(1);
-        for step in 0..input.steps {
+        let last = need.foreseen().max(steps).saturating_sub(1);
+        let all: Vec<f64> = (0..=last.min(steps + input.ahead))
+            .map(|step| at(step, input.level))
+            .collect();
+        for step in 0..steps {
             let window = step..=(step + input.ahead).min(last);
-            output.demand[step * dims + d] = window.map(|s| at(s, input.level)).fold(0.0, f64::max);
+            output.demand[step * dims + d] = all[window].iter().copied().fold(0.0, f64::max);
             output.median[step * dims + d] = at(step, Level::P50);
         }
-        let ordinary = input.expected.zip(cost).map(|(e, c)| e * c / headroom);
-        output.expected[d] = ordinary.unwrap_or(output.usage[d] / headroom).min(MOST);
+        let ordinary = input.expected.zip(need.cost).map(|(load, c)| c.at(load));
+        let ordinary = ordinary.unwrap_or(output.usage[d]) / need.aim;
+        output.expected[d] = ordinary.min(MOST);
+        output
+            .reasons
+            .extend(why::sentence(input, dimension, &need));
+        output
+            .promises
+            .extend(need.promise(input).map(|p| (dimension, p)));
     }
     Ok(output)
 }
 
-fn key(api: &ApiId, signal: Signal) -> SeriesKey {
-    SeriesKey {
-        api: api.clone(),
-        signal,
+/// What is known of one resource.
+#[derive(Debug)]
+struct Need<'a> {
+    requests: Option<&'a Forecast>,
+    direct: Option<&'a Forecast>,
+    promised: &'a [f64],
+    cost: Option<CostOf<'a>>,
+    source: Source,
+    usage: Option<f64>,
+    aim: f64,
+}
+
+/// What a request costs: as learned, or itself where requests are what is granted.
+#[derive(Debug, Clone, Copy)]
+enum CostOf<'a> {
+    Itself,
+    Learned(&'a Cost),
+}
+
+impl CostOf<'_> {
+    fn at(self, load: f64) -> f64 {
+        match self {
+            CostOf::Itself => load,
+            CostOf::Learned(cost) => cost.at(load),
+        }
+    }
+
+    /// The quantile of use where the load has this median and quantile.
+    fn quantile(self, median: f64, load: f64, level: Level) -> f64 {
+        match self {
+            CostOf::Itself => load,
+            CostOf::Learned(cost) => {
+                let by_load = cost.per_request() * (load - median);
+                let by_cost = normal_quantile(level) * cost.spread(median);
+                let away = (by_load * by_load + by_cost * by_cost).sqrt();
+                let use_at = cost.at(median);
+                if level < Level::P50 {
+                    (use_at - away).max(0.0)
+                } else {
+                    use_at + away
+                }
+            }
+        }
     }
 }
 
-/// Quantile of use / requests over the steps where both were measured and load was not trivial.
-fn cost(recent: &Frame, signal: Signal, quantile: f64) -> Option<f64> {
-    let (used, requests) = (recent.column(signal)?, recent.column(Signal::Requests)?);
-    let floor = requests.median()? * 0.05;
-    let mut costs: Vec<f64> = used
-        .values
-        .iter()
-        .zip(&requests.values)
-        .filter(|(u, r)| u.is_finite() && r.is_finite() && **r > floor && **r > 0.0)
-        .map(|(u, r)| u / r)
-        .filter(|cost| cost.is_finite())
-        .collect();
-    if costs.is_empty() {
-        return None;
+impl<'a> Need<'a> {
+    fn of(input: &Input<'a>, dimension: Dimension) -> Self {
+        let find = |signal| {
+            input.forecasts.get(&SeriesKey {
+                api: input.api.clone(),
+                signal,
+            })
+        };
+        let is_requests = dimension == Dimension::Requests;
+        // A granted request rate is a limit, not a resource that saturates: no headroom on top.
+        let aim = if is_requests {
+            1.0
+        } else {
+            let learned = input.learned.strictest(dimension);
+            learned.map_or(input.settings.target_utilisation, |(_, c)| c.aim())
+        };
+        Self {
+            requests: find(Signal::Requests),
+            direct: find(dimension.signal()).filter(|_| !is_requests),
+            promised: input.promised,
+            cost: if is_requests {
+                Some(CostOf::Itself)
+            } else {
+                input.learned.cost(dimension).map(CostOf::Learned)
+            },
+            source: input.learned.duel(dimension).source(),
+            usage: input.learned.usage(dimension, input.now),
+            aim,
+        }
     }
-    costs.sort_by(f64::total_cmp);
-    let rank = (quantile.clamp(0.0, 1.0) * (costs.len() - 1) as f64).round() as usize;
-    costs.get(rank).copied()
+
+    /// Whether anything says what is needed.
+    fn is_known(&self) -> bool {
+        let foretold = self.direct.is_some() || (self.requests.is_some() && self.cost.is_some());
+        self.usage.is_some() || foretold
+    }
+
+    /// Steps that anything is said of.
+    fn foreseen(&self) -> usize {
+        let forecast = self.requests.or(self.direct);
+        forecast
+            .map_or(0, |f| f.grid.count)
+            .max(self.promised.len())
+    }
+
+    /// What an owner has promised is known, whatever the past may look like.
+    fn promised_at(&self, step: usize) -> Option<f64> {
+        self.promised.get(step).copied().filter(|p| *p > 0.0)
+    }
+
+    fn by_requests(&self, step: usize, level: Level) -> Option<f64> {
+        let promised = self.promised_at(step).unwrap_or(0.0);
+        let cost = self.cost?;
+        match self.requests {
+            Some(f) => {
+                let at = |level| f.quantile(step, level).max(promised);
+                Some(cost.quantile(at(Level::P50), at(level), level))
+            }
+            None => (promised > 0.0).then(|| cost.quantile(promised, promised, level)),
+        }
+    }
+
+    fn by_itself(&self, step: usize, level: Level) -> Option<f64> {
+        self.direct.map(|f| f.quantile(step, level))
+    }
+
+    fn quantile(&self, step: usize, level: Level) -> f64 {
+        let need = match (self.by_requests(step, level), self.by_itself(step, level)) {
+            (Some(requests), Some(_)) if self.promised_at(step).is_some() => requests,
+            (Some(requests), Some(itself)) => match self.source {
+                Source::Requests => requests,
+                Source::Itself => itself,
+                Source::Mean => f64::midpoint(requests, itself),
+                Source::Higher => requests.max(itself),
+            },
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => self.usage.unwrap_or(0.0),
+        };
+        need.min(MOST)
+    }
+
+    /// What both say of the step that is `ahead`, where both say something and nobody has promised.
+    fn promise(&self, input: &Input<'_>) -> Option<Promise> {
+        let step = input.ahead.max(1);
+        let is_said = self.requests?.grid.count.min(self.direct?.grid.count) > step;
+        (is_said && self.promised_at(step).is_none()).then_some(())?;
+        let both = |of: &dyn Fn(Level) -> Option<f64>| Some([of(Level::P50)?, of(Level::P90)?]);
+        Some(Promise {
+            target: input.grid.at(step),
+            by_requests: both(&|level| self.by_requests(step, level))?,
+            by_itself: both(&|level| self.by_itself(step, level))?,
+        })
+    }
+}
+
+/// The standard normal quantile of a level, by bisection of its distribution function.
+fn normal_quantile(level: Level) -> f64 {
+    if level == Level::P50 {
+        return 0.0;
+    }
+    let (mut low, mut high) = (-5.0, 5.0);
+    for _ in 0..40 {
+        let middle = f64::midpoint(low, high);
+        if 0.5 * libm::erfc(-middle / std::f64::consts::SQRT_2) < level.probability() {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    f64::midpoint(low, high)
+}
+
+/// What is kept of a value after some seconds, when it counts half after `half_life_s`.
+fn forget(seconds: f64, half_life_s: f64) -> f64 {
+    libm::exp2(-seconds / half_life_s)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tidegate_core::time::{Grid, Step, Timestamp};
-
-    fn frame(requests: &[f64], cpu: &[f64]) -> Frame {
-        let grid = Grid {
-            start: Timestamp(0),
-            step: Step::MINUTE,
-            count: requests.len(),
-        };
-        let column = |signal, values: &[f64]| Column {
-            signal,
-            start: grid.start,
-            step: grid.step,
-            values: values.to_vec(),
-        };
-        Frame {
-            grid,
-            columns: vec![column(Signal::Requests, requests), column(Signal::Cpu, cpu)],
-        }
-    }
-
-    #[test]
-    fn a_starved_step_does_not_make_requests_cheap() {
-        let f = frame(
-            &[100.0, 100.0, 100.0, 300.0, f64::NAN],
-            &[1.0, 1.0, 1.0, 1.0, 9.0],
-        );
-        assert_eq!(cost(&f, Signal::Cpu, 0.75), Some(0.01));
-    }
-
-    #[test]
-    fn without_forecasts_what_is_used_is_what_is_needed() {
-        let api: ApiId = "shop/orders".parse().unwrap();
-        let recent = frame(&[10.0, 10.0], &[1.5, 3.0]);
-        let output = run(&Input {
-            api: &api,
-            dimensions: &[Dimension::Cpu],
-            forecasts: &BTreeMap::new(),
-            recent: &recent,
-            level: Level::P90,
-            steps: 2,
-            ahead: 1,
-            expected: None,
-            promised: &[],
-            unknown: &[9.0],
-            settings: Settings {
-                target_utilisation: 0.75,
-                ..Settings::default()
-            },
-        })
-        .unwrap();
-        assert_eq!(
-            (output.demand.as_slice(), output.usage.as_slice()),
-            (&[4.0, 4.0][..], &[3.0][..])
-        );
-    }
-
-    fn forecast(api: &ApiId, signal: Signal, values: &[f64]) -> Forecast {
-        use tidegate_core::ids::Digest;
-        use tidegate_core::module::ModuleRef;
-        use tidegate_core::roster::{Retreat, Served};
-        Forecast {
-            key: key(api, signal),
-            grid: Grid {
-                start: Timestamp(0),
-                step: Step::MINUTE,
-                count: values.len(),
-            },
-            levels: vec![Level::P50],
-            mean: values.to_vec(),
-            quantiles: values.to_vec(),
-            served: Served {
-                module: ModuleRef::native("test"),
-                retreat: Retreat::Active,
-            },
-            state: Digest::of(b""),
-            calibration: None,
-        }
-    }
-
-    fn needs(api: &ApiId, forecast: Forecast, steps: usize, ahead: usize) -> Output {
-        run(&Input {
-            api,
-            dimensions: &[Dimension::Cpu],
-            forecasts: &[(forecast.key.clone(), forecast)].into(),
-            recent: &frame(&[10.0], &[1.0]),
-            level: Level::P50,
-            steps,
-            ahead,
-            expected: None,
-            promised: &[],
-            unknown: &[9.0],
-            settings: Settings {
-                target_utilisation: 1.0,
-                ..Settings::default()
-            },
-        })
-        .unwrap()
-    }
-
-    #[test]
-    fn a_lead_time_longer_than_the_plan_still_meets_the_peak() {
-        let api: ApiId = "shop/orders".parse().unwrap();
-        let foreseen = forecast(&api, Signal::Cpu, &[1.0, 1.0, 1.0, 1.0, 1.0, 8.0]);
-        let output = needs(&api, foreseen, 2, 5);
-        assert_eq!(output.demand, [8.0, 8.0]);
-        assert_eq!(output.median, [1.0, 1.0]);
-    }
-
-    #[test]
-    fn an_absurd_sample_does_not_make_the_sum_of_needs_infinite() {
-        let api: ApiId = "shop/orders".parse().unwrap();
-        let output = needs(&api, forecast(&api, Signal::Cpu, &[f64::MAX; 2]), 2, 0);
-        let all = [&output.demand, &output.median, &output.expected].map(|v| v[0]);
-        assert!(all.iter().all(|v| (*v * 1e6).is_finite()), "{all:?}");
-    }
-
-    #[test]
-    fn what_nobody_has_measured_is_not_zero() {
-        let api: ApiId = "shop/orders".parse().unwrap();
-        let recent = frame(&[10.0, 10.0], &[f64::NAN, f64::NAN]);
-        let output = run(&Input {
-            api: &api,
-            dimensions: &[Dimension::Cpu, Dimension::Memory],
-            forecasts: &BTreeMap::new(),
-            recent: &recent,
-            level: Level::P90,
-            steps: 1,
-            ahead: 0,
-            expected: Some(10.0),
-            promised: &[],
-            unknown: &[2.0, 3.0],
-            settings: Settings::default(),
-        })
-        .unwrap();
-        assert_eq!(output.demand, [2.0, 3.0]);
-        assert_eq!(output.usage, [0.0, 0.0]);
-    }
-
-    #[test]
-    fn a_declared_uplift_is_met_although_no_forecast_knows_of_it() {
-        let api: ApiId = "shop/orders".parse().unwrap();
-        let recent = frame(&[100.0, 100.0], &[1.0, 1.0]);
-        let output = run(&Input {
-            api: &api,
-            dimensions: &[Dimension::Cpu],
-            forecasts: &BTreeMap::new(),
-            recent: &recent,
-            level: Level::P90,
-            steps: 4,
-            ahead: 1,
-            expected: Some(100.0),
-            promised: &[0.0, 0.0, 300.0, 0.0],
-            unknown: &[0.0],
-            settings: Settings {
-                target_utilisation: 1.0,
-                ..Settings::default()
-            },
-        })
-        .unwrap();
-        // Three cores for 300 requests/s, one step ahead of the event.
-        assert_eq!(output.demand, [1.0, 3.0, 3.0, 1.0]);
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@ use tidegate_core::forecast::Forecast;
 use tidegate_core::ids::PoolId;
 use tidegate_core::plan::Plan;
 use tidegate_core::ports::storage::Watermark;
-use tidegate_core::record::{FaultRecord, ForecastRecord, Record, TierRecord};
+use tidegate_core::record::{DemandRecord, FaultRecord, ForecastRecord, Record, TierRecord};
 use tidegate_core::roster::Fault;
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::tier::Tier;
@@ -43,6 +43,8 @@ pub struct Input<'a> {
     pub lagging: &'a [(SeriesKey, Timestamp)],
     /// The tierer calls.
     pub tiers: Vec<TierRecord>,
+    /// What demand rests on, one per api.
+    pub needs: Vec<DemandRecord>,
     /// What was allocated, or why nothing was.
     pub allocation: Result<allocate::Output, allocate::Error>,
     /// Who failed on the way.
@@ -179,6 +181,7 @@ pub fn run(input: Input<'_>) -> Result<Output, Error> {
             .filter(mine)
             .map(ForecastRecord::of)
             .collect(),
+        needs: input.needs,
         faults: input
             .faults
             .iter()

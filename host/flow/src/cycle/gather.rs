@@ -1,14 +1,13 @@
-//! Gathers what the rooms ask for: targets, facts, recent use.
+//! Gathers what the rooms ask for: targets, facts, what was learned of needs.
 
 use super::{Delta, Error, Input, PoolState, Profile};
+use crate::demand::{Learned, Look};
 use crate::forecast::Target;
-use crate::history;
 use crate::observe::PAGE_BURN;
 use crate::tier::{Facts, LEVELS};
 use std::collections::BTreeMap;
 use tidegate_core::catalog::{Api, Pool};
 use tidegate_core::forecast::Forecast;
-use tidegate_core::frame::Frame;
 use tidegate_core::plan::Plan;
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::tier::TierState;
@@ -45,7 +44,7 @@ pub(super) fn initial(api: &Api, now: Timestamp) -> TierState {
 }
 
 /// Requests/s that the calendar promises at least, per step of the horizon: the greatest uplift of
-/// the events that last then, times ordinary load.
+/// the events that last in a part of it, times ordinary load.
 pub(super) fn promised(input: &Input<'_>, api: &Api, expected: f64) -> Vec<f64> {
     let settings = input.settings;
     let grid = Grid {
@@ -53,21 +52,21 @@ pub(super) fn promised(input: &Input<'_>, api: &Api, expected: f64) -> Vec<f64> 
         step: settings.step,
         count: settings.horizon as usize,
     };
-    let events: Vec<_> = input
-        .catalog
-        .events
-        .values()
-        .filter(|e| e.value.touches(&api.id))
-        .filter_map(|e| Some((&e.value, e.value.minimum_uplift?)))
-        .collect();
-    (0..grid.count)
-        .map(|step| {
-            let lasting = events.iter().filter(|(e, _)| e.covers(grid.at(step)));
-            lasting
-                .map(|(_, uplift)| uplift * expected)
-                .fold(0.0, f64::max)
-        })
-        .collect()
+    let mut promised = vec![0.0; grid.count];
+    for event in input.catalog.events.values().map(|e| &e.value) {
+        let Some(uplift) = event.minimum_uplift.filter(|_| event.touches(&api.id)) else {
+            continue;
+        };
+        for (from, to) in input.catalog.occurrences(event, grid.start, grid.end()) {
+            let (from, to) = (from.max(grid.start), to.min(grid.end()));
+            let first = grid.index_of(from).unwrap_or(grid.count);
+            let last = grid.index_of(to.plus_ms(-1)).unwrap_or(first);
+            for step in promised.iter_mut().take(last + 1).skip(first) {
+                *step = f64::max(*step, uplift * expected);
+            }
+        }
+    }
+    promised
 }
 
 const HOUR_MS: i64 = 3_600_000;
@@ -163,20 +162,31 @@ fn utilisation(input: &Input<'_>, last: Option<&Plan>, api: &Api) -> Result<f64,
     Ok(worst)
 }
 
-/// Six hours of requests and resource use, for the cost per request.
-pub(super) fn recent(
+/// What is known of an api's needs, with what has ended since the last cycle.
+pub(super) fn learned(
     input: &Input<'_>,
+    state: &PoolState,
+    pool: &Pool,
     api: &Api,
-    dimensions: &[Dimension],
-) -> Result<Frame, Error> {
-    let step = Step::from_secs(input.settings.step.secs().max(60)).unwrap_or(input.settings.step);
-    let grid = Grid::ending_at(input.now, step, (6 * 3600 / step.secs()).max(12) as usize);
-    Ok(history::run(history::Input {
-        history: input.history,
-        api: &api.id,
-        signals: &Dimension::signals(dimensions),
-        grid,
-    })?)
+    delta: &Delta,
+) -> Result<Learned, Error> {
+    let mut learned = state.learned.get(&api.id).cloned().unwrap_or_default();
+    let slos: Vec<_> = input
+        .catalog
+        .slos_of(&api.id)
+        .filter_map(|slo| Some((slo, delta.trackers.get(&slo.id)?)))
+        .collect();
+    let look = Look {
+        now: input.now,
+        step: input.settings.step,
+        api,
+        pool,
+        last: state.last.as_deref(),
+        target: input.settings.demand.target_utilisation,
+        tolerance: input.settings.demand.step_tolerance,
+    };
+    learned.advance(input.history, &look, &slos)?;
+    Ok(learned)
 }
 
 /// Why an api's step bounds are lifted: its SLO burns, or the pool has shrunk under the plan.

@@ -1,5 +1,6 @@
 //! What a pool's cycle carries from turn to turn, and how it comes back after a restart.
 
+use crate::demand::Learned;
 use crate::forecast::{Bank, Drifts, Tracks, Watch, Watched};
 use crate::tier::Tracker;
 use std::collections::BTreeMap;
@@ -46,6 +47,8 @@ pub struct PoolState {
     pub trackers: BTreeMap<ScopedId, Tracker>,
     /// Ordinary loads.
     pub profiles: BTreeMap<ApiId, Profile>,
+    /// What apis' requests cost, and how their latency follows utilisation.
+    pub learned: BTreeMap<ApiId, Learned>,
 }
 
 /// What a cycle changes, committed when its record is durable.
@@ -67,6 +70,8 @@ pub struct Delta {
     pub trackers: BTreeMap<ScopedId, Tracker>,
     /// Ordinary loads that were refreshed.
     pub profiles: BTreeMap<ApiId, Profile>,
+    /// What was learned of needs, of every api of the pool.
+    pub learned: BTreeMap<ApiId, Learned>,
 }
 
 /// What a pool knows of one api, on its way to another pool.
@@ -78,6 +83,7 @@ pub struct Parting {
     tracks: Vec<Track>,
     choices: Vec<(SeriesKey, Choice)>,
     profile: Option<Profile>,
+    learned: Option<Learned>,
 }
 
 /// What a tenant's tierer returned, and who it was.
@@ -109,6 +115,7 @@ impl PoolState {
                 .extract_if(.., |key, _| key.api == *api)
                 .collect(),
             profile: self.profiles.remove(api),
+            learned: self.learned.remove(api),
         }
     }
 
@@ -121,6 +128,7 @@ impl PoolState {
             tracks,
             choices,
             profile,
+            learned,
         } = parting;
         states.into_iter().for_each(|s| self.bank.put(s));
         tracks.into_iter().for_each(|t| self.tracks.put(t));
@@ -129,7 +137,10 @@ impl PoolState {
             self.tiers.entry(api.clone()).or_insert(tier);
         }
         if let Some(profile) = profile {
-            self.profiles.entry(api).or_insert(profile);
+            self.profiles.entry(api.clone()).or_insert(profile);
+        }
+        if let Some(learned) = learned {
+            self.learned.entry(api).or_insert(learned);
         }
     }
 
@@ -158,6 +169,11 @@ impl PoolState {
                 .collect(),
             tier_states: record.tiers.iter().map(kept_by_tierer).collect(),
             allocator_state: kept_by_allocator(record),
+            learned: record
+                .needs
+                .iter()
+                .map(|n| (n.api.clone(), Learned::of(&n.learned)))
+                .collect(),
             ..Self::default()
         }
     }
@@ -172,6 +188,7 @@ impl PoolState {
         self.choices.extend(delta.choices);
         self.trackers = delta.trackers;
         self.profiles.extend(delta.profiles);
+        self.learned = delta.learned;
         if let Some(record) = record {
             self.last = Some(Arc::new(record.plan.clone()));
             self.tiers = delta.tiers;

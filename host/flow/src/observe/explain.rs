@@ -48,6 +48,9 @@ pub fn explain(input: &ExplainInput<'_>) -> Option<(Grant, Vec<String>)> {
             input.api
         )),
     }
+    let needs = input.record.needs.iter().find(|n| n.api == *input.api);
+    let reasons = needs.into_iter().flat_map(|n| &n.reasons);
+    say.extend(reasons.map(|reason| format!("Demand: {reason}.")));
     say.push(format!(
         "Tier: {} since {}. {}.",
         row.tier.name(),

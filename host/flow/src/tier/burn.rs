@@ -132,6 +132,17 @@ impl Tracker {
         }
     }
 
+    /// Steps from `from` on that are not read again, oldest first; at most those of the longest
+    /// burn window.
+    pub fn settled_since(&self, from: Timestamp) -> impl Iterator<Item = (Timestamp, Events)> + '_ {
+        let settled = self.settled.unwrap_or_default();
+        let begin = self.steps.partition_point(|(t, _)| *t < from);
+        self.steps
+            .range(begin..)
+            .take_while(move |(t, _)| *t < settled)
+            .copied()
+    }
+
     /// Burn per window of [`BURN_WINDOWS`].
     #[must_use]
     pub fn burn(&self, slo: &Slo) -> [f64; 4] {

@@ -10,7 +10,7 @@ use tidegate_core::ids::{Digest, Generation, PoolId, ScopedId, TenantId};
 use tidegate_core::module::ModuleRef;
 use tidegate_core::plan::{ApiPlan, Loan, Plan};
 use tidegate_core::policy::{AllocationInput, Blob, TierInput};
-use tidegate_core::record::{FaultRecord, ForecastRecord, Record, TierRecord};
+use tidegate_core::record::{DemandRecord, FaultRecord, ForecastRecord, Record, TierRecord};
 use tidegate_core::roster::{Retreat, Served};
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::tier::Tier;
@@ -85,6 +85,12 @@ mirror_struct!(ForecastRecord as StoredForecastRecord {
     peak_at: Timestamp,
 });
 
+mirror_struct!(DemandRecord as StoredDemandRecord {
+    api: ScopedId,
+    reasons: Vec<String>,
+    learned: Blob,
+});
+
 mirror_struct!(FaultRecord as StoredFaultRecord {
     module: ModuleRef,
     subject: String,
@@ -112,6 +118,7 @@ mirror_struct!(Record as StoredRecord {
     allocator_state: Blob,
     tiers: Vec<TierRecord>,
     forecasts: Vec<ForecastRecord>,
+    needs: Vec<DemandRecord>,
     faults: Vec<FaultRecord>,
     alerts: Vec<Alert>,
 });

@@ -8,7 +8,7 @@ use tidegate_core::module::ModuleRef;
 use tidegate_core::plan::{ApiPlan, Loan, Plan};
 use tidegate_core::policy::{AllocationInput, Blob, TierInput};
 use tidegate_core::ports::storage::Ledger;
-use tidegate_core::record::{FaultRecord, ForecastRecord, Record, TierRecord};
+use tidegate_core::record::{DemandRecord, FaultRecord, ForecastRecord, Record, TierRecord};
 use tidegate_core::roster::{Retreat, Served};
 use tidegate_core::tier::Tier;
 use tidegate_core::units::{Dimension, Level, Resources};
@@ -135,6 +135,11 @@ pub(super) fn record(pool: &str, generation: u64, at: i64) -> Record {
             answer: Digest::of(b"answer"),
             peak: 1234.5,
             peak_at: Timestamp(60_000),
+        }],
+        needs: vec![DemandRecord {
+            api: api(),
+            reasons: vec!["cpu costs 0.01 cores per request/s".into()],
+            learned: blob("learned"),
         }],
         faults: vec![FaultRecord {
             module: ModuleRef::native("seasonal"),

@@ -1,7 +1,8 @@
-//! The one stored type that has changed: a ledger record, read in both of its forms.
+//! The one stored type that has changed: a ledger record, read in all of its forms.
 //!
 //! Form 1 had no calibration of its forecasts, since nothing corrected them then; that is what its
-//! absence means. Records are written once and kept for ever, so an old form is read and never
+//! absence means. Form 2 had nothing of what demand has learned, since it learned anew each time.
+//! Records are written once and kept for ever, so an old form is read and never
 //! rewritten: a record's bytes are evidence.
 
 use super::{StoredForecastRecord, StoredRecord};
@@ -17,9 +18,12 @@ use tidegate_core::roster::Served;
 use tidegate_core::sample::SeriesKey;
 
 /// The form that is written.
-const FORM: u8 = 2;
+const FORM: u8 = 3;
 
 /// The form before it.
+const UNLEARNED: u8 = 2;
+
+/// The first form.
 const UNCALIBRATED: u8 = 1;
 
 type Stored<T> = <T as Mirror>::Stored;
@@ -50,6 +54,43 @@ struct Uncalibrated {
     alerts: Stored<Vec<tidegate_core::alert::Alert>>,
 }
 
+/// The record as it was in between: its forecasts were calibrated, its needs not kept.
+#[derive(Serialize, Deserialize)]
+struct Unlearned {
+    at: i64,
+    pool: String,
+    plan: Stored<Plan>,
+    as_of: u64,
+    newest: i64,
+    allocation: Stored<AllocationInput>,
+    allocator_config: String,
+    allocator_state: Stored<Blob>,
+    tiers: Stored<Vec<TierRecord>>,
+    forecasts: Vec<StoredForecastRecord>,
+    faults: Stored<Vec<FaultRecord>>,
+    alerts: Stored<Vec<tidegate_core::alert::Alert>>,
+}
+
+impl From<Unlearned> for StoredRecord {
+    fn from(old: Unlearned) -> Self {
+        Self {
+            at: old.at,
+            pool: old.pool,
+            plan: old.plan,
+            as_of: old.as_of,
+            newest: old.newest,
+            allocation: old.allocation,
+            allocator_config: old.allocator_config,
+            allocator_state: old.allocator_state,
+            tiers: old.tiers,
+            forecasts: old.forecasts,
+            needs: vec![],
+            faults: old.faults,
+            alerts: old.alerts,
+        }
+    }
+}
+
 impl From<Uncalibrated> for StoredRecord {
     fn from(old: Uncalibrated) -> Self {
         let forecasts = old.forecasts.into_iter().map(|f| StoredForecastRecord {
@@ -72,6 +113,7 @@ impl From<Uncalibrated> for StoredRecord {
             allocator_state: old.allocator_state,
             tiers: old.tiers,
             forecasts: forecasts.collect(),
+            needs: vec![],
             faults: old.faults,
             alerts: old.alerts,
         }
@@ -87,6 +129,7 @@ pub(crate) fn encode_record(record: &Record) -> Result<Vec<u8>, StoreError> {
 pub(crate) fn record_of(bytes: &[u8]) -> Result<Record, Malformed> {
     let stored = match bytes.first() {
         Some(&UNCALIBRATED) => unpack_as::<Uncalibrated>(UNCALIBRATED, bytes)?.into(),
+        Some(&UNLEARNED) => unpack_as::<Unlearned>(UNLEARNED, bytes)?.into(),
         _ => unpack_as(FORM, bytes)?,
     };
     Record::restore(stored)
@@ -173,6 +216,7 @@ mod tests {
             allocator_state: Blob::default(),
             tiers: vec![],
             forecasts: vec![forecast],
+            needs: vec![],
             faults: vec![],
             alerts: vec![],
         }
@@ -209,11 +253,33 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_before_needs_were_kept_is_read_as_one_without() {
+        let wanted = record(Some(Digest([4; 32])));
+        let stored = wanted.store();
+        let old = Unlearned {
+            at: stored.at,
+            pool: stored.pool,
+            plan: stored.plan,
+            as_of: stored.as_of,
+            newest: stored.newest,
+            allocation: stored.allocation,
+            allocator_config: stored.allocator_config,
+            allocator_state: stored.allocator_state,
+            tiers: stored.tiers,
+            forecasts: stored.forecasts,
+            faults: stored.faults,
+            alerts: stored.alerts,
+        };
+        let bytes = pack_as(UNLEARNED, &old).unwrap();
+        assert_eq!(record_of(&bytes).unwrap(), wanted);
+    }
+
+    #[test]
     fn a_record_comes_back_with_its_calibration_and_another_form_is_refused() {
         let wanted = record(Some(Digest([4; 32])));
         let mut bytes = encode_record(&wanted).unwrap();
         assert_eq!(record_of(&bytes).unwrap(), wanted);
-        bytes[0] = 3;
+        bytes[0] = FORM + 1;
         assert!(record_of(&bytes).is_err());
     }
 }

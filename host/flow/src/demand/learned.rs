@@ -1,0 +1,405 @@
+//! What is known of one api's needs, from step to step: costs, latency against utilisation, and which
+//! forecast of a resource to believe.
+//!
+//! Kept in the pool's state and written into each record, so that a restart goes on where it was and a
+//! cycle stays a function of its inputs. Each part remembers how far it has read; what has ended since
+//! is read and nothing else, so a cycle's cost does not depend on how much is remembered. A step is
+//! taken when both of its series have gone past it.
+//!
+//! Utilisation needs the capacity that was *there*: the limit in force at each step is noted, the least
+//! of those since the pool's lead time before, because what was just granted is not ready yet. In a pool
+//! that declares a minimum below what is ready, an autoscaler follows `wanted`, and each api can count
+//! on its part of that only. Where plans are not enforced, nothing is noted, and no latency is learned.
+
+use super::codec::{Reader, Writer};
+use super::cost::{Cost, Observed};
+use super::duel::{Duel, Promise};
+use super::latency::Curve;
+use crate::tier::Tracker;
+use std::collections::BTreeMap;
+use tidegate_core::catalog::{Api, Mode, Pool};
+use tidegate_core::ids::ScopedId;
+use tidegate_core::plan::Plan;
+use tidegate_core::policy::Blob;
+use tidegate_core::ports::storage::{History, StoreError};
+use tidegate_core::sample::SeriesKey;
+use tidegate_core::slo::{Indicator, Slo};
+use tidegate_core::time::{Grid, Step, Timestamp};
+use tidegate_core::units::{Dimension, Resources, Signal};
+
+/// Number of the layout of [`Learned::blob`].
+const FORMAT: u32 = 1;
+/// Seconds of history that a cost is learned from at first.
+const FIRST_S: i64 = 86_400;
+/// Seconds for which a note is kept beyond the lead time: longer than samples take to settle.
+const NOTED_S: i64 = 1_800;
+/// Notes that are kept at most.
+const NOTES: usize = 240;
+
+/// What the world looks like to the learner.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a> {
+    /// The cycle's time.
+    pub now: Timestamp,
+    /// Resolution of the cycle.
+    pub step: Step,
+    /// Whose needs.
+    pub api: &'a Api,
+    /// Its pool.
+    pub pool: &'a Pool,
+    /// The plan that was last published.
+    pub last: Option<&'a Plan>,
+    /// Configured target utilisation.
+    pub target: f64,
+    /// Part of the steps that may miss an objective.
+    pub tolerance: f64,
+}
+
+/// One resource.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Use {
+    /// End of the steps that were learned from.
+    until: Option<Timestamp>,
+    cost: Cost,
+    duel: Duel,
+    /// Newest measured use, and the end of its step.
+    last: Option<(Timestamp, f64)>,
+}
+
+/// One SLO's curves, per resource that was the scarcest.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Objective {
+    until: Option<Timestamp>,
+    curves: BTreeMap<Dimension, Curve>,
+}
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Learned {
+    /// Start of a step, and what could be used in it.
+    notes: Vec<(Timestamp, Resources)>,
+    uses: BTreeMap<Dimension, Use>,
+    objectives: BTreeMap<ScopedId, Objective>,
+}
+
+/// Resources for which requests queue, so that latency depends on their utilisation. Memory does not
+/// queue, and a request rate is a limit.
+#[must_use]
+pub fn queues(dimension: Dimension) -> bool {
+    matches!(
+        dimension,
+        Dimension::Cpu | Dimension::Network | Dimension::Io
+    )
+}
+
+impl Learned {
+    /// Reads what has ended since the last time.
+    ///
+    /// # Errors
+    /// When stored data cannot be read.
+    pub fn advance(
+        &mut self,
+        history: &dyn History,
+        look: &Look<'_>,
+        slos: &[(&Slo, &Tracker)],
+    ) -> Result<(), StoreError> {
+        self.note(look);
+        let dimensions = look.pool.ready.dimensions();
+        for &dimension in &dimensions {
+            self.learn_use(history, look, dimension)?;
+        }
+        let of = |id: &ScopedId| slos.iter().any(|(slo, _)| slo.id == *id);
+        self.objectives.retain(|id, _| of(id));
+        for (slo, tracker) in slos {
+            if let Indicator::Latency { threshold } = slo.indicator {
+                self.learn_latency(history, look, slo, threshold, tracker)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what could be used in the steps that have begun since the last note.
+    fn note(&mut self, look: &Look<'_>) {
+        let current = look.now.floor(look.step);
+        if look.api.mode != Mode::Enforce {
+            self.notes.clear();
+            return;
+        }
+        // A plan that is published within a step serves from the next cycle on: what is noted of a
+        // step is the plan that was in force when it ended.
+        if let Some(plan) = look.last.filter(|p| p.made_at < current) {
+            let noted = self.notes.last().map(|(t, _)| t.plus_steps(look.step, 1));
+            let mut step = noted.map_or(plan.grid.start, |t| t.max(plan.grid.start));
+            while step < current {
+                self.notes
+                    .extend(in_force(plan, look, step).map(|capacity| (step, capacity)));
+                step = step.plus_steps(look.step, 1);
+            }
+        }
+        let oldest = NOTED_S + i64::from(look.pool.lead_time_s) + 2 * i64::from(look.step.secs());
+        self.notes
+            .retain(|(t, _)| *t <= current && current.since_ms(*t) <= oldest * 1000);
+        let surplus = self.notes.len().saturating_sub(NOTES);
+        self.notes.drain(..surplus);
+    }
+
+    /// What could be used in a step: the least that was noted since the lead time before it.
+    fn capacity(&self, pool: &Pool, start: Timestamp, dimension: Dimension) -> Option<f64> {
+        let at = self.notes.binary_search_by_key(&start, |(t, _)| *t).ok()?;
+        let lead = i64::from(pool.lead_time_s) * 1000;
+        let since = self.notes[..=at].iter().rev();
+        since
+            .take_while(|(t, _)| start.since_ms(*t) <= lead)
+            .filter_map(|(_, c)| c.get(dimension))
+            .reduce(f64::min)
+            .filter(|c| *c > 0.0)
+    }
+
+    fn learn_use(
+        &mut self,
+        history: &dyn History,
+        look: &Look<'_>,
+        dimension: Dimension,
+    ) -> Result<(), StoreError> {
+        let key = |signal| SeriesKey {
+            api: look.api.id.clone(),
+            signal,
+        };
+        let (used, load) = (key(dimension.signal()), key(Signal::Requests));
+        let Some(measured) = history.newest(&used) else {
+            return Ok(());
+        };
+        let both = history.newest(&load).unwrap_or(measured).min(measured);
+        let end = both.min(look.now).floor(look.step);
+        let mut of = self.uses.get(&dimension).copied().unwrap_or_default();
+        let first = end.plus_ms(-FIRST_S * 1000).floor(look.step);
+        let from = of.until.map_or(first, |until| until.max(first));
+        let count = usize::try_from(end.since_ms(from) / look.step.ms()).unwrap_or(0);
+        if count > 0 {
+            let grid = Grid {
+                start: from,
+                step: look.step,
+                count,
+            };
+            let (used, load) = (history.column(&used, grid)?, history.column(&load, grid)?);
+            let mut steps = vec![];
+            for (i, (&used, &load)) in used.values.iter().zip(&load.values).enumerate() {
+                let is_sound = |x: f64| x.is_finite() && x >= 0.0;
+                let start = grid.at(i);
+                let capacity = self.capacity(look.pool, start, dimension);
+                if of.duel.target().is_some_and(|t| t <= start) {
+                    let is_free = capacity.is_none_or(|c| used < 0.95 * c);
+                    let due = of.duel.target() == Some(start) && is_sound(used) && is_free;
+                    of.duel.outcome(due.then_some(used));
+                }
+                if is_sound(used) {
+                    of.last = Some((grid.at(i + 1), used));
+                    if is_sound(load) {
+                        steps.push(Observed {
+                            load,
+                            used,
+                            capacity,
+                        });
+                    }
+                }
+            }
+            of.cost.learn(&steps, f64::from(look.step.secs()));
+            of.until = Some(end);
+        }
+        self.uses.insert(dimension, of);
+        Ok(())
+    }
+
+    fn learn_latency(
+        &mut self,
+        history: &dyn History,
+        look: &Look<'_>,
+        slo: &Slo,
+        threshold: f64,
+        tracker: &Tracker,
+    ) -> Result<(), StoreError> {
+        let mut of = self.objectives.remove(&slo.id).unwrap_or_default();
+        let allowed = 1.0 - slo.objective;
+        of.curves
+            .retain(|_, c| c.is_of(allowed, threshold, look.target));
+        let from = of.until.unwrap_or(Timestamp(i64::MIN));
+        let dimensions: Vec<Dimension> = look.pool.ready.dimensions();
+        for (start, events) in tracker.settled_since(from) {
+            of.until = Some(start.plus_steps(look.step, 1));
+            let grid = Grid {
+                start,
+                step: look.step,
+                count: 1,
+            };
+            let mut scarcest: Option<(Dimension, f64)> = None;
+            for &dimension in dimensions.iter().filter(|d| queues(**d)) {
+                let Some(capacity) = self.capacity(look.pool, start, dimension) else {
+                    continue;
+                };
+                let key = SeriesKey {
+                    api: look.api.id.clone(),
+                    signal: dimension.signal(),
+                };
+                let used = history.column(&key, grid)?.last();
+                let Some(utilisation) = used.map(|u| u / capacity).filter(|u| u.is_finite()) else {
+                    continue;
+                };
+                if scarcest.is_none_or(|(_, most)| utilisation > most) {
+                    scarcest = Some((dimension, utilisation));
+                }
+            }
+            if let Some((dimension, utilisation)) = scarcest {
+                let curve = of.curves.entry(dimension);
+                curve
+                    .or_insert_with(|| Curve::new(allowed, threshold, look.target))
+                    .learn(
+                        events,
+                        utilisation,
+                        look.tolerance,
+                        f64::from(look.step.secs()),
+                    );
+            }
+        }
+        self.objectives.insert(slo.id.clone(), of);
+        Ok(())
+    }
+
+    /// Cost per request and base of a resource; `None` where it was never measured.
+    #[must_use]
+    pub fn cost(&self, dimension: Dimension) -> Option<&Cost> {
+        let of = self.uses.get(&dimension)?;
+        of.cost.is_known().then_some(&of.cost)
+    }
+
+    /// Newest measured use that is not older than six hours.
+    #[must_use]
+    pub fn usage(&self, dimension: Dimension, now: Timestamp) -> Option<f64> {
+        let (end, used) = self.uses.get(&dimension)?.last?;
+        (now.since_ms(end) <= 6 * 3_600_000).then_some(used)
+    }
+
+    /// Which forecast of a resource to believe.
+    #[must_use]
+    pub fn duel(&self, dimension: Dimension) -> Duel {
+        self.uses
+            .get(&dimension)
+            .map(|u| u.duel)
+            .unwrap_or_default()
+    }
+
+    /// Waits for what was said of a step.
+    pub(super) fn promise(&mut self, dimension: Dimension, promise: Promise) {
+        if let Some(of) = self.uses.get_mut(&dimension) {
+            of.duel.promise(promise);
+        }
+    }
+
+    /// The curve that asks for the lowest utilisation of a resource, and its SLO.
+    #[must_use]
+    pub fn strictest(&self, dimension: Dimension) -> Option<(&ScopedId, &Curve)> {
+        let all = self.objectives.iter();
+        all.filter_map(|(id, of)| Some((id, of.curves.get(&dimension)?)))
+            .min_by(|(_, a), (_, b)| a.aim().total_cmp(&b.aim()))
+    }
+
+    /// The bytes that a record keeps.
+    #[must_use]
+    pub fn blob(&self) -> Blob {
+        let mut to = Writer::default();
+        to.count(self.notes.len());
+        for (t, capacity) in &self.notes {
+            to.int(t.0);
+            to.count(capacity.iter().count());
+            for (dimension, amount) in capacity.iter() {
+                to.text(dimension.name());
+                to.float(amount);
+            }
+        }
+        to.count(self.uses.len());
+        for (dimension, of) in &self.uses {
+            to.text(dimension.name());
+            to.int(of.until.map_or(i64::MIN, |t| t.0));
+            of.cost.write(&mut to);
+            of.duel.write(&mut to);
+            let (end, used) = of.last.unwrap_or((Timestamp(i64::MIN), 0.0));
+            to.int(end.0);
+            to.float(used);
+        }
+        to.count(self.objectives.len());
+        for (id, of) in &self.objectives {
+            to.text(&id.to_string());
+            to.int(of.until.map_or(i64::MIN, |t| t.0));
+            to.count(of.curves.len());
+            for (dimension, curve) in &of.curves {
+                to.text(dimension.name());
+                curve.write(&mut to);
+            }
+        }
+        Blob {
+            format: FORMAT,
+            bytes: to.0,
+        }
+    }
+
+    /// What a record has kept; nothing is known where it cannot be read.
+    #[must_use]
+    pub fn of(blob: &Blob) -> Self {
+        if blob.format != FORMAT {
+            return Self::default();
+        }
+        Self::read(&mut Reader(&blob.bytes)).unwrap_or_default()
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let mut all = Self::default();
+        let since = |t: i64| (t != i64::MIN).then_some(Timestamp(t));
+        for _ in 0..from.count(12)? {
+            let at = Timestamp(from.int()?);
+            let mut capacity = Resources::NONE;
+            for _ in 0..from.count(12)? {
+                capacity = capacity.with(Dimension::parse(from.text()?)?, from.sound()?);
+            }
+            all.notes.push((at, capacity));
+        }
+        for _ in 0..from.count(12)? {
+            let dimension = Dimension::parse(from.text()?)?;
+            let of = Use {
+                until: since(from.int()?),
+                cost: Cost::read(from)?,
+                duel: Duel::read(from)?,
+                last: since(from.int()?).zip(Some(from.sound()?)),
+            };
+            all.uses.insert(dimension, of);
+        }
+        for _ in 0..from.count(12)? {
+            let id: ScopedId = from.text()?.parse().ok()?;
+            let until = since(from.int()?);
+            let mut curves = BTreeMap::new();
+            for _ in 0..from.count(12)? {
+                curves.insert(Dimension::parse(from.text()?)?, Curve::read(from)?);
+            }
+            all.objectives.insert(id, Objective { until, curves });
+        }
+        Some(all)
+    }
+}
+
+/// What an api could use in a step under a plan.
+fn in_force(plan: &Plan, look: &Look<'_>, step: Timestamp) -> Option<Resources> {
+    let grant = plan.grant(&look.api.id, step)?;
+    let row = plan.step_at(step);
+    let (limits, wanted) = (plan.dimensions.len(), plan.row(&plan.wanted, row));
+    let capacity = grant.limit.map(|dimension, limit| {
+        let least = look.pool.min.get(dimension).unwrap_or(f64::INFINITY);
+        let Some(k) = plan.dimensions.iter().position(|d| *d == dimension) else {
+            return limit;
+        };
+        if least >= look.pool.ready.get(dimension).unwrap_or(0.0) {
+            return limit;
+        }
+        let granted: f64 = plan.apis.iter().map(|a| a.limit[row * limits + k]).sum();
+        let there = wanted.get(dimension).unwrap_or(granted).max(least);
+        limit * (there / granted).min(1.0)
+    });
+    Some(capacity)
+}
