@@ -71,9 +71,17 @@ mod tests {
             },
             Config::default(),
         );
-        let asks = [0.0, 0.5, 1.0, 2.0, 9.0].map(|h| need.ask(h, 1.0, &config));
-        assert_eq!(asks, [10.0, 12.0, 14.0, 18.0, 28.0]);
-        assert_eq!(need.ask(0.0, 1.2, &config), 12.0);
+        let asked = |(headroom, factor)| need.ask(headroom, factor, &config);
+        let ways = [
+            (0.0, 1.0),
+            (0.5, 1.0),
+            (1.0, 1.0),
+            (2.0, 1.0),
+            (9.0, 1.0),
+            (0.0, 1.2),
+        ];
+        let asks: Vec<f64> = ways.into_iter().map(asked).collect();
+        assert_eq!(asks, [10.0, 12.0, 14.0, 18.0, 28.0, 12.0]);
     }
 
     #[test]
@@ -82,7 +90,8 @@ mod tests {
             median: 8.0,
             demand: 8.0,
         };
-        let asks = [0.0, 1.0, 1.5].map(|h| need.ask(h, 1.0, &Config::default()));
+        let asked = |headroom| need.ask(headroom, 1.0, &Config::default());
+        let asks: Vec<f64> = [0.0, 1.0, 1.5].into_iter().map(asked).collect();
         assert_eq!(asks, [8.0, 8.0, 9.0]);
     }
 }

@@ -189,8 +189,10 @@ mod tests {
             demand: 2.5,
         };
         let ask = Ask::new(need, f64::MAX, None);
-        assert_eq!((ask.newest(), ask.before()), (need, None));
+        assert_eq!(
+            (ask.newest(), ask.before(), ask.limit),
+            (need, None, f32::MAX)
+        );
         assert_eq!(Ask::new(need, 3.0, Some(need)).before(), Some(need));
-        assert_eq!(ask.limit, f32::MAX);
     }
 }

@@ -12,7 +12,7 @@ const STEP: u32 = 60;
 
 fn moment(step: usize) -> Moment {
     Moment {
-        start: 1_700_000_040_000 + i64::from(STEP) * 1000 * i64::try_from(step).unwrap(),
+        start: 1_700_000_040_000 + i64::from(STEP) * 1000 * step as i64,
         step: STEP,
     }
 }
@@ -65,7 +65,7 @@ prop_compose! {
         for (i, api) in apis.iter().enumerate() {
             pool.push(api.tier, &[api.floor, api.floor * 0.5]);
             pool.apis[i] = api.key;
-            pool.tenants[i] = u32::try_from(i % 3).unwrap();
+            pool.tenants[i] = [0, 1, 2][i % 3];
             let cells = api.demand.len();
             pool.demand[i * cells..].copy_from_slice(&api.demand);
             let median: Vec<f64> = api.demand.iter().map(|d| d * api.doubt).collect();
@@ -203,7 +203,8 @@ fn walk(state: &mut State, from: usize, uses: impl IntoIterator<Item = f64>) -> 
     let (mut pool, mut last) = (plain(), (0.0, String::new()));
     for (step, used) in uses.into_iter().enumerate() {
         pool.usage[0] = used;
-        let plan = allocate(&Config::default(), state, moment(from + step), &pool).unwrap();
+        let plan =
+            allocate(&Config::default(), state, moment(from + step), &pool).expect("a lawful pool");
         pool.previous_limit[0] = plan.allocation.limit[0];
         last = (plan.wanted[0], plan.reasons[0].clone());
     }
@@ -212,7 +213,7 @@ fn walk(state: &mut State, from: usize, uses: impl IntoIterator<Item = f64>) -> 
 
 /// So many uses around 8, none like the one before.
 fn calm(steps: usize) -> impl Iterator<Item = f64> {
-    (0..steps).map(|i| 8.0 + 0.1 * f64::from(u8::try_from(i % 7).unwrap()))
+    (0..steps).map(|i| 8.0 + 0.1 * (i % 7) as f64)
 }
 
 #[test]
