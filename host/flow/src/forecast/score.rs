@@ -5,7 +5,12 @@
 //! with a Laplace spread of its own mean absolute error. That yardstick costs two reads of one step
 //! and four floats a series, so it can run beside 100,000 series; the better of day and week counts,
 //! because beating the worse one is no merit. Sums forget with a time constant of a week: long
-//! enough to hold every hour of the week, short enough that a redesign is forgiven.
+//! enough to hold every hour of the week, short enough that a redesign is forgiven. Losses of a young
+//! score are forgotten faster, in proportion to its age: with a week's memory alone, the two or three
+//! days in which a new series was learned would outweigh all that came after them for days. They
+//! count by the power [`YOUNG`] of how late in the score's life they came (polynomial-decay averaging,
+//! Shamir and Zhang, ICML 2013), which needs no more state than the count of outcomes that is kept
+//! anyhow, and fades by itself where the week takes over.
 //!
 //! Losses are compared as ratios of sums, never as means of ratios: one step at which seasonal-naive
 //! happened to be right must not outweigh a week.
@@ -25,6 +30,10 @@ pub(super) const SEASONS_MS: [i64; 2] = [86_400_000, 7 * 86_400_000];
 
 /// Time constant of forgetting.
 const MEMORY_MS: f64 = 7.0 * 86_400_000.0;
+
+/// Power of polynomial-decay averaging: of two equally long halves of a life the later one counts
+/// seven eighths.
+const YOUNG: f64 = 2.0;
 
 /// Gain of the yardstick's mean absolute error.
 const GAIN: f64 = 0.02;
@@ -60,6 +69,11 @@ pub(super) fn add(
     outcome: f64,
 ) {
     age(score, promise.target);
+    let known = f64::from(score.outcomes);
+    // Coverage is a count and needs all outcomes that it can get; losses alone are forgiven.
+    let keep = ((known + 1.0) / (known + 1.0 + YOUNG)) as f32;
+    score.loss *= keep;
+    score.naive.iter_mut().for_each(|sum| *sum *= keep);
     score.outcomes = score.outcomes.saturating_add(1);
     score.weight += 1.0;
     for (below, quantile) in score.below.iter_mut().zip(promised) {
@@ -312,6 +326,34 @@ mod tests {
         let later = score.newest.plus_ms(SEASONS_MS[1]);
         age(&mut score, later);
         assert!((score.weight / before - 0.3679).abs() < 1e-3);
+    }
+
+    #[test]
+    fn days_of_learning_are_forgiven_after_as_many_good_ones() {
+        // Twelve outcomes an hour; yesterday is off by half, the forecast by 1 and then right.
+        let (mut score, mut error) = (Score::default(), [f32::NAN; 2]);
+        let mut live = |days: std::ops::Range<i64>, off: f64, score: &mut Score| {
+            for i in days.start * 288..days.end * 288 {
+                let outcome = 10.0 + (i % 2) as f64;
+                let promise = promise(i * 300_000, [10.5, 10.5]);
+                add(
+                    score,
+                    &mut error,
+                    &promise,
+                    &[outcome + off; SCORED],
+                    outcome,
+                );
+            }
+        };
+        live(0..2, 1.0, &mut score);
+        assert_eq!(verdict(relative_loss(&score)), Verdict::NotBetter);
+        live(2..3, 0.0, &mut score);
+        let before = relative_loss(&score);
+        live(3..4, 0.0, &mut score);
+        let after = relative_loss(&score);
+        assert_eq!(verdict(after), Verdict::Better, "{before:?}, {after:?}");
+        // Nor is it forgotten at once: the bad days are still seen after as many good ones.
+        assert!(after.is_some_and(|loss| loss > 0.1), "{after:?}");
     }
 
     #[test]
