@@ -30,3 +30,10 @@ pub mod tidegate;
 
 pub mod frontier;
 pub mod score;
+
+pub mod runs;
+pub mod summary;
+
+pub mod fail;
+pub mod page;
+pub mod table;

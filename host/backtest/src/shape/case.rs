@@ -78,6 +78,18 @@ impl Case {
     }
 }
 
+/// A trace, and what its api is like.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Load {
+    /// What came, in any unit.
+    pub trace: Trace,
+    /// The api's tier.
+    pub tier: Tier,
+    /// What one replica serves at full use, in the trace's unit; `None`: a tenth of the trace's 95th
+    /// percentile.
+    pub replica: Option<f64>,
+}
+
 /// How cases are made.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CasePlan {
@@ -124,15 +136,15 @@ const WEEK_MS: i64 = 7 * 86_400_000;
 ///
 /// # Errors
 /// When a trace is too short or idle.
-pub fn elastic(traces: &[(Trace, Tier)], plan: &CasePlan) -> Result<Vec<Case>, CaseError> {
-    traces
+pub fn elastic(loads: &[Load], plan: &CasePlan) -> Result<Vec<Case>, CaseError> {
+    loads
         .iter()
-        .map(|(trace, tier)| {
-            let (begin, score, end) = parts(&trace.name, length(trace), plan)?;
+        .map(|load| {
+            let (begin, score, end) = parts(&load.trace.name, load.length(), plan)?;
             Ok(Case {
-                apis: vec![api(trace, 0, end, *tier, plan)?],
+                apis: vec![api(load, 0, end, plan)?],
                 supply: Supply::Elastic,
-                start: trace.start,
+                start: load.trace.start,
                 begin,
                 score,
                 end,
@@ -142,41 +154,27 @@ pub fn elastic(traces: &[(Trace, Tier)], plan: &CasePlan) -> Result<Vec<Case>, C
         .collect()
 }
 
-/// All traces in one pool. `share` of the sum of `peaks` is its capacity; the caller knows the peaks,
-/// since they are what the oracle needs at most.
+/// All traces in one pool.
 ///
 /// # Errors
 /// When what the traces have in common is too short, or one is idle.
-pub fn shared(
-    traces: &[(Trace, Tier)],
-    supply: Supply,
-    plan: &CasePlan,
-) -> Result<Case, CaseError> {
-    let start = traces
+pub fn shared(loads: &[Load], supply: Supply, plan: &CasePlan) -> Result<Case, CaseError> {
+    let starts = loads.iter().map(|l| l.trace.start);
+    let start = starts.max().unwrap_or_default();
+    // At this instant every moved trace has begun; each begins less than a week before it.
+    let offset = |load: &Load| {
+        let late = start.since_ms(load.trace.start).rem_euclid(WEEK_MS);
+        usize::try_from(late / 1000).unwrap_or(0)
+    };
+    let lengths = loads
         .iter()
-        .map(|(t, _)| t.start)
-        .max()
-        .unwrap_or_default();
-    // Behind this instant every moved trace has begun; each begins at most a week before it.
-    let offsets: Vec<usize> = traces
-        .iter()
-        .map(|(trace, _)| {
-            let late = start.since_ms(trace.start).rem_euclid(WEEK_MS);
-            usize::try_from(late / 1000).unwrap_or(0)
-        })
-        .collect();
-    let common = traces
-        .iter()
-        .zip(&offsets)
-        .map(|((t, _), offset)| length(t).saturating_sub(*offset))
-        .min()
-        .unwrap_or(0);
-    let name = traces.first().map_or("", |(t, _)| t.name.as_str());
+        .map(|l| (l.length().saturating_sub(offset(l)), l));
+    let shortest = lengths.min_by_key(|(length, _)| *length);
+    let (common, name) = shortest.map_or((0, ""), |(n, l)| (n, l.trace.name.as_str()));
     let (begin, score, end) = parts(name, common, plan)?;
-    let mut apis = traces
+    let mut apis = loads
         .iter()
-        .zip(&offsets)
-        .map(|((trace, tier), offset)| api(trace, *offset, end, *tier, plan))
+        .map(|load| api(load, offset(load), end, plan))
         .collect::<Result<Vec<_>, _>>()?;
     apis.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(Case {
@@ -190,8 +188,11 @@ pub fn shared(
     })
 }
 
-fn length(trace: &Trace) -> usize {
-    trace.values.len() * trace.step.secs() as usize
+impl Load {
+    /// Seconds of the trace.
+    fn length(&self) -> usize {
+        self.trace.values.len() * self.trace.step.secs() as usize
+    }
 }
 
 /// Where policies begin, where scoring begins, where it ends.
@@ -211,18 +212,13 @@ fn parts(name: &str, seconds: usize, plan: &CasePlan) -> Result<(usize, usize, u
     Ok((score - hour((score / 2).min(DAY_S)), score, end))
 }
 
-fn api(
-    trace: &Trace,
-    offset: usize,
-    end: usize,
-    tier: Tier,
-    plan: &CasePlan,
-) -> Result<CaseApi, CaseError> {
-    let step = trace.step.secs() as usize;
+fn api(load: &Load, offset: usize, end: usize, plan: &CasePlan) -> Result<CaseApi, CaseError> {
+    let (trace, step) = (&load.trace, load.trace.step.secs() as usize);
     let from = (offset / step).min(trace.values.len());
     let to = (offset + end).div_ceil(step).min(trace.values.len());
     let part = &trace.values[from..to];
-    let replica = percentile(part, 0.95) / 10.0;
+    let usual = || percentile(part, 0.95) / 10.0;
+    let replica = load.replica.unwrap_or_else(usual);
     if !(replica > 0.0 && replica.is_finite()) {
         return Err(CaseError::Idle {
             name: trace.name.clone(),
@@ -240,7 +236,7 @@ fn api(
     Ok(CaseApi {
         id: id(&trace.name)?,
         name: trace.name.clone(),
-        tier,
+        tier: load.tier,
         unit,
         requests,
         costs,

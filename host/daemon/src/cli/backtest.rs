@@ -4,21 +4,25 @@
 //! and touches none. A run is a policy on a case; runs do not know of each other, so that `--jobs`
 //! changes how long it takes and nothing else.
 
+mod config;
 mod input;
 mod json;
 mod modules;
-mod runs;
-mod summary;
-mod table;
 
 use super::connect::Output;
 use super::errors::usage;
 use super::evaluate::progress::Bar;
 use super::say;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::ValueEnum;
-use std::path::PathBuf;
+use config::Setup;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use tidegate_backtest::shape::case::CasePlan;
+use tidegate_backtest::shape::fail::FailIf;
+use tidegate_backtest::shape::runs::{Policy, World};
+use tidegate_backtest::shape::summary::Summary;
+use tidegate_backtest::shape::{page, table};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,15 +31,46 @@ Examples:
   tidegate backtest --trace load/*.csv --pool 0.7 --json out.json
       one pool with 70 % of the sum of peaks: who suffers
 
-Files of --trace have the header `timestamp,value` (seconds since 1970, UTC).";
+Files of --trace have the header `timestamp,value` (seconds since 1970, UTC). Without --config tiers are
+dealt out in turn (gold, silver, bronze, gold, ...) and a replica serves a tenth of a trace's 95th
+percentile. A file of --config may hold, each part as needed:
+  daemon: {step: 60s, horizon: 1h, target_utilisation: 0.8}    what `tidegate serve` reads
+  apis: {orders: {tier: gold, replica: 250}}                   by the name of the trace
+  allocator: {module: waterfill, config: {margin: 0.0}}        also forecaster and tierer";
 
 /// What to run, on what.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Files `timestamp,value`, one api each
-    #[arg(long, num_args = 1.., value_name = "FILE", required = true, help_heading = "Input")]
+    #[arg(
+        long,
+        num_args = 1..,
+        value_name = "FILE",
+        required_unless_present = "from_store",
+        help_heading = "Input"
+    )]
     trace: Vec<PathBuf>,
+    /// The requests of all apis that a stopped daemon has stored: 14d, 4w, or FROM..TO
+    #[arg(
+        long,
+        value_name = "RANGE",
+        requires = "store",
+        conflicts_with = "trace",
+        help_heading = "Input"
+    )]
+    from_store: Option<input::Range>,
+    /// Data directory of the stopped daemon
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "from_store",
+        help_heading = "Input"
+    )]
+    store: Option<PathBuf>,
+    /// Tiers, replicas, modules and the daemon's settings; see below
+    #[arg(long, value_name = "YAML", help_heading = "Input")]
+    config: Option<PathBuf>,
     /// The column of values, where a file has several
     #[arg(long, value_name = "NAME", help_heading = "Input")]
     column: Option<String>,
@@ -105,21 +140,35 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Procedure")]
     native: bool,
 
-    /// Configuration of the allocator, under its schema
-    #[arg(
-        long,
-        value_name = "JSON",
-        default_value = "{}",
-        help_heading = "Modules"
-    )]
-    allocator_config: String,
-    /// Who forecasts, of the shipped modules
-    #[arg(long, value_name = "MODULE", help_heading = "Modules")]
-    forecaster: Option<String>,
-
     /// Write every figure to a file
     #[arg(long, value_name = "FILE", help_heading = "Answer")]
     json: Option<PathBuf>,
+    /// Write a report with drawings to a file
+    #[arg(long, value_name = "FILE", help_heading = "Answer")]
+    report: Option<PathBuf>,
+    /// Exit with 1 if a comparison holds, as 'violations > hpa'; again for more
+    #[arg(long, value_name = "COMPARISON", help_heading = "Answer")]
+    fail_if: Vec<FailIf>,
+}
+
+/// What is run, in the order of tables.
+fn policies(args: &Args, setup: &Setup) -> Vec<Policy> {
+    let mut all = vec![];
+    for policy in &args.policies {
+        match policy {
+            PolicyArg::Tidegate if args.target_utilisation.is_empty() => {
+                all.push(Policy::Tidegate(setup.daemon.target_utilisation));
+            }
+            PolicyArg::Tidegate => {
+                all.extend(args.target_utilisation.iter().map(|u| Policy::Tidegate(*u)));
+            }
+            PolicyArg::Hpa => all.extend(Policy::hpa()),
+            PolicyArg::Static => all.push(Policy::Static),
+            PolicyArg::Reactive => all.push(Policy::Reactive),
+            PolicyArg::Oracle => all.push(Policy::Oracle),
+        }
+    }
+    all
 }
 
 /// How much capacity there is.
@@ -166,21 +215,57 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<()> {
         )));
     }
     // Modules before files: a misspelt name is told at once, not after a minute of reading.
-    let modules = modules::open(args)?;
-    let traces = input::read(args)?;
-    let world = runs::prepare(args, &traces)?;
+    let setup = config::load(args.config.as_deref())?;
+    let modules = modules::open(args, &setup)?;
+    let loads = input::read(args, &setup)?;
+    let share = match args.pool {
+        Pool::Elastic => None,
+        Pool::Share(share) => Some(share),
+    };
+    let plan = CasePlan {
+        train_s: args.train.map(|days| days as usize * 86_400),
+        lead_s: args.lead_time as usize,
+        seed: args.seed,
+    };
+    let world = World::new(
+        &loads,
+        share,
+        &plan,
+        policies(args, &setup),
+        setup.options(args.seed),
+        args.jobs,
+    )?;
     let bar = Bar::new("backtest");
-    let done = runs::all(args, &world, &modules, &bar)?;
+    let done = world.run(&modules, args.jobs, &|done, all| bar.tell(done, all))?;
     drop(bar);
-    let summary = summary::Summary::of(&world, &done);
+    let summary = Summary::of(&world, &done);
     let value = json::value(args, &world, &summary);
     if let Some(path) = &args.json {
-        let mut text = serde_json::to_string_pretty(&value)?;
-        text.push('\n');
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        write(
+            path,
+            &format!("{}\n", serde_json::to_string_pretty(&value)?),
+        )?;
+    }
+    if let Some(path) = &args.report {
+        write(path, &page::html(args.seed, &world, &summary, &done))?;
     }
     match output {
-        Output::Json => say(&serde_json::to_string_pretty(&value)?),
-        _ => say(&table::text(&world, &summary)),
+        Output::Json => say(&serde_json::to_string_pretty(&value)?)?,
+        _ => say(&table::text(&world, &summary))?,
+    }
+    let mut failed = vec![];
+    for condition in &args.fail_if {
+        failed.extend(condition.judge(&summary).map_err(usage)?);
+    }
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(anyhow!("{}", failed.join("; "))),
     }
 }
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests;

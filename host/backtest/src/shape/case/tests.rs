@@ -5,13 +5,18 @@ use tidegate_core::time::Step;
 
 const HOUR: usize = 60;
 
-fn trace(name: &str, start_hour: i64, hours: usize, level: f64) -> Trace {
-    Trace {
+fn load(name: &str, start_hour: i64, hours: usize, level: f64) -> Load {
+    let trace = Trace {
         name: name.into(),
         start: Timestamp::from_secs(start_hour * 3600),
         step: Step::MINUTE,
         values: vec![level; hours * HOUR],
         missing: 0,
+    };
+    Load {
+        trace,
+        tier: Tier::Gold,
+        replica: None,
     }
 }
 
@@ -24,7 +29,7 @@ const PLAN: CasePlan = CasePlan {
 #[test]
 fn half_of_a_trace_is_history_within_two_days_and_two_weeks() {
     let parts = |hours: usize| {
-        let case = elastic(&[(trace("a", 0, hours, 5.0), Tier::Gold)], &PLAN);
+        let case = elastic(&[load("a", 0, hours, 5.0)], &PLAN);
         case.map(|mut c| c.remove(0))
             .map(|c| (c.begin / 3600, c.score / 3600, c.end / 3600))
     };
@@ -41,7 +46,7 @@ fn half_of_a_trace_is_history_within_two_days_and_two_weeks() {
 #[test]
 fn a_replica_serves_a_tenth_of_the_high_load_whatever_is_counted() {
     for level in [5e-3, 5e6] {
-        let case = elastic(&[(trace("a", 0, 96, level), Tier::Gold)], &PLAN)
+        let case = elastic(&[load("a", 0, 96, level)], &PLAN)
             .unwrap()
             .remove(0);
         let api = &case.apis[0];
@@ -53,7 +58,7 @@ fn a_replica_serves_a_tenth_of_the_high_load_whatever_is_counted() {
         );
         assert!((mean * api.unit / level - 1.0).abs() < 0.02);
     }
-    let idle = elastic(&[(trace("a", 0, 96, 0.0), Tier::Gold)], &PLAN).unwrap_err();
+    let idle = elastic(&[load("a", 0, 96, 0.0)], &PLAN).unwrap_err();
     assert!(
         idle.to_string().contains("a: its 95th percentile"),
         "{idle}"
@@ -63,14 +68,9 @@ fn a_replica_serves_a_tenth_of_the_high_load_whatever_is_counted() {
 #[test]
 fn traces_of_other_years_share_a_pool_by_whole_weeks() {
     // Ten weeks and five hours apart: five hours of the older one are left out.
-    let old = trace("old", 0, 101, 5.0);
-    let new = trace("new", 10 * 7 * 24 + 5, 96, 5.0);
-    let case = shared(
-        &[(old, Tier::Gold), (new, Tier::Bronze)],
-        Supply::Scarce(12),
-        &PLAN,
-    )
-    .unwrap();
+    let old = load("old", 0, 101, 5.0);
+    let new = load("new", 10 * 7 * 24 + 5, 96, 5.0);
+    let case = shared(&[old, new], Supply::Scarce(12), &PLAN).unwrap();
     assert_eq!(case.start, Timestamp::from_secs((10 * 7 * 24 + 5) * 3600));
     assert_eq!(case.end, 96 * 3600);
     let names: Vec<&str> = case.apis.iter().map(|a| a.name.as_str()).collect();

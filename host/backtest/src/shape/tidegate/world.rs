@@ -22,6 +22,11 @@ pub(super) fn catalog(case: &Case) -> Result<(PoolId, Catalog), Failure> {
         Supply::Elastic => case.apis.iter().map(|a| f64::from(a.first)).sum::<f64>() * PLENTY,
         Supply::Scarce(replicas) => f64::from(replicas),
     };
+    // An autoscaler may shrink an elastic pool to one replica: what is there is what was wanted.
+    let least = match case.supply {
+        Supply::Elastic => Resources::NONE.with(Dimension::Cpu, 1.0),
+        Supply::Scarce(_) => Resources::NONE,
+    };
     let mut objects = vec![
         Object::Tenant(Tenant {
             id: "backtest".parse().map_err(name)?,
@@ -33,7 +38,7 @@ pub(super) fn catalog(case: &Case) -> Result<(PoolId, Catalog), Failure> {
             id: pool.clone(),
             ready: Resources::NONE.with(Dimension::Cpu, cores),
             max: Resources::NONE,
-            min: Resources::NONE,
+            min: least,
             lead_time_s: u32::try_from(case.lead_s).unwrap_or(u32::MAX),
             unit_cost: Resources::NONE,
             quotas: BTreeMap::new(),

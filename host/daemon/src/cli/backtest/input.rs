@@ -1,26 +1,74 @@
 //! From files to traces: read, cut, and given their tiers.
 
+mod stored;
+
+pub(super) use stored::Range;
+
 use super::Args;
+use super::config::Setup;
 use crate::cli::errors::usage;
+use crate::cli::words::hint;
 use anyhow::{Context, Result, anyhow};
 use std::collections::BTreeMap;
 use std::path::Path;
 use tidegate_backtest::evaluate::read::{CsvOptions, csv};
 use tidegate_backtest::evaluate::trace::{Gaps, Trace};
+use tidegate_backtest::shape::case::Load;
 use tidegate_core::tier::Tier;
 use tidegate_core::time::Step;
 
 /// Tiers are dealt out in this order.
 const DEAL: [Tier; 3] = [Tier::Gold, Tier::Silver, Tier::Bronze];
 
-/// Reads every file.
-pub(super) fn read(args: &Args) -> Result<Vec<(Trace, Tier)>> {
-    let names = crate::cli::evaluate::input::names("--trace", &args.trace)?;
-    let mut traces = vec![];
-    for ((path, name), tier) in args.trace.iter().zip(&names).zip(DEAL.iter().cycle()) {
-        traces.push((file(args, path, name)?, *tier));
+/// Reads every file, or what a stopped daemon has stored.
+pub(super) fn read(args: &Args, setup: &Setup) -> Result<Vec<Load>> {
+    let mut loads = match (&args.from_store, &args.store) {
+        (Some(range), Some(dir)) => stored::read(dir, *range)?,
+        _ => files(args)?,
+    };
+    for name in setup.apis.keys() {
+        if !loads.iter().any(|l| l.trace.name == *name) {
+            let known: Vec<&str> = loads.iter().map(|l| l.trace.name.as_str()).collect();
+            return Err(usage(format!(
+                "--config: apis.{name}: no trace has that name{}; there are {}",
+                hint(name, &known),
+                known.join(", ")
+            )));
+        }
     }
-    Ok(traces)
+    for load in &mut loads {
+        if let Some(api) = setup.apis.get(&load.trace.name) {
+            load.tier = api.tier.map_or(load.tier, Tier::from);
+            load.replica = api.replica.or(load.replica);
+        }
+        cut(args, &mut load.trace);
+    }
+    Ok(loads)
+}
+
+/// Leaves out what is not asked for.
+fn cut(args: &Args, trace: &mut Trace) {
+    let day = (86_400 / trace.step.secs()) as usize;
+    let skip = (args.skip as usize * day).min(trace.values.len());
+    trace.start = trace.at(skip);
+    trace.values.drain(..skip);
+    if let Some(days) = args.days {
+        trace.values.truncate(days as usize * day);
+    }
+}
+
+fn files(args: &Args) -> Result<Vec<Load>> {
+    let names = crate::cli::evaluate::input::names("--trace", &args.trace)?;
+    let dealt = args.trace.iter().zip(&names).zip(DEAL.iter().cycle());
+    dealt
+        .map(|((path, name), tier)| {
+            Ok(Load {
+                trace: file(args, path, name)?,
+                tier: *tier,
+                replica: None,
+            })
+        })
+        .collect()
 }
 
 fn file(args: &Args, path: &Path, name: &str) -> Result<Trace> {
@@ -42,15 +90,7 @@ fn file(args: &Args, path: &Path, name: &str) -> Result<Trace> {
         gaps: Gaps::Fill,
         column: args.column.as_deref(),
     };
-    let mut trace = csv(&shown, name, &text, &options).map_err(|e| anyhow!("{e}"))?;
-    let day = (86_400 / step.secs()) as usize;
-    let skip = (args.skip as usize * day).min(trace.values.len());
-    trace.start = trace.at(skip);
-    trace.values.drain(..skip);
-    if let Some(days) = args.days {
-        trace.values.truncate(days as usize * day);
-    }
-    Ok(trace)
+    csv(&shown, name, &text, &options).map_err(|e| anyhow!("{e}"))
 }
 
 /// Seconds that most rows are apart, in whole minutes; a minute where nothing can be told.

@@ -1,12 +1,12 @@
 //! The answer for programs: one object per policy, and Tidegate beside its rivals.
 
 use super::Args;
-use super::runs::{Policy, World};
-use super::summary::{Row, Summary, Versus};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use tidegate_backtest::shape::case::Supply;
+use tidegate_backtest::shape::runs::{Policy, World};
 use tidegate_backtest::shape::score::Score;
+use tidegate_backtest::shape::summary::{Row, Summary, Versus};
 use tidegate_backtest::shape::tidegate::Kept;
 use tidegate_core::tier::Tier;
 

@@ -4,10 +4,11 @@
 //! which is where the time goes. Tierer and allocator answer in microseconds and stay components.
 
 use super::Args;
+use super::config::{Bound, Setup};
 use crate::cli::errors::usage;
 use crate::cli::words::hint;
 use crate::shipped::{self, SHIPPED};
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use std::sync::Arc;
 use tidegate_backtest::shape::tidegate::Policies;
 use tidegate_core::ids::Digest;
@@ -17,26 +18,45 @@ use tidegate_core::roster::{Member, Retreat};
 use tidegate_engine::{Engine, Limits, Loaded, Options, Policy};
 
 /// The policies, ready to be asked.
-pub(super) fn open(args: &Args) -> Result<Policies> {
+pub(super) fn open(args: &Args, setup: &Setup) -> Result<Policies> {
     let engine = Engine::new(Options::default())?;
-    let tierer = admit(&engine, shipped::default_of(ModuleKind::Tierer))?;
-    let Policy::Tierer(policy) = tierer.policy().clone() else {
-        return Err(anyhow!("the shipped tierer is none"));
+    let (loaded, config) = component(&engine, ModuleKind::Tierer, &setup.tierer)?;
+    let Policy::Tierer(policy) = loaded.policy().clone() else {
+        return Err(wrong_kind(&loaded, ModuleKind::Tierer));
     };
-    let tierer = member(tierer.module_ref(), "{}", policy);
-    let loaded = admit(&engine, shipped::default_of(ModuleKind::Allocator))?;
-    tidegate_engine::check_config(&loaded.manifest().config_schema, &args.allocator_config)
-        .map_err(|e| usage(format!("--allocator-config: {e}")))?;
+    let tierer = member(loaded.module_ref(), &config, policy);
+    let (loaded, config) = component(&engine, ModuleKind::Allocator, &setup.allocator)?;
     let Policy::Allocator(policy) = loaded.policy().clone() else {
-        return Err(anyhow!("the shipped allocator is none"));
+        return Err(wrong_kind(&loaded, ModuleKind::Allocator));
     };
-    let allocator = member(loaded.module_ref(), &args.allocator_config, policy);
-    Ok(Policies::new(forecaster(args, &engine)?, tierer, allocator))
+    let allocator = member(loaded.module_ref(), &config, policy);
+    Ok(Policies::new(
+        forecaster(args, setup, &engine)?,
+        tierer,
+        allocator,
+    ))
 }
 
-fn forecaster(args: &Args, engine: &Engine) -> Result<Member<dyn Forecaster>> {
+/// The component of a binding, with its config checked.
+fn component(engine: &Engine, kind: ModuleKind, bound: &Bound) -> Result<(Loaded, String)> {
+    let name = bound.module.as_deref().unwrap_or(shipped::default_of(kind));
+    let loaded = admit(engine, name)?;
+    let config = bound.config(name, &loaded.manifest().config_schema)?;
+    Ok((loaded, config))
+}
+
+fn wrong_kind(loaded: &Loaded, wanted: ModuleKind) -> anyhow::Error {
+    let manifest = loaded.manifest();
+    usage(format!(
+        "`{}` is of kind {}; as {wanted} one of that kind is needed",
+        manifest.name, manifest.kind
+    ))
+}
+
+fn forecaster(args: &Args, setup: &Setup, engine: &Engine) -> Result<Member<dyn Forecaster>> {
+    let bound = &setup.forecaster;
     let default = shipped::default_of(ModuleKind::Forecaster);
-    let name = args.forecaster.as_deref().unwrap_or(default);
+    let name = bound.module.as_deref().unwrap_or(default);
     if args.native {
         let linked = tidegate_native::forecaster(name).ok_or_else(|| {
             let all = tidegate_native::forecasters();
@@ -45,21 +65,19 @@ fn forecaster(args: &Args, engine: &Engine) -> Result<Member<dyn Forecaster>> {
                 &all.iter().map(|l| l.name.as_str()).collect::<Vec<_>>(),
             )
         })?;
+        let config = bound.config(name, &linked.config_schema)?;
         let module = ModuleRef {
             version: linked.version,
             // What tells its states from those of the engine's own rule.
             digest: Digest::of(linked.name.as_bytes()),
             name: linked.name,
         };
-        return Ok(member(module, "{}", linked.forecaster));
+        return Ok(member(module, &config, linked.forecaster));
     }
-    let loaded = admit(engine, name)?;
+    let (loaded, config) = component(engine, ModuleKind::Forecaster, bound)?;
     match loaded.policy().clone() {
-        Policy::Forecaster(policy) => Ok(member(loaded.module_ref(), "{}", policy)),
-        _ => Err(usage(format!(
-            "`{name}` is of kind {}; --forecaster takes forecasters",
-            loaded.manifest().kind
-        ))),
+        Policy::Forecaster(policy) => Ok(member(loaded.module_ref(), &config, policy)),
+        _ => Err(wrong_kind(&loaded, ModuleKind::Forecaster)),
     }
 }
 
@@ -73,21 +91,26 @@ fn member<P: ?Sized>(module: ModuleRef, config: &str, policy: Arc<P>) -> Member<
     }
 }
 
+/// A shipped module by name, or a component FILE.wasm.
 fn admit(engine: &Engine, name: &str) -> Result<Loaded> {
-    let Some(shipped) = SHIPPED.iter().find(|s| s.name == name) else {
-        return Err(unknown(
-            name,
-            &SHIPPED.iter().map(|s| s.name).collect::<Vec<_>>(),
-        ));
+    let bytes = if name.ends_with(".wasm") {
+        std::fs::read(name).with_context(|| format!("cannot read {name}"))?
+    } else {
+        let shipped = SHIPPED.iter().find(|s| s.name == name);
+        let known = || SHIPPED.iter().map(|s| s.name).collect::<Vec<_>>();
+        shipped
+            .ok_or_else(|| unknown(name, &known()))?
+            .bytes
+            .to_vec()
     };
     engine
-        .admit(shipped.bytes, &Limits::default())
-        .map_err(|e| anyhow!("the shipped policy `{name}` is refused: {e}"))
+        .admit(&bytes, &Limits::default())
+        .map_err(|e| anyhow!("`{name}` is refused: {e}"))
 }
 
 fn unknown(name: &str, known: &[&str]) -> anyhow::Error {
     usage(format!(
-        "no shipped module is called `{name}`{}; there are {}",
+        "no shipped module is called `{name}`{}; there are {}; a component of yours is FILE.wasm",
         hint(name, known),
         known.join(", ")
     ))

@@ -122,7 +122,7 @@ pub(in crate::cli) fn names(flag: &str, paths: &[PathBuf]) -> Result<Vec<String>
 }
 
 /// The store in a data directory, which nobody else may use meanwhile.
-pub(super) fn store(dir: &Path) -> Result<Arc<Store>> {
+pub(in crate::cli) fn store(dir: &Path) -> Result<Arc<Store>> {
     let inner = dir.join("store");
     if !inner.is_dir() {
         return Err(usage(format!(

@@ -1,13 +1,14 @@
 //! The answer for people: policies one a line, then traces.
 
 use super::runs::{Policy, World};
+use super::score::Score;
 use super::summary::{Summary, Versus};
 use std::fmt::Write as _;
-use tidegate_backtest::shape::score::Score;
 use tidegate_core::tier::Tier;
 
 /// Everything, for a terminal.
-pub(super) fn text(world: &World, summary: &Summary<'_>) -> String {
+#[must_use]
+pub fn text(world: &World, summary: &Summary<'_>) -> String {
     let mut out = String::new();
     let apis: usize = world.cases.iter().map(|c| c.apis.len()).sum();
     let minutes: u64 = summary.rows.first().map_or(0, |r| r.total.minutes);

@@ -1,47 +1,52 @@
 //! From runs to an answer: each policy's totals, and Tidegate beside its rivals.
 
+use super::frontier::{Frontier, Point};
 use super::runs::{Done, Policy, World};
+use super::score::Score;
+use super::tidegate::Tally;
 use std::collections::BTreeMap;
-use tidegate_backtest::shape::frontier::{Frontier, Point};
-use tidegate_backtest::shape::score::Score;
-use tidegate_backtest::shape::tidegate::Tally;
 
 /// One policy.
 #[derive(Debug)]
-pub(super) struct Row<'a> {
-    pub(super) policy: Policy,
+pub struct Row<'a> {
+    /// Which.
+    pub policy: Policy,
     /// Over all apis.
-    pub(super) total: Score,
+    pub total: Score,
     /// By trace.
-    pub(super) traces: BTreeMap<&'a str, Score>,
+    pub traces: BTreeMap<&'a str, Score>,
     /// One per case, of Tidegate's.
-    pub(super) tallies: Vec<&'a Tally>,
+    pub tallies: Vec<&'a Tally>,
 }
 
 /// Tidegate beside its rivals.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Versus {
+pub struct Versus {
     /// Violations over those of HPA's frontier at the same cost.
-    pub(super) violations_vs_hpa: Option<f64>,
+    pub violations_vs_hpa: Option<f64>,
     /// Cost over that of HPA's frontier at the same violations.
-    pub(super) cost_vs_hpa: Option<f64>,
+    pub cost_vs_hpa: Option<f64>,
     /// Cost over the oracle's.
-    pub(super) cost_vs_oracle: Option<f64>,
+    pub cost_vs_oracle: Option<f64>,
 }
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Summary<'a> {
-    pub(super) rows: Vec<Row<'a>>,
+pub struct Summary<'a> {
+    /// In the order of the world's policies.
+    pub rows: Vec<Row<'a>>,
+    /// HPA at its best, over all apis.
+    pub hpa: Frontier,
     /// Of the totals.
-    pub(super) versus: Versus,
+    pub versus: Versus,
     /// By trace.
-    pub(super) per_trace: BTreeMap<&'a str, Versus>,
+    pub per_trace: BTreeMap<&'a str, Versus>,
 }
 
 impl<'a> Summary<'a> {
     /// Of all runs.
-    pub(super) fn of(world: &'a World, done: &'a [Done]) -> Self {
+    #[must_use]
+    pub fn of(world: &'a World, done: &'a [Done]) -> Self {
         let row = |(at, policy): (usize, &Policy)| {
             let mut row = Row {
                 policy: *policy,
@@ -64,6 +69,7 @@ impl<'a> Summary<'a> {
             .first()
             .map_or(vec![], |r| r.traces.keys().copied().collect());
         Self {
+            hpa: frontier(&rows, |r| Some(&r.total)),
             versus: versus(&rows, |r| Some(&r.total)),
             per_trace: names
                 .into_iter()
@@ -74,46 +80,44 @@ impl<'a> Summary<'a> {
     }
 
     /// The row of Tidegate that counts.
-    pub(super) fn tidegate(&self) -> Option<&Row<'a>> {
+    #[must_use]
+    pub fn tidegate(&self) -> Option<&Row<'a>> {
         self.rows
             .iter()
             .find(|r| matches!(r.policy, Policy::Tidegate(_)))
     }
 }
 
-fn versus<'r>(rows: &'r [Row<'_>], score: impl Fn(&'r Row<'_>) -> Option<&'r Score>) -> Versus {
-    let of = |is: &dyn Fn(Policy) -> bool| -> Vec<&Score> {
-        rows.iter()
-            .filter(|r| is(r.policy))
-            .filter_map(&score)
-            .collect()
-    };
-    let points: Vec<Point> = of(&|p| matches!(p, Policy::Hpa(_)))
-        .into_iter()
+fn frontier<'r>(rows: &'r [Row<'_>], score: impl Fn(&'r Row<'_>) -> Option<&'r Score>) -> Frontier {
+    let of_hpa = rows.iter().filter(|r| matches!(r.policy, Policy::Hpa(_)));
+    let points: Vec<Point> = of_hpa
+        .filter_map(score)
         .map(|s| Point {
             cost: s.resource_hours,
             violations: s.violations as f64,
         })
         .collect();
-    let hpa = Frontier::of(&points);
-    let Some(own) = of(&|p| matches!(p, Policy::Tidegate(_))).first().copied() else {
+    Frontier::of(&points)
+}
+
+fn versus<'r>(
+    rows: &'r [Row<'_>],
+    score: impl Fn(&'r Row<'_>) -> Option<&'r Score> + Copy,
+) -> Versus {
+    let first = |is: fn(Policy) -> bool| rows.iter().find(|r| is(r.policy)).and_then(score);
+    let Some(own) = first(|p| matches!(p, Policy::Tidegate(_))) else {
         return Versus::default();
     };
-    let ratio = |a: f64, b: f64| match (a, b) {
-        (0.0, 0.0) => Some(1.0),
-        (_, b) if b > 0.0 => Some(a / b),
-        _ => None,
+    let ratio = |a: f64, b: f64| match b > 0.0 {
+        true => Some(a / b),
+        false => (a <= 0.0).then_some(1.0),
     };
-    let violations = own.violations as f64;
+    let hpa = frontier(rows, score);
+    let (cost, violations) = (own.resource_hours, own.violations as f64);
+    let oracle = first(|p| p == Policy::Oracle);
     Versus {
-        violations_vs_hpa: hpa
-            .violations_at(own.resource_hours)
-            .and_then(|v| ratio(violations, v)),
-        cost_vs_hpa: hpa
-            .cost_at(violations)
-            .and_then(|c| ratio(own.resource_hours, c)),
-        cost_vs_oracle: of(&|p| p == Policy::Oracle)
-            .first()
-            .and_then(|o| ratio(own.resource_hours, o.resource_hours)),
+        violations_vs_hpa: hpa.violations_at(cost).and_then(|v| ratio(violations, v)),
+        cost_vs_hpa: hpa.cost_at(violations).and_then(|c| ratio(cost, c)),
+        cost_vs_oracle: oracle.and_then(|o| ratio(cost, o.resource_hours)),
     }
 }
