@@ -5,21 +5,23 @@
 //! `tidegate evaluate --robustness`.
 
 use tidegate_backtest::evaluate::calendar::Calendar;
-use tidegate_backtest::evaluate::parallel::each;
 use tidegate_backtest::evaluate::robustness::{Endured, endure};
 use tidegate_backtest::evaluate::subject::Subject;
 
 fn all() -> Vec<(String, Vec<Endured>)> {
-    each(&tidegate_native::forecasters(), 4, &|_, _| {}, |linked| {
-        let subject = Subject {
-            name: linked.name.clone(),
-            forecaster: linked.forecaster.clone(),
-            config: "{}".into(),
-            seed: 1,
-            calendar: Calendar::Utc(vec![]),
-        };
-        (linked.name.clone(), endure(&subject))
-    })
+    let linked = tidegate_native::forecasters().into_iter();
+    linked
+        .map(|linked| {
+            let subject = Subject {
+                name: linked.name.clone(),
+                forecaster: linked.forecaster,
+                config: "{}".into(),
+                seed: 1,
+                calendar: Calendar::Utc(vec![]),
+            };
+            (linked.name, endure(&subject))
+        })
+        .collect()
 }
 
 #[test]
