@@ -36,9 +36,10 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const MAX_HEADERS: u32 = 16 << 10;
 
 /// Full names of the services of `tidegate.v1`, as health knows them.
-const SERVICES: [&str; 9] = [
+const SERVICES: [&str; 10] = [
     v1::ingest_server::SERVICE_NAME,
     v1::catalog_server::SERVICE_NAME,
+    v1::events_server::SERVICE_NAME,
     v1::policies_server::SERVICE_NAME,
     v1::forecasts_server::SERVICE_NAME,
     v1::plans_server::SERVICE_NAME,
@@ -271,6 +272,7 @@ fn routes(
         .add_service(InterceptedService::new(reflection_v1alpha, check.clone()))
         .add_service(service!(ingest_server::IngestServer, limits.ingest_message))
         .add_service(service!(catalog_server::CatalogServer, limits.message))
+        .add_service(service!(events_server::EventsServer, limits.message))
         .add_service(service!(policies_server::PoliciesServer, limits.message))
         .add_service(service!(forecasts_server::ForecastsServer, limits.message))
         .add_service(service!(plans_server::PlansServer, limits.message))

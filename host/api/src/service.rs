@@ -7,6 +7,7 @@
 mod alerts;
 mod catalog;
 mod clock;
+mod events;
 mod forecasts;
 mod ingest;
 mod limits;

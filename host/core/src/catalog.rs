@@ -4,15 +4,14 @@
 //! every problem named at once. Cross references are checked here and not where they are used, so
 //! that no room ever meets an api without its pool.
 
-use crate::event::Event;
+use crate::event::{Event, Occurrences};
 use crate::ids::{ApiId, BindingId, Generation, PoolId, ScopedId, TenantId};
 use crate::module::Binding;
 use crate::slo::{Indicator, Slo};
 use crate::tier::{Tier, TierSpec};
 use crate::units::Resources;
 use crate::zone::Zones;
-use std::collections::BTreeMap;
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// What Tidegate may do with an api.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -286,6 +285,8 @@ pub struct Catalog {
     pub bindings: BTreeMap<BindingId, Versioned<Binding>>,
     /// Offsets of the time zones in use; not declared, but filled in by whoever knows zones.
     pub zones: Zones,
+    /// Occurrences of the events that come back by a rule, filled in likewise.
+    pub recurring: Occurrences,
 }
 
 impl Catalog {

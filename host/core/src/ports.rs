@@ -1,7 +1,9 @@
 //! The traits through which effects happen. Rooms and servers see these, never who is behind them.
 //!
 //! [`storage`] is what a shard's store must do; it stays narrow, so that an embedded database can
-//! be replaced by a view of a replicated log. [`serve`] is what the daemon offers to its servers.
+//! be replaced by a view of a replicated log. [`serve`] is what the daemon offers to its servers,
+//! [`events`] the part of it that is about the calendar.
 
+pub mod events;
 pub mod serve;
 pub mod storage;

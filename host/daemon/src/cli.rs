@@ -14,6 +14,7 @@ mod connect;
 mod demo;
 mod errors;
 mod evaluate;
+mod events;
 mod forecast;
 mod get;
 mod json;
@@ -57,6 +58,9 @@ enum Verb {
     Get(get::Args),
     /// Delete a declared object
     Delete(get::DeleteArgs),
+    /// Read calendars, list what is known to happen, and take it back
+    #[command(subcommand)]
+    Events(events::Verb),
     /// Show what is expected to come
     Forecast(forecast::Args),
     /// Show who may use how much of a pool, and what comes next
@@ -129,6 +133,7 @@ fn dispatch(verb: Verb, flags: &connect::Flags) -> anyhow::Result<()> {
         }
         Verb::Get(args) => online(flags, async |session| get::run(args, session).await),
         Verb::Delete(args) => online(flags, async |session| get::delete(args, session).await),
+        Verb::Events(verb) => events::run(verb, flags),
         Verb::Forecast(args) => online(flags, async |session| forecast::run(args, session).await),
         Verb::Plan(args) => online(flags, async |session| plan::run(args, session).await),
         Verb::Why(args) => online(flags, async |session| why::run(args, session).await),

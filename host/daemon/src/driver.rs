@@ -11,6 +11,7 @@ mod fitter;
 pub(crate) use fitter::{Fits, Fitter, fit_binding};
 
 use crate::clock::Clock;
+use crate::recur;
 use crate::world::{World, lock};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,6 +28,7 @@ pub(crate) fn run(world: &Arc<World>, every: Duration, stop: &Stop) -> Result<()
     let mut seen = cycle::Seen::default();
     loop {
         if matches!(world.clock, Clock::System) {
+            recur::follow(world, world.clock.now());
             cycle::turn(world, world.clock.now(), &mut seen);
         }
         if stop.sleep_blocking(every) == Wake::Stop {
@@ -55,6 +57,7 @@ pub(crate) fn advance(world: &Arc<World>, to: Timestamp) {
             return;
         }
         world.clock.set(at);
+        recur::follow(world, at);
         Fitter::catch_up(world, at);
         cycle::turn(world, at, &mut cycle::Seen::default());
         let next = at.plus_steps(step, 1);

@@ -8,6 +8,7 @@ mod driver;
 mod gate;
 mod keeper;
 mod policies;
+mod recur;
 mod render;
 mod serve;
 mod shipped;

@@ -49,7 +49,8 @@ pub(crate) struct World {
     pub(crate) catalog_writer: Mutex<()>,
     /// Newest plan per pool.
     pub(crate) plans: ArcSwap<BTreeMap<PoolId, Arc<Plan>>>,
-    /// Woken whenever a plan was published or an alert changed; carries nothing that matters.
+    /// Woken whenever a plan was published, or an alert or the catalog changed; carries nothing that
+    /// matters.
     pub(crate) published: watch::Sender<u64>,
     /// What the cycles carry, per pool.
     pools: Mutex<BTreeMap<PoolId, Arc<Mutex<PoolState>>>>,
@@ -131,6 +132,7 @@ impl World {
     ) -> Result<Self, StoreError> {
         let mut catalog = CatalogStore::load(&*store)?;
         catalog.zones = crate::zones::zones(&catalog);
+        catalog.recurring = crate::recur::occurrences(&catalog, &Catalog::default(), clock.now());
         let mut pools = BTreeMap::new();
         let mut plans = BTreeMap::new();
         for pool in catalog.pools.keys() {

@@ -205,6 +205,8 @@ services! {
     shadows: shadows_client::ShadowsClient,
     /// What an operator must know now.
     alerts: alerts_client::AlertsClient,
+    /// The calendar: events in as they are learned of, and when they happen.
+    events: events_client::EventsClient,
     /// The data's clock.
     clock: clock_client::ClockClient,
 }

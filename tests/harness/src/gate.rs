@@ -233,14 +233,8 @@ impl Builder {
     ) -> Self {
         if let Some(id) = self.named(name) {
             self.others.push(Object::Event(Event {
-                id,
-                apis: vec![],
-                kind: "campaign".into(),
-                start,
-                duration_s,
-                every_s: None,
-                until: None,
                 minimum_uplift,
+                ..Event::once(id, "campaign", start, duration_s)
             }));
         }
         self

@@ -205,15 +205,13 @@ impl Interpreter {
         let apis = words.text("apis").unwrap_or_default().split(',');
         let apis = apis.filter(|a| !a.is_empty()).map(|a| parse(a, "api"));
         let apis: Vec<ApiId> = apis.collect::<Result<_, _>>()?;
+        let kind = words.text("kind").unwrap_or("campaign");
+        let lasts = u32::try_from(until.since_ms(start) / 1000).map_err(|e| e.to_string())?;
         outcome(self.world.apply([Object::Event(Event {
-            id,
             apis,
-            kind: words.text("kind").unwrap_or("campaign").into(),
-            start,
-            duration_s: u32::try_from(until.since_ms(start) / 1000).map_err(|e| e.to_string())?,
             every_s,
-            until: None,
             minimum_uplift: words.option("uplift")?,
+            ..Event::once(id, kind, start, lasts)
         })]))
     }
 

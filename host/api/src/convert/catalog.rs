@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use tidegate_core::catalog::{
     Api, Change, Effect, Mode, Object, ObjectKey, ObjectKind, Pool, Tenant, Versioned,
 };
-use tidegate_core::event::Event;
+use tidegate_core::event::{Event, Origin, Recurrence};
 use tidegate_core::ids::Generation;
 use tidegate_core::module::{Binding, Challenger, Selector};
 use tidegate_core::quota::Usage;
@@ -278,12 +278,14 @@ fn slo(s: &v1::Slo, field: &str, problems: &mut Problems) -> Option<Slo> {
     })
 }
 
-fn event(e: v1::Event, field: &str, problems: &mut Problems) -> Option<Event> {
+/// An event.
+pub(crate) fn event(e: v1::Event, field: &str, problems: &mut Problems) -> Option<Event> {
     let named = (0..)
         .zip(&e.apis)
         .map(|(i, api): (usize, _)| id(api, &format!("{field}.apis[{i}]"), problems));
     // Collected as a whole first: a short-cut would hide the problems of the later ones.
     let apis: Vec<Option<_>> = named.collect();
+    let stamps = |all: Vec<i64>| all.into_iter().map(Timestamp).collect();
     Some(Event {
         id: id(&e.name, &format!("{field}.name"), problems)?,
         apis: apis.into_iter().collect::<Option<_>>()?,
@@ -293,6 +295,17 @@ fn event(e: v1::Event, field: &str, problems: &mut Problems) -> Option<Event> {
         every_s: e.every_s,
         until: e.until_ms.map(Timestamp),
         minimum_uplift: e.minimum_uplift,
+        title: e.title,
+        recurrence: e.recurrence.map(|r| Recurrence {
+            rule: r.rrule,
+            time_zone: r.time_zone,
+            except: stamps(r.exdate_ms),
+            extra: stamps(r.rdate_ms),
+        }),
+        origin: e.origin.map(|o| Origin {
+            calendar: o.calendar,
+            uid: o.uid,
+        }),
     })
 }
 
@@ -404,16 +417,7 @@ pub(crate) fn object_out(
             objective: s.objective,
             window_s: s.window_s,
         }),
-        Object::Event(e) => Wire::Event(v1::Event {
-            name: e.id.to_string(),
-            apis: e.apis.iter().map(ToString::to_string).collect(),
-            kind: e.kind,
-            start_ms: e.start.0,
-            duration_s: e.duration_s,
-            every_s: e.every_s,
-            until_ms: e.until.map(|t| t.0),
-            minimum_uplift: e.minimum_uplift,
-        }),
+        Object::Event(e) => Wire::Event(event_out(e)),
         Object::Binding(b) => Wire::Binding(v1::Binding {
             name: b.id.to_string(),
             kind: module_kind_out(b.kind).into(),
@@ -439,6 +443,32 @@ pub(crate) fn object_out(
         generation: versioned.generation.0,
         object: Some(v1::Object {
             object: Some(object),
+        }),
+    }
+}
+
+/// An event on the wire.
+pub(crate) fn event_out(e: Event) -> v1::Event {
+    let stamps = |all: Vec<Timestamp>| all.into_iter().map(|t| t.0).collect();
+    v1::Event {
+        name: e.id.to_string(),
+        apis: e.apis.iter().map(ToString::to_string).collect(),
+        kind: e.kind,
+        start_ms: e.start.0,
+        duration_s: e.duration_s,
+        every_s: e.every_s,
+        until_ms: e.until.map(|t| t.0),
+        minimum_uplift: e.minimum_uplift,
+        title: e.title,
+        recurrence: e.recurrence.map(|r| v1::Recurrence {
+            rrule: r.rule,
+            time_zone: r.time_zone,
+            exdate_ms: stamps(r.except),
+            rdate_ms: stamps(r.extra),
+        }),
+        origin: e.origin.map(|o| v1::EventOrigin {
+            calendar: o.calendar,
+            uid: o.uid,
         }),
     }
 }

@@ -14,6 +14,7 @@ use tidegate_core::forecast::{
 use tidegate_core::ids::{ApiId, BindingId, Digest, Generation, PoolId, TenantId};
 use tidegate_core::module::{Manifest, ModuleKind, ModuleRef};
 use tidegate_core::plan::{ApiPlan, Loan, Plan};
+use tidegate_core::ports::events::{EventsPort, Happening};
 use tidegate_core::ports::serve::{
     Acked, AlertsPort, Allowance, Applied, AppliedReport, CatalogPort, ClockPort, Explanation,
     ForecastView, ForecastsPort, IngestPort, ModuleInfo, PlansPort, PoliciesPort, Run, ServeError,
@@ -223,6 +224,33 @@ impl CatalogPort for Fake {
 
     fn usage(&self, _: &Principal, _: &TenantId) -> Option<Usage> {
         None
+    }
+}
+
+impl EventsPort for Fake {
+    fn generation(&self) -> Generation {
+        self.catalog.lock().unwrap().generation
+    }
+
+    /// Of everybody's events, as they would be without a rule: what crosses tenants is the api's to
+    /// keep back.
+    fn happenings(
+        &self,
+        _: &Principal,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Happening>, ServeError> {
+        let catalog = self.catalog.lock().unwrap();
+        let mut found = vec![];
+        for event in catalog.events.values().map(|e| &e.value) {
+            let spans = catalog.occurrences(event, from, to);
+            found.extend(spans.map(|(start, end)| Happening {
+                start,
+                end,
+                event: event.clone(),
+            }));
+        }
+        Ok(found)
     }
 }
 

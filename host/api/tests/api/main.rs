@@ -14,6 +14,7 @@ mod access;
 mod bad_catalog;
 mod bad_input;
 mod calls;
+mod events;
 mod ingest;
 mod serving;
 mod tls;

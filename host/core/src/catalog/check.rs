@@ -1,7 +1,7 @@
 //! What makes a catalog sensible: ranges within an object, references between objects.
 
 use super::{Api, Catalog, FieldProblem, Pool};
-use crate::event::Event;
+use crate::event::{Event, Recurrence};
 use crate::ids::{ApiId, TenantId};
 use crate::module::{Binding, ModuleKind};
 use crate::slo::{Indicator, Slo};
@@ -303,6 +303,24 @@ fn event(catalog: &Catalog, event: &Event, report: &mut Report<'_>) {
     report.unless(!event.kind.is_empty(), "kind", || {
         "write what it is, for example `campaign`".into()
     });
+    let Some(recurrence) = &event.recurrence else {
+        return;
+    };
+    report.unless(event.every_s.is_none(), "every", || {
+        "it comes back by `rrule` already; remove one of the two".into()
+    });
+    let dates = recurrence.except.len() + recurrence.extra.len();
+    report.unless(dates <= Recurrence::MOST_DATES, "rdate", || {
+        format!(
+            "{dates} single dates are more than {}; declare what is irregular as several events",
+            Recurrence::MOST_DATES
+        )
+    });
+    report.unless(
+        !recurrence.rule.is_empty() || !recurrence.extra.is_empty(),
+        "rrule",
+        || "without a rule or an `rdate` it happens once; write for example `FREQ=WEEKLY`, or leave out `exdate` and `timezone`".into(),
+    );
 }
 
 fn binding(catalog: &Catalog, binding: &Binding, report: &mut Report<'_>) {

@@ -3,6 +3,7 @@
 //! Implementations authorise (the principal is an argument) and are synchronous; a server calls
 //! them from where it may block. They never see the wire.
 
+use super::events::EventsPort;
 use crate::access::Principal;
 use crate::alert::Alert;
 use crate::catalog::{
@@ -386,11 +387,25 @@ pub trait ClockPort: Send + Sync {
 
 /// Everything that the daemon serves.
 pub trait Gate:
-    IngestPort + CatalogPort + PoliciesPort + ForecastsPort + PlansPort + AlertsPort + ClockPort
+    IngestPort
+    + CatalogPort
+    + EventsPort
+    + PoliciesPort
+    + ForecastsPort
+    + PlansPort
+    + AlertsPort
+    + ClockPort
 {
 }
 
 impl<T> Gate for T where
-    T: IngestPort + CatalogPort + PoliciesPort + ForecastsPort + PlansPort + AlertsPort + ClockPort
+    T: IngestPort
+        + CatalogPort
+        + EventsPort
+        + PoliciesPort
+        + ForecastsPort
+        + PlansPort
+        + AlertsPort
+        + ClockPort
 {
 }

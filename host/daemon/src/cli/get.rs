@@ -183,7 +183,15 @@ fn table(objects: &[Which]) -> Table {
             "api", "pool", "tier", "bounds", "pinned", "mode", "category", "labels",
         ],
         Some(Which::Slo(_)) => &["slo", "api", "objective", "bad is", "window"],
-        Some(Which::Event(_)) => &["event", "type", "start", "lasts", "every", "uplift", "apis"],
+        Some(Which::Event(_)) => &[
+            "event",
+            "type",
+            "start",
+            "lasts",
+            "comes back",
+            "uplift",
+            "apis",
+        ],
         Some(Which::Binding(_)) => &["binding", "type", "module", "challengers", "serves"],
         None => &[],
     };
@@ -283,7 +291,7 @@ pub(super) fn row(object: &Which) -> Vec<String> {
             e.kind.clone(),
             words::instant(e.start_ms),
             span(e.duration_s),
-            e.every_s.map_or_else(|| "once".into(), span),
+            super::events::comes_back(e),
             e.minimum_uplift
                 .map_or_else(|| "-".into(), |u| format!(">= {}x", words::number(u))),
             if e.apis.is_empty() {

@@ -110,6 +110,12 @@ pub(crate) fn object(object: &Which) -> Value {
             "kind": "event", "name": e.name, "apis": e.apis, "type": e.kind, "start": instant(e.start_ms),
             "duration": seconds(e.duration_s), "every": e.every_s.map(seconds),
             "until": e.until_ms.map(instant), "minimum_uplift": e.minimum_uplift,
+            "title": (!e.title.is_empty()).then_some(&e.title),
+            "rrule": e.recurrence.as_ref().map(|r| &r.rrule).filter(|r| !r.is_empty()),
+            "time_zone": e.recurrence.as_ref().map(|r| &r.time_zone).filter(|z| !z.is_empty()),
+            "exdate": dates(e.recurrence.as_ref().map(|r| &r.exdate_ms)),
+            "rdate": dates(e.recurrence.as_ref().map(|r| &r.rdate_ms)),
+            "origin": e.origin.as_ref().map(|o| json!({"calendar": o.calendar, "uid": o.uid})),
         }),
         Which::Binding(b) => json!({
             "kind": "binding", "name": b.name, "type": words::module_kind(b.kind()),
@@ -124,6 +130,14 @@ pub(crate) fn object(object: &Which) -> Value {
 }
 
 /// A challenger as a manifest has it: its name alone where it has no config.
+/// Instants; null where there are none.
+fn dates(ms: Option<&Vec<i64>>) -> Value {
+    match ms {
+        Some(all) if !all.is_empty() => all.iter().map(|ms| instant(*ms)).collect(),
+        _ => Value::Null,
+    }
+}
+
 fn challenger(challenger: &v1::Challenger) -> Value {
     match challenger.config.as_str() {
         "" | "{}" => json!(challenger.module),

@@ -10,6 +10,7 @@
 //! it as stand above it in the file: so every error of the parser carries the line of the file.
 
 mod amounts;
+mod events;
 mod objects;
 
 use super::words::{self, KINDS};
@@ -175,7 +176,14 @@ fn parse_one(text: &str, name: &str, place: &str) -> Result<Which> {
                     .map_err(|problem| anyhow::anyhow!("{place}: {problem}"))?,
             )
         }
-        "event" => Which::Event(read!(objects::Event)),
+        "event" => {
+            let event = mistake::read::<events::Event>(text, name, place)?;
+            Which::Event(
+                event
+                    .timed()
+                    .map_err(|problem| anyhow::anyhow!("{place}: {problem}"))?,
+            )
+        }
         "binding" => Which::Binding(read!(objects::Binding)),
         _ => {
             let line = text

@@ -1,6 +1,8 @@
 //! The catalog: change sets are applied as a whole, durably, and take effect with the next cycle.
 
+use super::events::known_rule;
 use super::{Gate, not_found, stored, usage};
+use crate::recur;
 use crate::world::lock;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use tidegate_core::access::{Principal, Role};
 use tidegate_core::catalog::{
     Api, Catalog, Change, Effect, Object, ObjectKey, ObjectKind, Versioned,
 };
-use tidegate_core::ids::TenantId;
+use tidegate_core::ids::{ScopedId, TenantId};
 use tidegate_core::module::Binding;
 use tidegate_core::ports::serve::{Applied, CatalogPort, Run, ServeError};
 use tidegate_core::ports::storage::CatalogStore;
@@ -33,6 +35,7 @@ impl CatalogPort for Gate {
                 // A module that is bound by name is pinned to its newest version.
                 Object::Binding(binding) => *binding = self.world.policies.pinned(binding)?,
                 Object::Api(api) => known_zone(api)?,
+                Object::Event(event) => known_rule(event, self.world.clock.now())?,
                 _ => {}
             }
         }
@@ -42,6 +45,8 @@ impl CatalogPort for Gate {
         self.world
             .policies
             .check_bindings(&catalog, &next, &effects)?;
+        next.recurring = recur::occurrences(&next, &catalog, self.world.clock.now());
+        recur::check_total(&next.recurring, &next, &tenants_of(&effects))?;
         if run == Run::Dry || next.generation == catalog.generation {
             return Ok(Applied {
                 generation: catalog.generation,
@@ -56,7 +61,7 @@ impl CatalogPort for Gate {
         self.world.follow_bindings(None);
         drop(writer);
         self.world.move_apis(&catalog, &next);
-        // Whoever watches a grant hears that its api has another mode.
+        // Whoever watches a grant hears that its api has another mode, and who watches events of them.
         self.world.wake();
         for (key, effect) in effects.iter().filter(|(_, e)| *e != Effect::Unchanged) {
             tracing::info!(object = %key, effect = ?effect, by = %caller.name, generation = generation.0, "catalog changed");
@@ -109,6 +114,15 @@ fn cut(caller: &Principal, mut object: Versioned<Object>) -> Versioned<Object> {
         pool.quotas.retain(|tenant, _| caller.sees(tenant));
     }
     object
+}
+
+/// Tenants whose events a change set touched.
+fn tenants_of(effects: &[(ObjectKey, Effect)]) -> BTreeSet<TenantId> {
+    let events = effects
+        .iter()
+        .filter(|(key, effect)| key.kind == ObjectKind::Event && *effect != Effect::Unchanged);
+    let ids = events.filter_map(|(key, _)| key.name.parse::<ScopedId>().ok());
+    ids.map(|id| id.tenant).collect()
 }
 
 /// A calendar that nobody knows would silently be another one. Core has no time zones: this is

@@ -9,10 +9,10 @@
 //! would never be seen by hourly steps. All of it is known for the future as well as for the past.
 
 use tidegate_core::catalog::Catalog;
-use tidegate_core::event::Event;
+use tidegate_core::event::{Event, Span};
 use tidegate_core::ids::ApiId;
 use tidegate_core::policy::Covariates;
-use tidegate_core::time::{Grid, Timestamp};
+use tidegate_core::time::Grid;
 use tidegate_core::zone::Zone;
 
 /// Minutes since local midnight at the start of the step, 0 to below 1440.
@@ -53,8 +53,8 @@ pub(super) fn covariates(catalog: &Catalog, apis: &[&ApiId], grids: &[Grid]) -> 
         covariates.names.push(format!("{EVENT}{kind}"));
         for (api, grid) in apis.iter().zip(grids) {
             let mine = relevant.iter().filter(|e| e.kind == kind && e.touches(api));
-            let mut running: Vec<(Timestamp, Timestamp)> = mine
-                .flat_map(|e| e.occurrences(grid.start, grid.end()))
+            let mut running: Vec<Span> = mine
+                .flat_map(|e| catalog.occurrences(e, grid.start, grid.end()))
                 .collect();
             running.sort();
             covariates.values.extend(parts(*grid, &running));
@@ -70,7 +70,7 @@ pub(super) fn zone_of<'a>(catalog: &'a Catalog, api: &ApiId) -> &'a Zone {
 }
 
 /// Per step, the part that the union of the spans covers; spans sorted by their start.
-fn parts(grid: Grid, spans: &[(Timestamp, Timestamp)]) -> Vec<f64> {
+fn parts(grid: Grid, spans: &[Span]) -> Vec<f64> {
     let mut covered = vec![0_i64; grid.count];
     let mut done = grid.start;
     for &(from, to) in spans {
@@ -94,7 +94,7 @@ mod tests {
     use std::collections::BTreeMap;
     use tidegate_core::catalog::Versioned;
     use tidegate_core::ids::Generation;
-    use tidegate_core::time::Step;
+    use tidegate_core::time::{Step, Timestamp};
     use tidegate_core::zone::Zones;
 
     fn catalog(events: &[(&str, &str, i64, u32)]) -> Catalog {
@@ -119,16 +119,8 @@ mod tests {
         ];
         catalog.zones = Zones::new(BTreeMap::from([("East".into(), Zone::new(changes))]));
         for (id, kind, start_minute, minutes) in events {
-            let event = Event {
-                id: id.parse().unwrap(),
-                apis: vec![],
-                kind: (*kind).into(),
-                start: Timestamp(start_minute * 60_000),
-                duration_s: minutes * 60,
-                every_s: None,
-                until: None,
-                minimum_uplift: None,
-            };
+            let start = Timestamp(start_minute * 60_000);
+            let event = Event::once(id.parse().unwrap(), kind, start, minutes * 60);
             catalog.events.insert(event.id.clone(), wrap(event));
         }
         catalog

@@ -6,7 +6,7 @@ use crate::codec::Malformed;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tidegate_core::catalog::{Api, Catalog, Mode, Object, ObjectKind, Pool, Tenant};
-use tidegate_core::event::Event;
+use tidegate_core::event::{Event, Origin, Recurrence};
 use tidegate_core::ids::{Generation, PoolId, ScopedId, TenantId};
 use tidegate_core::module::{Binding, Challenger, ModuleKind, Selector};
 use tidegate_core::slo::{Indicator, Slo};
@@ -71,16 +71,74 @@ mirror_struct!(Slo as StoredSlo {
     window_s: u32,
 });
 
-mirror_struct!(Event as StoredEvent {
-    id: ScopedId,
-    apis: Vec<ScopedId>,
+/// The part of an event that every version has written.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredEvent {
+    id: <ScopedId as Mirror>::Stored,
+    apis: Vec<<ScopedId as Mirror>::Stored>,
     kind: String,
-    start: Timestamp,
+    start: <Timestamp as Mirror>::Stored,
     duration_s: u32,
     every_s: Option<u32>,
-    until: Option<Timestamp>,
+    until: Option<<Timestamp as Mirror>::Stored>,
     minimum_uplift: Option<f64>,
+}
+
+/// What an event has beside, if it has any of it.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct StoredOccasion {
+    title: String,
+    recurrence: Option<StoredRecurrence>,
+    origin: Option<StoredOrigin>,
+}
+
+mirror_struct!(Recurrence as StoredRecurrence {
+    rule: String,
+    time_zone: String,
+    except: Vec<Timestamp>,
+    extra: Vec<Timestamp>,
 });
+
+mirror_struct!(Origin as StoredOrigin { calendar: String, uid: String });
+
+fn event(e: &Event) -> StoredEvent {
+    StoredEvent {
+        id: e.id.store(),
+        apis: e.apis.store(),
+        kind: e.kind.clone(),
+        start: e.start.store(),
+        duration_s: e.duration_s,
+        every_s: e.every_s,
+        until: e.until.store(),
+        minimum_uplift: e.minimum_uplift,
+    }
+}
+
+/// `None` for what older versions could say.
+fn occasion(e: &Event) -> Option<StoredOccasion> {
+    let more = e.recurrence.is_some() || e.origin.is_some() || !e.title.is_empty();
+    more.then(|| StoredOccasion {
+        title: e.title.clone(),
+        recurrence: e.recurrence.store(),
+        origin: e.origin.store(),
+    })
+}
+
+fn restored_event(e: StoredEvent, more: StoredOccasion) -> Result<Object, Malformed> {
+    Ok(Object::Event(Event {
+        id: Mirror::restore(e.id)?,
+        apis: Mirror::restore(e.apis)?,
+        kind: e.kind,
+        start: Mirror::restore(e.start)?,
+        duration_s: e.duration_s,
+        every_s: e.every_s,
+        until: Mirror::restore(e.until)?,
+        minimum_uplift: e.minimum_uplift,
+        title: more.title,
+        recurrence: Mirror::restore(more.recurrence)?,
+        origin: Mirror::restore(more.origin)?,
+    }))
+}
 
 mirror_struct!(Selector as StoredSelector {
     tenant: Option<TenantId>,
@@ -143,7 +201,8 @@ impl Mirror for Indicator {
 
 /// A declared thing. Variants are numbered by their order, which is part of the layout. A binding
 /// without challengers is written as it was before there were any, one that has some under a number
-/// of its own: so what older versions wrote is read as it is, and they read what uses nothing new.
+/// of its own, and so is an event that has a title, a rule or an origin: what older versions wrote
+/// is read as it is, and they read what uses nothing new.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum StoredObject {
     Tenant(StoredTenant),
@@ -154,6 +213,7 @@ pub(crate) enum StoredObject {
     Event(StoredEvent),
     Binding(StoredBinding),
     Contested(StoredBinding, Vec<StoredChallenger>),
+    Occasion(StoredEvent, StoredOccasion),
 }
 
 impl Mirror for Object {
@@ -166,7 +226,10 @@ impl Mirror for Object {
             Object::Tier(v) => StoredObject::Tier(v.store()),
             Object::Api(v) => StoredObject::Api(v.store()),
             Object::Slo(v) => StoredObject::Slo(v.store()),
-            Object::Event(v) => StoredObject::Event(v.store()),
+            Object::Event(v) => match occasion(v) {
+                None => StoredObject::Event(event(v)),
+                Some(more) => StoredObject::Occasion(event(v), more),
+            },
             Object::Binding(v) if v.challengers.is_empty() => StoredObject::Binding(binding(v)),
             Object::Binding(v) => StoredObject::Contested(binding(v), v.challengers.store()),
         }
@@ -179,9 +242,10 @@ impl Mirror for Object {
             StoredObject::Tier(v) => Object::Tier(Mirror::restore(v)?),
             StoredObject::Api(v) => Object::Api(Mirror::restore(v)?),
             StoredObject::Slo(v) => Object::Slo(Mirror::restore(v)?),
-            StoredObject::Event(v) => Object::Event(Mirror::restore(v)?),
+            StoredObject::Event(v) => restored_event(v, StoredOccasion::default())?,
             StoredObject::Binding(v) => restored(v, vec![])?,
             StoredObject::Contested(v, challengers) => restored(v, challengers)?,
+            StoredObject::Occasion(v, more) => restored_event(v, more)?,
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use std::collections::BTreeMap;
 use tidegate_core::catalog::{Api, Catalog, Mode, Object, ObjectKind, Pool, Tenant};
-use tidegate_core::event::Event;
+use tidegate_core::event::{Event, Origin, Recurrence};
 use tidegate_core::ids::{Digest, Generation};
 use tidegate_core::module::{Binding, Challenger, Holding, Manifest, ModuleKind, Selector};
 use tidegate_core::ports::storage::{
@@ -226,14 +226,30 @@ fn objects() -> Vec<Object> {
         slo("shop/fast", Indicator::Latency { threshold: 0.2 }),
         slo("shop/up", Indicator::Availability),
         Object::Event(Event {
-            id: "shop/sale".parse().unwrap(),
             apis: vec!["shop/a".parse().unwrap()],
-            kind: "campaign".into(),
-            start: Timestamp(-1),
-            duration_s: 3600,
             every_s: Some(604_800),
             until: Some(Timestamp(1 << 40)),
             minimum_uplift: Some(2.0),
+            ..Event::once(
+                "shop/sale".parse().unwrap(),
+                "campaign",
+                Timestamp(-1),
+                3600,
+            )
+        }),
+        Object::Event(Event {
+            title: "Monday's batch".into(),
+            recurrence: Some(Recurrence {
+                rule: "FREQ=WEEKLY;BYDAY=MO".into(),
+                time_zone: "Europe/Berlin".into(),
+                except: vec![Timestamp(-5)],
+                extra: vec![Timestamp(7), Timestamp(1 << 41)],
+            }),
+            origin: Some(Origin {
+                calendar: "batches".into(),
+                uid: "1@example.org".into(),
+            }),
+            ..Event::once("shop/batch".parse().unwrap(), "batch", Timestamp(9), 60)
         }),
         Object::Binding(Binding {
             id: "default".parse().unwrap(),

@@ -1,6 +1,7 @@
 //! Amounts as people write them: `32Gi`, `500m`, `200ms`, `99.9%`, `2026-11-27T09:00:00Z`.
 
 use crate::cli::words::{epoch_ms, parse_instant};
+use jiff::civil::{Date, DateTime};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use std::fmt;
 use std::str::FromStr;
@@ -14,9 +15,16 @@ pub(crate) struct Latency(pub(crate) f64);
 /// A part, above 0 and below 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Objective(pub(crate) f64);
-/// Milliseconds since the epoch.
+/// When: an instant, or a time on the clock of a zone that is told elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Instant(pub(crate) i64);
+pub(crate) enum Instant {
+    /// Milliseconds since the epoch.
+    At(i64),
+    /// A local time.
+    Local(DateTime),
+    /// A day.
+    Day(Date),
+}
 
 /// Number and suffix.
 fn split(text: &str) -> Option<(f64, &str)> {
@@ -85,7 +93,13 @@ impl FromStr for Instant {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        parse_instant(text).map(Self)
+        if let Ok(day) = Date::strptime("%Y-%m-%d", text) {
+            return Ok(Self::Day(day));
+        }
+        match parse_instant(text) {
+            Ok(ms) => Ok(Self::At(ms)),
+            Err(problem) => text.parse().map(Self::Local).map_err(|_| problem),
+        }
     }
 }
 
@@ -137,7 +151,7 @@ impl Scalar for Instant {
     const EXPECTED: &'static str =
         "an instant such as 2026-11-27T09:00:00Z, or seconds since the epoch";
     fn of_number(number: f64) -> Result<Self, String> {
-        Ok(Self(epoch_ms(number as i64)))
+        Ok(Self::At(epoch_ms(number as i64)))
     }
 }
 
@@ -213,6 +227,32 @@ mod tests {
         assert_eq!(read("16"), Ok(16.0));
         for bad in ["", "Gi", "16 cores", "-1", "1.2.3", "inf"] {
             assert!(read(bad).unwrap_err().contains("32Gi"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_an_instant_a_day_or_on_the_wall() {
+        let read = |text: &str| text.parse::<Instant>();
+        assert_eq!(
+            read("2026-11-27T09:00:00+01:00"),
+            Ok(Instant::At(1_795_766_400_000))
+        );
+        assert_eq!(read("1795766400"), Ok(Instant::At(1_795_766_400_000)));
+        let day = jiff::civil::date(2026, 11, 27);
+        assert_eq!(
+            read("2026-11-27T09:00"),
+            Ok(Instant::Local(day.at(9, 0, 0, 0)))
+        );
+        assert_eq!(
+            read("2026-11-27 09:00:30"),
+            Ok(Instant::Local(day.at(9, 0, 30, 0)))
+        );
+        assert_eq!(read("2026-11-27"), Ok(Instant::Day(day)));
+        for bad in ["", "tomorrow", "2026-02-30", "2026-11-27T25:00"] {
+            assert!(
+                read(bad).unwrap_err().contains("2026-11-27T09:00:00Z"),
+                "{bad}"
+            );
         }
     }
 

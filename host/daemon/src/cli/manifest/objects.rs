@@ -1,6 +1,6 @@
 //! The documents, kind by kind, and what they are on the wire.
 
-use super::amounts::{Instant, Latency, Objective, Quantity};
+use super::amounts::{Latency, Objective, Quantity};
 use crate::config::Seconds;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use tidegate_client::v1;
 
 /// Which kind a document declares; read before, by [`super::Head`].
-type Kind = serde::de::IgnoredAny;
+pub(super) type Kind = serde::de::IgnoredAny;
 
 /// Amounts per dimension.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -261,42 +261,6 @@ impl Slo {
             objective: self.objective.0,
             window_s: self.window.0,
         })
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Event {
-    #[serde(rename = "kind")]
-    _kind: Kind,
-    name: String,
-    #[serde(default)]
-    apis: Vec<String>,
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(alias = "start_ms")]
-    start: Instant,
-    #[serde(alias = "duration_s")]
-    duration: Seconds,
-    #[serde(alias = "every_s")]
-    every: Option<Seconds>,
-    #[serde(alias = "until_ms")]
-    until: Option<Instant>,
-    minimum_uplift: Option<f64>,
-}
-
-impl From<Event> for v1::Event {
-    fn from(e: Event) -> Self {
-        v1::Event {
-            name: e.name,
-            apis: e.apis,
-            kind: e.kind,
-            start_ms: e.start.0,
-            duration_s: e.duration.0,
-            every_s: e.every.map(|s| s.0),
-            until_ms: e.until.map(|i| i.0),
-            minimum_uplift: e.minimum_uplift,
-        }
     }
 }
 

@@ -106,12 +106,64 @@ fn the_shipped_example_is_right_and_comes_back_as_it_was() {
             count(v1::ObjectKind::Slo),
             count(v1::ObjectKind::Event)
         ),
-        (3, 2, 1)
+        (3, 2, 2)
     );
     for declared in objects {
         let json = crate::cli::json::object(&declared.object).to_string();
         assert_eq!(one(&json), declared.object, "{json}");
     }
+}
+
+#[test]
+fn an_event_by_a_rule_is_told_on_the_wall_and_kept_as_instants() {
+    let event =
+        "kind: event\nname: shop/news\ntype: news\nduration: 90m\nstart: 2026-10-19T09:00\n";
+    let of = |more: &str| match one(&format!("{event}{more}")) {
+        Which::Event(event) => event,
+        other => panic!("no event: {other:?}"),
+    };
+    let found = of(
+        "rrule: RRULE:freq=weekly;byday=mo\ntimezone: Europe/Berlin\nexdate: [2026-10-26]\nrdate: ['2026-10-27T12:00', '2026-10-28T12:00:00Z']\n",
+    );
+    let ms = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    assert_eq!(found.start_ms, ms("2026-10-19T07:00:00Z"));
+    let recurrence = found.recurrence.unwrap();
+    assert_eq!(recurrence.rrule, "FREQ=WEEKLY;BYDAY=MO");
+    assert_eq!(recurrence.time_zone, "Europe/Berlin");
+    // The clock was put back on the 25th: nine o'clock is an hour later in UTC.
+    assert_eq!(recurrence.exdate_ms, [ms("2026-10-26T08:00:00Z")]);
+    let more = ["2026-10-27T11:00:00Z", "2026-10-28T12:00:00Z"];
+    assert_eq!(recurrence.rdate_ms, more.map(ms));
+    let once = of("time_zone: Asia/Tokyo\n");
+    assert_eq!(
+        (once.start_ms, once.recurrence),
+        (ms("2026-10-19T00:00:00Z"), None)
+    );
+}
+
+#[test]
+fn a_mistake_in_a_rule_is_told_at_its_line() {
+    let event =
+        "kind: event\nname: shop/news\ntype: news\nduration: 90m\nstart: 2026-10-19T09:00\n";
+    let refused = |more: &str| {
+        parse(&format!("{event}{more}"), "a.yaml")
+            .unwrap_err()
+            .to_string()
+    };
+    let rule = refused("rrule: FREQ=WEEKLY;BYDAYS=MO\n");
+    assert!(
+        rule.starts_with("a.yaml:6: rrule: `BYDAYS` is no part of a rule"),
+        "{rule}"
+    );
+    let zone = refused("rrule: FREQ=WEEKLY\ntime_zone: Mars/Olympus\n");
+    assert!(
+        zone.starts_with("a.yaml:7: `Mars/Olympus` is no IANA time zone"),
+        "{zone}"
+    );
+    let both = refused("rrule: FREQ=WEEKLY\nevery: 7d\n");
+    assert!(both.starts_with("a.yaml:1: it has both"), "{both}");
+    let none = refused("exdate: [2026-12-28]\n");
+    assert!(none.contains("add `rrule` or remove it"), "{none}");
 }
 
 #[test]
