@@ -29,7 +29,7 @@ use tidegate_core::forecast::Forecast;
 use tidegate_core::ids::ApiId;
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::{Grid, Timestamp};
-use tidegate_core::units::{Dimension, Level, Signal};
+use tidegate_core::units::{Dimension, Level, Resources, Signal};
 
 /// How demand is derived.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,7 +45,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             target_utilisation: 0.85,
-            step_tolerance: 0.01,
+            step_tolerance: 0.003,
         }
     }
 }
@@ -98,11 +98,14 @@ pub struct Output {
     pub reasons: Vec<String>,
     /// What both forecasts of a resource say of one step to come, to be compared with what comes.
     promises: Vec<(Dimension, Promise)>,
+    /// Start of the step that is prepared for now, and the median use that is foreseen of it.
+    foreseen: (Timestamp, Resources),
 }
 
 impl Output {
-    /// Leaves with the learner what it is to compare.
+    /// Leaves with the learner what it is to compare with what comes.
     pub fn promise(&self, learned: &mut Learned) {
+        learned.foresee(self.foreseen.0, self.foreseen.1);
         let all = self.promises.iter();
         all.for_each(|(dimension, promise)| learned.promise(*dimension, *promise));
     }
@@ -130,6 +133,7 @@ pub fn run(input: &Input<'_>) -> Result<Output, Error> {
         aims: vec![1.0; dims],
         reasons: vec![],
         promises: vec![],
+        foreseen: (input.grid.at(input.ahead.max(1)), Resources::NONE),
     };
     for (d, &dimension) in input.dimensions.iter().enumerate() {
         let need = Need::of(input, dimension);
@@ -146,6 +150,8 @@ pub fn run(input: &Input<'_>) -> Result<Output, Error> {
             output.expected[d] = assumed;
             continue;
         }
+        let used = need.quantile(input.ahead.max(1), Level::P50);
+        output.foreseen.1 = output.foreseen.1.with(dimension, used);
         let at = |step: usize, level: Level| {
             let median = need.quantile(step, Level::P50);
             (median / need.aim + (need.quantile(step, level) - median)).max(0.0)

@@ -25,7 +25,9 @@ pub(crate) struct Peak {
     /// Cores that its requests needed: the rate times the days' measured cost per request. What was
     /// used would not do, because a grant that is too small caps it.
     pub(crate) needed: f64,
-    /// Demand for it, in cores, in the plan that was made half an hour before.
+    /// Demand for it, in cores, in the plan that was made half an hour before: what was asked of the
+    /// pool at the tier's quantile and target utilisation. It may exceed the pool; what was granted
+    /// cannot.
     pub(crate) planned: f64,
     /// Median, over the day, of what plans demanded half an hour ahead, in cores.
     pub(crate) ordinary: f64,

@@ -6,7 +6,8 @@
 //! is read and nothing else, so a cycle's cost does not depend on how much is remembered. A step is
 //! taken when both of its series have gone past it.
 //!
-//! Utilisation needs the capacity that was *there*: the limit in force at each step is noted, the least
+//! Utilisation is the use that was foreseen when capacity was decided, the lead time before, over the
+//! capacity that was *there*: the limit in force at each step is noted, the least
 //! of those since the pool's lead time before, because what was just granted is not ready yet. In a pool
 //! that declares a minimum below what is ready, an autoscaler follows `wanted`, and each api can count
 //! on its part of that only. Where plans are not enforced, nothing is noted, and no latency is learned.
@@ -78,6 +79,8 @@ struct Objective {
 pub struct Learned {
     /// Start of a step, and what could be used in it.
     notes: Vec<(Timestamp, Resources)>,
+    /// Start of a step, and the median use that was foreseen of it.
+    foreseen: Vec<(Timestamp, Resources)>,
     uses: BTreeMap<Dimension, Use>,
     objectives: BTreeMap<ScopedId, Objective>,
 }
@@ -112,7 +115,7 @@ impl Learned {
         self.objectives.retain(|id, _| of(id));
         for (slo, tracker) in slos {
             if let Indicator::Latency { threshold } = slo.indicator {
-                self.learn_latency(history, look, slo, threshold, tracker)?;
+                self.learn_latency(look, slo, threshold, tracker);
             }
         }
         Ok(())
@@ -123,6 +126,7 @@ impl Learned {
         let current = look.now.floor(look.step);
         if look.api.mode != Mode::Enforce {
             self.notes.clear();
+            self.foreseen.clear();
             return;
         }
         // A plan that is published within a step serves from the next cycle on: what is noted of a
@@ -139,8 +143,12 @@ impl Learned {
         let oldest = NOTED_S + i64::from(look.pool.lead_time_s) + 2 * i64::from(look.step.secs());
         self.notes
             .retain(|(t, _)| *t <= current && current.since_ms(*t) <= oldest * 1000);
-        let surplus = self.notes.len().saturating_sub(NOTES);
-        self.notes.drain(..surplus);
+        self.foreseen
+            .retain(|(t, _)| current.since_ms(*t) <= oldest * 1000);
+        for notes in [&mut self.notes, &mut self.foreseen] {
+            let surplus = notes.len().saturating_sub(NOTES);
+            notes.drain(..surplus);
+        }
     }
 
     /// What could be used in a step: the least that was noted since the lead time before it.
@@ -153,6 +161,16 @@ impl Learned {
             .filter_map(|(_, c)| c.get(dimension))
             .reduce(f64::min)
             .filter(|c| *c > 0.0)
+    }
+
+    /// Foreseen use over what was there, of a step.
+    fn planned(&self, pool: &Pool, start: Timestamp, dimension: Dimension) -> Option<f64> {
+        let at = self
+            .foreseen
+            .binary_search_by_key(&start, |(t, _)| *t)
+            .ok()?;
+        let used = self.foreseen[at].1.get(dimension)?;
+        Some(used / self.capacity(pool, start, dimension)?)
     }
 
     fn learn_use(
@@ -210,58 +228,27 @@ impl Learned {
         Ok(())
     }
 
-    fn learn_latency(
-        &mut self,
-        history: &dyn History,
-        look: &Look<'_>,
-        slo: &Slo,
-        threshold: f64,
-        tracker: &Tracker,
-    ) -> Result<(), StoreError> {
+    fn learn_latency(&mut self, look: &Look<'_>, slo: &Slo, threshold: f64, tracker: &Tracker) {
         let mut of = self.objectives.remove(&slo.id).unwrap_or_default();
-        let allowed = 1.0 - slo.objective;
-        of.curves
-            .retain(|_, c| c.is_of(allowed, threshold, look.target));
+        let fresh = Curve::new(1.0 - slo.objective, threshold, look.target, look.tolerance);
+        of.curves.retain(|_, c| c.is_of(&fresh));
         let from = of.until.unwrap_or(Timestamp(i64::MIN));
         let dimensions: Vec<Dimension> = look.pool.ready.dimensions();
         for (start, events) in tracker.settled_since(from) {
             of.until = Some(start.plus_steps(look.step, 1));
-            let grid = Grid {
-                start,
-                step: look.step,
-                count: 1,
-            };
-            let mut scarcest: Option<(Dimension, f64)> = None;
-            for &dimension in dimensions.iter().filter(|d| queues(**d)) {
-                let Some(capacity) = self.capacity(look.pool, start, dimension) else {
-                    continue;
-                };
-                let key = SeriesKey {
-                    api: look.api.id.clone(),
-                    signal: dimension.signal(),
-                };
-                let used = history.column(&key, grid)?.last();
-                let Some(utilisation) = used.map(|u| u / capacity).filter(|u| u.is_finite()) else {
-                    continue;
-                };
-                if scarcest.is_none_or(|(_, most)| utilisation > most) {
-                    scarcest = Some((dimension, utilisation));
-                }
-            }
+            let scarcest = dimensions
+                .iter()
+                .filter(|d| queues(**d))
+                .filter_map(|&d| Some((d, self.planned(look.pool, start, d)?)))
+                .max_by(|(_, a), (_, b)| a.total_cmp(b));
             if let Some((dimension, utilisation)) = scarcest {
-                let curve = of.curves.entry(dimension);
-                curve
-                    .or_insert_with(|| Curve::new(allowed, threshold, look.target))
-                    .learn(
-                        events,
-                        utilisation,
-                        look.tolerance,
-                        f64::from(look.step.secs()),
-                    );
+                of.curves
+                    .entry(dimension)
+                    .or_insert_with(|| fresh.clone())
+                    .learn(events, utilisation, f64::from(look.step.secs()));
             }
         }
         self.objectives.insert(slo.id.clone(), of);
-        Ok(())
     }
 
     /// Cost per request and base of a resource; `None` where it was never measured.
@@ -294,6 +281,13 @@ impl Learned {
         }
     }
 
+    /// Remembers the median use that is foreseen of a step; what was said first stands.
+    pub(super) fn foresee(&mut self, step: Timestamp, used: Resources) {
+        if self.foreseen.last().is_none_or(|(t, _)| *t < step) {
+            self.foreseen.push((step, used));
+        }
+    }
+
     /// The curve that asks for the lowest utilisation of a resource, and its SLO.
     #[must_use]
     pub fn strictest(&self, dimension: Dimension) -> Option<(&ScopedId, &Curve)> {
@@ -306,13 +300,15 @@ impl Learned {
     #[must_use]
     pub fn blob(&self) -> Blob {
         let mut to = Writer::default();
-        to.count(self.notes.len());
-        for (t, capacity) in &self.notes {
-            to.int(t.0);
-            to.count(capacity.iter().count());
-            for (dimension, amount) in capacity.iter() {
-                to.text(dimension.name());
-                to.float(amount);
+        for notes in [&self.notes, &self.foreseen] {
+            to.count(notes.len());
+            for (t, amounts) in notes {
+                to.int(t.0);
+                to.count(amounts.iter().count());
+                for (dimension, amount) in amounts.iter() {
+                    to.text(dimension.name());
+                    to.float(amount);
+                }
             }
         }
         to.count(self.uses.len());
@@ -353,13 +349,15 @@ impl Learned {
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         let mut all = Self::default();
         let since = |t: i64| (t != i64::MIN).then_some(Timestamp(t));
-        for _ in 0..from.count(12)? {
-            let at = Timestamp(from.int()?);
-            let mut capacity = Resources::NONE;
+        for notes in [&mut all.notes, &mut all.foreseen] {
             for _ in 0..from.count(12)? {
-                capacity = capacity.with(Dimension::parse(from.text()?)?, from.sound()?);
+                let at = Timestamp(from.int()?);
+                let mut amounts = Resources::NONE;
+                for _ in 0..from.count(12)? {
+                    amounts = amounts.with(Dimension::parse(from.text()?)?, from.sound()?);
+                }
+                notes.push((at, amounts));
             }
-            all.notes.push((at, capacity));
         }
         for _ in 0..from.count(12)? {
             let dimension = Dimension::parse(from.text()?)?;

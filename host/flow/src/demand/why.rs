@@ -43,14 +43,14 @@ fn aim(input: &Input<'_>, dimension: Dimension, need: &Need<'_>) -> String {
     let learned = input.learned.strictest(dimension);
     match learned {
         Some((slo, curve)) if curve.is_informed() && !curve.is_curable() => format!(
-            "it aims at the configured {percent:.0} % utilisation, because {slo} is missed at any: more \
-             than {} % of requests take over {} even when little is used",
+            "it aims at the configured {percent:.0} % utilisation, because {slo} is missed at any: mostly \
+             more than {} % of requests take over {} even when little is used",
             short(100.0 * curve.allowed),
             time(curve.threshold),
         ),
         Some((slo, curve)) if curve.is_informed() => format!(
             "it aims at {percent:.0} % utilisation, because above it more than {} % of requests would \
-             take over {} too often for {slo}",
+             take over {} in too many steps ({slo})",
             short(100.0 * curve.allowed),
             time(curve.threshold),
         ),
