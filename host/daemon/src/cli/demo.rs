@@ -103,7 +103,7 @@ fn print(summary: &Summary) {
     );
     println!(
         "  {:<14} {:<7} {:>9} {:>7} {:>9} {:>11}",
-        "api", "tier", "peak /s", "needs", "planned", "ready before"
+        "api", "tier", "peak /s", "needs", "asked for", "ready before"
     );
     for peak in &summary.peaks {
         let ready = match (peak.moved, peak.lead_minutes) {
@@ -116,6 +116,11 @@ fn print(summary: &Summary) {
             peak.api, peak.tier, peak.rate, peak.needed, peak.planned
         );
     }
+    println!(
+        "  cores; asked for: what the plan half an hour before foresaw for it, with its tier's headroom,\n  \
+         before the pool of {} was divided",
+        POOL_CORES
+    );
     println!("\nMinutes with a missed objective");
     for (half, policies) in summary.policies.iter().enumerate() {
         let when = if half == 0 {
