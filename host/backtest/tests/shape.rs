@@ -71,6 +71,7 @@ fn world(loads: &[Load], share: Option<f64>, of: Vec<Policy>, seed: u64) -> Worl
             ..Settings::default()
         },
         refit_ms: 6 * 3_600_000,
+        hold_s: 0,
     };
     World::new(loads, share, &plan, of, options, 1).unwrap()
 }
@@ -88,7 +89,11 @@ fn run(world: &World) -> Vec<Done> {
 }
 
 fn row<'a>(summary: &'a Summary<'_>, name: &str) -> &'a Row<'a> {
-    summary.rows.iter().find(|r| r.policy.name() == name).unwrap()
+    summary
+        .rows
+        .iter()
+        .find(|r| r.policy.name() == name)
+        .unwrap()
 }
 
 #[test]
@@ -102,7 +107,10 @@ fn the_oracle_violates_least_and_static_peak_costs_most() {
         let name = row.policy.name();
         assert_eq!(row.total.minutes, 2 * 1440, "{name}");
         if !matches!(row.policy, Policy::Hpa(_)) {
-            assert!(row.total.resource_hours <= fixed.total.resource_hours, "{name}");
+            assert!(
+                row.total.resource_hours <= fixed.total.resource_hours,
+                "{name}"
+            );
         }
         // Whoever costs less than the oracle pays for it in violations.
         let cheaper = row.total.resource_hours < oracle.total.resource_hours;
@@ -125,13 +133,23 @@ fn a_morning_that_comes_every_day_is_met_with_less_than_a_reaction_needs() {
     let done = run(&world);
     let summary = Summary::of(&world, &done);
     let versus = summary.versus;
-    assert!(versus.cost_vs_hpa.is_some_and(|r| r < 0.9), "{versus:?}\n{}", table::text(&world, &summary));
-    assert!(versus.violations_vs_hpa.is_some_and(|r| r < 0.5), "{versus:?}");
+    assert!(
+        versus.cost_vs_hpa.is_some_and(|r| r < 0.9),
+        "{versus:?}\n{}",
+        table::text(&world, &summary)
+    );
+    assert!(
+        versus.violations_vs_hpa.is_some_and(|r| r < 0.5),
+        "{versus:?}"
+    );
     let own = summary.tidegate().unwrap();
     let faults: u64 = own.tallies.iter().map(|t| t.faulted).sum();
     assert_eq!(faults, 0, "{:?}", own.tallies[0].first_fault);
     let (level, kept) = own.tallies[0].levels[1];
-    assert!((kept.share() - level.probability()).abs() < 0.06, "{kept:?}");
+    assert!(
+        (kept.share() - level.probability()).abs() < 0.06,
+        "{kept:?}"
+    );
 }
 
 #[test]
@@ -143,9 +161,15 @@ fn twice_the_load_costs_about_twice_as_much() {
         let world = world(&[load], None, vec![Policy::Hpa(60), Policy::Oracle], 1);
         let done = run(&world);
         let rows = Summary::of(&world, &done).rows;
-        rows.iter().map(|r| r.total.resource_hours).collect::<Vec<f64>>()
+        rows.iter()
+            .map(|r| r.total.resource_hours)
+            .collect::<Vec<f64>>()
     };
-    let ratios: Vec<f64> = cost(2.0).iter().zip(cost(1.0)).map(|(a, b)| a / b).collect();
+    let ratios: Vec<f64> = cost(2.0)
+        .iter()
+        .zip(cost(1.0))
+        .map(|(a, b)| a / b)
+        .collect();
     assert!(ratios.iter().all(|r| (1.75..2.1).contains(r)), "{ratios:?}");
 }
 
@@ -164,7 +188,10 @@ fn the_same_seed_gives_the_same_answer_on_any_number_of_threads() {
     assert_ne!(first, told(2, 1));
     assert!(first.starts_with("<!doctype html>") && first.ends_with("</html>\n"));
     let outside = ["http://", "https://", "<script", "url("];
-    assert!(outside.iter().all(|o| !first.contains(o)), "the report stands alone");
+    assert!(
+        outside.iter().all(|o| !first.contains(o)),
+        "the report stands alone"
+    );
 }
 
 #[test]
@@ -174,7 +201,12 @@ fn a_scarce_pool_is_never_exceeded_and_lower_tiers_are_shed_first() {
         load("silver", 4, Tier::Silver),
         load("bronze", 4, Tier::Bronze),
     ];
-    let of = vec![Policy::Tidegate(0.8), Policy::Hpa(60), Policy::Static, Policy::Oracle];
+    let of = vec![
+        Policy::Tidegate(0.8),
+        Policy::Hpa(60),
+        Policy::Static,
+        Policy::Oracle,
+    ];
     let world = world(&loads, Some(0.7), of, 1);
     let done = run(&world);
     let case: &Case = &world.cases[0];
@@ -184,7 +216,11 @@ fn a_scarce_pool_is_never_exceeded_and_lower_tiers_are_shed_first() {
     for run in &done {
         for minute in 0..case.minutes() {
             let serving: f32 = run.trails.iter().map(|t| t.serving[minute]).sum();
-            assert!(serving <= capacity as f32 + 1e-3, "{}", world.policies[run.policy].name());
+            assert!(
+                serving <= capacity as f32 + 1e-3,
+                "{}",
+                world.policies[run.policy].name()
+            );
         }
     }
     let summary = Summary::of(&world, &done);

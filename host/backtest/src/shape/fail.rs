@@ -170,9 +170,9 @@ fn of(score: &Score, metric: Metric) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::frontier::{Frontier, Point};
     use super::super::runs::Policy;
     use super::super::summary::Row;
-    use super::frontier::{Frontier, Point};
     use super::*;
     use std::collections::BTreeMap;
 

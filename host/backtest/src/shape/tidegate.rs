@@ -22,7 +22,7 @@ use super::service::Minute;
 use super::simulate;
 use fitter::Fitter;
 use past::Past;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use tidegate_core::catalog::Catalog;
 use tidegate_core::ids::PoolId;
 use tidegate_core::plan::Plan;
@@ -40,6 +40,8 @@ pub struct GateOptions {
     pub settings: Settings,
     /// Milliseconds between two fits of a series.
     pub refit_ms: i64,
+    /// Seconds for which an autoscaler in an elastic pool keeps what was wanted, before it shrinks.
+    pub hold_s: usize,
 }
 
 /// See the module.
@@ -54,6 +56,8 @@ pub struct Gate<'a> {
     state: PoolState,
     fitter: Fitter,
     tally: Tally,
+    /// What was wanted lately, and when.
+    wanted: VecDeque<(usize, u32)>,
 }
 
 impl<'a> Gate<'a> {
@@ -81,6 +85,7 @@ impl<'a> Gate<'a> {
             past,
             state: PoolState::default(),
             tally: Tally::new(case.apis.len()),
+            wanted: VecDeque::new(),
         })
     }
 
@@ -122,13 +127,16 @@ impl<'a> Gate<'a> {
     }
 
     /// Puts the plan into whole replicas.
-    fn obey(&self, plan: &Plan, now: Timestamp, wishes: &mut [u32]) {
+    fn obey(&mut self, plan: &Plan, second: usize, wishes: &mut [u32]) {
+        let now = self.case.at(second);
         match self.case.supply {
             Supply::Elastic => {
                 let wanted = plan.wanted.get(plan.step_at(now)).copied().unwrap_or(0.0);
-                for wish in wishes {
-                    *wish = replicas(wanted.ceil());
-                }
+                let keep = second.saturating_sub(self.options.hold_s);
+                while self.wanted.pop_front_if(|(at, _)| *at < keep).is_some() {}
+                self.wanted.push_back((second, replicas(wanted.ceil())));
+                let most = self.wanted.iter().map(|(_, n)| *n).max().unwrap_or(1);
+                wishes.fill(most);
             }
             Supply::Scarce(all) => {
                 let limits: BTreeMap<_, _> = self
@@ -202,7 +210,7 @@ impl Scaler for Gate<'_> {
         }
         self.turn(now, second >= self.case.score)?;
         if let Some(plan) = self.state.last.clone() {
-            self.obey(&plan, now, wishes);
+            self.obey(&plan, second, wishes);
         }
         Ok(())
     }

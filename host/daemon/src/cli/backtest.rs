@@ -36,7 +36,15 @@ dealt out in turn (gold, silver, bronze, gold, ...) and a replica serves a tenth
 percentile. A file of --config may hold, each part as needed:
   daemon: {step: 60s, horizon: 1h, target_utilisation: 0.8}    what `tidegate serve` reads
   apis: {orders: {tier: gold, replica: 250}}                   by the name of the trace
-  allocator: {module: waterfill, config: {margin: 0.0}}        also forecaster and tierer";
+  allocator: {module: waterfill, config: {margin: 0.0}}        also forecaster and tierer
+
+The file of --json: `policies`, one object each, in the order of --policies (hpa once per target, as
+`hpa-60`): policy, violation_minutes, violation_minutes_by_tier, violation_rate (of scored_minutes),
+resource_hours (of one replica), slack (part of them not used), churn (replicas that came or went per api
+and hour), requests, errors, slow, coverage (share of minutes at or below the quantile that the tier
+bought, and below p50, p90, p99; of tidegate), traces (the same by trace). `versus`, and
+`versus_per_trace`: violations_vs_hpa_at_equal_cost, resource_hours_vs_hpa_at_equal_violations (both on
+the frontier of hpa's targets; null where HPA has none and Tidegate some), resource_hours_vs_oracle.";
 
 /// What to run, on what.
 #[derive(Debug, clap::Args)]

@@ -37,7 +37,12 @@ fn wave() -> String {
     let mut text = String::from("timestamp,value\n");
     for t in 0..3 * 288 {
         let hour = t % 288 / 12;
-        let _ = writeln!(text, "{},{}", t * 300, 100 + 40 * (12 - i32::abs(12 - hour)));
+        let _ = writeln!(
+            text,
+            "{},{}",
+            t * 300,
+            100 + 40 * (12 - i32::abs(12 - hour))
+        );
     }
     text
 }
@@ -57,7 +62,9 @@ fn a_pool_is_elastic_or_a_share_of_peaks() {
         let said = of(wrong).unwrap_err().to_string();
         assert!(said.contains("such as 0.7"), "{said}");
     }
-    let said = try_parsed(&["--trace", "a.csv", "--fail-if", "speed > hpa"]).unwrap_err().to_string();
+    let said = try_parsed(&["--trace", "a.csv", "--fail-if", "speed > hpa"])
+        .unwrap_err()
+        .to_string();
     assert!(said.contains("`speed` is no metric"), "{said}");
     assert!(try_parsed(&[]).is_err() && try_parsed(&["--from-store", "14d"]).is_err());
 }
@@ -66,14 +73,27 @@ fn a_pool_is_elastic_or_a_share_of_peaks() {
 fn a_bad_trace_is_named_with_its_line_and_a_remedy() {
     let dir = tempfile::tempdir().unwrap();
     let bad = file(dir.path(), "bad.csv", "timestamp,value\n0,1\n60,many\n");
-    refused(&["--native", "--trace", &bad], "bad.csv:3: the value is `many`");
+    refused(
+        &["--native", "--trace", &bad],
+        "bad.csv:3: the value is `many`",
+    );
     let short = file(dir.path(), "short.csv", "timestamp,value\n0,1\n60,2\n");
-    refused(&["--native", "--trace", &short], "short: 0 h of load are too few");
+    refused(
+        &["--native", "--trace", &short],
+        "short: 0 h of load are too few",
+    );
     let idle: String = (0..3 * 1440).map(|t| format!("{},0\n", t * 60)).collect();
     let idle = file(dir.path(), "idle.csv", &format!("timestamp,value\n{idle}"));
-    refused(&["--native", "--trace", &idle], "idle: its 95th percentile is not above 0");
+    refused(
+        &["--native", "--trace", &idle],
+        "idle: its 95th percentile is not above 0",
+    );
     refused(&["--native", "--trace", "none.csv"], "cannot read none.csv");
-    let hours = file(dir.path(), "hours.csv", "timestamp,value\n0,1\n7200,2\n14400,2\n");
+    let hours = file(
+        dir.path(),
+        "hours.csv",
+        "timestamp,value\n0,1\n7200,2\n14400,2\n",
+    );
     misused(&["--native", "--trace", &hours], "a step of 7200 s");
 }
 
@@ -89,10 +109,19 @@ fn a_config_that_names_what_is_not_there_is_refused() {
         let words = with(text);
         refused(&words.each_ref().map(String::as_str), said);
     };
-    check("apis: {wav: {tier: gold}}\n", "no trace has that name, did you mean `wave`");
+    check(
+        "apis: {wav: {tier: gold}}\n",
+        "no trace has that name, did you mean `wave`",
+    );
     check("daemon: {horizn: 1h}\n", "did you mean `horizon`");
-    check("apis: {wave: {replica: -1}}\n", "apis.wave.replica is no load");
-    check("allocator: {module: waterfal}\n", "did you mean `waterfill`");
+    check(
+        "apis: {wave: {replica: -1}}\n",
+        "apis.wave.replica is no load",
+    );
+    check(
+        "allocator: {module: waterfal}\n",
+        "did you mean `waterfill`",
+    );
     check("allocator: {module: ets}\n", "is of kind forecaster");
     check("allocator: {config: {margn: 0}}\n", "margn");
     check("daemon: {plan: 2h}\n", "daemon: plan");
@@ -102,12 +131,29 @@ fn a_config_that_names_what_is_not_there_is_refused() {
 fn the_same_inputs_and_seed_give_the_same_bytes_and_a_comparison_sets_the_outcome() {
     let dir = tempfile::tempdir().unwrap();
     let trace = file(dir.path(), "wave.csv", &wave());
-    let config = file(dir.path(), "setup.yaml", "forecaster: {module: seasonal-naive}\n");
+    let config = file(
+        dir.path(),
+        "setup.yaml",
+        "forecaster: {module: seasonal-naive}\n",
+    );
     let told = |jobs: &str, name: &str, fail: &str| {
         let json = dir.path().join(name).display().to_string();
         let words = [
-            "--native", "--trace", &trace, "--config", &config, "--policies", "tidegate,hpa,oracle",
-            "--json", &json, "--report", &format!("{json}.html"), "--jobs", jobs, "--fail-if", fail,
+            "--native",
+            "--trace",
+            &trace,
+            "--config",
+            &config,
+            "--policies",
+            "tidegate,hpa,oracle",
+            "--json",
+            &json,
+            "--report",
+            &format!("{json}.html"),
+            "--jobs",
+            jobs,
+            "--fail-if",
+            fail,
         ];
         let outcome = run(&try_parsed(&words).unwrap(), Output::Json);
         (std::fs::read_to_string(&json).unwrap(), outcome)
@@ -117,12 +163,20 @@ fn the_same_inputs_and_seed_give_the_same_bytes_and_a_comparison_sets_the_outcom
     let (again, outcome) = told("2", "2.json", "resource_hours > 0.1 * oracle");
     assert_eq!(first, again);
     let said = outcome.expect_err("it costs more than that").to_string();
-    assert!(said.contains("--fail-if 'resource_hours > 0.1 * oracle'"), "{said}");
+    assert!(
+        said.contains("--fail-if 'resource_hours > 0.1 * oracle'"),
+        "{said}"
+    );
     let value: serde_json::Value = serde_json::from_str(&first).unwrap();
     let policies = value["policies"].as_array().unwrap();
     assert_eq!(policies[0]["policy"], "tidegate");
     for key in [
-        "violation_minutes", "violation_minutes_by_tier", "resource_hours", "slack", "churn", "coverage",
+        "violation_minutes",
+        "violation_minutes_by_tier",
+        "resource_hours",
+        "slack",
+        "churn",
+        "coverage",
     ] {
         assert!(policies.iter().all(|p| p.get(key).is_some()), "{key}");
     }
