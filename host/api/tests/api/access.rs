@@ -4,9 +4,9 @@ use crate::fake::alert;
 use crate::world::{World, by, counts, key, put, refused, shop_and_bank};
 use tidegate_proto::v1;
 use tidegate_proto::v1::{
-    alerts_client::AlertsClient, catalog_client::CatalogClient, forecasts_client::ForecastsClient,
-    ingest_client::IngestClient, limits_client::LimitsClient, plans_client::PlansClient,
-    policies_client::PoliciesClient, shadows_client::ShadowsClient,
+    alerts_client::AlertsClient, catalog_client::CatalogClient, events_client::EventsClient,
+    forecasts_client::ForecastsClient, ingest_client::IngestClient, limits_client::LimitsClient,
+    plans_client::PlansClient, policies_client::PoliciesClient, shadows_client::ShadowsClient,
 };
 use tonic::Code::{InvalidArgument, NotFound, PermissionDenied, Unauthenticated};
 use tonic::{Request, Status};
@@ -49,6 +49,18 @@ async fn every_service_wants_a_known_token() {
             .map(drop),
         CatalogClient::new(channel.clone())
             .apply(shop_and_bank())
+            .await
+            .map(drop),
+        EventsClient::new(channel.clone())
+            .report(tokio_stream::empty())
+            .await
+            .map(drop),
+        EventsClient::new(channel.clone())
+            .watch(v1::WatchEventsRequest::default())
+            .await
+            .map(drop),
+        EventsClient::new(channel.clone())
+            .upcoming(v1::UpcomingRequest::default())
             .await
             .map(drop),
         PoliciesClient::new(channel.clone())

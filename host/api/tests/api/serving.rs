@@ -12,10 +12,11 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_reflection::pb::v1 as reflection;
 
-const SERVICES: [&str; 9] = [
+const SERVICES: [&str; 10] = [
     "tidegate.v1.Alerts",
     "tidegate.v1.Catalog",
     "tidegate.v1.Clock",
+    "tidegate.v1.Events",
     "tidegate.v1.Forecasts",
     "tidegate.v1.Ingest",
     "tidegate.v1.Limits",
