@@ -168,10 +168,9 @@ fn own_name(binding: &Binding, tenants: &BTreeSet<TenantId>) -> Result<(), Serve
         return Ok(());
     }
     let tenant = serves.filter(|t| tenants.contains(*t)).or(tenants.first());
-    let example = tenant.map_or("TENANT", |t| t.as_str());
+    let tenant = tenant.map_or("TENANT", |t| t.as_str());
     let text = format!(
-        "a credential of tenants names its bindings TENANT/NAME and selects that tenant; write for example `{example}/{}`",
-        binding.id.as_str().rsplit('/').next().unwrap_or("NAME")
+        "a credential of tenants names its bindings TENANT/NAME and selects that tenant; write `{tenant}/NAME`"
     );
     let object = format!("binding {}", binding.id);
     Err(ServeError::field(object, "name", text))
@@ -195,6 +194,14 @@ impl Gate {
             && !old.as_ref().is_some_and(|o| visible(caller, &o.value))
         {
             own_name(binding, tenants)?;
+        }
+        // What is another's is deleted as what is not there: in the same words.
+        if caller.tenants.is_some()
+            && new.is_none()
+            && !old.as_ref().is_some_and(|o| visible(caller, &o.value))
+        {
+            let remedy = format!("`tidegate get {}` lists what there is", key.kind.name());
+            return Err(not_found(key.to_string(), remedy));
         }
         // Both what stands and what shall stand must be the caller's.
         for object in [old.as_ref().map(|o| &o.value), new].into_iter().flatten() {

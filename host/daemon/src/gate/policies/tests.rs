@@ -4,7 +4,7 @@
 use super::*;
 use crate::shipped;
 use crate::testing::{api, gate, of, pool, tenant};
-use tidegate_core::catalog::ObjectKind;
+use tidegate_core::catalog::{ObjectKey, ObjectKind};
 use tidegate_core::module::{Challenger, ModuleKind, Selector};
 use tidegate_core::policy::CallError;
 use tidegate_core::ports::serve::{CatalogPort, Run};
@@ -179,11 +179,21 @@ fn a_tenant_neither_harms_nor_sees_what_serves_others() {
     let taken = put("bank-own").unwrap_err().to_string();
     let free = put("bank-non").unwrap_err().to_string();
     assert_eq!(taken.replace("bank-own", "bank-non"), free);
-    assert!(taken.contains("shop/bank-own"), "{taken}");
+    assert!(taken.contains("`shop/NAME`"), "{taken}");
     for name in ["bank/own", "bank/non"] {
         assert!(put(name).unwrap_err().to_string().contains("shop/"));
     }
     put("shop/mine").unwrap();
+    let delete = |name: &str| {
+        let key = ObjectKey {
+            kind: ObjectKind::Binding,
+            name: name.into(),
+        };
+        let change = Change::Delete { key, expect: None };
+        let refused = gate.apply(&shop, vec![change], Run::Dry).unwrap_err();
+        refused.to_string().replace(name, "_")
+    };
+    assert_eq!(delete("bank-own"), delete("bank-non"));
     // What it had before there was this rule stays its own.
     put("shop-own").unwrap();
     assert!(gate.world.catalog.load().list(ObjectKind::Binding).len() >= 7);
