@@ -2,7 +2,8 @@
 
 use super::Table;
 use anyhow::{Context, Result};
-use tidegate_e2e::{Daemon, Gate};
+use tidegate_e2e::{Daemon, Gate, catalog};
+use tidegate_proto::v1::object::Object;
 use tidegate_proto::v1::push_module_request::Part;
 use tidegate_proto::v1::{self, policies_client::PoliciesClient};
 use tonic::transport::Channel;
@@ -82,13 +83,21 @@ fn without_offsets(text: &str) -> String {
 
 /// Uploads that a program puts together wrongly.
 async fn by_hand(table: &mut Table, channel: &Channel) -> Result<()> {
-    let header = |size, digest: &str| {
+    let header_for = |size, digest: &str, tenant: &str| {
         Part::Header(v1::PushModuleHeader {
             size,
             digest: digest.into(),
-            tenant: String::new(),
+            tenant: tenant.into(),
         })
     };
+    let header = |size, digest: &str| header_for(size, digest, "");
+    let full = v1::Tenant {
+        name: "full".into(),
+        max_series: 1,
+        max_samples_per_s: 1,
+        ..v1::Tenant::default()
+    };
+    catalog::apply(channel, vec![Object::Tenant(full)]).await?;
     let chunk = |n| Part::Chunk(vec![0; n]);
     let zeros = "0".repeat(64);
     let cases = [
@@ -112,6 +121,21 @@ async fn by_hand(table: &mut Table, channel: &Channel) -> Result<()> {
             "another digest than was told",
             "digest: 000...",
             vec![header(4, &zeros), chunk(4)],
+        ),
+        (
+            "a module for a tenant that is none",
+            "tenant: shop/orders",
+            vec![header_for(4, "", "shop/orders"), chunk(4)],
+        ),
+        (
+            "a module for a tenant that nobody declared",
+            "tenant: nobody",
+            vec![header_for(4, "", "nobody"), chunk(4)],
+        ),
+        (
+            "a module for a tenant that may hold none",
+            "tenant: full (max_modules: 0)",
+            vec![header_for(4, "", "full"), chunk(4)],
         ),
     ];
     for (mistake, given, parts) in cases {
