@@ -53,10 +53,27 @@ impl Moment {
         i64::from(self.step) * 1000
     }
 
-    /// Whether the step that begins at `start` ends now.
-    fn ends(self, start: i64) -> bool {
-        start.checked_add(self.step_ms()) == Some(self.start)
+    /// How this call follows one whose plan began at `start`.
+    fn after(self, start: i64) -> Turn {
+        if start == self.start {
+            Turn::Again
+        } else if start.checked_add(self.step_ms()) == Some(self.start) {
+            Turn::Next
+        } else {
+            Turn::Gap
+        }
     }
+}
+
+/// How a call follows the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// The step that was planned last is over.
+    Next,
+    /// It is planned once more.
+    Again,
+    /// Steps were left out, or the clock went back: what was asked says nothing of what was used.
+    Gap,
 }
 
 /// Divides the pool over the coming steps, and learns from the step that is over.
@@ -84,18 +101,12 @@ pub fn allocate(
         }
     }
     let mut output = tidegate_model_waterfill::allocate(&config.waterfill(), &bought)?;
-    let follows = moment.ends(state.start);
+    let turn = moment.after(state.start);
     for (i, key) in pool.apis.iter().enumerate() {
         let Some(api) = next.apis.get_mut(key) else {
             continue;
         };
-        remember(
-            api,
-            pool,
-            &output.allocation,
-            i,
-            (follows, state.start == moment.start),
-        );
+        remember(api, pool, &output.allocation, i, turn);
         let from = pool.cell(i, 0, 0);
         let asked = &bought.demand[from..from + pool.width()];
         output.reasons[i] = reasons::reason(&output.reasons[i], api, asked);
@@ -118,7 +129,7 @@ fn learn(config: &Config, state: &State, moment: Moment, pool: &PoolColumns) -> 
         tiers: state.tiers,
         apis: BTreeMap::new(),
     };
-    let d = pool.width();
+    let (d, turn) = (pool.width(), moment.after(state.start));
     let keep = libm::exp2(-f64::from(moment.step) / (config.memory_hours * 3600.0));
     let elapsed = moment.start.saturating_sub(state.start).max(0) as f64;
     let fade = libm::exp2(-elapsed / (config.retreat_minutes * 60_000.0));
@@ -134,7 +145,7 @@ fn learn(config: &Config, state: &State, moment: Moment, pool: &PoolColumns) -> 
         let row = i * d..(i + 1) * d;
         let used = &pool.usage[row.clone()];
         let seen = digest(used);
-        if moment.ends(state.start) && api.asks.len() == d && seen != api.seen {
+        if turn == Turn::Next && api.asks.len() == d && seen != api.seen {
             let step = Step {
                 config,
                 asks: &api.asks,
@@ -194,19 +205,13 @@ fn choose(
 }
 
 /// Keeps what was asked for api `i` and what it got, until the step is over.
-fn remember(
-    api: &mut Api,
-    pool: &PoolColumns,
-    plan: &Allocation,
-    i: usize,
-    (follows, again): (bool, bool),
-) {
+fn remember(api: &mut Api, pool: &PoolColumns, plan: &Allocation, i: usize, turn: Turn) {
     let before = |k: usize| {
         let known = api.asks.get(k)?;
-        match (follows, again) {
-            (true, _) => Some(known.newest()),
-            (false, true) => known.before(),
-            (false, false) => None,
+        match turn {
+            Turn::Next => Some(known.newest()),
+            Turn::Again => known.before(),
+            Turn::Gap => None,
         }
     };
     let ask = |k: usize| {

@@ -8,14 +8,10 @@ use crate::state::{Api, Ask};
 pub(crate) fn reason(of_share: &str, api: &Api, asked: &[f64]) -> String {
     let mut text = of_share.to_owned();
     let median = |ask: &Ask| ask.newest().median;
-    let Some((multiple, _)) = api
-        .asks
-        .iter()
-        .zip(asked)
-        .filter(|(ask, _)| median(ask) > 0.0)
-        .map(|(ask, asked)| (asked / median(ask), ()))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-    else {
+    let multiples = api.asks.iter().zip(asked);
+    let multiples = multiples.filter(|(ask, _)| median(ask) > 0.0);
+    let multiples = multiples.map(|(ask, asked)| asked / median(ask));
+    let Some(multiple) = multiples.max_by(f64::total_cmp) else {
         return text;
     };
     let _ = write!(text, "; buys {multiple:.2} of its median need: ");
