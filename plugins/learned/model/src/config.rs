@@ -77,7 +77,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             shortage_cost: ByTier {
-                gold: 20.0,
+                gold: 30.0,
                 silver: 10.0,
                 bronze: 5.0,
             },

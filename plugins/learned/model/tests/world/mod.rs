@@ -146,7 +146,7 @@ pub(crate) fn run(world: &World, policy: Policy<'_>) -> Bill {
         for (i, api) in apis.iter_mut().enumerate() {
             api.move_on(&mut s);
             let need = api.season(step) * libm::exp(api.deviation);
-            let burst = need * libm::exp(0.05 + 0.03 * s.normal());
+            let burst = need * libm::exp(0.06 + 0.035 * s.normal());
             usage[i] = need.min(limits[i]);
             used += usage[i];
             if step >= world.from_day * DAY {
