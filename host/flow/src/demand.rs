@@ -45,7 +45,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             target_utilisation: 0.85,
-            step_tolerance: 0.003,
+            step_tolerance: 0.001,
         }
     }
 }

@@ -12,10 +12,10 @@
 //!
 //! **Learning.** A posterior over a grid of `(own, k)`, updated by each step's miss: the share of slow
 //! requests over the share that is allowed, at most 1, cubed, so that a step at half of the allowance
-//! counts an eighth. A step is believed up to a likelihood of 1 in 100, since an outage elsewhere makes
-//! requests slow at any utilisation. Steps far below the aim say little about what happens at it,
-//! because no model is right so far away, and count less. It forgets with a half-life of a day, towards
-//! the prior: the `k` that makes the configured target right, within a factor of two.
+//! counts an eighth. Steps far below the aim count less, because no model is right so far away, and
+//! because a miss there is an outage elsewhere more often than a lack of capacity; and no step is
+//! believed beyond a likelihood of 1 in 10,000. It forgets with a half-life of a day, towards the prior:
+//! the `k` that makes the configured target right, within a factor of two.
 //!
 //! **Aim.** The highest utilisation at which the miss rate, less `own`, is within the tolerance, its mean
 //! taken over the posterior: not knowing costs headroom. It never lies more than a twentieth above what
@@ -32,12 +32,15 @@ use tidegate_core::slo::Events;
 
 /// Candidates for `k`: from 2, each half as much again as the one before.
 const KS: usize = 14;
-/// Candidates for `own`.
-const OWN: [f64; 4] = [0.0, 0.002, 0.05, 0.8];
+/// Candidates for `own`, and the logarithms of their priors. Near the aim, where most steps lie, a rate
+/// that does not depend on utilisation looks like one that does; and to take what capacity could mend
+/// for what it could not is the dearer mistake. So `own` has to be shown, at low utilisation.
+const OWN: [(f64, f64); 3] = [(0.0, 0.0), (0.001, -4.0), (0.8, -10.0)];
 /// Standard deviation of the prior of `ln k`.
 const PRIOR_SD: f64 = 0.7;
-/// Likelihood below which a step is taken to be about something else.
-const ELSEWHERE: f64 = 0.01;
+/// Likelihood below which a step is taken to be about something else. Far below what is tolerated: a
+/// miss rate of 1 in 1000 cannot be learned from misses that are not believed.
+const ELSEWHERE: f64 = 1e-4;
 /// How far below the aim a step still says something.
 const REACH: f64 = 0.15;
 /// Seconds after which a step counts half.
@@ -121,7 +124,7 @@ impl Curve {
         let queued: [f64; KS] = std::array::from_fn(|i| u * libm::exp(-steepness(i) * (1.0 - u)));
         let prior = prior(self.configured, self.tolerance);
         for (i, (log, prior)) in self.log.iter_mut().zip(prior).enumerate() {
-            let own = OWN[i / KS];
+            let (own, _) = OWN[i / KS];
             let rate = own + (1.0 - own) * queued[i % KS];
             let fit = libm::exp(-near * divergence(miss, rate));
             let likelihood = libm::log(ELSEWHERE + (1.0 - ELSEWHERE) * fit);
@@ -142,7 +145,7 @@ impl Curve {
         };
         let mut total = 0.0;
         for (i, log) in self.log.iter().enumerate() {
-            let (weight, own) = (libm::exp(*log), OWN[i / KS]);
+            let (weight, own) = (libm::exp(*log), OWN[i / KS].0);
             mixture.floor += weight * own;
             mixture.parts[i % KS] += weight * (1.0 - own);
             total += weight;
@@ -247,14 +250,14 @@ fn steepness(i: usize) -> f64 {
     2.0 * libm::pow(1.5, i as f64)
 }
 
-/// The `k` at which the configured target is the aim, within a factor of two; that much is missed
-/// whatever the utilisation is less likely than not.
+/// The `k` at which the configured target is the aim, within a factor of two; see
+/// [`OWN`].
 fn prior(configured: f64, tolerance: f64) -> Vec<f64> {
     let centre = libm::log(configured / tolerance) / (1.0 - configured);
     let centre = libm::log(centre.clamp(2.0, 300.0));
     let log = |i: usize| {
         let z = (libm::log(steepness(i % KS)) - centre) / PRIOR_SD;
-        -0.5 * z * z - (i / KS) as f64
+        OWN[i / KS].1 - 0.5 * z * z
     };
     let all: Vec<f64> = (0..KS * OWN.len()).map(log).collect();
     let greatest = all.iter().copied().fold(f64::MIN, f64::max);
