@@ -17,7 +17,8 @@ pub struct Config {
     pub lead_steps: u32,
     /// While everybody's demand is met, a limit stays if it is within this part of the new one.
     pub hysteresis: f64,
-    /// Wanted capacity above the sum of demand, as a part of it.
+    /// Wanted capacity above the sum of demand, as a part of it. Demand has its headroom already: a
+    /// margin pays for bursts and errors a second time.
     pub margin: f64,
     /// Whether guarantees that the forecast does not need are lent.
     pub lend: bool,
@@ -30,7 +31,7 @@ impl Default for Config {
         Self {
             lead_steps: 1,
             hysteresis: 0.05,
-            margin: 0.1,
+            margin: 0.0,
             lend: true,
             loan_reserve: 0.1,
         }

@@ -193,7 +193,12 @@ fn wanted_capacity_is_demand_and_margin_within_what_the_pool_can_grow_to() {
     ];
     let mut pool = pool(&[8.0; 2], &apis);
     pool.capacity_max = vec![50.0];
-    near(&allocate(&exact(), &pool).unwrap().wanted, &[11.0, 50.0]);
+    near(&allocate(&exact(), &pool).unwrap().wanted, &[10.0, 50.0]);
+    let config = Config {
+        margin: 0.1,
+        ..exact()
+    };
+    near(&allocate(&config, &pool).unwrap().wanted, &[11.0, 50.0]);
 }
 
 #[derive(Debug, Clone)]
