@@ -7,7 +7,6 @@
 //! optimality.
 
 use super::case::{Case, CaseApi, Supply};
-use super::schedule::Schedule;
 use super::service::{Minute, Service};
 
 /// More replicas than this are not searched for.
@@ -36,12 +35,6 @@ pub fn replicas(case: &Case) -> Vec<Vec<u32>> {
         }
     }
     plan
-}
-
-/// The oracle as a policy.
-#[must_use]
-pub fn oracle(case: &Case) -> Schedule {
-    Schedule::new(case.begin, replicas(case))
 }
 
 /// The most replicas that each api ever needs.

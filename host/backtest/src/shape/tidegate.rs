@@ -16,13 +16,12 @@ mod world;
 pub use policies::Policies;
 pub use tally::{Kept, Tally, Telling};
 
-use super::case::{Case, Supply};
+use super::case::{Case, CaseApi, Supply};
 use super::scaler::{Failure, Observed, Scaler};
 use super::service::Minute;
 use super::simulate;
 use fitter::Fitter;
 use past::Past;
-use std::collections::{BTreeMap, VecDeque};
 use tidegate_core::catalog::Catalog;
 use tidegate_core::ids::PoolId;
 use tidegate_core::plan::Plan;
@@ -40,8 +39,6 @@ pub struct GateOptions {
     pub settings: Settings,
     /// Milliseconds between two fits of a series.
     pub refit_ms: i64,
-    /// Seconds for which an autoscaler in an elastic pool keeps what was wanted, before it shrinks.
-    pub hold_s: usize,
 }
 
 /// See the module.
@@ -56,8 +53,6 @@ pub struct Gate<'a> {
     state: PoolState,
     fitter: Fitter,
     tally: Tally,
-    /// What was wanted lately, and when.
-    wanted: VecDeque<(usize, u32)>,
 }
 
 impl<'a> Gate<'a> {
@@ -85,7 +80,6 @@ impl<'a> Gate<'a> {
             past,
             state: PoolState::default(),
             tally: Tally::new(case.apis.len()),
-            wanted: VecDeque::new(),
         })
     }
 
@@ -127,32 +121,19 @@ impl<'a> Gate<'a> {
     }
 
     /// Puts the plan into whole replicas.
-    fn obey(&mut self, plan: &Plan, second: usize, wishes: &mut [u32]) {
-        let now = self.case.at(second);
+    fn obey(&self, plan: &Plan, now: Timestamp, wishes: &mut [u32]) {
         match self.case.supply {
             Supply::Elastic => {
                 let wanted = plan.wanted.get(plan.step_at(now)).copied().unwrap_or(0.0);
-                let keep = second.saturating_sub(self.options.hold_s);
-                while self.wanted.pop_front_if(|(at, _)| *at < keep).is_some() {}
-                self.wanted.push_back((second, replicas(wanted.ceil())));
-                let most = self.wanted.iter().map(|(_, n)| *n).max().unwrap_or(1);
-                wishes.fill(most);
+                wishes.fill(replicas(wanted.ceil()));
             }
             Supply::Scarce(all) => {
-                let limits: BTreeMap<_, _> = self
-                    .case
-                    .apis
-                    .iter()
-                    .enumerate()
-                    .filter_map(|(i, api)| Some((i, plan.api(&api.id)?)))
-                    .collect();
                 let step = plan.step_at(now);
-                let row = |i: usize| {
-                    limits.get(&i).map_or((0.0, Tier::Bronze), |a| {
-                        (a.limit.get(step).copied().unwrap_or(0.0), a.tier)
-                    })
+                let limit = |api: &CaseApi| match plan.api(&api.id) {
+                    Some(row) => (row.limit.get(step).copied().unwrap_or(0.0), row.tier),
+                    None => (0.0, api.tier),
                 };
-                let rows: Vec<(f64, Tier)> = (0..wishes.len()).map(row).collect();
+                let rows: Vec<(f64, Tier)> = self.case.apis.iter().map(limit).collect();
                 wishes.copy_from_slice(&whole(&rows, all));
             }
         }
@@ -210,7 +191,7 @@ impl Scaler for Gate<'_> {
         }
         self.turn(now, second >= self.case.score)?;
         if let Some(plan) = self.state.last.clone() {
-            self.obey(&plan, second, wishes);
+            self.obey(&plan, now, wishes);
         }
         Ok(())
     }

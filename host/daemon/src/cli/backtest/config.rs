@@ -38,7 +38,6 @@ impl Setup {
                 ..self.daemon.settings()
             },
             refit_ms: i64::from(self.daemon.refit.0) * 1000,
-            hold_s: 0,
         }
     }
 }
