@@ -124,6 +124,7 @@ async fn every_acked_sample_survives_fifty_five_power_cuts_during_ingest() -> Re
         "arima",
         "ensemble",
         "ets",
+        "learned",
         "lstm",
         "prophet",
         "proportional",
