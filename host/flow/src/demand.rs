@@ -251,7 +251,7 @@ impl<'a> Need<'a> {
             } else {
                 input.learned.cost(dimension).map(CostOf::Learned)
             },
-            source: input.learned.duel(dimension).source(),
+            source: input.learned.source(dimension, input.now),
             usage: input.learned.usage(dimension, input.now),
             aim,
         }

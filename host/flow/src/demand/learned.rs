@@ -14,7 +14,7 @@
 
 use super::codec::{Reader, Writer};
 use super::cost::{Cost, Observed};
-use super::duel::{Duel, Promise};
+use super::duel::{Duel, Promise, Source};
 use super::latency::Curve;
 use crate::tier::Tracker;
 use std::collections::BTreeMap;
@@ -34,6 +34,8 @@ const FORMAT: u32 = 1;
 const FIRST_S: i64 = 86_400;
 /// Seconds for which a note is kept beyond the lead time: longer than samples take to settle.
 const NOTED_S: i64 = 1_800;
+/// For so long after a filled step, use is not taken for need.
+const STARVED_MS: i64 = 3_600_000;
 /// Notes that are kept at most.
 const NOTES: usize = 240;
 
@@ -65,6 +67,8 @@ struct Use {
     duel: Duel,
     /// Newest measured use, and the end of its step.
     last: Option<(Timestamp, f64)>,
+    /// End of the newest step whose use filled its grant.
+    filled: Option<Timestamp>,
 }
 
 /// One SLO's curves, per resource that was the scarcest.
@@ -212,6 +216,9 @@ impl Learned {
                 }
                 if is_sound(used) {
                     of.last = Some((grid.at(i + 1), used));
+                    if capacity.is_some_and(|c| used >= 0.95 * c) {
+                        of.filled = Some(grid.at(i + 1));
+                    }
                     if is_sound(load) {
                         steps.push(Observed {
                             load,
@@ -265,13 +272,16 @@ impl Learned {
         (now.since_ms(end) <= 6 * 3_600_000).then_some(used)
     }
 
-    /// Which forecast of a resource to believe.
+    /// Which forecast of a resource to believe. While a grant was filled, and an hour after, use says
+    /// what was granted and not what was needed; its own forecast alone would starve who is starved.
     #[must_use]
-    pub fn duel(&self, dimension: Dimension) -> Duel {
-        self.uses
-            .get(&dimension)
-            .map(|u| u.duel)
-            .unwrap_or_default()
+    pub fn source(&self, dimension: Dimension, now: Timestamp) -> Source {
+        let of = self.uses.get(&dimension).copied().unwrap_or_default();
+        let is_starved = of.filled.is_some_and(|t| now.since_ms(t) <= STARVED_MS);
+        match of.duel.source() {
+            Source::Itself | Source::Mean if is_starved => Source::Higher,
+            source => source,
+        }
     }
 
     /// Waits for what was said of a step.
@@ -320,6 +330,7 @@ impl Learned {
             let (end, used) = of.last.unwrap_or((Timestamp(i64::MIN), 0.0));
             to.int(end.0);
             to.float(used);
+            to.int(of.filled.map_or(i64::MIN, |t| t.0));
         }
         to.count(self.objectives.len());
         for (id, of) in &self.objectives {
@@ -366,6 +377,7 @@ impl Learned {
                 cost: Cost::read(from)?,
                 duel: Duel::read(from)?,
                 last: since(from.int()?).zip(Some(from.sound()?)),
+                filled: since(from.int()?),
             };
             all.uses.insert(dimension, of);
         }

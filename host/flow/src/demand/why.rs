@@ -24,12 +24,20 @@ pub(super) fn sentence(input: &Input<'_>, dimension: Dimension, need: &Need<'_>)
                 (_, None) => "",
                 (Source::Requests, _) => ", which erred less than its own forecast",
                 (Source::Mean, _) => ", and its own forecast counts as much",
-                (_, Some(_)) => ", or its own forecast where that is higher",
+                (_, Some(_)) => {
+                    ", or its own forecast where that is higher: they were not compared enough, or a \
+                     full grant hid the need"
+                }
+            };
+            let base = cost.base();
+            let above = if base > 0.001 * cost.at(load) {
+                format!(" above a base of {}", short(base))
+            } else {
+                String::new()
             };
             format!(
-                "costs {} {unit} per request/s above a base of {} (give or take {sure:.0} %){beside}",
+                "costs {} {unit} per request/s{above} (give or take {sure:.0} %){beside}",
                 short(cost.per_request()),
-                short(cost.base()),
             )
         }
         (_, Some(_), _, Some(CostOf::Itself)) => return None,
