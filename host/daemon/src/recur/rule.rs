@@ -106,6 +106,12 @@ impl FromStr for Rule {
             match key {
                 "UNTIL" => until = Some(parse_until(value)?),
                 "FREQ" => freq = Some(value),
+                // The library takes 0 for a rule that never comes.
+                "INTERVAL" | "COUNT" if !value.parse::<u32>().is_ok_and(|n| n > 0) => {
+                    return Err(format!(
+                        "{key}={value} is no number above 0; write for example {key}=2"
+                    ));
+                }
                 _ => {}
             }
             if key != "UNTIL" {

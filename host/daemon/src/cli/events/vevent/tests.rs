@@ -190,7 +190,7 @@ fn the_same_uid_twice_is_a_mistake() {
     let text = mistakes(&format!("{twice}\r\nEND:VEVENT\r\nBEGIN:VEVENT\r\n{twice}"));
     assert_eq!(
         text,
-        "8: its UID `1` stands at line 3 already; give it another"
+        "9: its UID `1` stands at line 3 already; give it another"
     );
 }
 
