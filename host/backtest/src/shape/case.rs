@@ -159,22 +159,15 @@ pub fn elastic(loads: &[Load], plan: &CasePlan) -> Result<Vec<Case>, CaseError> 
 /// # Errors
 /// When what the traces have in common is too short, or one is idle.
 pub fn shared(loads: &[Load], supply: Supply, plan: &CasePlan) -> Result<Case, CaseError> {
-    let starts = loads.iter().map(|l| l.trace.start);
-    let start = starts.max().unwrap_or_default();
-    // At this instant every moved trace has begun; each begins less than a week before it.
-    let offset = |load: &Load| {
-        let late = start.since_ms(load.trace.start).rem_euclid(WEEK_MS);
-        usize::try_from(late / 1000).unwrap_or(0)
-    };
-    let lengths = loads
-        .iter()
-        .map(|l| (l.length().saturating_sub(offset(l)), l));
-    let shortest = lengths.min_by_key(|(length, _)| *length);
-    let (common, name) = shortest.map_or((0, ""), |(n, l)| (n, l.trace.name.as_str()));
-    let (begin, score, end) = parts(name, common, plan)?;
+    // The calendar of that trace whose hour and weekday leave most in common.
+    let best = loads.iter().map(|l| (common(loads, l.trace.start).0, l));
+    let best = best.min_by_key(|(length, _)| std::cmp::Reverse(*length));
+    let start = best.map_or(Timestamp::default(), |(_, l)| l.trace.start);
+    let (length, name) = common(loads, start);
+    let (begin, score, end) = parts(name, length, plan)?;
     let mut apis = loads
         .iter()
-        .map(|load| api(load, offset(load), end, plan))
+        .map(|load| api(load, offset(load, start), end, plan))
         .collect::<Result<Vec<_>, _>>()?;
     apis.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(Case {
@@ -186,6 +179,21 @@ pub fn shared(loads: &[Load], supply: Supply, plan: &CasePlan) -> Result<Case, C
         end,
         lead_s: plan.lead_s,
     })
+}
+
+/// Seconds at the beginning of a trace that lie before an instant, by whole weeks.
+fn offset(load: &Load, start: Timestamp) -> usize {
+    let late = start.since_ms(load.trace.start).rem_euclid(WEEK_MS);
+    usize::try_from(late / 1000).unwrap_or(0)
+}
+
+/// Seconds that all traces have from an instant on, and the trace that ends first.
+fn common(loads: &[Load], start: Timestamp) -> (usize, &str) {
+    let lengths = loads
+        .iter()
+        .map(|l| (l.length().saturating_sub(offset(l, start)), l));
+    let shortest = lengths.min_by_key(|(length, _)| *length);
+    shortest.map_or((0, ""), |(length, l)| (length, l.trace.name.as_str()))
 }
 
 impl Load {

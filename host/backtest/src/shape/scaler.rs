@@ -36,6 +36,9 @@ pub enum Failure {
     /// The catalog of the simulated world was refused.
     #[error("the simulated world is not lawful: {0}")]
     World(String),
+    /// A name of the simulated world is none.
+    #[error("the simulated world cannot be named")]
+    Name(#[from] tidegate_core::ids::IdError),
     /// A policy gave no answer.
     #[error("a policy gave no answer")]
     Policy(#[from] CallError),

@@ -5,7 +5,7 @@ use crate::shape::scaler::Failure;
 use crate::shape::service::{SLOW_SHARE, THRESHOLD_S};
 use std::collections::BTreeMap;
 use tidegate_core::catalog::{Api, Catalog, Change, Mode, Object, Pool, Tenant};
-use tidegate_core::ids::{IdError, PoolId};
+use tidegate_core::ids::PoolId;
 use tidegate_core::slo::{Indicator, Slo};
 use tidegate_core::tier::Tier;
 use tidegate_core::units::{Dimension, Resources};
@@ -17,7 +17,7 @@ const WINDOW_S: u32 = 30 * 86_400;
 
 /// The pool's name, and everything that is declared.
 pub(super) fn catalog(case: &Case) -> Result<(PoolId, Catalog), Failure> {
-    let pool: PoolId = "backtest".parse().map_err(name)?;
+    let pool: PoolId = "backtest".parse()?;
     let cores = match case.supply {
         Supply::Elastic => case.apis.iter().map(|a| f64::from(a.first)).sum::<f64>() * PLENTY,
         Supply::Scarce(replicas) => f64::from(replicas),
@@ -29,7 +29,7 @@ pub(super) fn catalog(case: &Case) -> Result<(PoolId, Catalog), Failure> {
     };
     let mut objects = vec![
         Object::Tenant(Tenant {
-            id: "backtest".parse().map_err(name)?,
+            id: "backtest".parse()?,
             max_series: u64::MAX,
             max_samples_per_s: u64::MAX,
             max_modules: u64::MAX,
@@ -70,10 +70,6 @@ pub(super) fn catalog(case: &Case) -> Result<(PoolId, Catalog), Failure> {
     };
     let (catalog, _) = applied.map_err(told)?;
     Ok((pool, catalog))
-}
-
-fn name(error: IdError) -> Failure {
-    Failure::World(error.to_string())
 }
 
 fn api(of: &CaseApi, pool: &PoolId, supply: Supply) -> Api {
