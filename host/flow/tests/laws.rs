@@ -184,7 +184,7 @@ proptest! {
     fn units_do_not_matter(pool in any_pool(), power in -20..20_i32) {
         let unit = f64::from(2.0_f32).powi(power);
         let scale = |column: &[f64]| -> Vec<f64> {
-            let is_number = |x: f64| x >= 0.0 && x < UNBOUNDED;
+            let is_number = |x: f64| (0.0..UNBOUNDED).contains(&x);
             column.iter().map(|&x| if is_number(x) { x * unit } else { x }).collect()
         };
         let mut scaled = pool.clone();

@@ -299,7 +299,7 @@ mod tests {
     fn a_starved_service_does_not_look_cheap() {
         let mut steps = day(200.0, 0.0, 0.01, 0.02);
         for step in &mut steps[1200..] {
-            step.used = 0.4 * step.used;
+            step.used *= 0.4;
             step.capacity = Some(step.used);
         }
         let cost = learned(&steps);

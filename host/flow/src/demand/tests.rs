@@ -276,3 +276,25 @@ fn the_normal_quantile_is_the_tables() {
         assert!((normal_quantile(level) - z).abs() < 1e-5);
     }
 }
+
+#[test]
+fn what_was_learned_comes_back_from_a_record_and_damaged_bytes_are_nothing_known() {
+    let mut known = learned(10.0, 1.0);
+    let both = [
+        forecast(Signal::Requests, &[10.0, 10.0, 10.0]),
+        forecast(Signal::Cpu, &[2.0, 0.5, 2.0]),
+    ];
+    needs(&both, &known, 2, 0).promise(&mut known);
+    let blob = known.blob();
+    assert_eq!(Learned::of(&blob), known);
+    for cut in 0..blob.bytes.len() {
+        let mut short = blob.clone();
+        short.bytes.truncate(cut);
+        assert_eq!(Learned::of(&short), Learned::default(), "cut at {cut}");
+    }
+    let other = tidegate_core::policy::Blob {
+        format: blob.format + 1,
+        ..blob
+    };
+    assert_eq!(Learned::of(&other), Learned::default());
+}
