@@ -196,11 +196,20 @@ impl World {
     /// # Errors
     /// When the store cannot be read or a binding names a module that is not there.
     pub fn restart(&mut self) -> Result<(), HarnessError> {
-        let condemned = self.slots.quarantined();
+        let everywhere = self.slots.quarantined();
+        let digests = self.natives.iter().map(|native| native.module.digest);
+        let places: Vec<_> = digests
+            .flat_map(|digest| {
+                let places = self.slots.condemned_at(digest);
+                places.into_iter().map(move |binding| (digest, binding))
+            })
+            .collect();
         let (fresh, baselines) = slots();
         self.slots = fresh;
         self.baselines = baselines;
-        self.slots.quarantine(condemned);
+        self.slots.quarantine(everywhere);
+        self.slots
+            .quarantine_at(places.iter().map(|(digest, at)| (*digest, at, None)));
         for binding in self.catalog.bindings.clone().into_values().map(|b| b.value) {
             let native = self.module(&binding.module)?;
             self.slots

@@ -288,12 +288,15 @@ impl World {
         self.slots.info()
     }
 
-    /// Modules that may not come back by themselves.
+    /// Modules that may not come back by themselves, everywhere or to a binding.
     #[must_use]
     pub fn quarantined(&self) -> Vec<ModuleRef> {
-        let condemned = self.slots.quarantined();
+        let everywhere = self.slots.quarantined();
+        let condemned = |m: &ModuleRef| {
+            everywhere.contains(&m.digest) || !self.slots.condemned_at(m.digest).is_empty()
+        };
         let mine = self.natives.iter().map(|n| n.module.clone());
-        mine.filter(|m| condemned.contains(&m.digest)).collect()
+        mine.filter(condemned).collect()
     }
 
     /// Answers that were not used, by module and by invariant or kind of error.
