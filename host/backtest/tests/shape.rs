@@ -1,5 +1,7 @@
 //! Policies beside each other on loads of which it is known who must win.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 use tidegate_backtest::evaluate::trace::Trace;
 use tidegate_backtest::shape::case::{Case, CasePlan, Load};

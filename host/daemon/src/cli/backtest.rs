@@ -259,7 +259,7 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<()> {
     }
     match output {
         Output::Json => say(&serde_json::to_string_pretty(&value)?)?,
-        _ => say(&table::text(&world, &summary))?,
+        Output::Human => say(&table::text(&world, &summary))?,
     }
     let mut failed = vec![];
     for condition in &args.fail_if {

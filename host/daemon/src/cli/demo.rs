@@ -118,8 +118,7 @@ fn print(summary: &Summary) {
     }
     println!(
         "  cores; asked for: what the plan half an hour before foresaw for it, with its tier's headroom,\n  \
-         before the pool of {} was divided",
-        POOL_CORES
+         before the pool of {POOL_CORES} was divided"
     );
     println!("\nMinutes with a missed objective");
     for (half, policies) in summary.policies.iter().enumerate() {
