@@ -209,6 +209,8 @@ async fn bad_input_at_every_door_is_answered_in_words_and_harms_nothing() -> Res
     files::configurations(&mut table)?;
     table.door("Files of `tidegate apply -f`");
     files::declarations(&mut table, &gate, &daemon)?;
+    table.door("Calendars");
+    files::calendars(&mut table, &gate, &daemon)?;
     table.door("The command line");
     verbs::all(&mut table, &daemon)?;
     table.door("Calls over gRPC");

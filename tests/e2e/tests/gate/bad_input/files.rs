@@ -75,6 +75,7 @@ fn without_log(text: &str) -> String {
 /// Mistakes in declarations, caught by the file's reader or by the daemon.
 pub(super) fn declarations(table: &mut Table, gate: &Gate, daemon: &Daemon) -> Result<()> {
     let api = "kind: api\nname: shop/pay\npool: edge\n";
+    let event = "kind: event\nname: shop/batch\ntype: batch\nduration: 1h\n";
     let cases = [
         ("an unknown key", format!("{api}base_teir: gold\n")),
         ("an unknown kind", "kind: tennant\nname: shop\n".to_owned()),
@@ -107,11 +108,39 @@ pub(super) fn declarations(table: &mut Table, gate: &Gate, daemon: &Daemon) -> R
             "an event on a day that is none",
             "kind: event\nname: shop/friday\ntype: campaign\nstart: 2026-02-30T00:00:00Z\nduration: 24h\n".to_owned(),
         ),
+        (
+            "a rule that is none",
+            format!("{event}start: 2026-11-30T09:00\nrrule: FREQ=WEKLY;BYDAY=MO\n"),
+        ),
+        (
+            "a rule of minutes",
+            format!("{event}start: 2026-11-30T09:00\nrrule: FREQ=MINUTELY;INTERVAL=10\n"),
+        ),
+        (
+            "a rule in a zone that is none",
+            format!("{event}start: 2026-11-30T09:00\nrrule: FREQ=WEEKLY\ntimezone: Mars/Olympus\n"),
+        ),
+        (
+            "a rule and an interval",
+            format!("{event}start: 2026-11-30T09:00\nrrule: FREQ=WEEKLY\nevery: 7d\n"),
+        ),
+        (
+            "an exception of no rule",
+            format!("{event}start: 2026-11-30T09:00\nexdate: [2026-12-28]\n"),
+        ),
+        (
+            "a rule that comes ten thousand times",
+            format!("{event}start: 2026-11-30T09:00\nrrule: FREQ=HOURLY\n"),
+        ),
         ("a binding to a module that is not there", "kind: binding\nname: mine\ntype: forecaster\nmodule: oracle\n".to_owned()),
         ("a binding to a module of another kind", "kind: binding\nname: mine\ntype: forecaster\nmodule: waterfill\n".to_owned()),
         (
             "a config that the module's schema refuses",
             "kind: binding\nname: mine\ntype: forecaster\nmodule: ets\nconfig: { saeson: 24 }\n".to_owned(),
+        ),
+        (
+            "a binding under one tenant's name that serves another",
+            "kind: binding\nname: bank/own\ntype: forecaster\nmodule: ets\nselector: { tenant: shop }\n".to_owned(),
         ),
         ("the same object twice", "kind: tenant\nname: a\n---\nkind: tenant\nname: a\n".to_owned()),
         ("one good and one bad document: neither is applied", "kind: tenant\nname: good\n---\nkind: pool\nname: bad\n".to_owned()),
@@ -134,5 +163,83 @@ pub(super) fn declarations(table: &mut Table, gate: &Gate, daemon: &Daemon) -> R
     )?;
     let good = daemon.cli(&["get", "tenant", "good"])?;
     anyhow::ensure!(!good.ok(), "half of a change set was applied: {good:?}");
+    Ok(())
+}
+
+/// Mistakes in calendars, caught by the file's reader; nothing of one is ever applied.
+pub(super) fn calendars(table: &mut Table, gate: &Gate, daemon: &Daemon) -> Result<()> {
+    let of = |lines: &str| {
+        let head = "BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VEVENT\nUID:good@shop.example\nCATEGORIES:sale\nDTSTART:20261127T080000Z\nDURATION:PT8H\nEND:VEVENT\n";
+        format!("{head}BEGIN:VEVENT\n{lines}\nEND:VEVENT\nEND:VCALENDAR\n")
+    };
+    let start = "UID:1@shop.example\nCATEGORIES:sale\nDTSTART:20261130T080000Z";
+    let cases: [(&str, String, &[&str]); 12] = [
+        ("an empty calendar", String::new(), &[]),
+        ("a calendar that is YAML", "kind: event\n".to_owned(), &[]),
+        (
+            "a calendar that is cut off",
+            "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:1\n".to_owned(),
+            &[],
+        ),
+        (
+            "a calendar without events",
+            "BEGIN:VCALENDAR\nVERSION:2.0\nEND:VCALENDAR\n".to_owned(),
+            &[],
+        ),
+        (
+            "a component without a UID",
+            of("DTSTART:20261130T080000Z"),
+            &[],
+        ),
+        (
+            "a component without a kind",
+            of("UID:1@shop.example\nDTSTART:20261130T080000Z\nDURATION:PT1H"),
+            &[],
+        ),
+        ("a component without a length", of(start), &[]),
+        (
+            "a component that begins on no day",
+            of("UID:1@shop.example\nCATEGORIES:sale\nDTSTART:20261131T080000Z"),
+            &[],
+        ),
+        (
+            "a component in a zone of its vendor's",
+            of(
+                "UID:1@shop.example\nCATEGORIES:sale\nDTSTART;TZID=Romance Standard Time:20261130T080000\nDURATION:PT1H",
+            ),
+            &[],
+        ),
+        (
+            "a component with a rule that is none",
+            of(&format!(
+                "{start}\nDURATION:PT1H\nRRULE:FREQ=DAILY;COUNT=2;UNTIL=20270101"
+            )),
+            &[],
+        ),
+        (
+            "a calendar for an api that is not there",
+            of(&format!("{start}\nDURATION:PT1H")),
+            &["--api", "ordres"],
+        ),
+        (
+            "a minimum that is none",
+            of(&format!("{start}\nDURATION:PT1H")),
+            &["--at-least", "lots"],
+        ),
+    ];
+    for (mistake, ics, flags) in cases {
+        let file = gate.file("sales.ics", &ics)?;
+        let path = file.display().to_string();
+        let tenant = ["events", "import", &path, "--tenant", "shop"];
+        let arguments: Vec<&str> = tenant.iter().chain(flags).copied().collect();
+        table.command(mistake, &ics, &daemon.cli(&arguments)?)?;
+    }
+    let nothing = daemon.cli(&["events", "delete"])?;
+    table.command("deleting no event", "events delete", &nothing)?;
+    let good = daemon.cli(&["events", "list", "--calendar", "sales", "-o", "json"])?;
+    anyhow::ensure!(
+        good.stdout.trim() == "[]",
+        "a part of a calendar was imported: {good:?}"
+    );
     Ok(())
 }
