@@ -163,24 +163,7 @@ async fn every_kind_of_object_comes_back_as_it_was_written() {
         (
             v1::ObjectKind::Event,
             "shop/monday",
-            Object::Event(v1::Event {
-                name: "shop/monday".into(),
-                kind: "batch".into(),
-                start_ms: 1_000,
-                duration_s: 60,
-                title: "Monday's batch".into(),
-                recurrence: Some(v1::Recurrence {
-                    rrule: "FREQ=WEEKLY;BYDAY=MO".into(),
-                    time_zone: "Europe/Berlin".into(),
-                    exdate_ms: vec![5_000],
-                    rdate_ms: vec![6_000, 7_000],
-                }),
-                origin: Some(v1::EventOrigin {
-                    calendar: "batches".into(),
-                    uid: "1@example.org".into(),
-                }),
-                ..Default::default()
-            }),
+            Object::Event(crate::events::monday()),
         ),
         (
             v1::ObjectKind::Binding,

@@ -18,6 +18,25 @@ fn sale(name: &str, start_ms: i64) -> v1::Event {
     }
 }
 
+/// An event with all that an event can have beside a fixed interval.
+pub(crate) fn monday() -> v1::Event {
+    v1::Event {
+        kind: "batch".into(),
+        title: "Monday's batch".into(),
+        recurrence: Some(v1::Recurrence {
+            rrule: "FREQ=WEEKLY;BYDAY=MO".into(),
+            time_zone: "Europe/Berlin".into(),
+            exdate_ms: vec![5_000],
+            rdate_ms: vec![6_000, 7_000],
+        }),
+        origin: Some(v1::EventOrigin {
+            calendar: "batches".into(),
+            uid: "1@example.org".into(),
+        }),
+        ..sale("shop/monday", 1_000)
+    }
+}
+
 /// A stream of frames, greeted.
 struct Report {
     frames: mpsc::Sender<v1::EventFrame>,

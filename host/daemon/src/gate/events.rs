@@ -1,4 +1,5 @@
-//! The calendar: when events happen.
+//! When events happen, spread out for whoever asks: of the caller's tenants alone, and bounded, since
+//! a rule of a few bytes can mean more occurrences than an answer holds.
 
 use super::Gate;
 use crate::recur;

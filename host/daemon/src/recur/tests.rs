@@ -1,4 +1,5 @@
-//! Rules, on clocks that jump.
+//! Rules on clocks that are put forward and back, rules that never come or come too often, and any
+//! rule at all within its bounds.
 
 use super::*;
 use proptest::prelude::*;
