@@ -100,6 +100,7 @@ pub(crate) struct Args {
         long,
         value_name = "POOL",
         default_value = "elastic",
+        allow_hyphen_values = true,
         help_heading = "Procedure"
     )]
     pool: Pool,

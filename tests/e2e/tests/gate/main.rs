@@ -12,3 +12,4 @@ mod restart;
 mod strangers;
 mod swap;
 mod telemetry;
+mod tenancy;

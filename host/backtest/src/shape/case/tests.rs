@@ -1,4 +1,4 @@
-//! What cases are made of.
+//! What cases are made of: the rules of `case`'s header, on loads whose parts can be told apart.
 
 use super::*;
 use tidegate_core::time::Step;

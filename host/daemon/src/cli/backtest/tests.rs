@@ -111,7 +111,7 @@ fn a_config_that_names_what_is_not_there_is_refused() {
     };
     check(
         "apis: {wav: {tier: gold}}\n",
-        "no trace has that name, did you mean `wave`",
+        "no trace has that name (did you mean `wave`?)",
     );
     check("daemon: {horizn: 1h}\n", "did you mean `horizon`");
     check(

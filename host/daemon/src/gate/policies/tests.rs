@@ -169,13 +169,14 @@ fn a_tenant_neither_harms_nor_sees_what_serves_others() {
     assert!(serving.contains(&&id("shop-own")) && !serving.contains(&&id("bank-own")));
 
     // What is taken and what is free is refused in the same words; under its own name it may.
-    let put = |name: &str| {
+    let put_of = |name: &str, module: &str| {
         let change = Change::Put {
-            object: Box::new(binding(name, "ets", Some("shop"))),
+            object: Box::new(binding(name, module, Some("shop"))),
             expect: None,
         };
         gate.apply(&shop, vec![change], Run::Real)
     };
+    let put = |name: &str| put_of(name, "ets");
     let taken = put("bank-own").unwrap_err().to_string();
     let free = put("bank-non").unwrap_err().to_string();
     assert_eq!(taken.replace("bank-own", "bank-non"), free);
@@ -194,8 +195,10 @@ fn a_tenant_neither_harms_nor_sees_what_serves_others() {
         refused.to_string().replace(name, "_")
     };
     assert_eq!(delete("bank-own"), delete("bank-non"));
-    // What it had before there was this rule stays its own.
-    put("shop-own").unwrap();
+    // What it had before there was this rule stays its own; what was rolled back there stays away.
+    let back = put("shop-own").unwrap_err().to_string();
+    assert!(back.contains("(RB1)"), "{back}");
+    put_of("shop-own", "seasonal-naive").unwrap();
     assert!(gate.world.catalog.load().list(ObjectKind::Binding).len() >= 7);
 }
 

@@ -39,12 +39,12 @@ impl FromStr for Range {
                 Err(wrong())
             };
         }
-        let (number, unit) = text.split_at(text.len().saturating_sub(1));
-        let days: i64 = match (number.parse::<u16>(), unit) {
-            (Ok(n), "d") => i64::from(n),
-            (Ok(n), "w") => 7 * i64::from(n),
-            _ => return Err(wrong()),
-        };
+        let (number, factor) = text
+            .strip_suffix('d')
+            .map(|number| (number, 1))
+            .or_else(|| text.strip_suffix('w').map(|number| (number, 7)))
+            .ok_or_else(wrong)?;
+        let days = factor * i64::from(number.parse::<u16>().map_err(|_| wrong())?);
         if days > 0 {
             Ok(Self::Last(days * 86_400))
         } else {
