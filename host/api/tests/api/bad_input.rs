@@ -164,7 +164,7 @@ async fn a_bad_upload_is_refused_before_the_policy_engine_sees_it() {
         config,
     };
     refused(
-        policies.bind(bind("a/b/c", "ets", None)).await,
+        policies.bind(bind("a b", "ets", None)).await,
         InvalidArgument,
         "binding",
     );

@@ -142,16 +142,19 @@ async fn foreign(world: &World, stance: &Stance, stranger: &str, watches: bool) 
         let absent = ask(&other).await?;
         let rpc = stance.rpc;
         // A question that names nobody has one answer, names of what is known to all included.
-        let (bank, absent) = if (stance.ask)(&names) == (stance.ask)(&other) {
-            (bank.clone(), absent)
+        let same = if (stance.ask)(&names) == (stance.ask)(&other) {
+            bank == absent
         } else {
-            (bank.without(&names), absent.without(&other))
+            bank.without(&names) == absent.without(&other)
         };
         ensure!(
-            bank == absent,
+            same,
             "{rpc} by {stranger} tells what is there from what is not:\n{bank}\n{absent}"
         );
-        clean(&bank, &format!("{rpc} by {stranger} about the bank"))?;
+        clean(
+            &bank.without(&names),
+            &format!("{rpc} by {stranger} about the bank"),
+        )?;
     }
     Ok(())
 }
