@@ -8,7 +8,7 @@
 //! enough to hold every hour of the week, short enough that a redesign is forgiven. Losses of a young
 //! score are forgotten faster, in proportion to its age: with a week's memory alone, the two or three
 //! days in which a new series was learned would outweigh all that came after them for days. They
-//! count by the power [`YOUNG`] of how late in the score's life they came (polynomial-decay averaging,
+//! count by the power `YOUNG` of how late in the score's life they came (polynomial-decay averaging,
 //! Shamir and Zhang, ICML 2013), which needs no more state than the count of outcomes that is kept
 //! anyhow, and fades by itself where the week takes over.
 //!
