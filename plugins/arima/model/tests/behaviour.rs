@@ -201,3 +201,5 @@ fn two_weeks_of_minutes_and_of_five_minutes_fit_in_four_kilobytes() {
         assert!(bytes <= 4096, "{bytes} at {step_s} s");
     }
 }
+
+tidegate_model_kit::state_size_sentence!(tidegate_model_arima);

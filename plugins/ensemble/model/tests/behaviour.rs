@@ -187,27 +187,4 @@ fn a_state_of_unknown_members_is_refused() {
     assert_eq!(State::decode(&[]), Err(ModelError::NotFitted));
 }
 
-#[test]
-fn weeks_of_five_minutes_and_days_of_minutes_fit_in_four_kilobytes() {
-    for (step_s, rows) in [(300, 4032), (60, 20_160)] {
-        let mut s = Stream::new(12);
-        let day = 86_400 / step_s as usize;
-        let y: Vec<f64> = (0..rows)
-            .map(|t| {
-                let from_noon = (t % day) as f64 / day as f64 - 0.5;
-                let weekend = if t / day % 7 >= 5 { 0.4 } else { 1.0 };
-                weekend * (160.0 - 240.0 * from_noon.abs()) + 3.0 * s.normal()
-            })
-            .collect();
-        let series = Series {
-            values: &y,
-            start_ms: 0,
-            step_s,
-            periods: &[],
-        };
-        let mut state = fit(&Config::default(), &series).unwrap();
-        state.update(&y[..day]);
-        let bytes = state.encode().unwrap().len();
-        assert!(bytes <= 4096, "{bytes} bytes at {step_s} s");
-    }
-}
+tidegate_model_kit::state_size_sentence!(tidegate_model_ensemble);

@@ -124,3 +124,5 @@ fn a_state_of_five_minute_data_with_two_seasons_fits_in_four_kilobytes() {
     );
     assert!(state.encode().unwrap().len() <= 4096);
 }
+
+tidegate_model_kit::state_size_sentence!(tidegate_model_ets);

@@ -261,3 +261,5 @@ fn a_state_of_five_minute_data_with_two_seasons_and_events_fits_in_four_kilobyte
     let size = state.encode().unwrap().len();
     assert!(size <= 4096, "{size}");
 }
+
+tidegate_model_kit::state_size_sentence!(tidegate_model_prophet);

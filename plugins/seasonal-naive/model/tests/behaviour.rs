@@ -1,7 +1,7 @@
 //! What a user of the model may count on, as sentences.
 
 use tidegate_model_kit::fixtures::{LEVELS, coverage, hourly};
-use tidegate_model_kit::{Series, Stream, encode};
+use tidegate_model_kit::{Stream, encode};
 use tidegate_model_seasonal_naive::{Config, FORMAT, ModelError, SeasonChoice, State, fit};
 
 #[expect(
@@ -130,27 +130,4 @@ fn bytes_bring_back_the_same_state_and_damage_is_told() {
     ));
 }
 
-#[test]
-fn weeks_of_five_minutes_and_days_of_minutes_fit_in_four_kilobytes() {
-    for (step_s, rows) in [(300, 4032), (60, 20_160)] {
-        let mut s = Stream::new(12);
-        let day = 86_400 / step_s as usize;
-        let y: Vec<f64> = (0..rows)
-            .map(|t| {
-                let from_noon = (t % day) as f64 / day as f64 - 0.5;
-                let weekend = if t / day % 7 >= 5 { 0.4 } else { 1.0 };
-                weekend * (160.0 - 240.0 * from_noon.abs()) + 3.0 * s.normal()
-            })
-            .collect();
-        let series = Series {
-            values: &y,
-            start_ms: 0,
-            step_s,
-            periods: &[],
-        };
-        let mut state = fit(&Config::default(), &series).unwrap();
-        state.update(&y[..day]);
-        let bytes = state.encode().unwrap().len();
-        assert!(bytes <= 4096, "{bytes} bytes at {step_s} s");
-    }
-}
+tidegate_model_kit::state_size_sentence!(tidegate_model_seasonal_naive);

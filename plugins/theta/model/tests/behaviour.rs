@@ -163,3 +163,5 @@ fn a_state_of_five_minute_data_with_two_seasons_fits_in_a_kilobyte() {
     // A day of 288 phases and a week of 168 hours, about a byte each, and what else there is.
     assert!((400..=1024).contains(&bytes.len()), "{}", bytes.len());
 }
+
+tidegate_model_kit::state_size_sentence!(tidegate_model_theta);

@@ -113,10 +113,8 @@ pub(crate) fn columns(q: &AllocationInput) -> PoolColumns {
     }
 }
 
-/// Waterfill, natively, in core's words.
-pub(crate) fn waterfill(q: &AllocationInput) -> Allocation {
-    let config = tidegate_model_waterfill::Config::default();
-    let plan = tidegate_model_waterfill::allocate(&config, &columns(q)).expect("a lawful pool");
+/// A plan with its loans, in core's words.
+fn in_cores_words(plan: tidegate_model_waterfill::Output, state: Blob) -> Allocation {
     let loans = plan.loans.iter().map(|l| LoanRow {
         lender: l.lender,
         borrower: l.borrower,
@@ -131,11 +129,19 @@ pub(crate) fn waterfill(q: &AllocationInput) -> Allocation {
         loans: loans.collect(),
         wanted: plan.wanted,
         reasons: plan.reasons,
-        state: Blob {
-            format: 1,
-            bytes: vec![],
-        },
+        state,
     }
+}
+
+/// Waterfill, natively, in core's words.
+pub(crate) fn waterfill(q: &AllocationInput) -> Allocation {
+    let config = tidegate_model_waterfill::Config::default();
+    let plan = tidegate_model_waterfill::allocate(&config, &columns(q)).expect("a lawful pool");
+    let nothing = Blob {
+        format: 1,
+        bytes: vec![],
+    };
+    in_cores_words(plan, nothing)
 }
 
 /// Learned headroom, natively, in core's words.
@@ -151,25 +157,11 @@ pub(crate) fn learned(q: &AllocationInput) -> Allocation {
     };
     let plan =
         allocate(&Config::default(), &mut state, moment, &columns(q)).expect("a lawful pool");
-    let loans = plan.loans.iter().map(|l| LoanRow {
-        lender: l.lender,
-        borrower: l.borrower,
-        dimension: l.dimension,
-        amount: l.amount,
-        from_step: l.from_step,
-        until_step: l.until_step,
-    });
-    Allocation {
-        guaranteed: plan.allocation.guaranteed,
-        limit: plan.allocation.limit,
-        loans: loans.collect(),
-        wanted: plan.wanted,
-        reasons: plan.reasons,
-        state: Blob {
-            format: STATE_FORMAT,
-            bytes: state.encode().expect("it is encoded"),
-        },
-    }
+    let kept = Blob {
+        format: STATE_FORMAT,
+        bytes: state.encode().expect("it is encoded"),
+    };
+    in_cores_words(plan, kept)
 }
 
 /// Proportional shares, natively, in core's words.
