@@ -4,6 +4,7 @@
 //! with a factor if need be. `hpa` means its frontier: violations are compared at Tidegate's cost, and
 //! cost at Tidegate's violations, since any single target of HPA would be one that somebody chose.
 
+use super::runs::Policy;
 use super::score::Score;
 use super::summary::Summary;
 use std::str::FromStr;
@@ -104,6 +105,32 @@ impl FromStr for FailIf {
 }
 
 impl FailIf {
+    /// That both sides are among the policies that will run: told before hours of it, not after.
+    ///
+    /// # Errors
+    /// When a side of the comparison would not be run.
+    pub fn within(&self, policies: &[Policy]) -> Result<(), String> {
+        if !policies.iter().any(|p| matches!(p, Policy::Tidegate(_))) {
+            return Err("--fail-if judges tidegate; name it in --policies".into());
+        }
+        let Bound::Policy(_, name) = &self.bound else {
+            return Ok(());
+        };
+        let names: Vec<String> = policies.iter().map(|p| p.name()).collect();
+        let is_run = match name.as_str() {
+            "hpa" => policies.iter().any(|p| matches!(p, Policy::Hpa(_))),
+            one => names.iter().any(|n| n == one),
+        };
+        match is_run {
+            true => Ok(()),
+            false => Err(format!(
+                "--fail-if '{}': no policy `{name}` is run; name it in --policies (there are {})",
+                self.text,
+                names.join(", ")
+            )),
+        }
+    }
+
     /// What is wrong, if the comparison holds.
     ///
     /// # Errors
@@ -171,7 +198,6 @@ fn of(score: &Score, metric: Metric) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::super::frontier::{Frontier, Point};
-    use super::super::runs::Policy;
     use super::super::summary::Row;
     use super::*;
     use std::collections::BTreeMap;
@@ -233,5 +259,20 @@ mod tests {
         check("violations > two * hpa", Err("`two` is no number"));
         check("violations > vpa", Err("there are hpa, tidegate, static"));
         check("churn > hpa", Err("name one of its targets"));
+    }
+
+    #[test]
+    fn a_side_that_will_not_be_run_is_told_before_the_run() {
+        let within = |text: &str, policies: &[Policy]| {
+            text.parse::<FailIf>().and_then(|f| f.within(policies))
+        };
+        let own = Policy::Tidegate(0.85);
+        assert_eq!(within("violations > hpa", &[own, Policy::Hpa(60)]), Ok(()));
+        assert_eq!(within("violations > 3", &[own]), Ok(()));
+        let missing = within("violations > hpa", &[own, Policy::Static]).unwrap_err();
+        assert!(missing.contains("no policy `hpa` is run"), "{missing}");
+        assert!(missing.contains("tidegate, static"), "{missing}");
+        let alone = within("violations > static", &[Policy::Static]).unwrap_err();
+        assert!(alone.contains("name it in --policies"), "{alone}");
     }
 }

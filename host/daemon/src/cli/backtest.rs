@@ -223,8 +223,12 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<()> {
             "--target-utilisation {part}: it is no part of a grant; write a number above 0 and up to 1"
         )));
     }
-    // Modules before files: a misspelt name is told at once, not after a minute of reading.
     let setup = config::load(args.config.as_deref())?;
+    let policies = policies(args, &setup);
+    for condition in &args.fail_if {
+        condition.within(&policies).map_err(usage)?;
+    }
+    // Modules before files: a misspelt name is told at once, not after a minute of reading.
     let modules = modules::open(args, &setup)?;
     let loads = input::read(args, &setup)?;
     let share = match args.pool {
@@ -240,7 +244,7 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<()> {
         &loads,
         share,
         &plan,
-        policies(args, &setup),
+        policies,
         setup.options(args.seed),
         args.jobs,
     )?;

@@ -42,6 +42,7 @@ pub fn csv(
     let step = i64::from(options.step.secs());
     let mut bins: BTreeMap<i64, (f64, f64)> = BTreeMap::new();
     let mut reference: Option<(i64, usize)> = None;
+    let mut seconds = vec![];
     for (line, row) in lines.filter(|(_, row)| !row.trim().is_empty()) {
         let wrong = |what: String| ReadError::new(file, line, what);
         let cells: Vec<&str> = row.split(',').map(bare).collect();
@@ -59,6 +60,7 @@ pub fn csv(
                 quoted(cell)
             ))
         })?;
+        seconds.push(second);
         if value.is_nan() || options.until.is_some_and(|until| second >= until) {
             continue;
         }
@@ -81,6 +83,16 @@ pub fn csv(
         };
         return Err(ReadError::new(file, 0, what));
     };
+    if let Some(apart) = apart(seconds).filter(|apart| *apart > step) {
+        return Err(ReadError::new(
+            file,
+            0,
+            format!(
+                "its rows are at least {apart} s apart, so most steps of {step} s would be invented; \
+                 give a --step of {apart} s or more"
+            ),
+        ));
+    }
     let value = |bin| bins.get(&bin).map_or(f64::NAN, |(sum, n)| sum / n);
     let mut values: Vec<f64> = (first..=last).map(value).collect();
     let missing = values.len() - bins.len();
@@ -95,6 +107,13 @@ pub fn csv(
         values,
         missing,
     })
+}
+
+/// The least distance between two rows, in seconds.
+fn apart(mut seconds: Vec<i64>) -> Option<i64> {
+    seconds.sort_unstable();
+    seconds.dedup();
+    seconds.windows(2).map(|pair| pair[1] - pair[0]).min()
 }
 
 /// Where the column of values stands.
@@ -185,6 +204,17 @@ mod tests {
             ..MINUTE
         };
         assert_eq!(read(text, &filled).unwrap().values, [2.0, 4.0, 5.5, 7.0]);
+    }
+
+    #[test]
+    fn a_step_finer_than_the_rows_is_refused_with_one_that_fits() {
+        let text = "timestamp,value\n0,1\n300,2\n900,3\n";
+        refused(text, "give a --step of 300 s or more");
+        let fits = CsvOptions {
+            step: Step::from_secs(300).unwrap(),
+            ..MINUTE
+        };
+        assert_eq!(read(text, &fits).unwrap().values.len(), 4);
     }
 
     #[test]

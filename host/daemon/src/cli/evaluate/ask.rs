@@ -77,6 +77,12 @@ impl Question {
             (None, true) => None,
             (None, false) => Some(14 * day),
         };
+        if let Some(train) = train.filter(|train| *train <= season) {
+            return Err(usage(format!(
+                "--train {train}: errors are measured in those of seasonal-naive within the training window, which takes more than --season {season} steps; give at least --train {}",
+                2 * season
+            )));
+        }
         let score_at = match (args.score_at.is_empty(), is_m4) {
             (false, _) => args.score_at.clone(),
             (true, true) => vec![],
