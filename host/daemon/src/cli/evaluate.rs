@@ -1,8 +1,8 @@
 //! `tidegate evaluate`: how good is a forecaster on files, or on what the daemon has stored?
 //!
 //! The arithmetic is `backtest::evaluate`; here are files, clocks, modules and paper. One verb with
-//! three questions (rolling origins, `--stream`, `--cold-start`), because all three share the input,
-//! the modules and the way of asking. It needs no daemon.
+//! four questions (rolling origins, `--stream`, `--cold-start`, `--robustness`), because all share the
+//! modules and the way of asking, and all but the last the input. It needs no daemon.
 
 mod ask;
 mod cold;
@@ -10,6 +10,7 @@ pub(super) mod input;
 mod json;
 mod modules;
 pub(super) mod progress;
+mod robust;
 mod rolling;
 mod show;
 mod stream;
@@ -33,6 +34,7 @@ Examples:
   tidegate evaluate --csv load.csv --module ./my.wasm --native --plot
   tidegate evaluate --csv load.csv --stream            is a 95 % interval a 95 % interval?
   tidegate evaluate --csv load.csv --cold-start 2h,1d,1w
+  tidegate evaluate --module ./my.wasm --robustness    gaps, outages, spikes, shifts: what then?
   tidegate evaluate --store ./data --series shop/orders:requests --step 60
 
 Files of --csv have the header `timestamp,value` (seconds since 1970, UTC); a step's value is the
@@ -146,6 +148,13 @@ pub(crate) struct Args {
         help_heading = "Procedure"
     )]
     cold_start: Vec<Span>,
+    /// Live through gaps, outages, spikes and shifts: who endures, who finds back, and when
+    #[arg(
+        long,
+        conflicts_with_all = ["stream", "m4", "csv", "series", "cold_start"],
+        help_heading = "Procedure"
+    )]
+    robustness: bool,
 
     /// A shipped forecaster, a component FILE.wasm, or @DIGEST of one in --store; what an api gets
     /// that nobody configured unless told
@@ -187,7 +196,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["stream", "cold_start"],
+        conflicts_with_all = ["stream", "cold_start", "robustness"],
         help_heading = "Answer"
     )]
     forecasts: Option<PathBuf>,
@@ -252,6 +261,10 @@ enum GapsArg {
 /// Measures.
 pub(crate) fn run(args: &Args, output: Output) -> Result<()> {
     let output = if args.json { Output::Json } else { output };
+    if args.robustness {
+        let jobs = positive("--jobs", args.jobs)?;
+        return robust::run(jobs, &modules::open(args)?, output);
+    }
     let question = Question::of(args)?;
     // Modules before files: a misspelt name is told at once, not after a minute of reading.
     let modules = modules::open(args)?;

@@ -5,6 +5,7 @@ use super::rolling::Run;
 use crate::cli::json::instant;
 use serde_json::{Map, Value, json};
 use tidegate_backtest::evaluate::report::{Benchmark, Report};
+use tidegate_backtest::evaluate::robustness::{Endured, Outcome};
 use tidegate_backtest::evaluate::rolling::Cut;
 use tidegate_backtest::evaluate::scores::{Metric, Scores};
 use tidegate_backtest::evaluate::stream::{Kept, PROMISES, Streamed, kept, worst_day};
@@ -143,4 +144,28 @@ pub(super) fn cold(histories: &[(String, Vec<Report>)]) -> Value {
         })
     };
     json!({"cold_start": histories.iter().map(one).collect::<Vec<_>>()})
+}
+
+/// Robustness, per module.
+pub(super) fn robust(all: &[(&super::modules::Module, &[Endured])]) -> Value {
+    let life = |life: &Endured| {
+        let failed = match &life.outcome {
+            Outcome::Failed(step, why) => json!({"step": step, "why": why}),
+            _ => Value::Null,
+        };
+        json!({
+            "case": life.case, "outcome": life.outcome.name(), "failed": failed,
+            "width_80_over_noise": figure(life.narrowest),
+            "widest_95_over_largest": figure(life.widest),
+            "recovers": life.recovers, "steps_by_updates": life.by_updates,
+            "steps_by_refits": life.by_refits, "refits": life.refits,
+        })
+    };
+    let one = |(module, lives): &(&super::modules::Module, &[Endured])| {
+        json!({
+            "module": module.subject.name, "runs": module.way, "config": module.subject.config,
+            "seed": module.subject.seed, "cases": lives.iter().map(life).collect::<Vec<_>>(),
+        })
+    };
+    json!({"robustness": all.iter().map(one).collect::<Vec<_>>()})
 }

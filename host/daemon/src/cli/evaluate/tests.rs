@@ -203,3 +203,10 @@ fn streams_and_cold_starts_answer() {
         }
     }
 }
+
+#[test]
+fn robustness_needs_no_file_and_tells_every_case() {
+    let args = parsed("--robustness --native --module seasonal-naive");
+    run(&args, Output::Json).unwrap();
+    misused("--robustness --native --jobs 0", "--jobs");
+}
