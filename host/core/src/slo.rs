@@ -66,12 +66,71 @@ impl Slo {
     }
 }
 
-/// The windows over which burn is measured, in seconds: 5 min, 30 min, 1 h, 6 h.
-pub const BURN_WINDOWS: [u32; 4] = [300, 1_800, 3_600, 21_600];
+/// The windows over which burn is measured, in seconds: 5 min, 30 min, 1 h, 6 h, 3 d.
+pub const BURN_WINDOWS: [u32; 5] = [300, 1_800, 3_600, 21_600, 259_200];
+
+/// Burn per window of [`BURN_WINDOWS`].
+pub type Burn = [f64; BURN_WINDOWS.len()];
+
+/// A budget burns when its rate is reached over both windows: the long one shows that it matters, the
+/// short one that it still goes on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BurnRule {
+    /// Index into [`BURN_WINDOWS`].
+    pub long: usize,
+    /// Index into [`BURN_WINDOWS`].
+    pub short: usize,
+    /// Times faster than sustainable.
+    pub rate: f64,
+    /// Whether somebody is to be woken; else it can wait for the morning.
+    pub is_urgent: bool,
+}
+
+impl BurnRule {
+    /// Whether both windows burn at the rule's rate.
+    #[must_use]
+    pub fn fires(&self, burn: &Burn) -> bool {
+        burn[self.long] >= self.rate && burn[self.short] >= self.rate
+    }
+}
+
+/// The rules of the Site Reliability Workbook (chapter 5, table 5-8): 2 % of a 30-day budget in an
+/// hour, 5 % in six hours, 10 % in three days. The most urgent comes first.
+pub const BURN_RULES: [BurnRule; 3] = [
+    BurnRule {
+        long: 2,
+        short: 0,
+        rate: 14.4,
+        is_urgent: true,
+    },
+    BurnRule {
+        long: 3,
+        short: 1,
+        rate: 6.0,
+        is_urgent: true,
+    },
+    BurnRule {
+        long: 4,
+        short: 3,
+        rate: 1.0,
+        is_urgent: false,
+    },
+];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rule_needs_both_of_its_windows() {
+        let [hour, six_hours, days] = BURN_RULES;
+        assert!(hour.fires(&[15.0, 0.0, 15.0, 0.0, 0.0]));
+        assert!(!hour.fires(&[0.0, 15.0, 15.0, 15.0, 15.0]));
+        assert!(six_hours.fires(&[0.0, 6.0, 0.0, 6.0, 0.0]));
+        assert!(!six_hours.fires(&[6.0, 5.9, 6.0, 6.0, 6.0]));
+        assert!(days.fires(&[0.0, 0.0, 0.0, 1.0, 1.0]));
+        assert!(!days.fires(&[9.0, 9.0, 9.0, 9.0, 0.9]));
+    }
 
     #[test]
     fn spending_exactly_the_budget_burns_at_one() {

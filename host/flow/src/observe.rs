@@ -17,6 +17,7 @@ use tidegate_core::ports::storage::Watermark;
 use tidegate_core::record::{DemandRecord, FaultRecord, ForecastRecord, Record, TierRecord};
 use tidegate_core::roster::Fault;
 use tidegate_core::sample::SeriesKey;
+use tidegate_core::slo::{BURN_RULES, BURN_WINDOWS};
 use tidegate_core::tier::Tier;
 use tidegate_core::time::{Step, Timestamp};
 
@@ -63,9 +64,6 @@ pub struct Output {
 /// There is no way to fail.
 pub type Error = std::convert::Infallible;
 
-/// Burn at which the SRE workbook pages: 2 % of a 30-day budget in an hour.
-pub const PAGE_BURN: f64 = 14.4;
-
 /// Records and alerts.
 ///
 /// # Errors
@@ -73,24 +71,7 @@ pub const PAGE_BURN: f64 = 14.4;
 pub fn run(input: Input<'_>) -> Result<Output, Error> {
     let mut alerts = vec![];
     for (api, facts) in input.apis.iter().zip(input.facts) {
-        if facts.burn[0] >= PAGE_BURN && facts.burn[2] >= PAGE_BURN {
-            alerts.push(Alert {
-                kind: AlertKind::SloBurn,
-                severity: Severity::Critical,
-                pool: Some(input.pool.clone()),
-                api: Some(api.id.clone()),
-                subject: String::new(),
-                at: input.now,
-                message: format!(
-                    "{} spends its error budget {:.0} times too fast (5 min), {:.0} times (1 h); {:.0} % is left. \
-                     Its step bounds are lifted until this ends",
-                    api.id,
-                    facts.burn[0],
-                    facts.burn[2],
-                    facts.budget_left * 100.0
-                ),
-            });
-        }
+        alerts.extend(burning(input.pool, api, facts, input.now));
     }
     let requests = |key: &SeriesKey| key.signal == tidegate_core::units::Signal::Requests;
     for key in input.silent.iter().filter(|k| requests(k)) {
@@ -198,6 +179,52 @@ pub fn run(input: Input<'_>) -> Result<Output, Error> {
         record: Some(record),
         alerts,
     })
+}
+
+/// The most urgent burn rule that fires.
+fn burning(pool: &PoolId, api: &Api, facts: &Facts, now: Timestamp) -> Option<Alert> {
+    let place = BURN_RULES.iter().position(|r| r.fires(&facts.burn))?;
+    let rule = BURN_RULES[place];
+    let then = match place {
+        0 => "Its step bounds are lifted until this ends",
+        _ if rule.is_urgent => "`tidegate why` shows what it holds and why",
+        _ => "Slow but lasting: give it more, or a lower objective",
+    };
+    Some(Alert {
+        kind: AlertKind::SloBurn,
+        severity: match rule.is_urgent {
+            true => Severity::Critical,
+            false => Severity::Warning,
+        },
+        pool: Some(pool.clone()),
+        api: Some(api.id.clone()),
+        subject: String::new(),
+        at: now,
+        message: format!(
+            "{} spends its error budget {} times too fast ({}), {} times ({}); {:.0} % is left. {then}",
+            api.id,
+            times(facts.burn[rule.short]),
+            window(BURN_WINDOWS[rule.short]),
+            times(facts.burn[rule.long]),
+            window(BURN_WINDOWS[rule.long]),
+            facts.budget_left * 100.0
+        ),
+    })
+}
+
+fn times(burn: f64) -> String {
+    match burn < 9.5 {
+        true => format!("{burn:.1}"),
+        false => format!("{burn:.0}"),
+    }
+}
+
+fn window(seconds: u32) -> String {
+    match seconds {
+        s if s % 86_400 == 0 => format!("{} d", s / 86_400),
+        s if s % 3_600 == 0 => format!("{} h", s / 3_600),
+        s => format!("{} min", s / 60),
+    }
 }
 
 /// Demand that tiers have bought and the pool cannot give, at the worst step of the plan.

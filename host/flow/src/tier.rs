@@ -11,7 +11,7 @@ use tidegate_core::invariant::{Breach, Invariant};
 use tidegate_core::policy::{Blob, Kept, TierInput, TierOutput, Tierer};
 use tidegate_core::record::TierRecord;
 use tidegate_core::roster::{Fault, Roster};
-use tidegate_core::slo::BURN_WINDOWS;
+use tidegate_core::slo::{BURN_WINDOWS, Burn};
 use tidegate_core::tier::{self, TierBounds, TierState};
 use tidegate_core::time::Timestamp;
 use tidegate_core::units::Level;
@@ -27,7 +27,7 @@ pub struct Facts {
     /// Used over granted, scarcest dimension.
     pub utilisation: f64,
     /// Worst burn per window of [`BURN_WINDOWS`].
-    pub burn: [f64; 4],
+    pub burn: Burn,
     /// Worst SLO's budget that is left.
     pub budget_left: f64,
 }
@@ -224,7 +224,7 @@ mod tests {
             expected: 0.0,
             peak: [0.0; 3],
             utilisation: 0.0,
-            burn: [0.0; 4],
+            burn: Burn::default(),
             budget_left: 1.0,
         };
         let decide = |now: Timestamp, state: TierState| {

@@ -3,13 +3,13 @@
 use super::{Delta, Error, Input, PoolState, Profile};
 use crate::demand::{Learned, Look};
 use crate::forecast::Target;
-use crate::observe::PAGE_BURN;
 use crate::tier::{Facts, LEVELS};
 use std::collections::BTreeMap;
 use tidegate_core::catalog::{Api, Pool};
 use tidegate_core::forecast::Forecast;
 use tidegate_core::plan::Plan;
 use tidegate_core::sample::SeriesKey;
+use tidegate_core::slo::{BURN_RULES, Burn};
 use tidegate_core::tier::TierState;
 use tidegate_core::time::{Grid, Step, Timestamp};
 use tidegate_core::units::{Dimension, Signal};
@@ -88,7 +88,7 @@ pub(super) fn facts(
             signal: Signal::Requests,
         };
         let forecast = forecasts.get(&key);
-        let (mut burn, mut budget_left) = ([0.0; 4], 1.0_f64);
+        let (mut burn, mut budget_left) = (Burn::default(), 1.0_f64);
         for slo in input.catalog.slos_of(&api.id) {
             let mut tracker = state.trackers.get(&slo.id).cloned().unwrap_or_default();
             tracker.advance(input.history, slo, step, input.now)?;
@@ -191,7 +191,7 @@ pub(super) fn learned(
 
 /// Why an api's step bounds are lifted: its SLO burns, or the pool has shrunk under the plan.
 pub(super) fn emergency(pool: &Pool, last: Option<&Plan>, facts: &Facts) -> Option<String> {
-    if facts.burn[0] >= PAGE_BURN && facts.burn[2] >= PAGE_BURN {
+    if BURN_RULES[0].fires(&facts.burn) {
         return Some(format!(
             "its error budget burns {:.0} times too fast",
             facts.burn[0]

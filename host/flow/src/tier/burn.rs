@@ -13,7 +13,7 @@ use crate::history;
 use std::collections::VecDeque;
 use tidegate_core::ports::storage::{History, StoreError};
 use tidegate_core::sample::SeriesKey;
-use tidegate_core::slo::{BURN_WINDOWS, Events, Slo};
+use tidegate_core::slo::{BURN_WINDOWS, Burn, Events, Slo};
 use tidegate_core::time::{Grid, Step, Timestamp};
 use tidegate_core::units::Signal;
 
@@ -22,15 +22,18 @@ use tidegate_core::units::Signal;
 pub struct Tracker {
     /// What is counted.
     slo: Option<Slo>,
-    /// Steps of the longest burn window.
+    /// Steps of the last [`FINE_S`] seconds.
     steps: VecDeque<(Timestamp, Events)>,
-    /// Hours of the SLO's window, without the steps from `settled` on.
+    /// Hours of the SLO's window and of the longest burn window, without the steps from `settled` on.
     hours: VecDeque<(Timestamp, Events)>,
     /// End of the steps that are not read again.
     settled: Option<Timestamp>,
     /// Where the windows end.
     end: Timestamp,
 }
+
+/// Windows up to here are counted by steps, in seconds; longer ones by whole hours.
+const FINE_S: u32 = 21_600;
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -63,7 +66,7 @@ impl Tracker {
             };
         }
         let end = newest.min(now).floor(step);
-        let longest = i64::from(BURN_WINDOWS[3]) * 1000;
+        let longest = i64::from(FINE_S) * 1000;
         let (from, filled) = match self.settled {
             Some(settled) => (settled, Timestamp(i64::MIN)),
             None => {
@@ -71,7 +74,7 @@ impl Tracker {
                 let from = end.plus_ms(-longest).floor(step);
                 // Hours that end before the steps that are read below; those fill the rest.
                 let filled = from.plus_ms(HOUR_MS - 1).floor(hour);
-                let hours = Grid::ending_at(filled, hour, (slo.window_s / 3600) as usize);
+                let hours = Grid::ending_at(filled, hour, (kept_s(slo) / 3600) as usize);
                 let events = history::events(history, slo, hours)?;
                 self.hours = events
                     .into_iter()
@@ -117,7 +120,7 @@ impl Tracker {
         while self
             .hours
             .front()
-            .is_some_and(|(t, _)| end.since_ms(*t) > i64::from(slo.window_s) * 1000)
+            .is_some_and(|(t, _)| end.since_ms(*t) > i64::from(kept_s(slo)) * 1000)
         {
             self.hours.pop_front();
         }
@@ -145,45 +148,45 @@ impl Tracker {
 
     /// Burn per window of [`BURN_WINDOWS`].
     #[must_use]
-    pub fn burn(&self, slo: &Slo) -> [f64; 4] {
+    pub fn burn(&self, slo: &Slo) -> Burn {
         BURN_WINDOWS.map(|window| slo.burn(self.within(window)))
     }
 
     /// Part of the error budget that is left in the SLO's window.
     #[must_use]
     pub fn budget_left(&self, slo: &Slo) -> f64 {
-        // Whole hours are too coarse for a window of a few; the steps reach that far themselves.
-        if slo.window_s <= BURN_WINDOWS[3] {
-            return slo.budget_left(self.within(slo.window_s));
-        }
-        let mut sum = Events::default();
-        self.hours.iter().for_each(|(_, e)| sum.add(*e));
-        let settled = self.settled.unwrap_or_default();
-        self.steps
-            .iter()
-            .rev()
-            .take_while(|(t, _)| *t >= settled)
-            .for_each(|(_, e)| sum.add(*e));
-        slo.budget_left(sum)
+        slo.budget_left(self.within(slo.window_s))
     }
 
-    /// Events of the last so many seconds.
+    /// Events of the last so many seconds. Whole hours are too coarse for a window of a few; the steps
+    /// reach that far themselves.
     fn within(&self, seconds: u32) -> Events {
+        let is_within = |t: Timestamp| self.end.since_ms(t) <= i64::from(seconds) * 1000;
+        let settled = self.settled.unwrap_or_default();
+        let steps = self.steps.iter().rev();
         let mut sum = Events::default();
-        self.steps
-            .iter()
-            .rev()
-            .take_while(|(t, _)| self.end.since_ms(*t) <= i64::from(seconds) * 1000)
-            .for_each(|(_, e)| sum.add(*e));
+        if seconds <= FINE_S {
+            let steps = steps.take_while(|(t, _)| is_within(*t));
+            steps.for_each(|(_, e)| sum.add(*e));
+            return sum;
+        }
+        let hours = self.hours.iter().rev().take_while(|(t, _)| is_within(*t));
+        let new = steps.take_while(|(t, _)| *t >= settled);
+        hours.chain(new).for_each(|(_, e)| sum.add(*e));
         sum
     }
+}
+
+/// How far back hours are kept, in seconds.
+fn kept_s(slo: &Slo) -> u32 {
+    BURN_WINDOWS.into_iter().fold(slo.window_s, u32::max)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fake::Rates;
-    use tidegate_core::slo::Indicator;
+    use tidegate_core::slo::{BURN_RULES, Indicator};
 
     fn slo(objective: f64, window_s: u32) -> Slo {
         Slo {
@@ -252,7 +255,9 @@ mod tests {
         advance(&mut tracker, &rates, &slo, 612);
         assert!(close(tracker.burn(&slo)[0], 0.0));
         advance(&mut tracker, &rates, &slo, 600 + 7 * 60);
-        assert!(tracker.burn(&slo).iter().all(|b| close(*b, 0.0)));
+        let burn = tracker.burn(&slo);
+        assert!(burn[..4].iter().all(|b| close(*b, 0.0)), "{burn:?}");
+        assert!(burn[4] > 1.0 && BURN_RULES.iter().all(|r| !r.fires(&burn)));
     }
 
     #[test]
@@ -266,6 +271,18 @@ mod tests {
         let long = slo(0.5, 90 * 86_400);
         advance(&mut tracker, &rates, &long, 3000);
         assert!(close(tracker.budget_left(&long), 1.0 - 0.05 / 0.5));
+    }
+
+    #[test]
+    fn a_slow_burn_shows_over_three_days_whatever_the_window_of_the_objective() {
+        let (slo, mut rates, mut tracker) =
+            (slo(0.9, 86_400), Rates::default(), Tracker::default());
+        rates.feed(Signal::Requests, 0..4 * 1440, 10.0);
+        rates.feed(Signal::Errors, 1440..3 * 1440, 1.5);
+        advance(&mut tracker, &rates, &slo, 4 * 1440);
+        let burn = tracker.burn(&slo);
+        assert!(close(burn[3], 0.0) && close(burn[4], 1.0), "{burn:?}");
+        assert!(close(tracker.budget_left(&slo), 1.0));
     }
 
     #[test]
