@@ -11,3 +11,4 @@ pub(crate) mod forecasts;
 pub(crate) mod modules;
 pub(crate) mod plans;
 pub(crate) mod samples;
+pub(crate) mod told;

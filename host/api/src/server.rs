@@ -36,7 +36,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const MAX_HEADERS: u32 = 16 << 10;
 
 /// Full names of the services of `tidegate.v1`, as health knows them.
-const SERVICES: [&str; 10] = [
+const SERVICES: [&str; 11] = [
     v1::ingest_server::SERVICE_NAME,
     v1::catalog_server::SERVICE_NAME,
     v1::events_server::SERVICE_NAME,
@@ -46,6 +46,7 @@ const SERVICES: [&str; 10] = [
     v1::limits_server::SERVICE_NAME,
     v1::alerts_server::SERVICE_NAME,
     v1::shadows_server::SERVICE_NAME,
+    v1::status_server::SERVICE_NAME,
     v1::clock_server::SERVICE_NAME,
 ];
 
@@ -279,6 +280,7 @@ fn routes(
         .add_service(service!(limits_server::LimitsServer, limits.message))
         .add_service(service!(alerts_server::AlertsServer, limits.message))
         .add_service(service!(shadows_server::ShadowsServer, limits.message))
+        .add_service(service!(status_server::StatusServer, limits.message))
         .add_service(service!(clock_server::ClockServer, limits.message)))
 }
 

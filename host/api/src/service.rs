@@ -14,6 +14,7 @@ mod limits;
 mod plans;
 mod policies;
 mod shadows;
+mod status;
 
 use crate::options::Limits;
 use crate::pull::Wake;

@@ -10,7 +10,9 @@ mod standing;
 mod track;
 
 pub use prior::Prior;
-pub use standing::{Candidate, Choice, Coverage, Ground, Rival, Standing, Standings, Verdict};
+pub use standing::{
+    Candidate, Champion, Choice, Coverage, Ground, Rival, Standing, Standings, Verdict,
+};
 pub use track::{Band, BandTrack, Pending, SCORED, Score, Track};
 
 use crate::ids::Digest;

@@ -5,7 +5,7 @@
 //! answered and what went wrong before. Keeping the chain here, and not in each room, is what
 //! makes provenance complete: no room can fall back without saying so.
 
-use crate::ids::BindingId;
+use crate::ids::{BindingId, Digest};
 use crate::invariant::Breach;
 use crate::module::ModuleRef;
 use crate::policy::{CallError, PolicyError};
@@ -122,6 +122,14 @@ impl<P: ?Sized> Roster<P> {
             members,
             challengers: vec![],
         }
+    }
+
+    /// Who answers for a series: the challenger that was chosen for it, else the head of the chain.
+    #[must_use]
+    pub fn champion(&self, chosen: Option<Digest>) -> Option<&Member<P>> {
+        let mut challengers = self.challengers.iter();
+        let won = challengers.find(|m| Some(m.module.digest) == chosen);
+        won.or(self.members.first())
     }
 }
 

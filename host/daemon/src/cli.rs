@@ -22,6 +22,7 @@ mod manifest;
 mod plan;
 mod policy;
 mod serve;
+mod standing;
 mod status;
 mod token;
 mod why;

@@ -11,6 +11,7 @@ mod forecasts;
 mod ingest;
 mod plans;
 mod policies;
+mod status;
 mod usage;
 
 use crate::world::World;

@@ -222,11 +222,7 @@ fn tell(world: &World) {
         let shared = world.pool(&api.pool);
         let pool = lock(&shared);
         let chosen = pool.choices.get(&key).map(|c| c.champion);
-        let champion = roster
-            .challengers
-            .iter()
-            .find(|m| Some(m.module.digest) == chosen);
-        let Some(member) = champion.or(roster.members.first()) else {
+        let Some(member) = roster.champion(chosen) else {
             continue;
         };
         let config = fitted_with(&member.config, world.settings.step);

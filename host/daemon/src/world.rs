@@ -33,6 +33,8 @@ use tokio::sync::watch;
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct World {
+    /// When it was opened, by the machine's clock.
+    pub(crate) started_at: Timestamp,
     /// Whose time counts.
     pub(crate) clock: Clock,
     /// How cycles run.
@@ -147,6 +149,7 @@ impl World {
             .into_iter()
             .for_each(|k| known.add(k));
         let world = Self {
+            started_at: crate::clock::wall(),
             clock,
             settings,
             refit_ms,

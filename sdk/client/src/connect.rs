@@ -207,6 +207,8 @@ services! {
     alerts: alerts_client::AlertsClient,
     /// The calendar: events in as they are learned of, and when they happen.
     events: events_client::EventsClient,
+    /// How the daemon fares.
+    status: status_client::StatusClient,
     /// The data's clock.
     clock: clock_client::ClockClient,
 }

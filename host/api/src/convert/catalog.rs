@@ -3,6 +3,8 @@
 //! What is left out takes the default that the proto documents; what is there must be right. Ranges
 //! and references are the catalog's to check, here only what could not be written in `core` at all.
 
+use super::forecasts::champion_out;
+use super::told::{Told, usage_out};
 use super::words::{
     id, level, mode_out, module_kind, module_kind_out, resources, resources_out, tier, tier_out,
     unknown,
@@ -15,7 +17,6 @@ use tidegate_core::catalog::{
 use tidegate_core::event::{Event, Origin, Recurrence};
 use tidegate_core::ids::Generation;
 use tidegate_core::module::{Binding, Challenger, Selector};
-use tidegate_core::quota::Usage;
 use tidegate_core::slo::{Indicator, Slo};
 use tidegate_core::tier::{Tier, TierSpec};
 use tidegate_core::time::Timestamp;
@@ -349,11 +350,8 @@ fn config(given: String) -> String {
     }
 }
 
-/// An object on the wire; of a tenant, with what it uses.
-pub(crate) fn object_out(
-    versioned: Versioned<Object>,
-    usage: Option<&Usage>,
-) -> v1::VersionedObject {
+/// An object on the wire.
+pub(crate) fn object_out(versioned: Versioned<Object>, told: &Told) -> v1::VersionedObject {
     use v1::object::Object as Wire;
     let amounts = |r: &Resources| r.iter().next().map(|_| resources_out(r));
     let object = match versioned.value {
@@ -362,7 +360,7 @@ pub(crate) fn object_out(
             max_series: t.max_series,
             max_samples_per_s: t.max_samples_per_s,
             max_modules: t.max_modules,
-            usage: usage.map(usage_out),
+            usage: told.usage.as_ref().map(usage_out),
         }),
         Object::Pool(p) => Wire::Pool(v1::Pool {
             name: p.id.to_string(),
@@ -402,6 +400,7 @@ pub(crate) fn object_out(
             safe: amounts(&a.safe),
             expected: a.expected,
             time_zone: a.time_zone,
+            forecasts: told.champions.iter().map(champion_out).collect(),
         }),
         Object::Slo(s) => Wire::Slo(v1::Slo {
             name: s.id.to_string(),
@@ -470,23 +469,5 @@ pub(crate) fn event_out(e: Event) -> v1::Event {
             calendar: o.calendar,
             uid: o.uid,
         }),
-    }
-}
-
-fn usage_out(usage: &Usage) -> v1::TenantUsage {
-    v1::TenantUsage {
-        series: usage.series,
-        samples_per_s: usage.samples_per_s,
-        modules: usage.modules,
-        refused_samples: usage.refused_samples,
-        pools: usage
-            .pools
-            .iter()
-            .map(|share| v1::PoolShare {
-                pool: share.pool.to_string(),
-                held: Some(resources_out(&share.held)),
-                quota: Some(resources_out(&share.quota)),
-            })
-            .collect(),
     }
 }

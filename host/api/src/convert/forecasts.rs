@@ -3,7 +3,7 @@
 
 use super::words::{digest_out, module_ref_out, served_out, signal_out};
 use tidegate_core::forecast::{
-    Calibration, Candidate, Choice, Forecast, Ground, Standing, Standings, Verdict,
+    Calibration, Candidate, Champion, Choice, Forecast, Ground, Standing, Standings, Verdict,
 };
 use tidegate_core::ports::serve::ForecastView;
 use tidegate_proto::v1;
@@ -51,18 +51,33 @@ pub(crate) fn standings_out(standings: &Standings) -> v1::GetStandingsResponse {
 }
 
 fn candidate_out(candidate: &Candidate) -> v1::Candidate {
-    let verdict = match candidate.verdict {
-        Verdict::TooEarly => v1::Comparison::TooEarly,
-        Verdict::Better => v1::Comparison::Better,
-        Verdict::NotBetter => v1::Comparison::NotBetter,
-    };
     v1::Candidate {
         module: Some(module_ref_out(&candidate.module)),
         config: digest_out(&candidate.config),
         champion: candidate.champion,
         loss: candidate.loss,
-        verdict: verdict.into(),
+        verdict: verdict_out(candidate.verdict).into(),
         bands: candidate.bands.iter().map(standing_out).collect(),
+    }
+}
+
+fn verdict_out(verdict: Verdict) -> v1::Comparison {
+    match verdict {
+        Verdict::TooEarly => v1::Comparison::TooEarly,
+        Verdict::Better => v1::Comparison::Better,
+        Verdict::NotBetter => v1::Comparison::NotBetter,
+    }
+}
+
+/// Who answers for a series, on the wire.
+pub(crate) fn champion_out(champion: &Champion) -> v1::SeriesStanding {
+    v1::SeriesStanding {
+        api: champion.key.api.to_string(),
+        signal: signal_out(champion.key.signal).into(),
+        module: Some(module_ref_out(&champion.module)),
+        verdict: verdict_out(champion.verdict).into(),
+        loss: champion.loss,
+        outcomes: champion.outcomes,
     }
 }
 

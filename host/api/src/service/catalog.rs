@@ -4,12 +4,15 @@
 use super::Shared;
 use crate::auth::caller;
 use crate::convert::catalog::{change, effect_out, key, key_out, kind, object_out};
+use crate::convert::told::Told;
 use crate::scope;
 use crate::status::{Problems, bad_field, status};
+use std::collections::BTreeMap;
 use tidegate_core::access::Principal;
 use tidegate_core::catalog::{Change, Object, ObjectKey, Versioned};
-use tidegate_core::ids::Generation;
-use tidegate_core::ports::serve::{Run, ServeError};
+use tidegate_core::forecast::Champion;
+use tidegate_core::ids::{ApiId, Generation};
+use tidegate_core::ports::serve::{Gate, Run, ServeError};
 use tidegate_proto::v1;
 use tidegate_proto::v1::catalog_server::Catalog;
 use tonic::{Request, Response, Status};
@@ -19,16 +22,45 @@ const MAX_CHANGES: usize = 10_000;
 /// Objects on a page when the caller names no number, and the most that it may name.
 const PAGE: (u32, u32) = (500, 1_000);
 
-impl Shared {
-    /// An object on the wire, as it stands.
-    fn told(&self, caller: &Principal, object: Versioned<Object>) -> v1::VersionedObject {
-        let usage = match &object.value {
-            Object::Tenant(tenant) => self.gate.usage(caller, &tenant.id),
+/// Objects on the wire, as they stand. How forecasts fare is the pools' to tell, and a pool may be in
+/// its cycle: so this is called where it may block.
+fn told(
+    gate: &dyn Gate,
+    caller: &Principal,
+    objects: Vec<Versioned<Object>>,
+) -> Vec<v1::VersionedObject> {
+    let apis: Vec<ApiId> = objects
+        .iter()
+        .filter_map(|object| match &object.value {
+            Object::Api(api) => Some(api.id.clone()),
             _ => None,
-        };
-        object_out(object, usage.as_ref())
+        })
+        .collect();
+    let mut champions: BTreeMap<ApiId, Vec<Champion>> = BTreeMap::new();
+    if !apis.is_empty() {
+        for champion in gate.champions(caller, &apis) {
+            let api = champion.key.api.clone();
+            champions.entry(api).or_default().push(champion);
+        }
     }
+    let tell = |object: Versioned<Object>| {
+        let told = match &object.value {
+            Object::Tenant(tenant) => Told {
+                usage: gate.usage(caller, &tenant.id),
+                ..Told::default()
+            },
+            Object::Api(api) => Told {
+                champions: champions.remove(&api.id).unwrap_or_default(),
+                ..Told::default()
+            },
+            _ => Told::default(),
+        };
+        object_out(object, &told)
+    };
+    objects.into_iter().map(tell).collect()
+}
 
+impl Shared {
     async fn apply_as(
         &self,
         caller: std::sync::Arc<Principal>,
@@ -122,9 +154,12 @@ impl Catalog for Shared {
         let key = key(request.get_ref().key.as_ref(), "key", &mut problems);
         let key = problems.finish(key)?;
         scope::visible_key(&caller, &key).map_err(status)?;
-        let read = found(&caller, &key, self.gate.get(&caller, &key)).map_err(status)?;
+        let read = self.blocking(move |gate| {
+            let read = found(&caller, &key, gate.get(&caller, &key))?;
+            Ok(told(gate, &caller, vec![read]).pop())
+        });
         Ok(Response::new(v1::GetObjectResponse {
-            object: Some(self.told(&caller, read)),
+            object: read.await?,
         }))
     }
 
@@ -162,11 +197,10 @@ impl Catalog for Shared {
             Some((name, _)) if more => name.clone(),
             _ => String::new(),
         };
+        let rest = rest.into_iter().map(|(_, object)| object).collect();
+        let objects = self.blocking(move |gate| Ok(told(gate, &caller, rest)));
         Ok(Response::new(v1::ListObjectsResponse {
-            objects: rest
-                .into_iter()
-                .map(|(_, object)| self.told(&caller, object))
-                .collect(),
+            objects: objects.await?,
             next_page_token,
         }))
     }

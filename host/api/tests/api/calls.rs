@@ -10,6 +10,7 @@ use tidegate_proto::v1::{
     alerts_client::AlertsClient, catalog_client::CatalogClient, clock_client::ClockClient,
     forecasts_client::ForecastsClient, ingest_client::IngestClient, limits_client::LimitsClient,
     plans_client::PlansClient, policies_client::PoliciesClient, shadows_client::ShadowsClient,
+    status_client::StatusClient,
 };
 use tonic::Code;
 
@@ -369,6 +370,50 @@ async fn the_standings_tell_every_candidate_and_who_was_chosen() {
     assert_eq!(choice.champion, first.module.as_ref().unwrap().digest);
     assert_eq!((choice.since_ms, choice.rival_since_ms), (60_000, 0));
     assert_eq!(choice.rival, "");
+}
+
+#[tokio::test]
+async fn an_api_is_listed_with_how_its_forecasts_fare_and_the_status_names_those_that_are_no_better()
+ {
+    let world = World::open();
+    let mut catalog = CatalogClient::new(world.channel().await);
+    catalog.apply(shop_and_bank()).await.unwrap();
+    let request = v1::ListObjectsRequest {
+        kind: v1::ObjectKind::Api.into(),
+        ..Default::default()
+    };
+    let listed = catalog.list(request).await.unwrap().into_inner().objects;
+    let apis = listed.into_iter().filter_map(|o| match o.object?.object? {
+        v1::object::Object::Api(api) => Some(api),
+        _ => None,
+    });
+    for api in apis {
+        let [told] = &api.forecasts[..] else {
+            panic!("{api:?}")
+        };
+        assert_eq!((&told.api, told.loss), (&api.name, Some(1.25)));
+        assert_eq!(told.verdict(), v1::Comparison::NotBetter);
+        // What is told may come back with what is declared.
+        let again = v1::ApplyRequest {
+            changes: vec![put(v1::object::Object::Api(api.clone()), None)],
+            dry_run: false,
+        };
+        let effects = catalog.apply(again).await.unwrap().into_inner().effects;
+        assert_eq!(effects[0].effect(), v1::Effect::Unchanged);
+    }
+
+    let mut status = StatusClient::new(world.channel().await);
+    let told = status.get_status(v1::GetStatusRequest {}).await.unwrap();
+    let told = told.into_inner();
+    assert_eq!(
+        (told.version.as_str(), told.started_at_ms),
+        ("9.8.7", 5_000)
+    );
+    assert_eq!((told.apis, told.series, told.modules), (2, 3, 4));
+    assert_eq!(told.store_bytes, Some(4096));
+    let forecasts = told.forecasts.unwrap();
+    assert_eq!((forecasts.better, forecasts.not_better), (0, 1));
+    assert_eq!(forecasts.worst[0].api, "shop/orders");
 }
 
 #[tokio::test]

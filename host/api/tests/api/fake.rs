@@ -9,7 +9,8 @@ use tidegate_core::access::Principal;
 use tidegate_core::alert::{Alert, AlertKind, Severity};
 use tidegate_core::catalog::{Catalog, Change, Mode, Object, ObjectKey, ObjectKind, Versioned};
 use tidegate_core::forecast::{
-    Band, Calibration, Candidate, Choice, Coverage, Forecast, Ground, Standing, Standings, Verdict,
+    Band, Calibration, Candidate, Champion, Choice, Coverage, Forecast, Ground, Standing,
+    Standings, Verdict,
 };
 use tidegate_core::ids::{ApiId, BindingId, Digest, Generation, PoolId, TenantId};
 use tidegate_core::module::{Manifest, ModuleKind, ModuleRef};
@@ -17,8 +18,8 @@ use tidegate_core::plan::{ApiPlan, Loan, Plan};
 use tidegate_core::ports::events::{EventsPort, Happening};
 use tidegate_core::ports::serve::{
     Acked, AlertsPort, Allowance, Applied, AppliedReport, CatalogPort, ClockPort, Explanation,
-    ForecastView, ForecastsPort, IngestPort, ModuleInfo, PlansPort, PoliciesPort, Run, ServeError,
-    SlotInfo,
+    Fares, ForecastView, ForecastsPort, IngestPort, ModuleInfo, PlansPort, PoliciesPort, Run,
+    ServeError, SlotInfo, StatusPort,
 };
 use tidegate_core::quota::Usage;
 use tidegate_core::roster::{Retreat, Served};

@@ -99,6 +99,21 @@ pub struct Standings {
     pub choice: Option<Choice>,
 }
 
+/// Who answers for a series, beside seasonal-naive: a line of a listing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Champion {
+    /// Which series.
+    pub key: SeriesKey,
+    /// Who answers.
+    pub module: ModuleRef,
+    /// Mean over the bands of [`Standing::loss`], each band with the same weight.
+    pub loss: Option<f64>,
+    /// Beside seasonal-naive.
+    pub verdict: Verdict,
+    /// Outcomes that were ever scored, over all bands.
+    pub outcomes: u32,
+}
+
 /// What a choice rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ground {

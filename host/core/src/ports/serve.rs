@@ -9,7 +9,7 @@ use crate::alert::Alert;
 use crate::catalog::{
     Change, Effect, FieldProblem, Mode, Object, ObjectKey, ObjectKind, Versioned,
 };
-use crate::forecast::{Forecast, Standing, Standings};
+use crate::forecast::{Champion, Forecast, Standing, Standings};
 use crate::ids::{ApiId, BindingId, Digest, Generation, PoolId, TenantId};
 use crate::module::{Manifest, ModuleKind, ModuleRef};
 use crate::plan::{Grant, Plan};
@@ -278,6 +278,10 @@ pub trait ForecastsPort: Send + Sync {
         api: &ApiId,
         signal: Signal,
     ) -> Result<Standings, ServeError>;
+
+    /// Who answers for the series of these apis, beside seasonal-naive, ascending by series; without
+    /// those of which no forecast was held against what came, and without what is not the caller's.
+    fn champions(&self, caller: &Principal, apis: &[ApiId]) -> Vec<Champion>;
 }
 
 /// A grant, and whether it binds anybody.
@@ -373,6 +377,34 @@ pub trait AlertsPort: Send + Sync {
     fn alerts(&self, caller: &Principal) -> Vec<Alert>;
 }
 
+/// How the daemon fares, as far as the caller may see.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fares {
+    /// The daemon's version.
+    pub version: String,
+    /// When it started, by the machine's clock.
+    pub started_at: Timestamp,
+    /// Bytes of the store on disk; everybody's, so told to callers of no tenant alone.
+    pub store_bytes: Option<u64>,
+    /// Apis that are declared.
+    pub apis: u64,
+    /// Series that exist.
+    pub series: u64,
+    /// Modules that may be bound.
+    pub modules: u64,
+    /// Who answers for each series ([`ForecastsPort::champions`]).
+    pub champions: Vec<Champion>,
+}
+
+/// The daemon itself.
+pub trait StatusPort: Send + Sync {
+    /// How it fares.
+    ///
+    /// # Errors
+    /// When the store cannot be measured.
+    fn fares(&self, caller: &Principal) -> Result<Fares, ServeError>;
+}
+
 /// The data's clock.
 pub trait ClockPort: Send + Sync {
     /// The time of the data now.
@@ -394,6 +426,7 @@ pub trait Gate:
     + ForecastsPort
     + PlansPort
     + AlertsPort
+    + StatusPort
     + ClockPort
 {
 }
@@ -406,6 +439,7 @@ impl<T> Gate for T where
         + ForecastsPort
         + PlansPort
         + AlertsPort
+        + StatusPort
         + ClockPort
 {
 }

@@ -2,7 +2,7 @@
 
 use super::connect::{Output, Session};
 use super::errors::{Told as _, explain, violations};
-use super::{json, manifest, words};
+use super::{json, manifest, standing, words};
 use crate::config::Seconds;
 use crate::render::table::Table;
 use anyhow::{Result, anyhow};
@@ -57,7 +57,10 @@ pub(crate) async fn run(args: Args, session: Session) -> Result<()> {
                 let text = manifest_text(&which)?;
                 session.print(
                     || serde_json::Value::Null,
-                    || format!("# generation {}\n{text}", object.generation),
+                    || {
+                        let told = told(&which);
+                        format!("# generation {}\n{told}{text}", object.generation)
+                    },
                 )
             }
         };
@@ -135,6 +138,8 @@ fn still_used(status: &Status, kind: &str, name: &str) -> anyhow::Error {
 fn manifest_text(object: &Which) -> Result<String> {
     let mut text = String::new();
     if let serde_json::Value::Object(mut fields) = json::object(object) {
+        // Told as a comment, because it is not declared.
+        fields.remove("forecasts");
         let head = ["kind", "name", "tier", "type"].map(|k| fields.remove_entry(k));
         for (key, value) in head.into_iter().flatten().chain(fields) {
             let line = serde_json::Map::from_iter([(key, value)]);
@@ -143,6 +148,15 @@ fn manifest_text(object: &Which) -> Result<String> {
         }
     }
     Ok(text)
+}
+
+/// How the forecasts of an api fare, as comments of its manifest.
+fn told(object: &Which) -> String {
+    let Which::Api(api) = object else {
+        return String::new();
+    };
+    let line = |s: &v1::SeriesStanding| format!("# forecast of {}\n", standing::sentence(s));
+    api.forecasts.iter().map(line).collect()
 }
 
 /// What an empty list means.
@@ -180,7 +194,15 @@ fn table(objects: &[Which]) -> Table {
             "dwell",
         ],
         Some(Which::Api(_)) => &[
-            "api", "pool", "tier", "bounds", "pinned", "mode", "category", "labels",
+            "api",
+            "pool",
+            "tier",
+            "bounds",
+            "pinned",
+            "mode",
+            "category",
+            "forecasts",
+            "labels",
         ],
         Some(Which::Slo(_)) => &["slo", "api", "objective", "bad is", "window"],
         Some(Which::Event(_)) => &[
@@ -270,6 +292,7 @@ pub(super) fn row(object: &Which) -> Vec<String> {
                 mode => words::lower(mode.as_str_name(), "MODE_"),
             },
             a.category.clone(),
+            standing::cell(&a.forecasts),
             labels(&a.labels),
         ],
         Which::Slo(s) => vec![

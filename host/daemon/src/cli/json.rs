@@ -99,6 +99,7 @@ pub(crate) fn object(object: &Which) -> Value {
             "weight": a.weight, "floor": resources(a.floor.as_ref()),
             "ceiling": resources(a.ceiling.as_ref()), "safe": resources(a.safe.as_ref()),
             "expected": a.expected, "time_zone": a.time_zone,
+            "forecasts": a.forecasts.iter().map(standing).collect::<Vec<_>>(),
         }),
         Which::Slo(s) => json!({
             "kind": "slo", "name": s.name, "api": s.api, "objective": s.objective,
@@ -129,7 +130,16 @@ pub(crate) fn object(object: &Which) -> Value {
     pruned(value)
 }
 
-/// A challenger as a manifest has it: its name alone where it has no config.
+/// Who answers for a series, beside seasonal-naive.
+pub(crate) fn standing(standing: &v1::SeriesStanding) -> Value {
+    json!({
+        "api": standing.api, "signal": words::signal(standing.signal()),
+        "module": standing.module.as_ref().map(module_ref),
+        "verdict": words::lower(standing.verdict().as_str_name(), "COMPARISON_"),
+        "loss": standing.loss, "outcomes": standing.outcomes,
+    })
+}
+
 /// Instants; null where there are none.
 fn dates(ms: Option<&Vec<i64>>) -> Value {
     match ms {
@@ -138,6 +148,7 @@ fn dates(ms: Option<&Vec<i64>>) -> Value {
     }
 }
 
+/// A challenger as a manifest has it: its name alone where it has no config.
 fn challenger(challenger: &v1::Challenger) -> Value {
     match challenger.config.as_str() {
         "" | "{}" => json!(challenger.module),

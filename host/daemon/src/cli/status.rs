@@ -2,12 +2,15 @@
 
 use super::connect::Session;
 use super::errors::Told as _;
-use super::{get, json, policy, words};
+use super::{get, json, policy, standing, words};
+use crate::clock::wall;
+use crate::config::Seconds;
 use crate::render::table::Table;
 use anyhow::Result;
 use serde_json::json;
 use tidegate_client::v1;
 use tidegate_client::v1::object::Object as Which;
+use tidegate_core::time::Timestamp;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
@@ -34,6 +37,11 @@ pub(crate) async fn run(session: Session) -> Result<()> {
         ServingStatus::NotServing => "not serving: it starts or drains",
         ServingStatus::Unknown | ServingStatus::ServiceUnknown => "unknown",
     };
+    let fares = client
+        .status()
+        .get_status(v1::GetStatusRequest {})
+        .await
+        .told()?;
     let now = client.clock().now(v1::NowRequest {}).await.told()?.now_ms;
     let pools = client
         .plans()
@@ -67,7 +75,10 @@ pub(crate) async fn run(session: Session) -> Result<()> {
                 .map(|p| json!({"pool": p.pool, "generation": p.generation}));
             json!({
                 "server": session.server, "health": health, "now": json::instant(now),
-                "client_version": env!("CARGO_PKG_VERSION"), "pools": pools.collect::<Vec<_>>(),
+                "version": fares.version, "client_version": env!("CARGO_PKG_VERSION"),
+                "started_at": json::instant(fares.started_at_ms), "store_bytes": fares.store_bytes,
+                "apis": fares.apis, "series": fares.series, "modules": fares.modules,
+                "forecasts": forecasts(&fares), "pools": pools.collect::<Vec<_>>(),
                 "slots": slots.iter().map(json::slot).collect::<Vec<_>>(),
                 "tenants": tenants.iter().map(json::usage).collect::<Vec<_>>(),
                 "alerts": alerts.iter().map(json::alert).collect::<Vec<_>>(),
@@ -76,10 +87,10 @@ pub(crate) async fn run(session: Session) -> Result<()> {
         },
         || {
             let mut text = format!(
-                "{} is {health}; its clock says {}; this command is tidegate {}\n\n",
+                "{} is {health}; its clock says {}\n{}\n\n",
                 session.server,
                 words::instant(now),
-                env!("CARGO_PKG_VERSION")
+                about(&fares, env!("CARGO_PKG_VERSION"), wall())
             );
             text += &match pools.is_empty() {
                 true => "no pool is declared; `tidegate apply -f FILE` declares some\n".to_owned(),
@@ -112,6 +123,8 @@ pub(crate) async fn run(session: Session) -> Result<()> {
                 }
                 text += &format!("\n{table}");
             }
+            let standing = fares.forecasts.clone().unwrap_or_default();
+            text += &format!("\n{}", standing::summary(&standing));
             let fallen = applied.iter().filter(|r| r.safe).count();
             text += &format!(
                 "\n{} reports of enforcers, {fallen} of them on safe capacity\n",
@@ -125,6 +138,38 @@ pub(crate) async fn run(session: Session) -> Result<()> {
             text
         },
     )
+}
+
+/// What runs there, since when, and how much it holds.
+fn about(fares: &v1::GetStatusResponse, client: &str, wall: Timestamp) -> String {
+    let mut text = format!("tidegate {}", fares.version);
+    if fares.version != client {
+        text += &format!(
+            " (this command is tidegate {client}: what only one of them knows will not work)"
+        );
+    }
+    // A machine whose clock is behind the daemon's must not tell of a negative age.
+    let up_s = wall.since_ms(Timestamp(fares.started_at_ms)).max(0) / 1000;
+    let up = Seconds(u32::try_from(up_s).unwrap_or(u32::MAX));
+    text += &format!(
+        ", up {up} since {}\n{} apis, {} series, {} modules",
+        words::instant(fares.started_at_ms),
+        fares.apis,
+        fares.series,
+        fares.modules
+    );
+    if let Some(bytes) = fares.store_bytes {
+        text += &format!(", {}B on disk", words::bytes(bytes as f64));
+    }
+    text
+}
+
+fn forecasts(fares: &v1::GetStatusResponse) -> serde_json::Value {
+    let summary = fares.forecasts.clone().unwrap_or_default();
+    json!({
+        "better": summary.better, "not_better": summary.not_better, "too_early": summary.too_early,
+        "worst": summary.worst.iter().map(json::standing).collect::<Vec<_>>(),
+    })
 }
 
 /// Tenants that the caller may see, with what they use; the first page is enough for a glance.
@@ -193,4 +238,34 @@ pub(crate) async fn advance(args: AdvanceArgs, session: Session) -> Result<()> {
         || json!({"now": json::instant(now)}),
         || format!("the clock says {}", words::instant(now)),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_of_another_version_is_told_and_its_age_is_never_negative() {
+        let fares = v1::GetStatusResponse {
+            version: "0.2.0".into(),
+            started_at_ms: 60_000,
+            store_bytes: Some(3 << 20),
+            apis: 2,
+            series: 9,
+            modules: 14,
+            forecasts: None,
+        };
+        let same = about(&fares, "0.2.0", Timestamp(3_660_000));
+        assert!(
+            same.starts_with("tidegate 0.2.0, up 1h since 1970"),
+            "{same}"
+        );
+        assert!(
+            same.ends_with("2 apis, 9 series, 14 modules, 3MiB on disk"),
+            "{same}"
+        );
+        let other = about(&fares, "0.1.0", Timestamp(0));
+        assert!(other.contains("this command is tidegate 0.1.0"), "{other}");
+        assert!(other.contains("up 0s"), "{other}");
+    }
 }

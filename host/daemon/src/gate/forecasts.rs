@@ -1,16 +1,15 @@
 //! Forecasts on request: the same room that the cycle walks through, for one series.
 
 use super::{Gate, not_found, stored};
+use crate::policies::PinnedPolicies;
 use crate::world::lock;
 use std::collections::BTreeMap;
 use tidegate_core::access::Principal;
 use tidegate_core::catalog::Api;
-use tidegate_core::forecast::{Candidate, Choice, Standings, Verdict};
+use tidegate_core::forecast::{Candidate, Champion, Choice, Standings, Verdict};
 use tidegate_core::ids::ApiId;
-use tidegate_core::policy::Forecaster;
 use tidegate_core::ports::serve::{ForecastView, ForecastsPort, ServeError};
 use tidegate_core::ports::storage::History;
-use tidegate_core::roster::Member;
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::{Grid, Timestamp};
 use tidegate_core::units::{Level, Signal};
@@ -116,10 +115,7 @@ impl ForecastsPort for Gate {
         let bound = roster.members.first().into_iter();
         let candidates: Vec<_> = bound.chain(&roster.challengers).collect();
         let choice = choices.get(&key).copied();
-        let chosen =
-            |m: &&Member<dyn Forecaster>| choice.is_some_and(|c| c.champion == m.module.digest);
-        let champion = candidates.iter().copied().find(chosen);
-        let Some(champion) = champion.or_else(|| candidates.first().copied()) else {
+        let Some(champion) = roster.champion(choice.map(|c| c.champion)) else {
             return Err(ServeError::Unavailable(format!("nobody forecasts `{api}`")));
         };
         let step = self.world.settings.step;
@@ -144,9 +140,48 @@ impl ForecastsPort for Gate {
         table.candidates.sort_by_key(|c| !c.champion);
         Ok(table)
     }
+
+    fn champions(&self, caller: &Principal, apis: &[ApiId]) -> Vec<Champion> {
+        let catalog = self.world.catalog.load_full();
+        let pins = self.world.policies.pin();
+        let declared = apis.iter().filter_map(|id| catalog.apis.get(id));
+        let mine = declared
+            .map(|a| &a.value)
+            .filter(|a| caller.sees(&a.id.tenant));
+        // A pool is held for one api at a time: its cycle must not wait for a listing.
+        let mut all: Vec<Champion> = mine.flat_map(|api| self.answering(&pins, api)).collect();
+        all.sort_by(|a, b| a.key.cmp(&b.key));
+        all
+    }
 }
 
 impl Gate {
+    /// Who answers for each series of an api that has been forecast.
+    fn answering(&self, pins: &PinnedPolicies, api: &Api) -> Vec<Champion> {
+        let step = self.world.settings.step;
+        let shared = self.world.pool(&api.pool);
+        let pool = lock(&shared);
+        let mut found = vec![];
+        for signal in Signal::ALL {
+            let key = SeriesKey {
+                api: api.id.clone(),
+                signal,
+            };
+            if pool.tracks.of(&key).next().is_none() {
+                continue;
+            }
+            let chosen = pool.choices.get(&key).map(|c| c.champion);
+            let roster = pins.forecaster(api, signal);
+            let Some(member) = roster.champion(chosen) else {
+                continue;
+            };
+            let config = fitted_with(&member.config, step);
+            let track = pool.tracks.get(&key, member.module.digest, config);
+            found.extend(track.map(|track| score::champion(&member.module, track)));
+        }
+        found
+    }
+
     /// What is known of the candidates of a series.
     fn tracked(&self, api: &Api, key: &SeriesKey) -> (Tracks, BTreeMap<SeriesKey, Choice>) {
         let shared = self.world.pool(&api.pool);

@@ -17,8 +17,8 @@
 
 use std::cmp::Ordering;
 use tidegate_core::forecast::{
-    BandTrack, Candidate, Choice, Coverage, Pending, SCORED, Score, Standing, Standings, Track,
-    Verdict,
+    BandTrack, Candidate, Champion, Choice, Coverage, Pending, SCORED, Score, Standing, Standings,
+    Track, Verdict,
 };
 use tidegate_core::module::ModuleRef;
 use tidegate_core::sample::SeriesKey;
@@ -220,6 +220,19 @@ fn verdict(loss: Option<f64>) -> Verdict {
         None => Verdict::TooEarly,
         Some(loss) if loss < 1.0 => Verdict::Better,
         Some(_) => Verdict::NotBetter,
+    }
+}
+
+/// Who answers for a series, by the track of its promises.
+#[must_use]
+pub fn champion(module: &ModuleRef, track: &Track) -> Champion {
+    let loss = overall(track).map(|(loss, _)| loss);
+    Champion {
+        key: track.key.clone(),
+        module: module.clone(),
+        loss,
+        verdict: verdict(loss),
+        outcomes: track.outcomes(),
     }
 }
 

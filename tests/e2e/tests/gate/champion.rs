@@ -102,6 +102,27 @@ async fn a_challenger_that_is_better_wins_the_series_and_the_table_says_why() ->
         ensure!(text.contains(part), "no `{part}` in:\n{text}");
     }
 
+    // The same verdict stands in the listing, and in the summary of the status.
+    let shown = daemon.cli(&["get", "apis", "-o", "json"])?.stdout;
+    let listed: Value = serde_json::from_str(&shown)?;
+    let mine = listed
+        .as_array()
+        .and_then(|all| all.iter().find(|api| api["name"] == API))
+        .context("the api is not listed")?;
+    let told = &mine["forecasts"][0];
+    ensure!(
+        told["signal"] == "requests" && told["verdict"] == before["candidates"][0]["verdict"],
+        "{mine:#}"
+    );
+    let shown = daemon.cli(&["status", "-o", "json"])?.stdout;
+    let status: Value = serde_json::from_str(&shown)?;
+    let counts = ["better", "not_better", "too_early"];
+    let counts = counts.map(|c| status["forecasts"][c].as_u64().unwrap_or(0));
+    ensure!(
+        counts.iter().sum::<u64>() >= 1 && status["version"] == status["client_version"],
+        "{status:#}"
+    );
+
     drop((feed, channel));
     daemon.kill()?;
     let daemon = gate.start().await?;

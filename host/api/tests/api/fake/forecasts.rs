@@ -78,6 +78,34 @@ impl ForecastsPort for Fake {
             }),
         })
     }
+
+    fn champions(&self, _: &Principal, apis: &[ApiId]) -> Vec<Champion> {
+        let one = |api: &ApiId| Champion {
+            key: SeriesKey {
+                api: api.clone(),
+                signal: Signal::Requests,
+            },
+            module: slot("any", "theta").active,
+            loss: Some(1.25),
+            verdict: Verdict::NotBetter,
+            outcomes: 40,
+        };
+        apis.iter().map(one).collect()
+    }
+}
+
+impl StatusPort for Fake {
+    fn fares(&self, caller: &Principal) -> Result<Fares, ServeError> {
+        Ok(Fares {
+            version: "9.8.7".into(),
+            started_at: Timestamp(5_000),
+            store_bytes: caller.tenants.is_none().then_some(4096),
+            apis: 2,
+            series: 3,
+            modules: 4,
+            champions: self.champions(caller, &["shop/orders".parse().unwrap()]),
+        })
+    }
 }
 
 fn standing(loss: Option<f64>) -> Standing {

@@ -190,6 +190,9 @@ pub(super) struct Api {
     expected: Option<f64>,
     #[serde(default)]
     time_zone: String,
+    /// What `get` tells beside what was declared; it may come back, and declares nothing.
+    #[serde(rename = "forecasts", default)]
+    _forecasts: serde::de::IgnoredAny,
 }
 
 impl From<Api> for v1::Api {
@@ -216,6 +219,7 @@ impl From<Api> for v1::Api {
             safe: a.safe.map(Into::into),
             expected: a.expected,
             time_zone: a.time_zone,
+            forecasts: vec![],
         }
     }
 }

@@ -450,6 +450,7 @@ fn rest() -> Vec<Stance> {
         one("tidegate.v1.Alerts/WatchAlerts", |_| {
             v1::WatchAlertsRequest {}
         }),
+        one("tidegate.v1.Status/GetStatus", |_| v1::GetStatusRequest {}),
         one("tidegate.v1.Clock/Now", |_| v1::NowRequest {}),
         one("tidegate.v1.Clock/Advance", |_| v1::AdvanceRequest {
             now_ms: 1,

@@ -1,0 +1,97 @@
+//! How the daemon fares, over the wire. The port counts; what is a summary and who is told by name is
+//! decided here, so that an answer stays small however many series there are.
+
+use super::Shared;
+use crate::auth::caller;
+use crate::convert::forecasts::champion_out;
+use tidegate_core::forecast::{Champion, Verdict};
+use tidegate_core::ports::serve::Fares;
+use tidegate_proto::v1;
+use tidegate_proto::v1::status_server::Status as Service;
+use tonic::{Request, Response, Status};
+
+/// Series that are told by name.
+const WORST: usize = 20;
+
+#[tonic::async_trait]
+impl Service for Shared {
+    async fn get_status(
+        &self,
+        request: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        let caller = caller(&request)?;
+        let fares = self.blocking(move |gate| gate.fares(&caller)).await?;
+        Ok(Response::new(fares_out(fares)))
+    }
+}
+
+fn fares_out(fares: Fares) -> v1::GetStatusResponse {
+    let forecasts = summary(&fares.champions);
+    v1::GetStatusResponse {
+        version: fares.version,
+        started_at_ms: fares.started_at.0,
+        store_bytes: fares.store_bytes,
+        apis: fares.apis,
+        series: fares.series,
+        modules: fares.modules,
+        forecasts: Some(forecasts),
+    }
+}
+
+fn summary(champions: &[Champion]) -> v1::ForecastSummary {
+    let count = |verdict| champions.iter().filter(|c| c.verdict == verdict).count() as u64;
+    let mut worst: Vec<&Champion> = champions
+        .iter()
+        .filter(|c| c.verdict == Verdict::NotBetter)
+        .collect();
+    let loss = |c: &Champion| c.loss.unwrap_or(f64::INFINITY);
+    worst.sort_by(|a, b| loss(b).total_cmp(&loss(a)).then(a.key.cmp(&b.key)));
+    v1::ForecastSummary {
+        better: count(Verdict::Better),
+        not_better: count(Verdict::NotBetter),
+        too_early: count(Verdict::TooEarly),
+        worst: worst.into_iter().take(WORST).map(champion_out).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_core::module::ModuleRef;
+    use tidegate_core::sample::SeriesKey;
+    use tidegate_core::units::Signal;
+
+    fn champion(n: u32, loss: Option<f64>, verdict: Verdict) -> Champion {
+        Champion {
+            key: SeriesKey {
+                api: format!("shop/api-{n:02}").parse().unwrap(),
+                signal: Signal::Requests,
+            },
+            module: ModuleRef::native("last-value"),
+            loss,
+            verdict,
+            outcomes: 40,
+        }
+    }
+
+    #[test]
+    fn who_is_not_better_is_told_by_name_worst_first_and_only_so_many() {
+        let losing = (0..30).map(|n| {
+            let loss = 1.0 + f64::from(n % 10) / 10.0;
+            champion(n, Some(loss), Verdict::NotBetter)
+        });
+        let mut all: Vec<Champion> = losing.collect();
+        all.push(champion(30, Some(0.5), Verdict::Better));
+        all.push(champion(31, None, Verdict::TooEarly));
+        all.push(champion(32, None, Verdict::TooEarly));
+        let told = summary(&all);
+        assert_eq!((told.better, told.not_better, told.too_early), (1, 30, 2));
+        assert_eq!(told.worst.len(), WORST);
+        let names: Vec<&str> = told.worst.iter().take(4).map(|s| s.api.as_str()).collect();
+        assert_eq!(
+            names,
+            ["shop/api-09", "shop/api-19", "shop/api-29", "shop/api-08"]
+        );
+        assert!(told.worst.iter().all(|s| s.loss > Some(1.25)));
+    }
+}

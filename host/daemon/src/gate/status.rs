@@ -1,0 +1,111 @@
+//! How the daemon fares: counts of what the caller may see, each from where it is kept.
+
+use super::{Gate, stored};
+use tidegate_core::access::Principal;
+use tidegate_core::catalog::ObjectKind;
+use tidegate_core::ids::{ApiId, TenantId};
+use tidegate_core::ports::serve::{
+    CatalogPort as _, Fares, ForecastsPort as _, PoliciesPort as _, ServeError, StatusPort,
+};
+use tidegate_flow::ingest::Known as _;
+
+impl StatusPort for Gate {
+    fn fares(&self, caller: &Principal) -> Result<Fares, ServeError> {
+        let catalog = self.world.catalog.load_full();
+        let mine = catalog.apis.keys().filter(|id| caller.sees(&id.tenant));
+        let apis: Vec<ApiId> = mine.cloned().collect();
+        let tenants = self.list(caller, ObjectKind::Tenant)?;
+        let series = {
+            let known = crate::world::lock(&self.world.known);
+            let count = |name: &str| name.parse::<TenantId>().map_or(0, |t| known.count(&t));
+            tenants.iter().map(|t| count(&t.value.key().name)).sum()
+        };
+        // Whoever holds a tenant alone could read from it how others grow.
+        let store_bytes = match caller.tenants {
+            None => Some(self.world.store.stat().map_err(stored)?.disk_bytes),
+            Some(_) => None,
+        };
+        Ok(Fares {
+            version: env!("CARGO_PKG_VERSION").into(),
+            started_at: self.world.started_at,
+            store_bytes,
+            apis: apis.len() as u64,
+            series,
+            modules: self.modules(caller)?.len() as u64,
+            champions: self.champions(caller, &apis),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{api, gate, of, pool, tenant};
+    use crate::world::lock;
+    use tidegate_core::access::Role;
+    use tidegate_core::forecast::{Band, BandTrack, SCORED, Score, Track, Verdict};
+    use tidegate_core::ids::Digest;
+    use tidegate_core::sample::SeriesKey;
+    use tidegate_core::time::Step;
+    use tidegate_core::units::Signal;
+    use tidegate_flow::forecast::fitted_with;
+
+    /// A track of the baseline, whose loss beside seasonal-naive is `loss`.
+    fn track(api: &str, loss: f32) -> Track {
+        let key = SeriesKey {
+            api: api.parse().unwrap(),
+            signal: Signal::Requests,
+        };
+        let config = fitted_with("{}", Step::MINUTE);
+        let mut track = Track::new(key, Digest([0; 32]), config, Step::MINUTE);
+        track.bands.push(BandTrack {
+            band: Band::Quarter,
+            offsets: [0.0; SCORED],
+            error: 1.0,
+            score: Score {
+                outcomes: 100,
+                weight: 100.0,
+                loss: 100.0 * loss,
+                naive: [100.0, 200.0],
+                ..Score::default()
+            },
+        });
+        track
+    }
+
+    #[test]
+    fn a_caller_is_told_of_its_own_apis_alone_and_which_are_no_better_than_seasonal_naive() {
+        let dir = tempfile::tempdir().unwrap();
+        let gate = gate(dir.path());
+        gate.put(vec![tenant("shop"), tenant("bank"), pool("edge")]);
+        gate.put(vec![
+            api("shop/a", "edge"),
+            api("shop/b", "edge"),
+            api("bank/c", "edge"),
+        ]);
+        {
+            let edge = gate.world.pool(&"edge".parse().unwrap());
+            let mut state = lock(&edge);
+            for (api, loss) in [("shop/a", 0.7), ("shop/b", 1.3), ("bank/c", 0.9)] {
+                state.tracks.put(track(api, loss));
+            }
+        }
+        let mine = gate.fares(&of(Role::Reader, &["shop"])).unwrap();
+        let told: Vec<_> = mine
+            .champions
+            .iter()
+            .map(|c| (c.key.api.to_string(), c.verdict, c.outcomes))
+            .collect();
+        let expected = [
+            ("shop/a".to_owned(), Verdict::Better, 100),
+            ("shop/b".to_owned(), Verdict::NotBetter, 100),
+        ];
+        assert_eq!(told, expected);
+        assert_eq!((mine.apis, mine.store_bytes), (2, None));
+
+        let all = gate.fares(&Principal::local()).unwrap();
+        assert_eq!((all.apis, all.champions.len()), (3, 3));
+        assert!(all.store_bytes > Some(0) && all.started_at.0 > 0);
+        assert_eq!(all.version, env!("CARGO_PKG_VERSION"));
+    }
+}
