@@ -6,6 +6,7 @@
 use tidegate_model_kit::{Covariates, DAY_S, ModelError, Series};
 
 use crate::config::Config;
+use crate::floor::Floor;
 use crate::member::{Kind, Member};
 use crate::state::State;
 
@@ -48,7 +49,10 @@ pub fn fit_with(
     }
     match failed {
         Some(error) if members.is_empty() => Err(error),
-        _ => Ok(State::assemble(*config, day(series), members)),
+        _ => {
+            let floor = Floor::of(series.values);
+            Ok(State::assemble(*config, day(series), floor, members))
+        }
     }
 }
 

@@ -19,6 +19,7 @@
 
 mod config;
 mod fit;
+mod floor;
 mod member;
 mod state;
 mod weights;

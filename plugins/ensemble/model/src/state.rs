@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use tidegate_model_kit::{Covariates, ModelError, Prediction, Shape, decode, encode};
 
 use crate::config::Config;
+use crate::floor::Floor;
 use crate::member::{Kind, Member};
 use crate::weights::{smooth, trust_at, weigh};
 
 /// The format number of [`State::encode`]d bytes.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The levels whose distance is a member's width.
 const WIDTH: [u16; 2] = [1000, 9000];
@@ -24,6 +25,7 @@ pub struct State {
     config: Config,
     /// Steps in a day.
     day: f64,
+    floor: Floor,
     members: Vec<Member>,
 }
 
@@ -31,14 +33,16 @@ pub struct State {
 struct Stored {
     config: Config,
     day: f64,
+    floor: Floor,
     members: Vec<(u8, Vec<u8>)>,
 }
 
 impl State {
-    pub(crate) fn assemble(config: Config, day: f64, members: Vec<Member>) -> Self {
+    pub(crate) fn assemble(config: Config, day: f64, floor: Floor, members: Vec<Member>) -> Self {
         Self {
             config,
             day,
+            floor,
             members,
         }
     }
@@ -55,6 +59,7 @@ impl State {
 
     /// Takes the values of the steps that follow the last seen one; NaN is a missing step.
     pub fn update_with(&mut self, values: &[f64], known: &Covariates<'_>) {
+        self.floor.follow(values);
         for member in &mut self.members {
             member.update(values, known);
         }
@@ -120,10 +125,14 @@ impl State {
             let width = trust_at(self.config.width, ahead);
             let plain = weigh(&trusts, &widths, 0.0);
             let sharp = weigh(&trusts, &widths, self.config.sharpness);
+            let happens = known
+                .events()
+                .any(|(_, column)| column.get(step).is_some_and(|v| *v > 0.0));
+            let least = if happens { 0.0 } else { self.floor.least() };
             let centre: f64 = answers
                 .iter()
                 .zip(&sharp)
-                .map(|((_, answer, _), weight)| weight * answer.mean[step])
+                .map(|((_, answer, _), weight)| weight * answer.mean[step].max(least))
                 .sum();
             mean.push(centre);
             quantiles.extend(places.iter().map(|at| {
@@ -155,6 +164,7 @@ impl State {
         let stored = Stored {
             config: self.config,
             day: self.day,
+            floor: self.floor,
             members,
         };
         encode(FORMAT, &stored)
@@ -172,7 +182,8 @@ impl State {
             .validate()
             .map_err(|e| ModelError::invalid(format!("damaged state: {e}")))?;
         let rising = stored.members.windows(2).all(|w| w[0].0 < w[1].0);
-        if !(stored.day > 0.0 && stored.day <= MAX_DAY && rising && !stored.members.is_empty()) {
+        let day = stored.day > 0.0 && stored.day <= MAX_DAY;
+        if !(day && stored.floor.is_sound() && rising && !stored.members.is_empty()) {
             return Err(ModelError::invalid("damaged state: impossible values"));
         }
         let members = stored
@@ -183,6 +194,7 @@ impl State {
         Ok(Self {
             config: stored.config,
             day: stored.day,
+            floor: stored.floor,
             members,
         })
     }
