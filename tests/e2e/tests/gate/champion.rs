@@ -109,9 +109,9 @@ async fn a_challenger_that_is_better_wins_the_series_and_the_table_says_why() ->
         .as_array()
         .and_then(|all| all.iter().find(|api| api["name"] == API))
         .context("the api is not listed")?;
-    let told = &mine["forecasts"][0];
+    let line = &mine["forecasts"][0];
     ensure!(
-        told["signal"] == "requests" && told["verdict"] == before["candidates"][0]["verdict"],
+        line["signal"] == "requests" && line["verdict"] == before["candidates"][0]["verdict"],
         "{mine:#}"
     );
     let shown = daemon.cli(&["status", "-o", "json"])?.stdout;
