@@ -9,7 +9,7 @@ use tidegate_model_kit::{Covariates, ModelError, Prediction, Shape, decode, enco
 use crate::config::Config;
 use crate::floor::Floor;
 use crate::member::{Kind, Member};
-use crate::weights::{smooth, trust_at, weigh};
+use crate::weights::{combine, smooth, trust_at, weigh};
 
 /// The format number of [`State::encode`]d bytes.
 pub const FORMAT: u32 = 3;
@@ -129,11 +129,12 @@ impl State {
                 .events()
                 .any(|(_, column)| column.get(step).is_some_and(|v| *v > 0.0));
             let least = if happens { 0.0 } else { self.floor.least() };
-            let centre: f64 = answers
+            let centres: Vec<f64> = answers
                 .iter()
-                .zip(&sharp)
-                .map(|((_, answer, _), weight)| weight * answer.mean[step].max(least))
-                .sum();
+                .map(|(_, answer, _)| answer.mean[step].max(least))
+                .collect();
+            let near: Vec<bool> = answers.iter().map(|a| a.0.near > 0.0).collect();
+            let centre = combine(&centres, &sharp, &near, ahead);
             mean.push(centre);
             quantiles.extend(places.iter().map(|at| {
                 // The member that is sure would narrow the interval twice, were it weighed by its
