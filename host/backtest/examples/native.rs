@@ -3,7 +3,8 @@
 //! `native MODULE m4 TRAIN.csv TEST.csv` or `native MODULE csv FILE...` score a linked forecaster by
 //! the published procedures (hourly: season 24, horizon 48; 5 minutes: season 288, eight origins,
 //! scored over 12 and 288 steps); `native MODULE stream FILE...` asks an hour ahead at every step
-//! whether intervals hold. Everything that can be chosen is chosen in the real command.
+//! whether intervals hold; `native MODULE cold FILE...` starts cold, the other files being peers.
+//! Everything that can be chosen is chosen in the real command.
 
 #![expect(
     clippy::print_stdout,
@@ -13,8 +14,10 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use tidegate_backtest::evaluate::calendar::Calendar;
 use tidegate_backtest::evaluate::calibrated::Online;
+use tidegate_backtest::evaluate::cold::{Company, Start, cold};
 use tidegate_backtest::evaluate::read::{CsvOptions, Pair, csv, m4};
 use tidegate_backtest::evaluate::report::{Benchmark, Report, report};
 use tidegate_backtest::evaluate::rolling::{Cohort, Cut, Plan, roll};
@@ -23,6 +26,7 @@ use tidegate_backtest::evaluate::stream::{Correct, PROMISES, StreamPlan, Streame
 use tidegate_backtest::evaluate::subject::{Meter, Subject};
 use tidegate_backtest::evaluate::trace::{Gaps, Trace};
 use tidegate_core::time::Step;
+use tidegate_flow::baseline::LastValue;
 
 const HOURLY: Plan = Plan {
     season: 24,
@@ -71,7 +75,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &[String]) -> Result<(), String> {
-    let usage = "usage: native MODULE[:JSON] m4 TRAIN TEST | native MODULE[:JSON] csv|stream FILE[@UNTIL]...";
+    let usage = "usage: native MODULE[:JSON] m4 TRAIN TEST | native MODULE[:JSON] csv|stream|cold FILE[@UNTIL]...";
     let [module, kind, files @ ..] = args else {
         return Err(usage.into());
     };
@@ -115,7 +119,61 @@ fn run(args: &[String]) -> Result<(), String> {
             });
             promises(&streamed.collect::<Vec<_>>());
         }
+        ("cold", files) => {
+            let traces: Vec<Trace> = files.iter().map(|f| trace(f)).collect::<Result<_, _>>()?;
+            cold_starts(&subject, &traces)?;
+        }
         _ => return Err(usage.into()),
+    }
+    Ok(())
+}
+
+/// Two hours, a day and a week of history, with and without the day of the others.
+fn cold_starts(subject: &Subject, traces: &[Trace]) -> Result<(), String> {
+    let cuts: Vec<Cut<'_>> = traces
+        .iter()
+        .enumerate()
+        .flat_map(|(i, trace)| FIVE_MINUTES.cuts(i, trace))
+        .collect();
+    let naive = tidegate_native::forecaster("seasonal-naive").ok_or("no seasonal-naive")?;
+    let rival = |name: &str, forecaster| Subject {
+        name: name.into(),
+        forecaster,
+        config: "{}".into(),
+        ..subject.clone()
+    };
+    let rows = [
+        (subject.clone(), Company::Peers),
+        (subject.clone(), Company::Alone),
+        (rival("seasonal-naive", naive.forecaster), Company::Alone),
+        (rival("last-value", Arc::new(LastValue)), Company::Alone),
+    ];
+    for (history, steps) in [("2h", 24), ("1d", 288), ("1w", 2016)] {
+        let short: Vec<Cut<'_>> = cuts.iter().map(|c| c.with_history(steps)).collect();
+        for (subject, company) in &rows {
+            let tell = |_, _| {};
+            let start = Start {
+                subject,
+                company: *company,
+                traces,
+                window: 4032,
+            };
+            let starts = cold(&start, &short, 1, &ThreadTime, &tell).map_err(|e| e.to_string())?;
+            let made: Vec<_> = starts.into_iter().map(|s| s.made).collect();
+            let report = report(&subject.name, &short, &made, &[3, 12, 288], 288);
+            for (k, at) in report.score_at.iter().enumerate() {
+                let of = |m| report.total[k].get(m);
+                println!(
+                    "{history} {:14} {company:?} h={at:3}  mase {:.3}  mspl {:.4}  cover {:.1} {:.1}  failed {}",
+                    subject.name,
+                    of(Metric::Mase),
+                    of(Metric::Mspl),
+                    of(Metric::Cover80),
+                    of(Metric::Cover95),
+                    report.failed.len()
+                );
+            }
+        }
     }
     Ok(())
 }

@@ -24,5 +24,6 @@ pub mod forecasts;
 pub mod report;
 
 pub mod calibrated;
+pub mod cold;
 pub mod robustness;
 pub mod stream;

@@ -40,6 +40,29 @@ pub struct FitInput<'a> {
     pub catalog: &'a Catalog,
 }
 
+impl<'a> FitInput<'a> {
+    /// A fit from nothing, for the same question as a prediction: its time, seed, step, past and
+    /// calendar.
+    #[must_use]
+    pub fn of(
+        input: &super::Input<'a>,
+        window: usize,
+        keys: &'a [SeriesKey],
+        member: &'a Member<dyn Forecaster>,
+    ) -> Self {
+        Self {
+            now: input.now,
+            seed: input.seed,
+            step: input.step,
+            window,
+            keys,
+            member,
+            history: input.history,
+            catalog: input.catalog,
+        }
+    }
+}
+
 impl std::fmt::Debug for FitInput<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FitInput")
