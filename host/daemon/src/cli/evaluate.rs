@@ -139,12 +139,13 @@ pub(crate) struct Args {
         help_heading = "Procedure"
     )]
     warm_up: Option<usize>,
-    /// Fit with just so much history, beside seasonal-naive and the last value
+    /// Fit with just so much history, with the day of the other files and without, beside
+    /// seasonal-naive and the last value
     #[arg(
         long,
         value_name = "TIME",
         value_delimiter = ',',
-        conflicts_with_all = ["stream", "m4"],
+        conflicts_with_all = ["stream", "m4", "joint", "no_calendar"],
         help_heading = "Procedure"
     )]
     cold_start: Vec<Span>,

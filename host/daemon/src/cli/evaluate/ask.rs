@@ -86,6 +86,9 @@ impl Question {
         let score_at = match (args.score_at.is_empty(), is_m4) {
             (false, _) => args.score_at.clone(),
             (true, true) => vec![],
+            (true, false) if !args.cold_start.is_empty() => {
+                vec![steps(900).min(horizon), steps(3600).min(horizon), horizon]
+            }
             (true, false) => vec![steps(3600).min(horizon), horizon],
         };
         let mut question = Self {

@@ -1,7 +1,9 @@
-//! A cold start: what a module makes of two hours of history, beside what anybody could do.
+//! A cold start: what the default makes of two hours of history, beside what anybody could do.
 //!
-//! Same origins and same scale for every length of history, so that the rows can be compared: the
-//! scale is that of the whole window before the origin, of which the module sees only the end.
+//! The daemon's own fit is asked, on a history in which the other files are apis of the same
+//! category; once more without them, to see what they are worth. Same origins and same scale for every
+//! length of history, so that the rows can be compared: the scale is that of the whole window before
+//! the origin, of which the module sees only the end.
 
 use super::ask::Question;
 use super::input::Input;
@@ -9,11 +11,13 @@ use super::modules::Module;
 use super::progress::{Bar, ThreadTime};
 use super::{Args, json, rolling};
 use crate::cli::connect::Output;
+use crate::cli::errors::usage;
 use crate::cli::say;
 use crate::render::table::Table;
 use anyhow::Result;
+use tidegate_backtest::evaluate::cold::{Company, Start, cold};
 use tidegate_backtest::evaluate::report::{Report, report};
-use tidegate_backtest::evaluate::rolling::{Cut, roll};
+use tidegate_backtest::evaluate::rolling::Cut;
 use tidegate_backtest::evaluate::scores::Metric;
 
 /// Measures and tells.
@@ -26,19 +30,42 @@ pub(super) fn run(
 ) -> Result<()> {
     let mut question = question.clone();
     let (cuts, _) = rolling::cuts(&mut question, input)?;
+    let Input::Traces(traces) = input else {
+        return Err(usage(
+            "--cold-start needs the dates of its series; give --csv or --series",
+        ));
+    };
+    let window = question.plan.train.unwrap_or(question.plan.min_history);
     let mut histories: Vec<(String, Vec<Report>)> = vec![];
     for span in &args.cold_start {
         let steps = span.steps(question.step.secs()).max(1);
         let short: Vec<Cut<'_>> = cuts.iter().map(|c| c.with_history(steps)).collect();
         let mut reports = vec![];
-        for module in modules {
+        for (n, module) in modules.iter().enumerate() {
             let subject = &module.subject;
             let bar = Bar::new(&format!("{span} of {}", subject.name));
             let tell = |done, all| bar.tell(done, all);
-            let cohort = question.cohort;
-            let made = roll(subject, &short, cohort, question.jobs, &ThreadTime, &tell);
-            let (at, season) = (&question.score_at, question.plan.season);
-            reports.push(report(&subject.name, &short, &made, at, season));
+            // The module in question with a prior and without; the rest are what anybody could do.
+            let ways: &[Company] = match n {
+                0 if traces.len() > 1 => &[Company::Peers, Company::Alone],
+                _ => &[Company::Alone],
+            };
+            for company in ways {
+                let name = match company {
+                    Company::Peers => format!("{} + prior", subject.name),
+                    Company::Alone => subject.name.clone(),
+                };
+                let start = Start {
+                    subject,
+                    company: *company,
+                    traces,
+                    window,
+                };
+                let starts = cold(&start, &short, question.jobs, &ThreadTime, &tell)?;
+                let made: Vec<_> = starts.into_iter().map(|s| s.made).collect();
+                let (at, season) = (&question.score_at, question.plan.season);
+                reports.push(report(&name, &short, &made, at, season));
+            }
         }
         histories.push((span.to_string(), reports));
     }
@@ -49,7 +76,9 @@ pub(super) fn run(
 }
 
 fn person(question: &Question, origins: usize, histories: &[(String, Vec<Report>)]) -> String {
-    let mut text = format!("{origins} origins, each fitted with the newest history alone\n");
+    let mut text = format!(
+        "{origins} origins, each fitted with the newest history alone; \"+ prior\": and the usual day of the other series\n"
+    );
     for (k, at) in question.score_at.iter().enumerate() {
         text += &format!("\nfirst {at} steps, means over series\n");
         let mut table = Table::new(&[
