@@ -176,7 +176,7 @@ fn frames(step: Step, rows: usize) -> Frames {
             noise = noise
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
-            let chance = (noise >> 40) as f64 / (1 << 24) as f64 - 0.5;
+            let chance = (noise >> 40) as f64 / f64::from(1 << 24) - 0.5;
             let days = t as f64 / day;
             let height = if days % 7.0 >= 5.0 { 240.0 } else { 400.0 };
             1000.0 + height * (days * std::f64::consts::TAU).sin() + 60.0 * chance
