@@ -139,6 +139,16 @@ impl Plan {
             })
     }
 
+    /// What an api may use at an instant, as its [`Plan::grant`] says, without a look at the loans.
+    #[must_use]
+    pub fn limit(&self, api: &ApiId, now: Timestamp) -> Option<Resources> {
+        let row = self.api(api)?;
+        if now >= self.expires_at {
+            return Some(row.safe);
+        }
+        Some(self.row(&row.limit, self.step_at(now)))
+    }
+
     /// The grant of an api at an instant; after expiry its limit is the safe capacity.
     #[must_use]
     pub fn grant(&self, api: &ApiId, now: Timestamp) -> Option<Grant> {

@@ -9,7 +9,7 @@ use crate::driver::{Fits, Fitter};
 use crate::keeper::{self, Keeper};
 use crate::policies::Policies;
 use arc_swap::ArcSwap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidegate_core::alert::Alert;
@@ -358,16 +358,15 @@ impl World {
         let before = standing
             .insert(pool.clone(), alerts.to_vec())
             .unwrap_or_default();
-        for alert in alerts
-            .iter()
-            .filter(|a| !before.iter().any(|b| identity(b) == identity(a)))
-        {
+        // By sets: when all feeds of a large pool die at once, pairs would be a square of it.
+        let (stood, stands): (BTreeSet<_>, BTreeSet<_>) = (
+            before.iter().map(identity).collect(),
+            alerts.iter().map(identity).collect(),
+        );
+        for alert in alerts.iter().filter(|a| !stood.contains(&identity(a))) {
             tracing::warn!(kind = alert.kind.name(), pool = %pool, subject = %alert.subject, "alert: {}", alert.message);
         }
-        for alert in before
-            .iter()
-            .filter(|b| !alerts.iter().any(|a| identity(a) == identity(b)))
-        {
+        for alert in before.iter().filter(|b| !stands.contains(&identity(b))) {
             tracing::info!(kind = alert.kind.name(), pool = %pool, subject = %alert.subject, "alert is over");
         }
         let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();

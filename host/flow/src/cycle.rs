@@ -169,7 +169,9 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
     delta.tracks = predicted.tracks;
     delta.choices = predicted.choices;
 
-    let facts = gather::facts(input, state, &apis, &predicted.forecasts, &mut delta)?;
+    let objectives = gather::objectives(input.catalog);
+    let forecasts = &predicted.forecasts;
+    let facts = gather::facts(input, state, &apis, &objectives, forecasts, &mut delta)?;
     let rosters = apis
         .iter()
         .map(|a| (a.id.tenant.clone(), input.pins.tierer(&a.id.tenant)))
@@ -199,7 +201,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
             .get(&api.id)
             .cloned()
             .unwrap_or_else(|| (gather::initial(api, input.now), String::new()));
-        let mut learned = gather::learned(input, state, pool, api, &delta)?;
+        let mut learned = gather::learned(input, state, pool, api, &objectives, &delta)?;
         let Ok(demand) = demand::run(&demand::Input {
             now: input.now,
             api: &api.id,

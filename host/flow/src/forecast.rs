@@ -14,6 +14,7 @@ mod batch;
 mod covariates;
 mod drift;
 mod fit;
+mod lanes;
 mod prior;
 
 pub mod calibrate;
@@ -185,8 +186,9 @@ fn predict(input: &Input<'_>) -> Result<Output, Error> {
         Link::Chain(Retreat::Baseline),
     ] {
         let asked = pending.iter().map(|&t| (t, link.members(t, &champions)));
-        for cohort in batch::cohorts(input, link.retreat(), asked)? {
-            let answers = serve(input, grid, &cohort, &mut output.faults)?;
+        let cohorts = batch::cohorts(input, link.retreat(), asked)?;
+        let served = lanes::serve_all(input, grid, &cohorts, &mut output.faults)?;
+        for (cohort, answers) in cohorts.iter().zip(served) {
             for (state, mut forecast) in answers {
                 tracking.pass(cohort.config, &mut forecast)?;
                 output.forecasts.insert(state.key.clone(), forecast);
@@ -289,8 +291,9 @@ fn shadow(
             asked.push((target, vec![member]));
         }
     }
-    for cohort in batch::cohorts(input, Retreat::Active, asked)? {
-        let answers = serve(input, grid, &cohort, &mut output.shadow_faults)?;
+    let cohorts = batch::cohorts(input, Retreat::Active, asked)?;
+    let served = lanes::serve_all(input, grid, &cohorts, &mut output.shadow_faults)?;
+    for (cohort, answers) in cohorts.iter().zip(served) {
         for (state, mut forecast) in answers {
             tracking.pass(cohort.config, &mut forecast)?;
             output.updates.push(state);

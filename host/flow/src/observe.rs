@@ -146,7 +146,10 @@ pub fn run(input: Input<'_>) -> Result<Output, Error> {
     };
     contention(&allocated.plan, input.now, &mut alerts);
     gold_floors(&allocated, input.now, &mut alerts);
-    let mine = |f: &&Forecast| input.apis.iter().any(|a| a.id == f.key.api);
+    let mine = |f: &&Forecast| {
+        let found = input.apis.binary_search_by(|a| a.id.cmp(&f.key.api));
+        found.is_ok()
+    };
     let record = Record {
         at: input.now,
         pool: input.pool.clone(),

@@ -5,11 +5,12 @@ use crate::demand::{Learned, Look};
 use crate::forecast::Target;
 use crate::tier::{Facts, LEVELS};
 use std::collections::BTreeMap;
-use tidegate_core::catalog::{Api, Pool};
+use tidegate_core::catalog::{Api, Catalog, Pool};
 use tidegate_core::forecast::Forecast;
+use tidegate_core::ids::ApiId;
 use tidegate_core::plan::Plan;
 use tidegate_core::sample::SeriesKey;
-use tidegate_core::slo::{BURN_RULES, Burn};
+use tidegate_core::slo::{BURN_RULES, Burn, Slo};
 use tidegate_core::tier::TierState;
 use tidegate_core::time::{Grid, Step, Timestamp};
 use tidegate_core::units::{Dimension, Signal};
@@ -72,11 +73,24 @@ pub(super) fn promised(input: &Input<'_>, api: &Api, expected: f64) -> Vec<f64> 
 const HOUR_MS: i64 = 3_600_000;
 const WEEK_S: usize = 7 * 86_400;
 
+/// SLOs by the api that they bind, each ascending.
+pub(super) type Objectives<'a> = BTreeMap<&'a ApiId, Vec<&'a Slo>>;
+
+/// All of them, sorted out once a cycle: to look through every SLO for every api is a square.
+pub(super) fn objectives(catalog: &Catalog) -> Objectives<'_> {
+    let mut all = Objectives::new();
+    for slo in catalog.slos.values().map(|s| &s.value) {
+        all.entry(&slo.api).or_default().push(slo);
+    }
+    all
+}
+
 /// What is known of every api, for the tierer.
 pub(super) fn facts(
     input: &Input<'_>,
     state: &PoolState,
     apis: &[&Api],
+    objectives: &Objectives<'_>,
     forecasts: &BTreeMap<SeriesKey, Forecast>,
     delta: &mut Delta,
 ) -> Result<Vec<Facts>, Error> {
@@ -89,7 +103,7 @@ pub(super) fn facts(
         };
         let forecast = forecasts.get(&key);
         let (mut burn, mut budget_left) = (Burn::default(), 1.0_f64);
-        for slo in input.catalog.slos_of(&api.id) {
+        for slo in objectives.get(&api.id).into_iter().flatten().copied() {
             let mut tracker = state.trackers.get(&slo.id).cloned().unwrap_or_default();
             tracker.advance(input.history, slo, step, input.now)?;
             for (worst, new) in burn.iter_mut().zip(tracker.burn(slo)) {
@@ -120,8 +134,7 @@ fn expected(
         return Ok(expected);
     }
     if let Some(profile) = state.profiles.get(&api.id)
-        && profile.expected > 0.0
-        && (0..HOUR_MS).contains(&input.now.since_ms(profile.at))
+        && (0..lasting(profile)).contains(&input.now.since_ms(profile.at))
     {
         return Ok(profile.expected);
     }
@@ -132,7 +145,9 @@ fn expected(
         api: api.id.clone(),
         signal: Signal::Requests,
     };
-    let expected = input.history.column(&key, grid)?.median().unwrap_or(0.0);
+    let Some(expected) = input.history.column(&key, grid)?.median() else {
+        return Ok(0.0);
+    };
     delta.profiles.insert(
         api.id.clone(),
         Profile {
@@ -143,14 +158,25 @@ fn expected(
     Ok(expected)
 }
 
+/// How long an ordinary load is taken for true, in milliseconds. One of nothing may be that of an api
+/// that has just begun, so it is looked at again with each new row of the median's grid; sooner would
+/// read a week of every idle api in every cycle, for the same answer.
+fn lasting(profile: &Profile) -> i64 {
+    if profile.expected > 0.0 {
+        HOUR_MS
+    } else {
+        300_000
+    }
+}
+
 /// Used over granted in the scarcest dimension, in the newest measured step.
 fn utilisation(input: &Input<'_>, last: Option<&Plan>, api: &Api) -> Result<f64, Error> {
-    let Some(grant) = last.and_then(|plan| plan.grant(&api.id, input.now)) else {
+    let Some(granted) = last.and_then(|plan| plan.limit(&api.id, input.now)) else {
         return Ok(0.0);
     };
     let grid = Grid::ending_at(input.now, input.settings.step, 3);
     let mut worst = 0.0_f64;
-    for (dimension, limit) in grant.limit.iter().filter(|(_, limit)| *limit > 0.0) {
+    for (dimension, limit) in granted.iter().filter(|(_, limit)| *limit > 0.0) {
         let key = SeriesKey {
             api: api.id.clone(),
             signal: dimension.signal(),
@@ -168,13 +194,13 @@ pub(super) fn learned(
     state: &PoolState,
     pool: &Pool,
     api: &Api,
+    objectives: &Objectives<'_>,
     delta: &Delta,
 ) -> Result<Learned, Error> {
     let mut learned = state.learned.get(&api.id).cloned().unwrap_or_default();
-    let slos: Vec<_> = input
-        .catalog
-        .slos_of(&api.id)
-        .filter_map(|slo| Some((slo, delta.trackers.get(&slo.id)?)))
+    let slos = objectives.get(&api.id).into_iter().flatten();
+    let slos: Vec<_> = slos
+        .filter_map(|slo| Some((*slo, delta.trackers.get(&slo.id)?)))
         .collect();
     let look = Look {
         now: input.now,

@@ -40,6 +40,8 @@ pub(super) fn cohorts<'a>(
     asked: impl IntoIterator<Item = (&'a Target, Vec<&'a Member<dyn Forecaster>>)>,
 ) -> Result<Vec<Cohort<'a>>, StoreError> {
     let mut cohorts: BTreeMap<CohortKey, Cohort<'a>> = BTreeMap::new();
+    // A model is shared by many states, and hashed once.
+    let mut models: BTreeMap<(*const u8, usize), Digest> = BTreeMap::new();
     for (target, members) in asked {
         for member in members {
             let config = super::fitted_with(&member.config, input.step);
@@ -54,12 +56,15 @@ pub(super) fn cohorts<'a>(
             };
             let Some(state) = state else { continue };
             let tenant = target.key.api.tenant.to_string();
+            let model = *models
+                .entry((state.model.as_ptr(), state.model.len()))
+                .or_insert_with(|| Digest::of(&state.model));
             let key = (
                 tenant,
                 member.binding.clone(),
                 state.module,
                 config,
-                Digest::of(&state.model),
+                model,
                 state.format,
             );
             let cohort = cohorts.entry(key).or_insert_with(|| Cohort {
@@ -72,7 +77,26 @@ pub(super) fn cohorts<'a>(
             break;
         }
     }
-    Ok(cohorts.into_values().collect())
+    Ok(cohorts.into_values().flat_map(Cohort::calls).collect())
+}
+
+/// Most series of one call: their states and answers have to fit into a guest's memory, and what is
+/// asked in several calls can be asked of several at once ([`super::lanes`]). A call's own cost is spread
+/// thin long before. Results do not depend on it: the interface says so.
+const CALL: usize = 512;
+
+impl<'a> Cohort<'a> {
+    fn calls(self) -> Vec<Self> {
+        let mut rows = self.rows.into_iter();
+        let mut calls = vec![];
+        loop {
+            let rows: Vec<Row> = rows.by_ref().take(CALL).collect();
+            if rows.is_empty() {
+                return calls;
+            }
+            calls.push(Cohort { rows, ..self });
+        }
+    }
 }
 
 /// A day of history is all that the baseline looks at.
