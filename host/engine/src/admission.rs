@@ -243,7 +243,7 @@ impl Engine {
         if let Some(component) = cache.and_then(|cache| cache.load(engine, digest)) {
             return Ok((component, Source::Cached));
         }
-        let rewritten = nan::canonical(bytes)
+        let rewritten = nan::rewritten(bytes)
             .map_err(|error| AdmissionError::Invalid(quote(&error.to_string())))?;
         let component = Component::from_binary(engine, &rewritten)
             .map_err(|error| AdmissionError::Invalid(quote(&format!("{error:#}"))))?;

@@ -14,12 +14,14 @@
 //! payloads that a guest moves (interpreters keep tags there), and to trust the SDK's codec, which
 //! holds for its own guests alone.
 //!
+//! The same walk repeats small loops ([`unroll`]), behind the checks, which it copies with the rest.
 //! Sections are copied as they are but for code; a module's digest is that of the original bytes.
 
 mod flow;
 mod operations;
 #[cfg(test)]
 mod tests;
+mod unroll;
 
 use flow::{Lanes, Local};
 use std::collections::BTreeMap;
@@ -29,7 +31,7 @@ use wasmparser::{
 };
 
 /// Part of the key of compiled code: raised when the rewriting changes.
-pub(crate) const VERSION: &[u8] = b"nan 1";
+pub(crate) const VERSION: &[u8] = b"nan 1, unrolled 1";
 
 /// Components within components that are followed; deeper ones are refused.
 const MAX_DEPTH: usize = 16;
@@ -48,15 +50,29 @@ impl From<BinaryReaderError> for Unreadable {
 const HEADER: usize = 8;
 const COMPONENT_LAYER: &[u8] = &[1, 0];
 
+/// What becomes of small loops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loops {
+    Unrolled,
+    /// For tests, which count what checks alone add.
+    #[cfg(test)]
+    Kept,
+}
+
 /// Rewrites every core module of a component, or a core module.
 ///
 /// # Errors
 /// Where the bytes cannot be read; wasmtime would refuse them too.
-pub(crate) fn canonical(bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
-    rewrite(bytes, 0)
+pub(crate) fn rewritten(bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
+    rewrite(bytes, 0, Loops::Unrolled)
 }
 
-fn rewrite(bytes: &[u8], depth: usize) -> Result<Vec<u8>, Unreadable> {
+#[cfg(test)]
+fn canonical(bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
+    rewrite(bytes, 0, Loops::Kept)
+}
+
+fn rewrite(bytes: &[u8], depth: usize, loops: Loops) -> Result<Vec<u8>, Unreadable> {
     let mut reader = BinaryReader::new(bytes, 0);
     let header = reader.read_bytes(HEADER)?;
     if depth > MAX_DEPTH {
@@ -71,12 +87,12 @@ fn rewrite(bytes: &[u8], depth: usize) -> Result<Vec<u8>, Unreadable> {
         let section = reader.read_bytes(size)?;
         let changed = match (is_component, id) {
             // A core module, and a component, within a component.
-            (true, 1 | 4) => Some(rewrite(section, depth + 1)?),
+            (true, 1 | 4) => Some(rewrite(section, depth + 1, loops)?),
             (false, 1 | 3) => {
                 module.learn(id, section)?;
                 None
             }
-            (false, 10) => Some(module.code(section)?),
+            (false, 10) => Some(module.code(section, loops)?),
             _ => None,
         };
         let section = changed.as_deref().unwrap_or(section);
@@ -122,17 +138,21 @@ impl Module {
         Ok(())
     }
 
-    fn code(&self, section: &[u8]) -> Result<Vec<u8>, Unreadable> {
+    fn code(&self, section: &[u8], loops: Loops) -> Result<Vec<u8>, Unreadable> {
         let bodies = CodeSectionReader::new(BinaryReader::new(section, 0))?;
         let mut out = Vec::with_capacity(section.len() + section.len() / 4);
         unsigned(&mut out, bodies.count() as usize);
+        let mut room = section.len();
         for (at, body) in bodies.into_iter().enumerate() {
             let body = body?;
             let ty = self.functions.get(at).map(|&ty| ty as usize);
             let Some(params) = ty.and_then(|ty| self.types.get(ty)) else {
                 return Err(Unreadable("a body without a type".into()));
             };
-            let body = function(section, &body, params)?;
+            let mut body = function(section, &body, params)?;
+            if loops == Loops::Unrolled {
+                body = unroll::unrolled(&body, &mut room)?;
+            }
             unsigned(&mut out, body.len());
             out.extend(body);
         }

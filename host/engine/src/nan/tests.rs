@@ -147,7 +147,35 @@ impl Author {
     }
 
     fn statement(&mut self, depth: u32) -> String {
-        match self.choose(5) {
+        match self.choose(7) {
+            5 if depth > 0 => {
+                let inner: Vec<String> = (0..3).map(|_| self.statement(depth - 1)).collect();
+                let (go_on, leave) = (self.value(1), self.value(1));
+                format!(
+                    "(local.set $i (i32.const {})) (block (loop
+                       (br_if 1 (i32.eqz (local.get $i)))
+                       (local.set $i (i32.sub (local.get $i) (i32.const 1))) {}
+                       (if (f64.lt {go_on} (f64.const 1)) (then (br 1))) {}
+                       (if (f64.gt {leave} (f64.const 9)) (then (br 2))) {} (br 0)))",
+                    self.choose(20),
+                    inner[0],
+                    inner[1],
+                    inner[2]
+                )
+            }
+            6 if depth > 0 => {
+                let inner: Vec<String> = (0..3).map(|_| self.statement(depth - 1)).collect();
+                let leave = self.value(1);
+                format!(
+                    "(local.set $i (i32.const {})) (block (loop {}
+                       (br_if 1 (f64.gt {leave} (f64.const 9))) {}
+                       (br_if 0 (local.tee $i (i32.sub (local.get $i) (i32.const 1))))) {})",
+                    1 + self.choose(20),
+                    inner[0],
+                    inner[1],
+                    inner[2]
+                )
+            }
             0 if depth > 0 => {
                 let inner: String = (0..3).map(|_| self.statement(depth - 1)).collect();
                 format!(
@@ -173,7 +201,7 @@ impl Author {
 
 #[test]
 fn every_program_shows_the_bits_that_checks_after_each_operation_give() {
-    let mut checked = 0;
+    let (mut checked, mut repeated) = (0, 0);
     for seed in 0..150 {
         let mut author = Author(seed);
         let mut body: String = (0..12).map(|_| author.statement(1)).collect();
@@ -181,9 +209,13 @@ fn every_program_shows_the_bits_that_checks_after_each_operation_give() {
             body += &format!("(f64.store (i32.const {}) (local.get {name}))", 8 * at);
         }
         let original = module(&body);
-        let rewritten = canonical(&original).unwrap();
-        checked += usize::from(rewritten.len() > original.len());
-        assert_eq!(memory(&rewritten, false), memory(&original, true), "{body}");
+        let expected = memory(&original, true);
+        let checks_alone = canonical(&original).unwrap();
+        checked += usize::from(checks_alone.len() > original.len());
+        assert_eq!(memory(&checks_alone, false), expected, "{body}");
+        let with_loops = rewritten(&original).unwrap();
+        repeated += usize::from(with_loops.len() > checks_alone.len());
+        assert_eq!(memory(&with_loops, false), expected, "{body}");
     }
-    assert!(checked > 100);
+    assert!(checked > 100 && repeated > 100);
 }
