@@ -93,7 +93,7 @@ fn one(world: &Arc<World>, catalog: &Catalog, pool: &PoolId, now: Timestamp) {
         }
     };
     note_faults(world, &output.faults);
-    note_shadow_faults(&output.shadow_faults);
+    note_shadow_faults(world, &output.shadow_faults);
     if let Some(record) = &output.record {
         span.record("generation", record.plan.generation.0);
         let written =
@@ -156,8 +156,9 @@ pub(super) fn note_faults(world: &World, faults: &[Fault]) {
 
 /// Faults of challengers are told and count against no slot: nobody waited for their answer, and a
 /// challenger that gives none wins no series.
-fn note_shadow_faults(faults: &[Fault]) {
+fn note_shadow_faults(world: &World, faults: &[Fault]) {
     for fault in faults {
+        world.metrics.challenger_faulted(&fault.module.name);
         tracing::warn!(module = %fault.module, subject = %fault.subject, error = %fault.error, "a challenger gave no usable answer");
     }
 }
