@@ -17,6 +17,7 @@ mod running;
 
 use super::cycle::note_faults;
 use crate::clock::{Clock, stopwatch};
+use crate::policies::Round;
 use crate::world::{World, lock};
 use budget::{Budget, Meter};
 use due::{Due, Slot, wanted};
@@ -338,6 +339,10 @@ fn fit_job(world: &World, now: Timestamp, job: &Job, limit: Option<Duration>) ->
     let reason = job.reasons.first().map_or("", |r| r.name());
     tracing::debug!(reason, fitted, cpu_ms = cost.as_millis() as u64, "fitted");
     note_faults(world, &outcome.faults);
+    let answered = outcome.states.iter().map(|s| s.module).collect();
+    world
+        .policies
+        .note_round(now, Round::Fit, &outcome.faults, &answered);
     if let Err(error) = keep(world, &catalog, outcome.states) {
         tracing::error!(error = %error, "fitted states could not be kept");
     }
