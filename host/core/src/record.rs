@@ -2,12 +2,13 @@
 
 use crate::alert::Alert;
 use crate::forecast::Forecast;
-use crate::ids::{ApiId, Digest, PoolId, TenantId};
+use crate::ids::{ApiId, Digest, Generation, PoolId, TenantId};
 use crate::plan::Plan;
 use crate::policy::{AllocationInput, Blob, TierInput};
 use crate::roster::Served;
 use crate::sample::SeriesKey;
 use crate::time::Timestamp;
+use crate::units::Dimension;
 
 /// One tierer call.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +82,30 @@ pub struct DemandRecord {
     pub learned: Blob,
 }
 
+/// A measured need that departed from a plan, and that plans keep to for a while.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Departure {
+    /// End of what was measured.
+    pub at: Timestamp,
+    /// What grant it calls for.
+    pub need: f64,
+    /// What was used.
+    pub used: f64,
+    /// What the plan gave.
+    pub given: f64,
+}
+
+/// A departure, as the record keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FloorRecord {
+    /// Whose.
+    pub api: ApiId,
+    /// Of what.
+    pub dimension: Dimension,
+    /// The look that called for most.
+    pub departure: Departure,
+}
+
 /// A module that gave no usable answer, as the record keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FaultRecord {
@@ -121,4 +146,22 @@ pub struct Record {
     pub faults: Vec<FaultRecord>,
     /// What was raised.
     pub alerts: Vec<Alert>,
+    /// Measured needs that the plan keeps to.
+    pub floors: Vec<FloorRecord>,
+    /// The plan of the last cycle, of one that amends it between two cycles: what tiers, forecasts and
+    /// needs it rests on stands in that one's record.
+    pub amends: Option<Generation>,
+}
+
+impl Record {
+    /// Of a plan that amends another, with the tiers, forecasts and needs of that one's record.
+    #[must_use]
+    pub fn resting_on(mut self, base: Option<Record>) -> Self {
+        if let Some(base) = base.filter(|b| Some(b.plan.generation) == self.amends) {
+            self.tiers = base.tiers;
+            self.forecasts = base.forecasts;
+            self.needs = base.needs;
+        }
+        self
+    }
 }

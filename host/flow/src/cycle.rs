@@ -5,12 +5,14 @@
 //! So the daemon, a backtest and a replay run the same code, and a plan whose record could not be
 //! written was never made (LE1).
 
+mod between;
 mod gather;
 mod state;
 
+pub use between::{Between, between};
 pub use state::{Delta, Parting, PoolState, Profile};
 
-use crate::{allocate, demand, forecast, observe, tier};
+use crate::{adjust, allocate, demand, forecast, observe, tier};
 use std::collections::BTreeMap;
 use tidegate_core::alert::Alert;
 use tidegate_core::catalog::{Api, Catalog, Mode};
@@ -43,6 +45,8 @@ pub struct Settings {
     pub seed: u64,
     /// How demand is derived.
     pub demand: demand::Settings,
+    /// How departures from a plan are answered between cycles.
+    pub adjust: adjust::Settings,
 }
 
 impl Default for Settings {
@@ -56,6 +60,7 @@ impl Default for Settings {
             fit_window: 20_160,
             seed: 0,
             demand: demand::Settings::default(),
+            adjust: adjust::Settings::default(),
         }
     }
 }
@@ -202,7 +207,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
             .cloned()
             .unwrap_or_else(|| (gather::initial(api, input.now), String::new()));
         let mut learned = gather::learned(input, state, pool, api, &objectives, &delta)?;
-        let Ok(demand) = demand::run(&demand::Input {
+        let Ok(mut demand) = demand::run(&demand::Input {
             now: input.now,
             api: &api.id,
             dimensions: &dimensions,
@@ -217,6 +222,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
             settings: input.settings.demand,
         });
         demand.promise(&mut learned);
+        gather::keep(input, state, &api.id, &dimensions, grid, &mut demand);
         needs.push(DemandRecord {
             api: api.id.clone(),
             reasons: demand.reasons.clone(),
@@ -251,6 +257,8 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         .into_iter()
         .map(|(api, (state, _))| (api, state))
         .collect();
+    delta.floors = state.floors.clone();
+    delta.floors.expire(input.now, input.settings.adjust.hold_ms);
     delta.tier_states = tiers.records.iter().map(state::kept_by_tierer).collect();
     let Ok(observed) = observe::run(observe::Input {
         now: input.now,
@@ -264,6 +272,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         lagging: &predicted.lagging,
         tiers: tiers.records,
         needs,
+        floors: delta.floors.records(),
         allocation,
         faults: &faults,
     });

@@ -1,7 +1,8 @@
 //! The rooms that data walks through, in walking order, and the cycle that threads them.
 //!
 //! `ingest → history → forecast → demand → tier → allocate → actuate → observe`, and `judge`,
-//! which leads back. Every room has one shape: `Input`, `Output`, `Error`, one public function,
+//! which leads back; `adjust` leads from fresh measures to `allocate`, between two cycles. Every room
+//! has one shape: `Input`, `Output`, `Error`, one public function,
 //! synchronous, with time and seeds as arguments. Rooms return effects as data; who runs the cycle
 //! (daemon, backtest, replay) performs them.
 //!
@@ -19,6 +20,8 @@ pub mod demand;
 pub mod tier;
 
 pub mod allocate;
+
+pub mod adjust;
 
 pub mod actuate;
 

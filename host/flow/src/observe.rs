@@ -14,7 +14,9 @@ use tidegate_core::forecast::Forecast;
 use tidegate_core::ids::PoolId;
 use tidegate_core::plan::Plan;
 use tidegate_core::ports::storage::Watermark;
-use tidegate_core::record::{DemandRecord, FaultRecord, ForecastRecord, Record, TierRecord};
+use tidegate_core::record::{
+    DemandRecord, FaultRecord, FloorRecord, ForecastRecord, Record, TierRecord,
+};
 use tidegate_core::roster::Fault;
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::slo::{BURN_RULES, BURN_WINDOWS};
@@ -46,6 +48,8 @@ pub struct Input<'a> {
     pub tiers: Vec<TierRecord>,
     /// What demand rests on, one per api.
     pub needs: Vec<DemandRecord>,
+    /// Measured needs that the plan keeps to.
+    pub floors: Vec<FloorRecord>,
     /// What was allocated, or why nothing was.
     pub allocation: Result<allocate::Output, allocate::Error>,
     /// Who failed on the way.
@@ -176,6 +180,8 @@ pub fn run(input: Input<'_>) -> Result<Output, Error> {
             })
             .collect(),
         alerts: alerts.clone(),
+        floors: input.floors,
+        amends: None,
         plan: allocated.plan,
     };
     Ok(Output {

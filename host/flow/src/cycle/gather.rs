@@ -1,7 +1,7 @@
 //! Gathers what the rooms ask for: targets, facts, what was learned of needs.
 
 use super::{Delta, Error, Input, PoolState, Profile};
-use crate::demand::{Learned, Look};
+use crate::demand::{self, Learned, Look};
 use crate::forecast::Target;
 use crate::tier::{Facts, LEVELS};
 use std::collections::BTreeMap;
@@ -246,4 +246,40 @@ pub(super) fn unknown(pool: &Pool, api: &Api, dimensions: &[Dimension], apis: us
             api.safe.get(d).or(api.floor.get(d)).unwrap_or(equal)
         })
         .collect()
+}
+
+/// Raises an api's demand to the measured needs that departed from the plan, in the steps before they
+/// are over.
+pub(super) fn keep(
+    input: &Input<'_>,
+    state: &PoolState,
+    api: &ApiId,
+    dimensions: &[Dimension],
+    grid: Grid,
+    demand: &mut demand::Output,
+) {
+    for (d, &dimension) in dimensions.iter().enumerate() {
+        let floor = state.floors.of(api, dimension, input.settings.adjust.hold_ms);
+        let Some(floor) = floor.filter(|f| input.now < f.until) else {
+            continue;
+        };
+        let need = floor.seen.need;
+        let unit = dimension.unit();
+        if demand.demand[d] < need {
+            demand.reasons.push(format!(
+                "{} departed from the plan: {:.2} {unit} were used until {} where {:.2} were given, so {need:.2} \
+                 {unit} are kept until {}",
+                dimension.name(),
+                floor.seen.used,
+                floor.seen.at,
+                floor.seen.given,
+                floor.until
+            ));
+        }
+        for step in (0..grid.count).filter(|&s| grid.at(s) < floor.until) {
+            let at = step * dimensions.len() + d;
+            demand.demand[at] = demand.demand[at].max(need);
+            demand.median[at] = demand.median[at].max(need);
+        }
+    }
 }

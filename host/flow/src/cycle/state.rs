@@ -1,14 +1,15 @@
 //! What a pool's cycle carries from turn to turn, and how it comes back after a restart.
 
+use crate::adjust::Floors;
 use crate::demand::Learned;
 use crate::forecast::{Bank, Drifts, Tracks, Watch, Watched};
 use crate::tier::Tracker;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_core::forecast::{Choice, Track};
-use tidegate_core::ids::{ApiId, ScopedId, TenantId};
+use tidegate_core::ids::{ApiId, Generation, ScopedId, TenantId};
 use tidegate_core::plan::Plan;
-use tidegate_core::policy::Kept;
+use tidegate_core::policy::{AllocationInput, Kept};
 use tidegate_core::ports::storage::SeriesState;
 use tidegate_core::record::{Record, TierRecord};
 use tidegate_core::sample::SeriesKey;
@@ -49,6 +50,12 @@ pub struct PoolState {
     pub profiles: BTreeMap<ApiId, Profile>,
     /// What apis' requests cost, and how their latency follows utilisation.
     pub learned: BTreeMap<ApiId, Learned>,
+    /// Measured needs that departed from plans, and are kept to for a while.
+    pub floors: Floors,
+    /// What the allocator was asked for the plan that was last published.
+    pub asked: Option<Arc<AllocationInput>>,
+    /// The plan of the last cycle, where later ones amend it.
+    pub base: Option<Generation>,
 }
 
 /// What a cycle changes, committed when its record is durable.
@@ -72,6 +79,8 @@ pub struct Delta {
     pub profiles: BTreeMap<ApiId, Profile>,
     /// What was learned of needs, of every api of the pool.
     pub learned: BTreeMap<ApiId, Learned>,
+    /// Floors that are still kept to.
+    pub floors: Floors,
 }
 
 /// What a pool knows of one api, on its way to another pool.
@@ -144,8 +153,8 @@ impl PoolState {
         }
     }
 
-    /// The state after the last record of the ledger; what is not in it is learned anew from
-    /// history.
+    /// The state after the last record of the ledger (of one that amends another, see
+    /// [`Record::resting_on`]); what is not in it is learned anew from history.
     #[must_use]
     pub fn resume(record: Option<&Record>) -> Self {
         let Some(record) = record else {
@@ -169,6 +178,9 @@ impl PoolState {
                 .collect(),
             tier_states: record.tiers.iter().map(kept_by_tierer).collect(),
             allocator_state: kept_by_allocator(record),
+            asked: Some(Arc::new(record.allocation.clone())),
+            base: Some(record.amends.unwrap_or(record.plan.generation)),
+            floors: record.floors.iter().cloned().collect(),
             learned: record
                 .needs
                 .iter()
@@ -189,11 +201,24 @@ impl PoolState {
         self.trackers = delta.trackers;
         self.profiles.extend(delta.profiles);
         self.learned = delta.learned;
+        self.floors = delta.floors;
         if let Some(record) = record {
             self.last = Some(Arc::new(record.plan.clone()));
             self.tiers = delta.tiers;
             self.tier_states.extend(delta.tier_states);
             self.allocator_state = kept_by_allocator(record);
+            self.asked = Some(Arc::new(record.allocation.clone()));
+            self.base = Some(record.plan.generation);
+        }
+    }
+
+    /// Takes over what a look between two cycles changed; with a record, its plan is the last one now.
+    pub fn adjust(&mut self, floors: Floors, record: Option<&Record>) {
+        self.floors = floors;
+        if let Some(record) = record {
+            self.last = Some(Arc::new(record.plan.clone()));
+            self.allocator_state = kept_by_allocator(record);
+            self.asked = Some(Arc::new(record.allocation.clone()));
         }
     }
 }

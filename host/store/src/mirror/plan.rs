@@ -10,7 +10,9 @@ use tidegate_core::ids::{Digest, Generation, PoolId, ScopedId, TenantId};
 use tidegate_core::module::ModuleRef;
 use tidegate_core::plan::{ApiPlan, Loan, Plan};
 use tidegate_core::policy::{AllocationInput, Blob, TierInput};
-use tidegate_core::record::{DemandRecord, FaultRecord, ForecastRecord, Record, TierRecord};
+use tidegate_core::record::{
+    DemandRecord, Departure, FaultRecord, FloorRecord, ForecastRecord, Record, TierRecord,
+};
 use tidegate_core::roster::{Retreat, Served};
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::tier::Tier;
@@ -91,6 +93,19 @@ mirror_struct!(DemandRecord as StoredDemandRecord {
     learned: Blob,
 });
 
+mirror_struct!(Departure as StoredDeparture {
+    at: Timestamp,
+    need: f64,
+    used: f64,
+    given: f64,
+});
+
+mirror_struct!(FloorRecord as StoredFloorRecord {
+    api: ScopedId,
+    dimension: Dimension,
+    departure: Departure,
+});
+
 mirror_struct!(FaultRecord as StoredFaultRecord {
     module: ModuleRef,
     subject: String,
@@ -121,4 +136,6 @@ mirror_struct!(Record as StoredRecord {
     needs: Vec<DemandRecord>,
     faults: Vec<FaultRecord>,
     alerts: Vec<Alert>,
+    floors: Vec<FloorRecord>,
+    amends: Option<Generation>,
 });

@@ -8,7 +8,9 @@ use tidegate_core::module::ModuleRef;
 use tidegate_core::plan::{ApiPlan, Loan, Plan};
 use tidegate_core::policy::{AllocationInput, Blob, TierInput};
 use tidegate_core::ports::storage::Ledger;
-use tidegate_core::record::{DemandRecord, FaultRecord, ForecastRecord, Record, TierRecord};
+use tidegate_core::record::{
+    DemandRecord, Departure, FaultRecord, FloorRecord, ForecastRecord, Record, TierRecord,
+};
 use tidegate_core::roster::{Retreat, Served};
 use tidegate_core::tier::Tier;
 use tidegate_core::units::{Dimension, Level, Resources};
@@ -155,6 +157,17 @@ pub(super) fn record(pool: &str, generation: u64, at: i64) -> Record {
             at,
             message: "held".into(),
         }],
+        floors: vec![FloorRecord {
+            api: api(),
+            dimension: Dimension::Cpu,
+            departure: Departure {
+                at,
+                need: 8.5,
+                used: 7.25,
+                given: 5.0,
+            },
+        }],
+        amends: Some(Generation(generation)),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The one stored type that has changed: a ledger record, read in all of its forms.
 //!
 //! Form 1 had no calibration of its forecasts, since nothing corrected them then; that is what its
-//! absence means. Form 2 had nothing of what demand has learned, since it learned anew each time.
+//! absence means. Form 2 had nothing of what demand has learned, since it learned anew each time. Form
+//! 3 knew no plan that amends another.
 //! Records are written once and kept for ever, so an old form is read and never
 //! rewritten: a record's bytes are evidence.
 
@@ -13,14 +14,17 @@ use tidegate_core::ids::Digest;
 use tidegate_core::plan::Plan;
 use tidegate_core::policy::{AllocationInput, Blob};
 use tidegate_core::ports::storage::StoreError;
-use tidegate_core::record::{FaultRecord, Record, TierRecord};
+use tidegate_core::record::{DemandRecord, FaultRecord, Record, TierRecord};
 use tidegate_core::roster::Served;
 use tidegate_core::sample::SeriesKey;
 
 /// The form that is written.
-const FORM: u8 = 3;
+const FORM: u8 = 4;
 
 /// The form before it.
+const UNAMENDED: u8 = 3;
+
+/// The form before that.
 const UNLEARNED: u8 = 2;
 
 /// The first form.
@@ -71,6 +75,46 @@ struct Unlearned {
     alerts: Stored<Vec<tidegate_core::alert::Alert>>,
 }
 
+/// The record as it was when every plan was a cycle's.
+#[derive(Serialize, Deserialize)]
+struct Unamended {
+    at: i64,
+    pool: String,
+    plan: Stored<Plan>,
+    as_of: u64,
+    newest: i64,
+    allocation: Stored<AllocationInput>,
+    allocator_config: String,
+    allocator_state: Stored<Blob>,
+    tiers: Stored<Vec<TierRecord>>,
+    forecasts: Vec<StoredForecastRecord>,
+    needs: Stored<Vec<DemandRecord>>,
+    faults: Stored<Vec<FaultRecord>>,
+    alerts: Stored<Vec<tidegate_core::alert::Alert>>,
+}
+
+impl From<Unamended> for StoredRecord {
+    fn from(old: Unamended) -> Self {
+        Self {
+            at: old.at,
+            pool: old.pool,
+            plan: old.plan,
+            as_of: old.as_of,
+            newest: old.newest,
+            allocation: old.allocation,
+            allocator_config: old.allocator_config,
+            allocator_state: old.allocator_state,
+            tiers: old.tiers,
+            forecasts: old.forecasts,
+            needs: old.needs,
+            faults: old.faults,
+            alerts: old.alerts,
+            floors: vec![],
+            amends: None,
+        }
+    }
+}
+
 impl From<Unlearned> for StoredRecord {
     fn from(old: Unlearned) -> Self {
         Self {
@@ -87,6 +131,8 @@ impl From<Unlearned> for StoredRecord {
             needs: vec![],
             faults: old.faults,
             alerts: old.alerts,
+            floors: vec![],
+            amends: None,
         }
     }
 }
@@ -116,6 +162,8 @@ impl From<Uncalibrated> for StoredRecord {
             needs: vec![],
             faults: old.faults,
             alerts: old.alerts,
+            floors: vec![],
+            amends: None,
         }
     }
 }
@@ -129,6 +177,7 @@ pub(crate) fn encode_record(record: &Record) -> Result<Vec<u8>, StoreError> {
 pub(crate) fn record_of(bytes: &[u8]) -> Result<Record, Malformed> {
     let stored = match bytes.first() {
         Some(&UNCALIBRATED) => unpack_as::<Uncalibrated>(UNCALIBRATED, bytes)?.into(),
+        Some(&UNAMENDED) => unpack_as::<Unamended>(UNAMENDED, bytes)?.into(),
         Some(&UNLEARNED) => unpack_as::<Unlearned>(UNLEARNED, bytes)?.into(),
         _ => unpack_as(FORM, bytes)?,
     };
@@ -140,10 +189,10 @@ mod tests {
     use super::*;
     use tidegate_core::ids::Generation;
     use tidegate_core::module::ModuleRef;
-    use tidegate_core::record::ForecastRecord;
+    use tidegate_core::record::{Departure, FloorRecord, ForecastRecord};
     use tidegate_core::roster::Retreat;
     use tidegate_core::time::{Grid, Step, Timestamp};
-    use tidegate_core::units::Signal;
+    use tidegate_core::units::{Dimension, Signal};
 
     fn record(calibration: Option<Digest>) -> Record {
         let served = Served {
@@ -219,6 +268,8 @@ mod tests {
             needs: vec![],
             faults: vec![],
             alerts: vec![],
+            floors: vec![],
+            amends: None,
         }
     }
 
@@ -275,8 +326,42 @@ mod tests {
     }
 
     #[test]
-    fn a_record_comes_back_with_its_calibration_and_another_form_is_refused() {
+    fn a_record_of_before_amendments_is_read_as_that_of_a_cycle() {
         let wanted = record(Some(Digest([4; 32])));
+        let stored = wanted.store();
+        let old = Unamended {
+            at: stored.at,
+            pool: stored.pool,
+            plan: stored.plan,
+            as_of: stored.as_of,
+            newest: stored.newest,
+            allocation: stored.allocation,
+            allocator_config: stored.allocator_config,
+            allocator_state: stored.allocator_state,
+            tiers: stored.tiers,
+            forecasts: stored.forecasts,
+            needs: stored.needs,
+            faults: stored.faults,
+            alerts: stored.alerts,
+        };
+        let bytes = pack_as(UNAMENDED, &old).unwrap();
+        assert_eq!(record_of(&bytes).unwrap(), wanted);
+    }
+
+    #[test]
+    fn a_record_comes_back_with_its_calibration_and_another_form_is_refused() {
+        let mut wanted = record(Some(Digest([4; 32])));
+        wanted.amends = Some(Generation(1));
+        wanted.floors = vec![FloorRecord {
+            api: "shop/a".parse().unwrap(),
+            dimension: Dimension::Cpu,
+            departure: Departure {
+                at: Timestamp(4),
+                need: 8.5,
+                used: 7.25,
+                given: 5.0,
+            },
+        }];
         let mut bytes = encode_record(&wanted).unwrap();
         assert_eq!(record_of(&bytes).unwrap(), wanted);
         bytes[0] = FORM + 1;
