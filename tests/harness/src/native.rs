@@ -3,7 +3,7 @@
 //! The pure crate is the same one that the component links, so what a story shows of `waterfill`
 //! is what the daemon does. Forecasters run with their glue and the SDK's envelope around states
 //! (`tidegate_native`); of tierers and allocators, whose states are plain bytes, the model alone
-//! is called.
+//! is called; `learned` writes and reads its own.
 
 mod pools;
 mod tiers;
@@ -113,6 +113,10 @@ pub fn native(text: &str) -> Option<Native> {
             Policy::Allocator(Arc::new(pools::Waterfill)),
             tidegate_model_waterfill::CONFIG_SCHEMA,
         ),
+        "learned" => (
+            Policy::Allocator(Arc::new(pools::Learned)),
+            tidegate_model_learned::CONFIG_SCHEMA,
+        ),
         _ => return None,
     };
     Some(Native::new(name, version, policy).schema(schema))
@@ -137,4 +141,24 @@ fn said(error: &ModelError) -> PolicyError {
 fn config<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, CallError> {
     serde_json::from_str(text)
         .map_err(|e| CallError::Policy(PolicyError::InvalidInput(format!("config: {e}"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_core::policy::Blob;
+
+    #[test]
+    fn learned_goes_on_from_nothing_and_from_no_state_but_its_own() {
+        let policy = native("learned").map(|learned| learned.policy);
+        let Some(Policy::Allocator(learned)) = policy else {
+            panic!("it is shipped as an allocator");
+        };
+        let state = |bytes: &[u8]| Blob {
+            format: 1,
+            bytes: bytes.to_vec(),
+        };
+        assert!(learned.migrate(&state(&[])).is_ok());
+        assert!(learned.migrate(&state(&[255; 9])).is_err());
+    }
 }

@@ -7,8 +7,10 @@ use tidegate_core::policy::{
 use tidegate_core::tier::Tier;
 use tidegate_core::units::Dimension;
 use tidegate_fit::PoolColumns;
+use tidegate_model_learned as learned;
+use tidegate_model_waterfill as waterfill;
 
-/// Neither rule keeps anything; the SDK writes an empty state of format 1 for such a policy.
+/// Two of the rules keep nothing; the SDK writes an empty state of format 1 for such a policy.
 const NO_STATE: Blob = Blob {
     format: 1,
     bytes: vec![],
@@ -65,28 +67,66 @@ pub(super) struct Waterfill;
 impl Allocator for Waterfill {
     fn allocate(&self, text: &str, input: &AllocationInput) -> Result<Allocation, CallError> {
         let config = config(text)?;
-        let plan = tidegate_model_waterfill::allocate(&config, &fit_columns(input))
+        let plan = waterfill::allocate(&config, &fit_columns(input))
             .map_err(|e| CallError::Policy(said(&e)))?;
-        let loans = plan.loans.iter().map(|l| LoanRow {
-            lender: l.lender,
-            borrower: l.borrower,
-            dimension: l.dimension,
-            amount: l.amount,
-            from_step: l.from_step,
-            until_step: l.until_step,
-        });
-        Ok(Allocation {
-            guaranteed: plan.allocation.guaranteed,
-            limit: plan.allocation.limit,
-            loans: loans.collect(),
-            wanted: plan.wanted,
-            reasons: plan.reasons,
-            state: NO_STATE,
-        })
+        Ok(with_loans(plan, NO_STATE))
     }
 
     fn migrate(&self, _: &Blob) -> Result<Blob, CallError> {
         Err(no_migration())
+    }
+}
+
+/// Waterfill over demand that has learned each api's headroom. Alone of the three it keeps a state.
+#[derive(Debug)]
+pub(super) struct Learned;
+
+impl Learned {
+    fn state(blob: &Blob) -> Result<learned::State, CallError> {
+        if blob.bytes.is_empty() {
+            return Ok(learned::State::default());
+        }
+        learned::State::decode(&blob.bytes).map_err(|e| CallError::Policy(said(&e)))
+    }
+}
+
+impl Allocator for Learned {
+    fn allocate(&self, text: &str, input: &AllocationInput) -> Result<Allocation, CallError> {
+        let config = config(text)?;
+        let mut state = Self::state(&input.state)?;
+        let moment = learned::Moment {
+            start: input.grid.start.0,
+            step: input.grid.step.secs(),
+        };
+        let plan = learned::allocate(&config, &mut state, moment, &fit_columns(input))
+            .map_err(|e| CallError::Policy(said(&e)))?;
+        let bytes = state.encode().map_err(|e| CallError::Policy(said(&e)))?;
+        let format = learned::STATE_FORMAT;
+        Ok(with_loans(plan, Blob { format, bytes }))
+    }
+
+    fn migrate(&self, state: &Blob) -> Result<Blob, CallError> {
+        Self::state(state).map(|_| state.clone())
+    }
+}
+
+/// A plan of waterfill's in core's words.
+fn with_loans(plan: waterfill::Output, state: Blob) -> Allocation {
+    let loans = plan.loans.iter().map(|l| LoanRow {
+        lender: l.lender,
+        borrower: l.borrower,
+        dimension: l.dimension,
+        amount: l.amount,
+        from_step: l.from_step,
+        until_step: l.until_step,
+    });
+    Allocation {
+        loans: loans.collect(),
+        guaranteed: plan.allocation.guaranteed,
+        limit: plan.allocation.limit,
+        wanted: plan.wanted,
+        reasons: plan.reasons,
+        state,
     }
 }
 
