@@ -121,6 +121,8 @@ pub(crate) struct TelemetryConfig {
     pub(crate) filter: String,
     /// OTLP/gRPC endpoint for traces and metrics, for example `http://127.0.0.1:4317`.
     pub(crate) otlp: Option<String>,
+    /// `service.instance.id` of what is exported; the machine's name and the port where absent.
+    pub(crate) instance: Option<String>,
 }
 
 /// Form of log lines.
@@ -139,6 +141,7 @@ impl Default for TelemetryConfig {
             format: LogKind::Text,
             filter: "info".into(),
             otlp: None,
+            instance: None,
         }
     }
 }
