@@ -97,7 +97,7 @@ pub(crate) fn run() -> ExitCode {
             if is_broken_pipe(&error) {
                 return ExitCode::SUCCESS;
             }
-            eprintln!("tidegate: {error:#}");
+            eprintln!("tidegate: {}", words::printable(&format!("{error:#}")));
             match error.is::<errors::Usage>() {
                 true => ExitCode::from(2),
                 false => ExitCode::FAILURE,

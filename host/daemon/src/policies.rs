@@ -6,12 +6,14 @@
 //! at that moment, so that a later push never changes by itself what serves.
 
 mod admit;
+mod aside;
 mod challengers;
 mod held;
 mod pins;
 
 use held::Held;
 pub(crate) use held::Whose;
+pub(crate) use aside::Round;
 pub(crate) use pins::PinnedPolicies;
 
 use crate::world::lock;
@@ -45,6 +47,8 @@ pub(crate) struct Policies {
     held: Mutex<Vec<Held>>,
     /// Who stands beside the active forecasters, as the catalog said last.
     challengers: Mutex<BTreeMap<BindingId, Vec<Member<dyn Forecaster>>>>,
+    /// Which of them are not asked for a while, because they never answer.
+    aside: Mutex<aside::Aside>,
     /// What the slots were last told to serve.
     followed: Mutex<BTreeMap<BindingId, (Digest, String)>>,
     /// Rises with every change of a slot.
@@ -73,6 +77,7 @@ impl Policies {
             store: store.clone(),
             held: Mutex::default(),
             challengers: Mutex::default(),
+            aside: Mutex::default(),
             followed: Mutex::default(),
             epoch: AtomicU64::new(0),
         };

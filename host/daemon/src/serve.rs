@@ -128,8 +128,22 @@ fn telemetry_options(config: &Config) -> TelemetryOptions {
         filter: config.telemetry.filter.clone(),
         otlp: config.telemetry.otlp.as_ref().map(Otlp::at),
         service_version: env!("CARGO_PKG_VERSION").into(),
-        ..TelemetryOptions::default()
+        service_instance: instance(config),
     }
+}
+
+/// What tells this daemon from its siblings at a collector, also after a restart: as configured, else
+/// the machine's name and the port.
+fn instance(config: &Config) -> String {
+    let configured = config.telemetry.instance.clone();
+    configured.unwrap_or_else(|| {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let host = match host.trim() {
+            "" => "localhost",
+            name => name,
+        };
+        format!("{host}:{}", config.listen.port())
+    })
 }
 
 /// What the server needs of the configuration.
@@ -201,6 +215,22 @@ fn credentials(auth: &Auth) -> Result<ServerAuth> {
 mod tests {
     use super::*;
     use crate::config::Token;
+
+    #[test]
+    fn two_daemons_of_a_machine_are_two_instances_unless_they_are_named() {
+        let of = |listen: &str, instance: Option<&str>| {
+            let mut config = Config {
+                listen: listen.parse().unwrap(),
+                ..Config::default()
+            };
+            config.telemetry.instance = instance.map(Into::into);
+            telemetry_options(&config).service_instance
+        };
+        let (one, other) = (of("127.0.0.1:7070", None), of("127.0.0.1:7071", None));
+        assert!(one.ends_with(":7070") && one.len() > ":7070".len(), "{one}");
+        assert_ne!(one, other);
+        assert_eq!(of("127.0.0.1:7070", Some("edge-1")), "edge-1");
+    }
 
     #[test]
     fn a_check_tells_of_credentials_and_files_that_serving_would_refuse() {

@@ -2,201 +2,21 @@
 //!
 //! The daemon calls methods and so cannot misspell a name, forget a unit or invent an attribute;
 //! the table is what the documentation shows and what a test holds against the collector.
-//! Attributes are of bounded number: kinds, module names, pools, never apis or tenants, whose
-//! series would be as many as the customers. The one exception is how good forecasts are, which is
-//! nobody's answer in the mean: the daemon tells it of the first [`TOLD_APIS`] apis alone, and of the
-//! others through its own API.
+//! Attributes are of bounded number: kinds, module names, pools, never apis, and tenants only where
+//! the question is who pays (quotas, fits): beyond 2,000 of them the SDK adds the rest up. How good
+//! forecasts are is nobody's answer in the mean: the daemon tells it of the first [`TOLD_APIS`] apis
+//! alone, and of the others through its own API.
 //! Names and units follow the OpenTelemetry semantic conventions (UCUM; counts in braces).
+
+mod table;
+
+pub use table::{INSTRUMENTS, Instrument, InstrumentKind};
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What an instrument adds up to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InstrumentKind {
-    /// Only rises.
-    Counter,
-    /// A distribution.
-    Histogram,
-    /// The last value.
-    Gauge,
-}
-
-/// One row of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Instrument {
-    /// The name at the collector.
-    pub name: &'static str,
-    /// What it adds up to.
-    pub kind: InstrumentKind,
-    /// The unit, in UCUM.
-    pub unit: &'static str,
-    /// The names of its attributes.
-    pub attributes: &'static [&'static str],
-    /// What it says.
-    pub description: &'static str,
-}
-
-const fn row(
-    name: &'static str,
-    kind: InstrumentKind,
-    unit: &'static str,
-    attributes: &'static [&'static str],
-    description: &'static str,
-) -> Instrument {
-    Instrument {
-        name,
-        kind,
-        unit,
-        attributes,
-        description,
-    }
-}
-
-use InstrumentKind::{Counter as C, Gauge as G, Histogram as H};
-
-const INGEST_SAMPLES: Instrument = row(
-    "tidegate.ingest.samples",
-    C,
-    "{sample}",
-    &["protocol"],
-    "samples that were acked",
-);
-const INGEST_REFUSED: Instrument = row(
-    "tidegate.ingest.refused",
-    C,
-    "{sample}",
-    &["protocol", "reason"],
-    "samples that were refused",
-);
-const QUOTA_REFUSED: Instrument = row(
-    "tidegate.quota.refused",
-    C,
-    "{refusal}",
-    &["tenant", "quota"],
-    "samples (`series`, `rate`) and pushes (`modules`) that a tenant's quota refused",
-);
-const STORE_FSYNC: Instrument = row(
-    "tidegate.store.fsync.duration",
-    H,
-    "s",
-    &[],
-    "the sync before an ack",
-);
-const CYCLE_DURATION: Instrument = row(
-    "tidegate.cycle.duration",
-    H,
-    "s",
-    &["pool"],
-    "one cycle, from the newest data to the plan",
-);
-const INVARIANT_BREACHES: Instrument = row(
-    "tidegate.invariant.breaches",
-    C,
-    "{breach}",
-    &["invariant", "module"],
-    "answers of modules that broke a numbered invariant and were refused",
-);
-const POLICY_CALLS: Instrument = row(
-    "tidegate.policy.calls",
-    C,
-    "{call}",
-    &["kind", "module", "outcome"],
-    "calls into policy modules",
-);
-const POLICY_DURATION: Instrument = row(
-    "tidegate.policy.duration",
-    H,
-    "s",
-    &["kind", "module"],
-    "one call into a policy module",
-);
-const SWAPS: Instrument = row(
-    "tidegate.swap.count",
-    C,
-    "{swap}",
-    &["kind", "outcome"],
-    "changes of the module that serves a slot",
-);
-const PLAN_GENERATION: Instrument = row(
-    "tidegate.plan.generation",
-    G,
-    "{generation}",
-    &["pool"],
-    "the generation of the plan last published",
-);
-const ALERTS_ACTIVE: Instrument = row(
-    "tidegate.alerts.active",
-    G,
-    "{alert}",
-    &["kind"],
-    "alerts that are raised and not yet cleared",
-);
-const FITS: Instrument = row(
-    "tidegate.fit.count",
-    C,
-    "{fit}",
-    &["module", "reason"],
-    "series that were given to a module to fit",
-);
-const FIT_CPU: Instrument = row(
-    "tidegate.fit.cpu",
-    H,
-    "s",
-    &["module"],
-    "CPU time of fitting one batch of series",
-);
-const FORECAST_COVERAGE: Instrument = row(
-    "tidegate.forecast.coverage",
-    G,
-    "1",
-    &["api", "level", "band"],
-    "share of outcomes at or below a quantile level (per 10,000), by how far ahead they were forecast",
-);
-const FORECAST_LOSS: Instrument = row(
-    "tidegate.forecast.loss",
-    G,
-    "1",
-    &["api", "band"],
-    "mean pinball loss over that of seasonal-naive, by how far ahead; below 1 is better",
-);
-const CHAMPION_CHANGES: Instrument = row(
-    "tidegate.forecast.champion.changes",
-    C,
-    "{change}",
-    &["ground"],
-    "series that another module has come to answer for",
-);
-const TASK_FAULTS: Instrument = row(
-    "tidegate.task.faults",
-    C,
-    "{fault}",
-    &["task", "fault"],
-    "runs of the daemon's own tasks that failed or panicked",
-);
-
-/// Every instrument of the daemon.
-pub const INSTRUMENTS: [Instrument; 17] = [
-    INGEST_SAMPLES,
-    INGEST_REFUSED,
-    QUOTA_REFUSED,
-    STORE_FSYNC,
-    CYCLE_DURATION,
-    INVARIANT_BREACHES,
-    POLICY_CALLS,
-    POLICY_DURATION,
-    SWAPS,
-    PLAN_GENERATION,
-    ALERTS_ACTIVE,
-    FITS,
-    FIT_CPU,
-    FORECAST_COVERAGE,
-    FORECAST_LOSS,
-    CHAMPION_CHANGES,
-    TASK_FAULTS,
-];
+use table::*;
 
 /// Apis of which the quality of forecasts is told. With three levels and six bands, all stay below
 /// the 2,000 series per instrument beyond which the SDK adds the rest up.
@@ -240,6 +60,29 @@ impl CallOutcome {
     }
 }
 
+/// What became of a series that was to be fitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FitOutcome {
+    /// It has a new state.
+    Done,
+    /// It has none: too little data, or a fault of the module.
+    Failed,
+    /// The fit overran, or the daemon stopped.
+    Cancelled,
+}
+
+impl FitOutcome {
+    /// The attribute's value.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// Why a slot's module changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SwapOutcome {
@@ -279,6 +122,9 @@ struct Instruments {
     alerts_active: Gauge<u64>,
     fits: Counter<u64>,
     fit_cpu: Histogram<f64>,
+    fit_tenant_cpu: Counter<f64>,
+    fit_outcomes: Counter<u64>,
+    challenger_faults: Counter<u64>,
     forecast_coverage: Gauge<f64>,
     forecast_loss: Gauge<f64>,
     champion_changes: Counter<u64>,
@@ -308,6 +154,9 @@ impl Metrics {
             alerts_active: gauge(&meter, &ALERTS_ACTIVE),
             fits: counter(&meter, &FITS),
             fit_cpu: histogram(&meter, &FIT_CPU),
+            fit_tenant_cpu: sum(&meter, &FIT_TENANT_CPU),
+            fit_outcomes: counter(&meter, &FIT_OUTCOMES),
+            challenger_faults: counter(&meter, &CHALLENGER_FAULTS),
             forecast_coverage: share(&meter, &FORECAST_COVERAGE),
             forecast_loss: share(&meter, &FORECAST_LOSS),
             champion_changes: counter(&meter, &CHAMPION_CHANGES),
@@ -403,10 +252,28 @@ impl Metrics {
             .add(1, &[module, KeyValue::new("reason", reason)]);
     }
 
-    /// Fitting a batch of series by `module` took so much CPU time.
-    pub fn fit_cost(&self, module: &str, cpu: Duration) {
+    /// Fitting a batch of a tenant's series by `module` took so much CPU time.
+    pub fn fit_cost(&self, tenant: &str, module: &str, cpu: Duration) {
         let module = KeyValue::new("module", module.to_owned());
         self.0.fit_cpu.record(cpu.as_secs_f64(), &[module]);
+        let tenant = KeyValue::new("tenant", tenant.to_owned());
+        self.0.fit_tenant_cpu.add(cpu.as_secs_f64(), &[tenant]);
+    }
+
+    /// What became of `count` series that were given to `module` to fit.
+    pub fn fit_ended(&self, module: &str, outcome: FitOutcome, count: u64) {
+        if count == 0 {
+            return;
+        }
+        let module = KeyValue::new("module", module.to_owned());
+        let outcome = KeyValue::new("outcome", outcome.name());
+        self.0.fit_outcomes.add(count, &[module, outcome]);
+    }
+
+    /// A challenger owed an answer in shadow and did not give it.
+    pub fn challenger_faulted(&self, module: &str) {
+        let module = KeyValue::new("module", module.to_owned());
+        self.0.challenger_faults.add(1, &[module]);
     }
 
     /// Of the requests of `api` that were forecast as far ahead as `band` says, this share lay at or
@@ -444,6 +311,14 @@ impl Metrics {
 fn counter(meter: &Meter, row: &Instrument) -> Counter<u64> {
     let builder = meter.u64_counter(row.name);
     builder
+        .with_unit(row.unit)
+        .with_description(row.description)
+        .build()
+}
+
+fn sum(meter: &Meter, row: &Instrument) -> Counter<f64> {
+    meter
+        .f64_counter(row.name)
         .with_unit(row.unit)
         .with_description(row.description)
         .build()

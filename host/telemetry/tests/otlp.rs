@@ -21,8 +21,8 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate_telemetry::{
-    Adopted, CallOutcome, Error, Flushed, Handle, INSTRUMENTS, InstrumentKind, LogFormat, Options,
-    Otlp, Secret, SwapOutcome, Telemetry, TraceHandoff, adopt_parent, inject,
+    Adopted, CallOutcome, Error, FitOutcome, Flushed, Handle, INSTRUMENTS, InstrumentKind,
+    LogFormat, Options, Otlp, Secret, SwapOutcome, Telemetry, TraceHandoff, adopt_parent, inject,
 };
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -239,7 +239,11 @@ async fn every_instrument_of_the_table_reaches_the_collector_with_its_unit_and_a
     metrics.published("checkout", 42);
     metrics.alerts("contention", 1);
     metrics.fitted("ets", "drift");
-    metrics.fit_cost("ets", took);
+    metrics.fit_cost("shop", "ets", took);
+    for outcome in [FitOutcome::Done, FitOutcome::Failed, FitOutcome::Cancelled] {
+        metrics.fit_ended("ets", outcome, 2);
+    }
+    metrics.challenger_faulted("theta");
     metrics.covered("shop/pay", 9_900, "1h", 0.985);
     metrics.lost("shop/pay", "1h", 0.7);
     metrics.champion_changed("series");

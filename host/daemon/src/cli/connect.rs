@@ -2,6 +2,7 @@
 
 use super::errors::{unreachable, usage};
 use super::say;
+use super::words::printable;
 use crate::config::DEFAULT_LISTEN;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -76,7 +77,7 @@ impl Session {
     ) -> Result<()> {
         match self.output {
             Output::Json => say(&serde_json::to_string_pretty(&value())?),
-            Output::Human => say(&human()),
+            Output::Human => say(&printable(&human())),
         }
     }
 }

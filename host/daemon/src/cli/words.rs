@@ -227,6 +227,22 @@ pub(crate) fn module_ref(module: &v1::ModuleRef) -> String {
     }
 }
 
+/// A text that a terminal shows and does not obey: control characters other than line ends and tabs,
+/// and those that turn the direction of writing, stand as escapes. Errors echo what somebody else
+/// wrote (a file's name, an event's title), and that must not move the cursor or recolour the screen.
+pub(crate) fn printable(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => shown.push(c),
+            c if c.is_control() || turns(c) => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,5 +282,11 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(resources(Some(&all)), "cpu 1.5, memory 2Ki, requests 120/s");
+    }
+
+    #[test]
+    fn what_an_error_echoes_is_shown_to_a_terminal_and_not_obeyed() {
+        let shown = printable("a\u{1b}[31m\rb\u{202e}c\n\té");
+        assert_eq!(shown, "a\\u{1b}[31m\\rb\\u{202e}c\n\té");
     }
 }

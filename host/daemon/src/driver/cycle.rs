@@ -2,6 +2,7 @@
 
 use crate::clock::stopwatch;
 use crate::keeper::Keeper;
+use crate::policies::Round;
 use crate::world::{World, lock};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,6 +32,7 @@ pub(super) struct Seen(BTreeMap<PoolId, Sight>);
 /// Runs every pool that is due. A pool that fails does not keep the next one waiting.
 pub(super) fn turn(world: &Arc<World>, now: Timestamp, seen: &mut Seen) {
     world.forget_pools();
+    world.policies.let_back(now);
     let catalog = world.catalog.load_full();
     let sight = Sight {
         sequence: world.store.watermark().sequence,
@@ -93,7 +95,13 @@ fn one(world: &Arc<World>, catalog: &Catalog, pool: &PoolId, now: Timestamp) {
         }
     };
     note_faults(world, &output.faults);
-    note_shadow_faults(&output.shadow_faults);
+    note_shadow_faults(world, &output.shadow_faults);
+    // As a champion or in shadow: who answered anywhere has a state that moved.
+    let answered = output.delta.states.iter().map(|s| s.module).collect();
+    let faults = [output.faults.as_slice(), &output.shadow_faults].concat();
+    world
+        .policies
+        .note_round(now, Round::Cycle, &faults, &answered);
     if let Some(record) = &output.record {
         span.record("generation", record.plan.generation.0);
         let written =
@@ -156,8 +164,9 @@ pub(super) fn note_faults(world: &World, faults: &[Fault]) {
 
 /// Faults of challengers are told and count against no slot: nobody waited for their answer, and a
 /// challenger that gives none wins no series.
-fn note_shadow_faults(faults: &[Fault]) {
+fn note_shadow_faults(world: &World, faults: &[Fault]) {
     for fault in faults {
+        world.metrics.challenger_faulted(&fault.module.name);
         tracing::warn!(module = %fault.module, subject = %fault.subject, error = %fault.error, "a challenger gave no usable answer");
     }
 }

@@ -17,6 +17,7 @@ mod running;
 
 use super::cycle::note_faults;
 use crate::clock::{Clock, stopwatch};
+use crate::policies::Round;
 use crate::world::{World, lock};
 use budget::{Budget, Meter};
 use due::{Due, Slot, wanted};
@@ -35,6 +36,7 @@ use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::Timestamp;
 use tidegate_flow::forecast::{FitInput, fit, fitted_with, series_name};
 use tidegate_runtime::{Stop, Wake};
+use tidegate_telemetry::FitOutcome;
 
 /// Series of one call: enough to share a call's cost, few enough that a failure is cheap.
 const BATCH: usize = 16;
@@ -231,8 +233,7 @@ impl Fitter {
         spent.1 += seconds;
     }
 
-    /// Tells the log, every hour, what each tenant's fits cost. Not a metric: tenants are as many as
-    /// the customers.
+    /// Tells the log, every hour, what each tenant's fits cost.
     fn tell(&mut self, now: Timestamp) {
         if (0..REPORT_MS).contains(&now.since_ms(self.told)) {
             return;
@@ -296,11 +297,16 @@ fn fit_job(world: &World, now: Timestamp, job: &Job, limit: Option<Duration>) ->
     for reason in &job.reasons {
         world.metrics.fitted(&module.name, reason.name());
     }
-    world.metrics.fit_cost(&module.name, cost);
+    let tenant = job.tenant.as_str();
+    world.metrics.fit_cost(tenant, &module.name, cost);
     let mut outcome = match outcome {
         Ok(outcome) => outcome,
         Err(error) => {
             tracing::error!(error = %error, "history cannot be read, so nothing was fitted");
+            let lost = job.keys.len() as u64;
+            world
+                .metrics
+                .fit_ended(&module.name, FitOutcome::Failed, lost);
             let young = BTreeMap::new();
             return Done { cost, young };
         }
@@ -321,9 +327,22 @@ fn fit_job(world: &World, now: Timestamp, job: &Job, limit: Option<Duration>) ->
         tracing::info!(series = %series_name(key), "{prior}");
     }
     let fitted = outcome.states.len();
+    let without = if ended.is_some() {
+        FitOutcome::Cancelled
+    } else {
+        FitOutcome::Failed
+    };
+    let left = job.keys.len().saturating_sub(fitted) as u64;
+    for (outcome, count) in [(FitOutcome::Done, fitted as u64), (without, left)] {
+        world.metrics.fit_ended(&module.name, outcome, count);
+    }
     let reason = job.reasons.first().map_or("", |r| r.name());
     tracing::debug!(reason, fitted, cpu_ms = cost.as_millis() as u64, "fitted");
     note_faults(world, &outcome.faults);
+    let answered = outcome.states.iter().map(|s| s.module).collect();
+    world
+        .policies
+        .note_round(now, Round::Fit, &outcome.faults, &answered);
     if let Err(error) = keep(world, &catalog, outcome.states) {
         tracing::error!(error = %error, "fitted states could not be kept");
     }

@@ -1,0 +1,213 @@
+//! The table of instruments: names, kinds, units, attributes and what each says.
+//!
+//! Apart from the methods that record, because it is read by people: one row is one line of the
+//! documentation, and a test holds every row against what reaches a collector.
+
+/// What an instrument adds up to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstrumentKind {
+    /// Only rises.
+    Counter,
+    /// A distribution.
+    Histogram,
+    /// The last value.
+    Gauge,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instrument {
+    /// The name at the collector.
+    pub name: &'static str,
+    /// What it adds up to.
+    pub kind: InstrumentKind,
+    /// The unit, in UCUM.
+    pub unit: &'static str,
+    /// The names of its attributes.
+    pub attributes: &'static [&'static str],
+    /// What it says.
+    pub description: &'static str,
+}
+
+const fn row(
+    name: &'static str,
+    kind: InstrumentKind,
+    unit: &'static str,
+    attributes: &'static [&'static str],
+    description: &'static str,
+) -> Instrument {
+    Instrument {
+        name,
+        kind,
+        unit,
+        attributes,
+        description,
+    }
+}
+
+use InstrumentKind::{Counter as C, Gauge as G, Histogram as H};
+
+pub(super) const INGEST_SAMPLES: Instrument = row(
+    "tidegate.ingest.samples",
+    C,
+    "{sample}",
+    &["protocol"],
+    "samples that were acked",
+);
+pub(super) const INGEST_REFUSED: Instrument = row(
+    "tidegate.ingest.refused",
+    C,
+    "{sample}",
+    &["protocol", "reason"],
+    "samples that were refused",
+);
+pub(super) const QUOTA_REFUSED: Instrument = row(
+    "tidegate.quota.refused",
+    C,
+    "{refusal}",
+    &["tenant", "quota"],
+    "samples (`series`, `rate`) and pushes (`modules`) that a tenant's quota refused",
+);
+pub(super) const STORE_FSYNC: Instrument = row(
+    "tidegate.store.fsync.duration",
+    H,
+    "s",
+    &[],
+    "the sync before an ack",
+);
+pub(super) const CYCLE_DURATION: Instrument = row(
+    "tidegate.cycle.duration",
+    H,
+    "s",
+    &["pool"],
+    "one cycle, from the newest data to the plan",
+);
+pub(super) const INVARIANT_BREACHES: Instrument = row(
+    "tidegate.invariant.breaches",
+    C,
+    "{breach}",
+    &["invariant", "module"],
+    "answers of modules that broke a numbered invariant and were refused",
+);
+pub(super) const POLICY_CALLS: Instrument = row(
+    "tidegate.policy.calls",
+    C,
+    "{call}",
+    &["kind", "module", "outcome"],
+    "calls into policy modules",
+);
+pub(super) const POLICY_DURATION: Instrument = row(
+    "tidegate.policy.duration",
+    H,
+    "s",
+    &["kind", "module"],
+    "one call into a policy module",
+);
+pub(super) const SWAPS: Instrument = row(
+    "tidegate.swap.count",
+    C,
+    "{swap}",
+    &["kind", "outcome"],
+    "changes of the module that serves a slot",
+);
+pub(super) const PLAN_GENERATION: Instrument = row(
+    "tidegate.plan.generation",
+    G,
+    "{generation}",
+    &["pool"],
+    "the generation of the plan last published",
+);
+pub(super) const ALERTS_ACTIVE: Instrument = row(
+    "tidegate.alerts.active",
+    G,
+    "{alert}",
+    &["kind"],
+    "alerts that are raised and not yet cleared",
+);
+pub(super) const FITS: Instrument = row(
+    "tidegate.fit.count",
+    C,
+    "{fit}",
+    &["module", "reason"],
+    "series that were given to a module to fit",
+);
+pub(super) const FIT_CPU: Instrument = row(
+    "tidegate.fit.cpu",
+    H,
+    "s",
+    &["module"],
+    "CPU time of fitting one batch of series",
+);
+pub(super) const FIT_TENANT_CPU: Instrument = row(
+    "tidegate.fit.tenant.cpu",
+    C,
+    "s",
+    &["tenant"],
+    "CPU time of fitting a tenant's series",
+);
+pub(super) const FIT_OUTCOMES: Instrument = row(
+    "tidegate.fit.outcomes",
+    C,
+    "{fit}",
+    &["module", "outcome"],
+    "series given to a module to fit that were fitted (`done`), were not (`failed`: too little data or a fault), or were cut short (`cancelled`)",
+);
+pub(super) const CHALLENGER_FAULTS: Instrument = row(
+    "tidegate.challenger.faults",
+    C,
+    "{fault}",
+    &["module"],
+    "answers that challengers owed in shadow and did not give",
+);
+pub(super) const FORECAST_COVERAGE: Instrument = row(
+    "tidegate.forecast.coverage",
+    G,
+    "1",
+    &["api", "level", "band"],
+    "share of outcomes at or below a quantile level (per 10,000), by how far ahead they were forecast",
+);
+pub(super) const FORECAST_LOSS: Instrument = row(
+    "tidegate.forecast.loss",
+    G,
+    "1",
+    &["api", "band"],
+    "mean pinball loss over that of seasonal-naive, by how far ahead; below 1 is better",
+);
+pub(super) const CHAMPION_CHANGES: Instrument = row(
+    "tidegate.forecast.champion.changes",
+    C,
+    "{change}",
+    &["ground"],
+    "series that another module has come to answer for",
+);
+pub(super) const TASK_FAULTS: Instrument = row(
+    "tidegate.task.faults",
+    C,
+    "{fault}",
+    &["task", "fault"],
+    "runs of the daemon's own tasks that failed or panicked",
+);
+
+/// Every instrument of the daemon.
+pub const INSTRUMENTS: [Instrument; 20] = [
+    INGEST_SAMPLES,
+    INGEST_REFUSED,
+    QUOTA_REFUSED,
+    STORE_FSYNC,
+    CYCLE_DURATION,
+    INVARIANT_BREACHES,
+    POLICY_CALLS,
+    POLICY_DURATION,
+    SWAPS,
+    PLAN_GENERATION,
+    ALERTS_ACTIVE,
+    FITS,
+    FIT_CPU,
+    FIT_TENANT_CPU,
+    FIT_OUTCOMES,
+    CHALLENGER_FAULTS,
+    FORECAST_COVERAGE,
+    FORECAST_LOSS,
+    CHAMPION_CHANGES,
+    TASK_FAULTS,
+];
