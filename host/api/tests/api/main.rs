@@ -8,6 +8,7 @@
 )]
 
 mod fake;
+mod forecasts;
 mod world;
 
 mod access;

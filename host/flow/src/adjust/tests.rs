@@ -1,3 +1,5 @@
+//! What the room does with a departure from the plan: floors that open, last and end.
+
 use super::*;
 
 const HOLD_MS: i64 = 300_000;
