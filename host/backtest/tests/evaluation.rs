@@ -131,7 +131,7 @@ impl Stub {
 }
 
 impl Forecaster for Stub {
-    fn fit(&self, _: &str, frames: &Frames) -> Result<Fitted, CallError> {
+    fn fit_from(&self, _: &str, _: &[u8], frames: &Frames) -> Result<Fitted, CallError> {
         self.fitted(frames.len())
     }
 

@@ -11,9 +11,9 @@ mod challengers;
 mod held;
 mod pins;
 
+pub(crate) use aside::Round;
 use held::Held;
 pub(crate) use held::Whose;
-pub(crate) use aside::Round;
 pub(crate) use pins::PinnedPolicies;
 
 use crate::world::lock;

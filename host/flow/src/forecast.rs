@@ -407,6 +407,7 @@ mod tests {
             window: 60,
             keys: std::slice::from_ref(&key),
             member: &member(Retreat::Active),
+            base: &[],
             history: &history,
             catalog: &Catalog::default(),
         });
@@ -458,6 +459,7 @@ mod tests {
             window: 60,
             keys: std::slice::from_ref(&key),
             member: &member(Retreat::Active),
+            base: &[],
             history: &history,
             catalog: &catalog,
         });

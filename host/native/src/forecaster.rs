@@ -48,8 +48,11 @@ fn call<T>(body: impl FnOnce() -> Result<T, CallError>) -> Result<T, CallError> 
 }
 
 impl<G: Guest> Forecaster for Native<G> {
-    fn fit(&self, config: &str, frames: &Frames) -> Result<Fitted, CallError> {
-        call(|| convert::fitted(G::fit(config.to_owned(), convert::frames(frames))))
+    fn fit_from(&self, config: &str, base: &[u8], frames: &Frames) -> Result<Fitted, CallError> {
+        call(|| {
+            let frames = convert::frames(frames);
+            convert::fitted(G::fit(config.to_owned(), base.to_vec(), frames))
+        })
     }
 
     fn update(&self, model: &[u8], states: &Blobs, frames: &Frames) -> Result<Fitted, CallError> {

@@ -45,7 +45,7 @@ fn none() -> Covariates {
 }
 
 fn fit(seeds: &[u64]) -> Fitted {
-    Module::fit(CONFIG.into(), frames(seeds, 0, ROWS)).expect("it fits")
+    Module::fit(CONFIG.into(), vec![], frames(seeds, 0, ROWS)).expect("it fits")
 }
 
 fn predict(fitted: &Fitted, at: usize) -> Vec<f64> {
@@ -115,8 +115,8 @@ fn migrating_what_this_version_wrote_changes_no_bit() {
 #[test]
 fn a_fit_can_go_on_from_the_model_of_another() {
     let before = fit(&[1, 2]);
-    let after = Module::fit_from(&before.model, CONFIG, &frames(&[1, 2], 24, ROWS)).expect("warm");
-    let anew = Module::fit(CONFIG.into(), frames(&[1, 2], 24, ROWS)).expect("cold");
+    let after = Module::fit(CONFIG.into(), before.model, frames(&[1, 2], 24, ROWS)).expect("warm");
+    let anew = Module::fit(CONFIG.into(), vec![], frames(&[1, 2], 24, ROWS)).expect("cold");
     assert_ne!(after.model, anew.model);
     assert_eq!(predict(&after, ROWS + 24).len(), 2 * 18);
 }

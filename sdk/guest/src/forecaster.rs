@@ -80,7 +80,7 @@ impl<P: ForecasterPolicy + Exported> Guest for Component<P> {
         describe::<P>(ModuleKind::Forecaster)
     }
 
-    fn fit(json: String, frames: Frames) -> Result<Fitted, PolicyError> {
+    fn fit(json: String, _: Vec<u8>, frames: Frames) -> Result<Fitted, PolicyError> {
         hook_panics();
         let config = config::<P>(&json)?;
         let batch = Batch::new(&frames)?;

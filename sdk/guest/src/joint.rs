@@ -14,8 +14,8 @@
 //! - A series that cannot be read, or of which the author says so, fails alone; the others are a
 //!   cohort without it. Only an error of the whole fit is the call's.
 //!
-//! Warm starts: [`Component::fit_from`] trains on from an earlier model. The world has no argument
-//! for one yet, so a host reaches it natively; a component always begins with `None`.
+//! Warm starts: the host gives the model of the fit before as [`Cohort::base`]. One that cannot be
+//! read, or is of another format, is passed over: a fit must not fail for what it could do without.
 //!
 //! Rejected: a model per series inside its state (the largest part of it would be stored once per
 //! series), and a hook in `ForecasterPolicy` (every author would have to know about both).
@@ -132,15 +132,6 @@ impl<P: JointForecaster + Exported> Component<P> {
     /// Compiles where the policy lacks nothing.
     #[doc(hidden)]
     pub fn is_complete() {}
-
-    /// `fit`, begun at a model of this module and format instead of at nothing.
-    ///
-    /// # Errors
-    /// As `fit`; `not-fitted` where `base` is not such a model.
-    pub fn fit_from(base: &[u8], json: &str, frames: &Frames) -> Result<Fitted, PolicyError> {
-        let base = Opened::<P>::new(base, P::STATE_FORMAT)?;
-        learn::<P>(json, frames, Some(&base.model))
-    }
 }
 
 impl<P: JointForecaster + Exported> Guest for Component<P> {
@@ -148,9 +139,10 @@ impl<P: JointForecaster + Exported> Guest for Component<P> {
         describe::<P>(ModuleKind::Forecaster)
     }
 
-    fn fit(json: String, frames: Frames) -> Result<Fitted, PolicyError> {
+    fn fit(json: String, base: Vec<u8>, frames: Frames) -> Result<Fitted, PolicyError> {
         hook_panics();
-        learn::<P>(&json, &frames, None)
+        let base = Opened::<P>::new(&base, P::STATE_FORMAT).ok();
+        learn::<P>(&json, &frames, base.as_ref().map(|opened| &opened.model))
     }
 
     fn update(model: Vec<u8>, states: Blobs, frames: Frames) -> Result<Fitted, PolicyError> {

@@ -114,7 +114,7 @@ fn ask(starts: [i64; 2]) -> Ask {
 }
 
 fn fit() -> Fitted {
-    Module::fit("{}".into(), frames()).expect("it fits")
+    Module::fit("{}".into(), vec![], frames()).expect("it fits")
 }
 
 #[track_caller]
@@ -143,7 +143,7 @@ fn a_missing_row_is_no_zero_and_covariates_belong_to_their_series() {
 
 #[test]
 fn update_and_predict_know_the_config_of_the_fit() {
-    let fitted = Module::fit(r#"{"weight": 0}"#.into(), frames()).expect("it fits");
+    let fitted = Module::fit(r#"{"weight": 0}"#.into(), vec![], frames()).expect("it fits");
     let answer =
         Module::predict(fitted.model, fitted.states, ask([180_000, 660_000])).expect("it predicts");
     assert_eq!(answer.mean, [2.0, 2.0, 5.0, 5.0]);
@@ -200,7 +200,7 @@ fn columns_that_do_not_fit_are_named() {
     for (spoil, name) in cases {
         let mut frames = frames();
         spoil(&mut frames);
-        let error = text(Module::fit("{}".into(), frames).err());
+        let error = text(Module::fit("{}".into(), vec![], frames).err());
         assert!(
             error.contains("InvalidInput") && error.contains(name),
             "{error}"
@@ -213,7 +213,7 @@ fn a_value_that_is_not_finite_fails_its_series_unless_marked() {
     let mut frames = frames();
     frames.values[1] = f64::NAN;
     frames.values[3] = f64::INFINITY;
-    let fitted = Module::fit("{}".into(), frames).expect("an answer");
+    let fitted = Module::fit("{}".into(), vec![], frames).expect("an answer");
     assert!(matches!(fitted.status[0], SeriesStatus::Ok));
     assert!(matches!(
         fitted.status[1],
@@ -231,7 +231,7 @@ fn a_config_is_an_object_with_known_keys_in_their_ranges() {
         ("{} x", "trailing characters"),
     ];
     for (config, part) in cases {
-        let error = text(Module::fit(config.into(), frames()).err());
+        let error = text(Module::fit(config.into(), vec![], frames()).err());
         assert!(
             error.contains("InvalidInput") && error.contains(part),
             "{error}"

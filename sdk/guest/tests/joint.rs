@@ -114,7 +114,7 @@ fn frames(rows: &[(u64, f64)]) -> Frames {
 }
 
 fn fit(rows: &[(u64, f64)]) -> Fitted {
-    Module::fit("{}".into(), frames(rows)).expect("it fits")
+    Module::fit("{}".into(), vec![], frames(rows)).expect("it fits")
 }
 
 fn ask(series: usize) -> Ask {
@@ -200,7 +200,7 @@ fn update_and_predict_do_not_depend_on_the_batching() {
 fn a_series_that_fails_leaves_the_cohort_and_its_neighbours_alone() {
     let mut spoilt = frames(&[(1, 8.0), (2, f64::INFINITY), (3, f64::NAN)]);
     spoilt.values[2] = 0.0;
-    let fitted = Module::fit("{}".into(), spoilt).expect("it fits");
+    let fitted = Module::fit("{}".into(), vec![], spoilt).expect("it fits");
     assert!(matches!(fitted.status[0], SeriesStatus::Ok));
     assert!(matches!(
         fitted.status[1],
@@ -217,15 +217,16 @@ fn a_series_that_fails_leaves_the_cohort_and_its_neighbours_alone() {
 #[test]
 fn a_warm_fit_begins_at_the_model_that_it_is_given() {
     let cold = fit(&[(1, 8.0)]);
-    let warm = Module::fit_from(&cold.model, "{}", &frames(&[(1, 4.0)])).expect("it fits");
+    let warm = Module::fit("{}".into(), cold.model.clone(), frames(&[(1, 4.0)])).expect("it fits");
     let answer = Module::predict(warm.model, warm.states, ask(1)).expect("it predicts");
     assert_eq!(
         answer.mean,
         [6.0, 6.0],
         "a level of 8 / 2 + 4, and a last value of 4"
     );
-    let foreign = Module::fit_from(b"no model", "{}", &frames(&[(1, 4.0)]));
-    assert!(matches!(foreign, Err(PolicyError::NotFitted(_))));
+    let anew = Module::fit("{}".into(), vec![], frames(&[(1, 4.0)])).expect("it fits");
+    let foreign = Module::fit("{}".into(), b"no model".to_vec(), frames(&[(1, 4.0)]));
+    assert_eq!(foreign.expect("what is no model is passed over"), anew);
 }
 
 #[test]

@@ -99,9 +99,9 @@ impl<P: ?Sized> Breakable<P> {
 }
 
 impl Forecaster for Breakable<dyn Forecaster> {
-    fn fit(&self, config: &str, frames: &Frames) -> Result<Fitted, CallError> {
+    fn fit_from(&self, config: &str, base: &[u8], frames: &Frames) -> Result<Fitted, CallError> {
         self.switch.answers()?;
-        self.inner.fit(config, frames)
+        self.inner.fit_from(config, base, frames)
     }
 
     fn update(&self, model: &[u8], states: &Blobs, frames: &Frames) -> Result<Fitted, CallError> {

@@ -247,6 +247,11 @@ impl World {
             let Some((_, member)) = series.first() else {
                 continue;
             };
+            let config = fitted_with(&member.config, self.settings.step);
+            let module = member.module.digest;
+            let pools = self.pools.values();
+            let mut bases = pools.map(|pool| pool.bank.base(&keys, module, config));
+            let base = bases.find(|base| !base.is_empty()).unwrap_or_default();
             let outcome = fit(&FitInput {
                 now: self.now,
                 seed: self.settings.seed,
@@ -254,6 +259,7 @@ impl World {
                 window: self.settings.fit_window,
                 keys: &keys,
                 member,
+                base: &base,
                 history: &self.store,
                 catalog: &self.catalog,
             });

@@ -70,7 +70,7 @@ pub(crate) fn description(name: &str, version: &str, kind: ModuleKind, schema: &
 #[must_use]
 pub fn answer(kind: ModuleKind, function: &str) -> String {
     match (kind, function) {
-        (ModuleKind::Forecaster, "fit") => fitted(68, ""),
+        (ModuleKind::Forecaster, "fit") => fitted(76, ""),
         (ModuleKind::Forecaster, "update") => fitted(88, ""),
         (ModuleKind::Forecaster, "migrate") => {
             // Parameters 0 to 6: model, format, offsets, bytes. One series less than offsets.
@@ -201,7 +201,7 @@ impl BodyOk {
     /// A good fit, then spoilt.
     #[must_use]
     pub fn fit_but(&self, wrong: &str) -> String {
-        fitted(68, wrong)
+        fitted(76, wrong)
     }
 }
 

@@ -204,7 +204,7 @@ fn walk(
     life: &mut Life,
 ) -> Result<(), (usize, CallError)> {
     let first = case.warm_up;
-    let mut state = fit(subject, trace, first).map_err(|e| (first, e))?;
+    let mut state = fit(subject, &[], trace, first).map_err(|e| (first, e))?;
     let mut online = Online::new(trace, first);
     let (mut drift, mut due, mut rested) = (Drift::default(), false, 0);
     let mut back = Return::default();
@@ -218,7 +218,7 @@ fn walk(
         rested += 1;
         if watched && due && rested >= REST {
             // As in the daemon, a fit that fails leaves the state that there is.
-            if let Ok(fresh) = fit(subject, trace, t) {
+            if let Ok(fresh) = fit(subject, &state.model, trace, t) {
                 state = fresh;
             }
             (drift, due, rested) = (Drift::default(), false, 0);
@@ -254,9 +254,11 @@ fn walk(
     Ok(())
 }
 
-fn fit(subject: &Subject, trace: &Trace, until: usize) -> Result<State, CallError> {
+fn fit(subject: &Subject, base: &[u8], trace: &Trace, until: usize) -> Result<State, CallError> {
     let from = until.saturating_sub(14 * DAY);
-    let fitted = subject.fit(&[Window::of(trace, from, until)])?.pop();
+    let fitted = subject
+        .fit_from(base, &[Window::of(trace, from, until)])?
+        .pop();
     match fitted {
         Some(state) => state.map_err(CallError::Policy),
         None => Err(CallError::Unavailable("it answered no state".into())),

@@ -169,7 +169,7 @@ pub fn stream(
         let is_due = (t - plan.warm_up).is_multiple_of(plan.refit.max(1));
         if is_due || state.is_none() {
             let from = t.saturating_sub(plan.window);
-            match fit(subject, &Window::of(trace, from, t)) {
+            match fit(subject, state.as_ref(), &Window::of(trace, from, t)) {
                 Ok(fresh) => {
                     state = Some(fresh);
                     out.fits += 1;
@@ -212,8 +212,9 @@ impl Streamed {
     }
 }
 
-fn fit(subject: &Subject, window: &Window<'_>) -> Result<State, CallError> {
-    let mut states = subject.fit(std::slice::from_ref(window))?;
+fn fit(subject: &Subject, before: Option<&State>, window: &Window<'_>) -> Result<State, CallError> {
+    let base = before.map_or(&[][..], |state| &state.model);
+    let mut states = subject.fit_from(base, std::slice::from_ref(window))?;
     match states.pop() {
         Some(state) => state.map_err(CallError::Policy),
         None => Err(CallError::Unavailable("it answered no state".into())),

@@ -107,7 +107,7 @@ fn shape(what: &str, have: usize, want: usize) -> CallError {
 }
 
 impl Subject {
-    /// Fits a cohort in one call: one state per window, or why that series has none.
+    /// Fits a cohort in one call, from nothing: one state per window, or why that series has none.
     ///
     /// # Errors
     /// Where the whole call failed.
@@ -115,11 +115,23 @@ impl Subject {
         &self,
         windows: &[Window<'_>],
     ) -> Result<Vec<Result<State, PolicyError>>, CallError> {
+        self.fit_from(&[], windows)
+    }
+
+    /// Fits as [`Self::fit`], and learns on from the model of a fit before, as the daemon does.
+    ///
+    /// # Errors
+    /// Where the whole call failed.
+    pub fn fit_from(
+        &self,
+        base: &[u8],
+        windows: &[Window<'_>],
+    ) -> Result<Vec<Result<State, PolicyError>>, CallError> {
         let Some(first) = windows.first() else {
             return Ok(vec![]);
         };
         let frames = self.frames("fit", first.step, windows);
-        let fitted = self.forecaster.fit(&self.config, &frames)?;
+        let fitted = self.forecaster.fit_from(&self.config, base, &frames)?;
         states(&fitted, windows)
     }
 

@@ -203,11 +203,20 @@ pub struct Forecasts {
 
 /// Learns signals and says what they will be, in quantiles.
 pub trait Forecaster: Send + Sync + std::fmt::Debug {
-    /// Learns from history.
+    /// Learns from history; from `base` on, where that is not empty: the model that the same module
+    /// and config gave for these series before. Modules may pass it over.
     ///
     /// # Errors
     /// When the whole batch cannot be served; single series fail in their status.
-    fn fit(&self, config: &str, frames: &Frames) -> Result<Fitted, CallError>;
+    fn fit_from(&self, config: &str, base: &[u8], frames: &Frames) -> Result<Fitted, CallError>;
+
+    /// Learns from history alone.
+    ///
+    /// # Errors
+    /// As [`Forecaster::fit_from`].
+    fn fit(&self, config: &str, frames: &Frames) -> Result<Fitted, CallError> {
+        self.fit_from(config, &[], frames)
+    }
 
     /// Moves states on by new rows.
     ///

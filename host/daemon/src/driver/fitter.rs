@@ -23,7 +23,7 @@ use budget::{Budget, Meter};
 use due::{Due, Slot, wanted};
 use queue::{Lanes, Part, Rank, Reason};
 use running::{Ended, Running};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -280,6 +280,7 @@ fn fit_job(world: &World, now: Timestamp, job: &Job, limit: Option<Duration>) ->
     let _entered = span.enter();
     let catalog = world.catalog.load_full();
     let settings = &world.settings;
+    let base = base(world, &catalog, job);
     let meter = Meter::start();
     let (outcome, ended) = world.fits.running.with(module.digest, limit, || {
         fit(&FitInput {
@@ -289,6 +290,7 @@ fn fit_job(world: &World, now: Timestamp, job: &Job, limit: Option<Duration>) ->
             window: settings.fit_window,
             keys: &job.keys,
             member: &job.member,
+            base: &base,
             history: &*world.store,
             catalog: &catalog,
         })
@@ -351,6 +353,20 @@ fn fit_job(world: &World, now: Timestamp, job: &Job, limit: Option<Duration>) ->
         cost,
         young: young.map(|(key, prior)| (key, prior.own_s)).collect(),
     }
+}
+
+/// The model that the job's series had before, wherever their pools keep it.
+fn base(world: &World, catalog: &Catalog, job: &Job) -> Arc<[u8]> {
+    let config = fitted_with(&job.member.config, world.settings.step);
+    let apis = job.keys.iter().filter_map(|key| catalog.apis.get(&key.api));
+    let pools: BTreeSet<_> = apis.map(|api| &api.value.pool).collect();
+    let mut bases = pools.into_iter().map(|pool| {
+        let pool = world.pool(pool);
+        lock(&pool)
+            .bank
+            .base(&job.keys, job.member.module.digest, config)
+    });
+    bases.find(|base| !base.is_empty()).unwrap_or_default()
 }
 
 fn keep(world: &World, catalog: &Catalog, states: Vec<SeriesState>) -> Result<(), StoreError> {

@@ -125,8 +125,8 @@ impl<P: ?Sized> Metered<P> {
 }
 
 impl Forecaster for Metered<dyn Forecaster> {
-    fn fit(&self, config: &str, frames: &Frames) -> Result<Fitted, CallError> {
-        self.counted().fit(config, frames)
+    fn fit_from(&self, config: &str, base: &[u8], frames: &Frames) -> Result<Fitted, CallError> {
+        self.counted().fit_from(config, base, frames)
     }
 
     fn update(&self, model: &[u8], states: &Blobs, frames: &Frames) -> Result<Fitted, CallError> {

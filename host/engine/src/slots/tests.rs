@@ -40,7 +40,7 @@ mod silent {
     }
 
     impl Forecaster for Silent {
-        fn fit(&self, _: &str, _: &Frames) -> Result<Fitted, CallError> {
+        fn fit_from(&self, _: &str, _: &[u8], _: &Frames) -> Result<Fitted, CallError> {
             no()
         }
         fn update(&self, _: &[u8], _: &Blobs, _: &Frames) -> Result<Fitted, CallError> {

@@ -95,7 +95,7 @@ fn learned(states: Vec<Option<State>>) -> Fitted {
 }
 
 impl Forecaster for LastValue {
-    fn fit(&self, _config: &str, frames: &Frames) -> Result<Fitted, CallError> {
+    fn fit_from(&self, _: &str, _: &[u8], frames: &Frames) -> Result<Fitted, CallError> {
         Ok(learned(
             (0..frames.len())
                 .map(|i| State::learn(None, &frames.series(i)))

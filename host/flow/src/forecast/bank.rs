@@ -2,6 +2,7 @@
 
 use super::Watched;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidegate_core::ids::{ApiId, Digest};
 use tidegate_core::ports::storage::SeriesState;
 use tidegate_core::sample::SeriesKey;
@@ -17,6 +18,14 @@ impl Bank {
     #[must_use]
     pub fn get(&self, key: &SeriesKey, module: Digest, config: Digest) -> Option<&SeriesState> {
         self.states.get(&(key.clone(), module, config))
+    }
+
+    /// The model that a fit of these series goes on from: that of the first of them with a state for
+    /// the module and config; empty where none has one.
+    #[must_use]
+    pub fn base(&self, keys: &[SeriesKey], module: Digest, config: Digest) -> Arc<[u8]> {
+        let mut states = keys.iter().filter_map(|key| self.get(key, module, config));
+        states.next().map(|s| s.model.clone()).unwrap_or_default()
     }
 
     /// Whether there is a state of a series for a module, with whatever config.

@@ -112,6 +112,7 @@ fn fresh(
         window: (86_400 / input.step.secs()) as usize,
         keys: std::slice::from_ref(key),
         member,
+        base: &[],
         history: input.history,
         catalog: input.catalog,
     })?;

@@ -34,6 +34,8 @@ pub struct FitInput<'a> {
     pub keys: &'a [SeriesKey],
     /// By whom.
     pub member: &'a Member<dyn Forecaster>,
+    /// The model of their last fit by this member, to learn on from; empty to begin anew.
+    pub base: &'a [u8],
     /// The past.
     pub history: &'a dyn History,
     /// The calendar.
@@ -57,6 +59,7 @@ impl<'a> FitInput<'a> {
             window,
             keys,
             member,
+            base: &[],
             history: input.history,
             catalog: input.catalog,
         }
@@ -136,7 +139,11 @@ pub fn fit(input: &FitInput<'_>) -> Result<FitOutput, StoreError> {
     forget_events(&mut frames, &composed);
     let config = super::fitted_with(&input.member.config, input.step);
     let fault = |error, subject: String| input.member.fault(error, subject);
-    match input.member.policy.fit(&input.member.config, &frames) {
+    match input
+        .member
+        .policy
+        .fit_from(&input.member.config, input.base, &frames)
+    {
         Err(error) => {
             let names: Vec<_> = columns.iter().map(|(k, _)| super::series_name(k)).collect();
             output.faults.push(fault(error, names.join(", ")));

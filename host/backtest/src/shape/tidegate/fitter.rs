@@ -52,13 +52,17 @@ impl Fitter {
                 continue;
             }
             self.tried.insert(key.clone(), look.now);
+            let keys = std::slice::from_ref(&key);
+            let config = fitted_with(&member.config, look.settings.step);
+            let base = state.bank.base(keys, member.module.digest, config);
             let outcome = fit(&FitInput {
                 now: look.now,
                 seed: look.settings.seed,
                 step: look.settings.step,
                 window: look.settings.fit_window,
-                keys: std::slice::from_ref(&key),
+                keys,
                 member: &member,
+                base: &base,
                 history: look.history,
                 catalog: look.catalog,
             })?;

@@ -27,6 +27,7 @@ impl std::fmt::Debug for Guest {
 
 type FittedAnswer = (Result<wit::Fitted, types::PolicyError>,);
 type ForecastsAnswer = (Result<wit::Forecasts, types::PolicyError>,);
+type FitInput<'a> = (&'a str, &'a [u8], types::Frames<'a>);
 type UpdateInput<'a> = (&'a [u8], types::BlobsParam<'a>, types::Frames<'a>);
 type PredictInput<'a> = (&'a [u8], types::BlobsParam<'a>, wit::Horizon<'a>);
 
@@ -41,12 +42,12 @@ impl Guest {
         })
     }
 
-    fn fit_once(&self, config: &str, frames: &Frames) -> Result<Fitted, CallError> {
+    fn fit_once(&self, config: &str, base: &[u8], frames: &Frames) -> Result<Fitted, CallError> {
         let columns = Columns::of(frames);
         let (answer,) = self.module.run(Class::Fit, |store, instance| {
             instance
-                .get_typed_func::<(&str, types::Frames<'_>), FittedAnswer>(&mut *store, &self.fit)?
-                .call(store, (config, columns.lend(frames)))
+                .get_typed_func::<FitInput<'_>, FittedAnswer>(&mut *store, &self.fit)?
+                .call(store, (config, base, columns.lend(frames)))
         })?;
         fitted(answer, frames.len())
     }
@@ -115,11 +116,11 @@ impl Guest {
 }
 
 impl Forecaster for Guest {
-    fn fit(&self, config: &str, frames: &Frames) -> Result<Fitted, CallError> {
+    fn fit_from(&self, config: &str, base: &[u8], frames: &Frames) -> Result<Fitted, CallError> {
         batch::rescue(
             frames.len(),
-            || self.fit_once(config, frames),
-            |part| self.fit_once(config, &frames.pick(part)),
+            || self.fit_once(config, base, frames),
+            |part| self.fit_once(config, base, &frames.pick(part)),
             batch::join_fitted,
         )
     }

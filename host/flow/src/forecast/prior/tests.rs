@@ -130,6 +130,7 @@ impl World {
             window: 14 * BINS as usize,
             keys,
             member,
+            base: &[],
             history: &self.history,
             catalog: &self.catalog,
         }
