@@ -50,8 +50,11 @@ impl Tier {
 pub struct TierSpec {
     /// Which.
     pub tier: Tier,
-    /// Demand is met up to this quantile.
+    /// Demand is met up to this quantile, whoever else is short: what scarcity leaves of a tier.
     pub demand_level: Level,
+    /// Capacity is asked for up to this quantile as far as the pool can grow, at least
+    /// `demand_level`. To be last in line is no reason to be short of what can be bought.
+    pub buy_level: Level,
     /// Share among apis of the tier, > 0; an api's own weight multiplies it.
     pub weight: f64,
     /// Floor as a multiple of the api's ordinary load; an api's own floor replaces it.
@@ -76,12 +79,22 @@ impl TierSpec {
         Self {
             tier,
             demand_level,
+            buy_level: Self::default_buy(demand_level),
             weight,
             floor_of_expected,
             step_up,
             step_down,
             dwell_s: 900,
         }
+    }
+}
+
+impl TierSpec {
+    /// Up to which quantile is bought where nothing says so: p99, whatever the tier. A violation costs
+    /// a Bronze api's callers what it costs a Gold one's.
+    #[must_use]
+    pub fn default_buy(demand_level: Level) -> Level {
+        demand_level.max(Level::P99)
     }
 }
 

@@ -216,11 +216,7 @@ fn question(input: &Input<'_>) -> AllocationInput {
             .map(|r| tenants[&r.api.id.tenant])
             .collect(),
         ceiling: per_dimension(&|row, _, d| row.api.ceiling.get(d).unwrap_or(UNBOUNDED)),
-        demand: input
-            .rows
-            .iter()
-            .flat_map(|r| r.demand.demand.iter().copied())
-            .collect(),
+        demand: asked(input, &dimensions, &ready),
         median: input
             .rows
             .iter()
@@ -247,6 +243,46 @@ fn question(input: &Input<'_>) -> AllocationInput {
         quota,
         dimensions,
     }
+}
+
+/// `[api][step][dimension]`: demand at each tier's guaranteed quantile, and above it as much of the way
+/// to what the tier buys as the pool can grow to hold, the same part for everybody. So a pool that can
+/// grow is asked to, in one that is full the guaranteed quantiles decide, and between the two nobody's
+/// demand jumps. A choice of one or the other by a switch was rejected: it would flap at the limit.
+fn asked(input: &Input<'_>, dimensions: &[Dimension], ready: &[f64]) -> Vec<f64> {
+    let d = dimensions.len();
+    let cells = input.grid.count * d;
+    let ceilings =
+        |row: &Row<'_>, k: usize| row.api.ceiling.get(dimensions[k]).unwrap_or(UNBOUNDED);
+    let part = |cell: usize| {
+        let k = cell % d;
+        let most = input
+            .pool
+            .max
+            .get(dimensions[k])
+            .unwrap_or(0.0)
+            .max(ready[k]);
+        let (mut sure, mut more) = (0.0, 0.0);
+        for row in input.rows {
+            let ceiling = ceilings(row, k);
+            let demand = row.demand.demand[cell].min(ceiling);
+            sure += demand;
+            more += (row.demand.bought[cell].min(ceiling) - demand).max(0.0);
+        }
+        if more > 0.0 {
+            ((most - sure) / more).clamp(0.0, 1.0)
+        } else {
+            1.0
+        }
+    };
+    let parts: Vec<f64> = (0..cells).map(part).collect();
+    let of = |row: &Row<'_>| -> Vec<f64> {
+        let pairs = row.demand.demand.iter().zip(&row.demand.bought).zip(&parts);
+        pairs
+            .map(|((sure, bought), part)| sure + part * (bought - sure).max(0.0))
+            .collect()
+    };
+    input.rows.iter().flat_map(of).collect()
 }
 
 fn assemble(

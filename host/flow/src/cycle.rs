@@ -214,6 +214,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
             forecasts: &predicted.forecasts,
             learned: &learned,
             level: input.catalog.tier(tier.0.tier).demand_level,
+            buy_level: input.catalog.tier(tier.0.tier).buy_level,
             grid,
             ahead: input.settings.ahead.saturating_add(lead) as usize,
             expected: (facts.expected > 0.0).then_some(facts.expected),
@@ -258,7 +259,9 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         .map(|(api, (state, _))| (api, state))
         .collect();
     delta.floors = state.floors.clone();
-    delta.floors.expire(input.now, input.settings.adjust.hold_ms);
+    delta
+        .floors
+        .expire(input.now, input.settings.adjust.hold_ms);
     delta.tier_states = tiers.records.iter().map(state::kept_by_tierer).collect();
     let Ok(observed) = observe::run(observe::Input {
         now: input.now,

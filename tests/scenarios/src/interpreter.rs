@@ -139,6 +139,7 @@ impl Interpreter {
         }
         if let Some(percent) = words.option::<f64>("level")? {
             spec.demand_level = Level::new((percent * 100.0) as u16).ok_or("no such level")?;
+            spec.buy_level = tidegate_core::tier::TierSpec::default_buy(spec.demand_level);
         }
         spec.floor_of_expected = words.option("floor")?.unwrap_or(spec.floor_of_expected);
         spec.weight = words.option("weight")?.unwrap_or(spec.weight);

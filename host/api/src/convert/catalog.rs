@@ -191,9 +191,14 @@ fn tier_spec(t: v1::TierSpec, field: &str, problems: &mut Problems) -> Option<Ti
         problems.push(format!("{field}.tier"), unknown("tier", 0, "TIER_GOLD"));
     }
     let demand_level = problems.take(&format!("{field}.demand_level"), level(t.demand_level));
+    let buy_level = match t.buy_level {
+        0 => demand_level.map(TierSpec::default_buy),
+        given => problems.take(&format!("{field}.buy_level"), level(given)),
+    };
     Some(TierSpec {
         tier: which?,
         demand_level: demand_level?,
+        buy_level: buy_level?,
         weight: t.weight,
         floor_of_expected: t.floor_of_expected,
         step_up: t.step_up,
@@ -378,6 +383,7 @@ pub(crate) fn object_out(versioned: Versioned<Object>, told: &Told) -> v1::Versi
         Object::Tier(t) => Wire::Tier(v1::TierSpec {
             tier: tier_out(t.tier).into(),
             demand_level: t.demand_level.get().into(),
+            buy_level: t.buy_level.get().into(),
             weight: t.weight,
             floor_of_expected: t.floor_of_expected,
             step_up: t.step_up,

@@ -158,6 +158,13 @@ fn tier(tier: &TierSpec, report: &mut Report<'_>) {
             )
         },
     );
+    report.unless(tier.buy_level >= tier.demand_level, "buy_level", || {
+        format!(
+            "{} is below demand_level {}: what is guaranteed has to be bought; write at least that",
+            tier.buy_level.get(),
+            tier.demand_level.get()
+        )
+    });
     report.unless((0.0..1.0).contains(&tier.step_down), "step_down", || {
         format!("{} is not a factor from 0 to below 1", tier.step_down)
     });

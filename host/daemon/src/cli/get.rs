@@ -187,6 +187,7 @@ fn table(objects: &[Which]) -> Table {
         Some(Which::Tier(_)) => &[
             "tier",
             "demand level",
+            "buys",
             "weight",
             "floor",
             "step up",
@@ -271,6 +272,7 @@ pub(super) fn row(object: &Which) -> Vec<String> {
         Which::Tier(t) => vec![
             name,
             format!("{:.1}%", f64::from(t.demand_level) / 100.0),
+            format!("{:.1}%", f64::from(t.buy_level) / 100.0),
             words::number(t.weight),
             words::number(t.floor_of_expected),
             words::number(t.step_up),

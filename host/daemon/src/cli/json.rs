@@ -86,7 +86,7 @@ pub(crate) fn object(object: &Which) -> Value {
             })
         }
         Which::Tier(t) => json!({
-            "kind": "tier", "tier": tier(t.tier), "demand_level": t.demand_level, "weight": t.weight,
+            "kind": "tier", "tier": tier(t.tier), "demand_level": t.demand_level, "buy_level": t.buy_level, "weight": t.weight,
             "floor_of_expected": t.floor_of_expected, "step_up": t.step_up,
             "step_down": t.step_down, "dwell": seconds(t.dwell_s),
         }),

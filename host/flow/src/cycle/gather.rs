@@ -259,7 +259,9 @@ pub(super) fn keep(
     demand: &mut demand::Output,
 ) {
     for (d, &dimension) in dimensions.iter().enumerate() {
-        let floor = state.floors.of(api, dimension, input.settings.adjust.hold_ms);
+        let floor = state
+            .floors
+            .of(api, dimension, input.settings.adjust.hold_ms);
         let Some(floor) = floor.filter(|f| input.now < f.until) else {
             continue;
         };

@@ -43,7 +43,24 @@ pub(super) fn sentence(input: &Input<'_>, dimension: Dimension, need: &Need<'_>)
         (_, Some(_), _, Some(CostOf::Itself)) => return None,
     };
     let name = dimension.name();
-    Some(format!("{name} {made_of}; {}", aim(input, dimension, need)))
+    let aim = aim(input, dimension, need);
+    Some(format!("{name} {made_of}; {aim}{}", levels(input)))
+}
+
+/// Up to which quantile is met and bought, where that differs.
+fn levels(input: &Input<'_>) -> String {
+    if input.buy_level <= input.level {
+        return String::new();
+    }
+    format!(
+        "; of the forecast it asks for {}, and for {} as far as the pool can grow",
+        quantile(input.level),
+        quantile(input.buy_level)
+    )
+}
+
+fn quantile(level: Level) -> String {
+    format!("p{}", short(f64::from(level.get()) / 100.0))
 }
 
 fn aim(input: &Input<'_>, dimension: Dimension, need: &Need<'_>) -> String {

@@ -35,15 +35,48 @@ mirror_struct!(Pool as StoredPool {
     quotas: BTreeMap<TenantId, Resources>,
 });
 
-mirror_struct!(TierSpec as StoredTierSpec {
-    tier: Tier,
-    demand_level: Level,
+/// The part of a tier that every version has written.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredTierSpec {
+    tier: <Tier as Mirror>::Stored,
+    demand_level: <Level as Mirror>::Stored,
     weight: f64,
     floor_of_expected: f64,
     step_up: f64,
     step_down: f64,
     dwell_s: u32,
-});
+}
+
+fn tier_spec(t: &TierSpec) -> StoredTierSpec {
+    StoredTierSpec {
+        tier: t.tier.store(),
+        demand_level: t.demand_level.store(),
+        weight: t.weight,
+        floor_of_expected: t.floor_of_expected,
+        step_up: t.step_up,
+        step_down: t.step_down,
+        dwell_s: t.dwell_s,
+    }
+}
+
+/// Without a level that is bought: the one that older versions could not name.
+fn restored_tier(
+    t: StoredTierSpec,
+    buy_level: Option<<Level as Mirror>::Stored>,
+) -> Result<Object, Malformed> {
+    let demand_level = Mirror::restore(t.demand_level)?;
+    let buy_level = buy_level.map(Mirror::restore).transpose()?;
+    Ok(Object::Tier(TierSpec {
+        tier: Mirror::restore(t.tier)?,
+        demand_level,
+        buy_level: buy_level.unwrap_or_else(|| TierSpec::default_buy(demand_level)),
+        weight: t.weight,
+        floor_of_expected: t.floor_of_expected,
+        step_up: t.step_up,
+        step_down: t.step_down,
+        dwell_s: t.dwell_s,
+    }))
+}
 
 mirror_struct!(Api as StoredApi {
     id: ScopedId,
@@ -201,8 +234,8 @@ impl Mirror for Indicator {
 
 /// A declared thing. Variants are numbered by their order, which is part of the layout. A binding
 /// without challengers is written as it was before there were any, one that has some under a number
-/// of its own, and so is an event that has a title, a rule or an origin: what older versions wrote
-/// is read as it is, and they read what uses nothing new.
+/// of its own, and so is an event that has a title, a rule or an origin, and a tier that buys
+/// another quantile than by default: what older versions wrote is read as it is, and they read what uses nothing new.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum StoredObject {
     Tenant(StoredTenant),
@@ -214,6 +247,7 @@ pub(crate) enum StoredObject {
     Binding(StoredBinding),
     Contested(StoredBinding, Vec<StoredChallenger>),
     Occasion(StoredEvent, StoredOccasion),
+    Buying(StoredTierSpec, <Level as Mirror>::Stored),
 }
 
 impl Mirror for Object {
@@ -223,7 +257,10 @@ impl Mirror for Object {
         match self {
             Object::Tenant(v) => StoredObject::Tenant(v.store()),
             Object::Pool(v) => StoredObject::Pool(v.store()),
-            Object::Tier(v) => StoredObject::Tier(v.store()),
+            Object::Tier(v) if v.buy_level == TierSpec::default_buy(v.demand_level) => {
+                StoredObject::Tier(tier_spec(v))
+            }
+            Object::Tier(v) => StoredObject::Buying(tier_spec(v), v.buy_level.store()),
             Object::Api(v) => StoredObject::Api(v.store()),
             Object::Slo(v) => StoredObject::Slo(v.store()),
             Object::Event(v) => match occasion(v) {
@@ -239,7 +276,8 @@ impl Mirror for Object {
         Ok(match stored {
             StoredObject::Tenant(v) => Object::Tenant(Mirror::restore(v)?),
             StoredObject::Pool(v) => Object::Pool(Mirror::restore(v)?),
-            StoredObject::Tier(v) => Object::Tier(Mirror::restore(v)?),
+            StoredObject::Tier(v) => restored_tier(v, None)?,
+            StoredObject::Buying(v, level) => restored_tier(v, Some(level))?,
             StoredObject::Api(v) => Object::Api(Mirror::restore(v)?),
             StoredObject::Slo(v) => Object::Slo(Mirror::restore(v)?),
             StoredObject::Event(v) => restored_event(v, StoredOccasion::default())?,

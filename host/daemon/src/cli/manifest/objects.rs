@@ -145,6 +145,9 @@ pub(super) struct TierSpec {
     _kind: Kind,
     tier: Tier,
     demand_level: u32,
+    /// 0, as left out: what the daemon takes for it.
+    #[serde(default)]
+    buy_level: u32,
     weight: f64,
     floor_of_expected: f64,
     step_up: f64,
@@ -158,6 +161,7 @@ impl From<TierSpec> for v1::TierSpec {
         v1::TierSpec {
             tier: tier(Some(t.tier)),
             demand_level: t.demand_level,
+            buy_level: t.buy_level,
             weight: t.weight,
             floor_of_expected: t.floor_of_expected,
             step_up: t.step_up,

@@ -62,6 +62,7 @@ fn changes() -> Vec<Right> {
     let tier = v1::TierSpec {
         tier: v1::Tier::Gold.into(),
         demand_level: 9_900,
+        buy_level: 9_900,
         weight: 4.0,
         floor_of_expected: 1.0,
         step_up: 2.0,
