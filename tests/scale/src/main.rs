@@ -1,0 +1,304 @@
+//! Times the cycle over many apis: `cargo run --release -p tidegate-scale -- 1000 10000 10000/10`.
+//!
+//! Each argument is a number of apis, with the number of pools after a slash (1 by default). The
+//! cycle runs as the daemon runs it: default components in the engine's slots, samples and ledger in a
+//! store on disk, record durable before the plan is swapped in. A crate of its own and not a verb of the
+//! binary: it needs a world that no operator has, and a verb that writes 100,000 made-up apis into a
+//! directory is one mistyped path away from a real one. Nothing is asserted, since machines drift.
+//!
+//! A warm-up cycle comes first (it reads history that later ones remember); then medians of
+//! [`TURNS`], with a new minute of samples before each. `predict` is the room of forecasts run by itself
+//! on the same input; it is part of `cycle`, as are the calls of the other policies.
+
+mod world;
+
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+use tidegate_core::catalog::Catalog;
+use tidegate_core::ids::PoolId;
+use tidegate_core::plan::Plan;
+use tidegate_core::policy::{Blobs, Horizon};
+use tidegate_core::ports::storage::{Ledger, SeriesState};
+use tidegate_core::sample::SeriesKey;
+use tidegate_core::time::Step;
+use tidegate_core::units::Level;
+use tidegate_flow::cycle::{self, Input, PoolState, Settings};
+use tidegate_flow::forecast;
+use tidegate_store::Store;
+use world::{FED, Policies, SIGNALS};
+
+/// Measured cycles.
+const TURNS: usize = 3;
+
+/// Series in one call when the component alone is timed.
+const CALL: usize = 256;
+
+/// Milliseconds that something took.
+#[expect(clippy::disallowed_methods, reason = "it measures")]
+pub(crate) fn timed<T>(f: impl FnOnce() -> T) -> (f64, T) {
+    let start = Instant::now();
+    let value = f();
+    (start.elapsed().as_secs_f64() * 1000.0, value)
+}
+
+#[expect(clippy::print_stdout, reason = "figures are its output")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+/// Milliseconds of one turn over all pools.
+#[derive(Debug, Clone, Copy, Default)]
+struct Turn {
+    predict: f64,
+    cycle: f64,
+    record: f64,
+    publish: f64,
+}
+
+impl Turn {
+    fn total(&self) -> f64 {
+        self.cycle + self.record + self.publish
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "its arguments are its input")]
+fn main() -> Result<()> {
+    let mut sizes = vec![];
+    for text in std::env::args().skip(1) {
+        let (apis, pools) = text.split_once('/').unwrap_or((&text, "1"));
+        let number = |t: &str| {
+            t.parse::<usize>()
+                .ok()
+                .filter(|n| *n > 0)
+                .with_context(|| format!("`{text}`: write APIS or APIS/POOLS, both above 0"))
+        };
+        sizes.push((number(apis)?, number(pools)?));
+    }
+    if sizes.is_empty() {
+        sizes = vec![(1000, 1), (10_000, 1), (10_000, 10)];
+    }
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+    let components = std::env::var_os("TIDEGATE_COMPONENTS")
+        .map_or_else(|| target.join("guests/components"), Into::into);
+    let dir = tempfile::tempdir()?;
+    let policies = Policies::open(&components, &dir.path().join("modules"))?;
+    let (kinds, fit_ms) = world::fitted(&policies)?;
+    let bytes = |of: fn(&SeriesState) -> usize| {
+        let all: Vec<usize> = kinds.iter().flatten().map(of).collect();
+        all.iter().sum::<usize>() / all.len()
+    };
+    say(&format!(
+        "fit of two weeks of minutes, component: {fit_ms:.0} ms a series; state {} bytes a series, model {} bytes a cohort",
+        bytes(|s| s.state.len()),
+        bytes(|s| s.model.len()),
+    ));
+    let day = fit_ms * 10_000.0 * SIGNALS.len() as f64 / 60_000.0;
+    say(&format!(
+        "one fit a day of 10k apis with three series each, extrapolated: {day:.0} min on one core"
+    ));
+    component(&policies, &kinds)?;
+    say(
+        "  apis pools | predict   cycle  record publish   total ms | goal ms | rss KB/api  head  models  rest | plan from restart ms",
+    );
+    for (apis, pools) in sizes {
+        measure(dir.path(), &policies, &kinds, apis, pools)?;
+    }
+    Ok(())
+}
+
+/// Times the component's predict alone, in calls of [`CALL`] series on one core.
+fn component(policies: &Policies, kinds: &[Vec<SeriesState>]) -> Result<()> {
+    let policy = policies.forecasting()?;
+    let states: Vec<&SeriesState> = kinds.iter().flatten().cycle().take(CALL).collect();
+    // A call carries one model: where each fit has its own, one call a series is all there is.
+    let shared = states.iter().all(|s| s.model == states[0].model);
+    let calls: Vec<&[&SeriesState]> = states.chunks(if shared { CALL } else { 1 }).collect();
+    let mut times = vec![];
+    for _ in 0..TURNS {
+        let (ms, outcome) = timed(|| -> Result<()> {
+            for call in &calls {
+                let horizon = Horizon {
+                    step: Step::MINUTE,
+                    steps: 60,
+                    levels: Level::STANDARD.to_vec(),
+                    starts: call.iter().map(|s| s.seen).collect(),
+                    future: world::future(call.len(), 60),
+                    seeds: vec![1; call.len()],
+                };
+                let blobs = Blobs::join(call[0].format, call.iter().map(|s| s.state.as_slice()));
+                policy.predict(&call[0].model, &blobs, &horizon)?;
+            }
+            Ok(())
+        });
+        outcome?;
+        times.push(ms);
+    }
+    let each = median(times) / CALL as f64;
+    say(&format!(
+        "predict 60 steps, component, one core: {:.0} us a series, 100k series {:.1} s ({} a call)",
+        each * 1000.0,
+        each * 100.0,
+        calls[0].len()
+    ));
+    Ok(())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// Resident memory, in bytes, as Linux tells it.
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with("VmRSS:"));
+    let kb = line.and_then(|l| l.split_whitespace().nth(1)?.parse::<f64>().ok());
+    kb.unwrap_or(f64::NAN) * 1024.0
+}
+
+fn measure(
+    dir: &Path,
+    policies: &Policies,
+    kinds: &[Vec<SeriesState>],
+    apis: usize,
+    pools: usize,
+) -> Result<()> {
+    let settings = world::settings();
+    let path = dir.join(format!("store-{apis}-{pools}"));
+    let before = resident();
+    let catalog = world::catalog(apis, pools)?;
+    let store = Store::open(&path, tidegate_store::Options::default())?;
+    world::feed(&store, &catalog, 0..FED)?;
+    let mut states = world::states(&catalog, kinds);
+    let mut plans: BTreeMap<PoolId, Arc<Plan>> = BTreeMap::new();
+    let world = World {
+        policies,
+        catalog: &catalog,
+        store: &store,
+        settings: &settings,
+    };
+    let warm = world.turn(&mut states, &mut plans, FED)?;
+    let mut turns = vec![];
+    for minute in FED + 1..=FED + TURNS as i64 {
+        world::feed(&store, &catalog, minute - 1..minute)?;
+        turns.push(world.turn(&mut states, &mut plans, minute)?);
+    }
+    let of = |pick: fn(&Turn) -> f64| median(turns.iter().map(pick).collect());
+    let used = resident() - before;
+    let kb = |bytes: f64| bytes / 1024.0 / apis as f64;
+    let head = kb(store.stat()?.head_bytes as f64);
+    let models: usize = states
+        .values()
+        .flat_map(|p| p.bank.iter())
+        .map(|s| s.state.len())
+        .sum();
+    let models = kb(models as f64);
+    let minute = FED + TURNS as i64;
+    store.close();
+    drop((store, plans));
+    let banks: BTreeMap<PoolId, forecast::Bank> =
+        states.into_iter().map(|(id, s)| (id, s.bank)).collect();
+    let (restart, outcome) = timed(|| world::again(&path, policies, &catalog, banks, minute));
+    outcome?;
+    let goal = 10_000.0_f64.max(apis as f64) / 10.0;
+    say(&format!(
+        "{apis:>6} {pools:>5} | {:>7.0} {:>7.0} {:>7.0} {:>7.0} {:>10.0} | {goal:>7.0} | {:>10.1} {head:>5.1} {models:>7.1} {:>5.1} | {restart:>6.0} (first cycle {:.0})",
+        of(|t| t.predict),
+        of(|t| t.cycle),
+        of(|t| t.record),
+        of(|t| t.publish),
+        of(Turn::total),
+        kb(used),
+        kb(used) - head - models,
+        warm.total(),
+    ));
+    std::fs::remove_dir_all(path)?;
+    Ok(())
+}
+
+/// What a turn needs beside the pools' states.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct World<'a> {
+    pub(crate) policies: &'a Policies,
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) store: &'a Store,
+    pub(crate) settings: &'a Settings,
+}
+
+impl World<'_> {
+    /// One cycle of every pool, as the daemon's driver performs it.
+    pub(crate) fn turn(
+        &self,
+        states: &mut BTreeMap<PoolId, PoolState>,
+        plans: &mut BTreeMap<PoolId, Arc<Plan>>,
+        minute: i64,
+    ) -> Result<Turn> {
+        let mut turn = Turn::default();
+        for (pool, state) in states {
+            let pins = self.policies.pin();
+            let input = Input {
+                now: world::instant(minute),
+                pool,
+                catalog: self.catalog,
+                history: self.store,
+                pins: &pins,
+                settings: self.settings,
+            };
+            turn.predict += self.predict(&input, state)?;
+            let (ms, output) = timed(|| cycle::run(&input, state));
+            turn.cycle += ms;
+            let output = output?;
+            let first = output.faults.first();
+            anyhow::ensure!(first.is_none(), "a policy failed: {first:?}");
+            let record = output.record.context("no plan was made")?;
+            let (ms, written) = timed(|| Ledger::append(self.store, &record));
+            written?;
+            turn.record += ms;
+            let (ms, ()) = timed(|| {
+                state.commit(output.delta, Some(&record));
+                if let Some(plan) = &state.last {
+                    plans.insert(pool.clone(), plan.clone());
+                }
+            });
+            turn.publish += ms;
+        }
+        Ok(turn)
+    }
+
+    fn predict(&self, input: &Input<'_>, state: &PoolState) -> Result<f64> {
+        let mut targets = vec![];
+        for api in self.catalog.apis_of(input.pool) {
+            for signal in SIGNALS {
+                let key = SeriesKey {
+                    api: api.id.clone(),
+                    signal,
+                };
+                let roster = input.pins.forecaster(api, signal);
+                targets.push(forecast::Target { key, roster });
+            }
+        }
+        let (ms, output) = timed(|| {
+            forecast::run(&forecast::Input {
+                now: input.now,
+                seed: self.settings.seed,
+                step: self.settings.step,
+                steps: self.settings.horizon,
+                levels: &Level::STANDARD,
+                targets: &targets,
+                bank: &state.bank,
+                tracks: &state.tracks,
+                choices: &state.choices,
+                history: input.history,
+                catalog: input.catalog,
+            })
+        });
+        anyhow::ensure!(
+            output?.forecasts.len() == targets.len(),
+            "series without forecast"
+        );
+        Ok(ms)
+    }
+}
