@@ -8,9 +8,8 @@ use tidegate_core::ids::Digest;
 use tidegate_proto::v1;
 use tidegate_proto::v1::{
     alerts_client::AlertsClient, catalog_client::CatalogClient, clock_client::ClockClient,
-    forecasts_client::ForecastsClient, ingest_client::IngestClient, limits_client::LimitsClient,
-    plans_client::PlansClient, policies_client::PoliciesClient, shadows_client::ShadowsClient,
-    status_client::StatusClient,
+    ingest_client::IngestClient, limits_client::LimitsClient, plans_client::PlansClient,
+    policies_client::PoliciesClient, shadows_client::ShadowsClient,
 };
 use tonic::Code;
 

@@ -1,17 +1,10 @@
 //! Forecasts, standings and the status, told over the wire: what a caller sees of who answers and how well.
 
-use crate::fake::alert;
-use crate::world::{World, counts, key, put, shop_and_bank};
-use std::sync::atomic::Ordering::SeqCst;
-use tidegate_core::ids::Digest;
+use crate::world::{World, put, shop_and_bank};
 use tidegate_proto::v1;
 use tidegate_proto::v1::{
-    alerts_client::AlertsClient, catalog_client::CatalogClient, clock_client::ClockClient,
-    forecasts_client::ForecastsClient, ingest_client::IngestClient, limits_client::LimitsClient,
-    plans_client::PlansClient, policies_client::PoliciesClient, shadows_client::ShadowsClient,
-    status_client::StatusClient,
+    catalog_client::CatalogClient, forecasts_client::ForecastsClient, status_client::StatusClient,
 };
-use tonic::Code;
 
 #[tokio::test]
 async fn a_forecast_comes_with_its_grid_its_maker_and_what_was_measured_lately() {

@@ -210,7 +210,7 @@ impl Asked<'_> {
             catalog: self.catalog,
         };
         let fit = FitInput::of(&question, self.window, keys, &member);
-        let mut fitted = forecast::fit(&fit).map_err(unread)?;
+        let mut fitted = forecast::fit(&fit).map_err(|e| unread(&e))?;
         let fitted_at = self.meter.cpu_seconds();
         *prior = fitted.priors.remove(self.key);
         let Some(state) = fitted.states.pop() else {
@@ -223,7 +223,7 @@ impl Asked<'_> {
             bank: &bank,
             ..question
         };
-        let mut output = forecast::run(&moment).map_err(unread)?;
+        let mut output = forecast::run(&moment).map_err(|e| unread(&e))?;
         let predict_s = self.meter.cpu_seconds() - fitted_at;
         let Some(forecast) = output.forecasts.remove(self.key) else {
             return Err(failed(output.faults));
@@ -242,7 +242,7 @@ impl Asked<'_> {
     }
 }
 
-fn unread(error: StoreError) -> CallError {
+fn unread(error: &StoreError) -> CallError {
     CallError::Unavailable(error.to_string())
 }
 

@@ -61,7 +61,7 @@ fn tier_spec(t: &TierSpec) -> StoredTierSpec {
 
 /// Without a level that is bought: the one that older versions could not name.
 fn restored_tier(
-    t: StoredTierSpec,
+    t: &StoredTierSpec,
     buy_level: Option<<Level as Mirror>::Stored>,
 ) -> Result<Object, Malformed> {
     let demand_level = Mirror::restore(t.demand_level)?;
@@ -276,8 +276,8 @@ impl Mirror for Object {
         Ok(match stored {
             StoredObject::Tenant(v) => Object::Tenant(Mirror::restore(v)?),
             StoredObject::Pool(v) => Object::Pool(Mirror::restore(v)?),
-            StoredObject::Tier(v) => restored_tier(v, None)?,
-            StoredObject::Buying(v, level) => restored_tier(v, Some(level))?,
+            StoredObject::Tier(v) => restored_tier(&v, None)?,
+            StoredObject::Buying(v, level) => restored_tier(&v, Some(level))?,
             StoredObject::Api(v) => Object::Api(Mirror::restore(v)?),
             StoredObject::Slo(v) => Object::Slo(Mirror::restore(v)?),
             StoredObject::Event(v) => restored_event(v, StoredOccasion::default())?,
