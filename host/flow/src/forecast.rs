@@ -408,6 +408,7 @@ mod tests {
             keys: std::slice::from_ref(&key),
             member: &member(Retreat::Active),
             base: &[],
+            reach: 60,
             history: &history,
             catalog: &Catalog::default(),
         });
@@ -460,6 +461,7 @@ mod tests {
             keys: std::slice::from_ref(&key),
             member: &member(Retreat::Active),
             base: &[],
+            reach: 60,
             history: &history,
             catalog: &catalog,
         });

@@ -260,6 +260,7 @@ impl World {
                 keys: &keys,
                 member,
                 base: &base,
+                reach: self.settings.horizon,
                 history: &self.store,
                 catalog: &self.catalog,
             });

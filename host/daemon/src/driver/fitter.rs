@@ -291,6 +291,7 @@ fn fit_job(world: &World, now: Timestamp, job: &Job, limit: Option<Duration>) ->
             keys: &job.keys,
             member: &job.member,
             base: &base,
+            reach: settings.horizon,
             history: &*world.store,
             catalog: &catalog,
         })

@@ -113,6 +113,7 @@ fn fresh(
         keys: std::slice::from_ref(key),
         member,
         base: &[],
+        reach: input.steps,
         history: input.history,
         catalog: input.catalog,
     })?;

@@ -30,6 +30,8 @@ pub struct FitInput<'a> {
     pub step: Step,
     /// Steps of history at most.
     pub window: usize,
+    /// How far ahead will be asked, in steps.
+    pub reach: u32,
     /// Which series, of one tenant.
     pub keys: &'a [SeriesKey],
     /// By whom.
@@ -57,6 +59,7 @@ impl<'a> FitInput<'a> {
             seed: input.seed,
             step: input.step,
             window,
+            reach: input.steps,
             keys,
             member,
             base: &[],

@@ -63,6 +63,7 @@ impl Fitter {
                 keys,
                 member: &member,
                 base: &base,
+                reach: look.settings.horizon,
                 history: look.history,
                 catalog: look.catalog,
             })?;

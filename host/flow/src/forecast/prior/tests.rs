@@ -131,6 +131,7 @@ impl World {
             keys,
             member,
             base: &[],
+            reach: BINS as u32,
             history: &self.history,
             catalog: &self.catalog,
         }
