@@ -70,7 +70,7 @@ def check_health(channel: grpc.Channel) -> None:
 def check_reflection(channel: grpc.Channel) -> None:
     database = ProtoReflectionDescriptorDatabase(channel)
     told = {s.removeprefix("tidegate.v1.") for s in database.get_services() if s.startswith("tidegate.v1.")}
-    wanted = {"Alerts", "Catalog", "Clock", "Events", "Forecasts", "Ingest", "Limits", "Plans", "Policies", "Shadows"}
+    wanted = {"Alerts", "Catalog", "Clock", "Events", "Forecasts", "Ingest", "Limits", "Plans", "Policies", "Shadows", "Status"}
     assert told == wanted, told ^ wanted
     file = database.FindFileContainingSymbol("tidegate.v1.Plan")
     assert "Plan" in [m.name for m in file.message_type], file.name

@@ -36,6 +36,13 @@ async fn declared(channel: &Channel) -> Result<Vec<v1::VersionedObject>> {
         };
         all.extend(client.list(request).await?.into_inner().objects);
     }
+    // How its forecasts have fared is told with an api, not declared; of that a crash forgets an hour.
+    let objects = all.iter_mut().filter_map(|o| o.object.as_mut());
+    for object in objects {
+        if let Some(v1::object::Object::Api(api)) = &mut object.object {
+            api.forecasts.clear();
+        }
+    }
     Ok(all)
 }
 
