@@ -247,8 +247,9 @@ fn question(input: &Input<'_>) -> AllocationInput {
 
 /// `[api][step][dimension]`: demand at each tier's guaranteed quantile, and above it as much of the way
 /// to what the tier buys as the pool can grow to hold, the same part for everybody. So a pool that can
-/// grow is asked to, in one that is full the guaranteed quantiles decide, and between the two nobody's
-/// demand jumps. A choice of one or the other by a switch was rejected: it would flap at the limit.
+/// grow is asked to, in one that has grown to its end the guaranteed quantiles decide, and between the two
+/// nobody's demand jumps. A choice of one or the other by a switch was rejected: it would flap at the
+/// limit. In a pool of one size nothing can be bought, and to ask for more would only take from others.
 fn asked(input: &Input<'_>, dimensions: &[Dimension], ready: &[f64]) -> Vec<f64> {
     let d = dimensions.len();
     let cells = input.grid.count * d;
@@ -256,12 +257,14 @@ fn asked(input: &Input<'_>, dimensions: &[Dimension], ready: &[f64]) -> Vec<f64>
         |row: &Row<'_>, k: usize| row.api.ceiling.get(dimensions[k]).unwrap_or(UNBOUNDED);
     let part = |cell: usize| {
         let k = cell % d;
-        let most = input
-            .pool
-            .max
-            .get(dimensions[k])
-            .unwrap_or(0.0)
-            .max(ready[k]);
+        let (least, most) = (
+            input.pool.min.get(dimensions[k]),
+            input.pool.max.get(dimensions[k]),
+        );
+        if most.is_none() && least.is_none_or(|least| least >= ready[k]) {
+            return 0.0;
+        }
+        let most = most.unwrap_or(0.0).max(ready[k]);
         let (mut sure, mut more) = (0.0, 0.0);
         for row in input.rows {
             let ceiling = ceilings(row, k);
