@@ -5,6 +5,7 @@
 
 use crate::demand;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidegate_core::canonical::{self, Canonical};
 use tidegate_core::catalog::{Api, Catalog, Pool};
 use tidegate_core::ids::{ApiId, Digest};
@@ -88,29 +89,8 @@ pub fn run(input: &Input<'_>, faults: &mut Vec<Fault>) -> Result<Output, Error> 
     if n == 0 || d == 0 || s == 0 {
         return Err(Error::Empty(input.pool.id.to_string()));
     }
-    let answer = input.roster.call(
-        &format!("pool {}", input.pool.id),
-        faults,
-        |member| {
-            let state = input
-                .state
-                .for_module(&member.module, |blob| member.policy.migrate(blob));
-            let asked = AllocationInput {
-                state,
-                ..question.clone()
-            };
-            let answer = member.policy.allocate(&member.config, &asked)?;
-            Ok((answer, member.config.clone(), asked))
-        },
-        |(answer, _, asked)| invariant::check_allocation(asked, answer),
-    );
-    let Some(Answer {
-        value: (allocation, config, question),
-        served,
-    }) = answer
-    else {
-        return Err(Error::NoAnswer(input.pool.id.to_string()));
-    };
+    let (allocation, config, question, served) =
+        ask(input.pool, input.roster, input.state, &question, faults)?;
     let inputs = inputs_digest(&question, &config, &served);
     let plan = assemble(input, &question, &allocation, served, inputs);
     Ok(Output {
@@ -119,6 +99,35 @@ pub fn run(input: &Input<'_>, faults: &mut Vec<Fault>) -> Result<Output, Error> 
         config: config.to_string(),
         state: allocation.state,
     })
+}
+
+/// Puts a question to the chain of allocators, each with the state that it can read. The answer upholds
+/// AL1 to AL5; with it come its config, the question with that state, and who gave it.
+pub(crate) fn ask(
+    pool: &Pool,
+    roster: &Roster<dyn Allocator>,
+    state: &Kept,
+    question: &AllocationInput,
+    faults: &mut Vec<Fault>,
+) -> Result<(Allocation, Arc<str>, AllocationInput, Served), Error> {
+    let answer = roster.call(
+        &format!("pool {}", pool.id),
+        faults,
+        |member| {
+            let asked = AllocationInput {
+                state: state.for_module(&member.module, |blob| member.policy.migrate(blob)),
+                ..question.clone()
+            };
+            let answer = member.policy.allocate(&member.config, &asked)?;
+            Ok((answer, member.config.clone(), asked))
+        },
+        |(answer, _, asked)| invariant::check_allocation(asked, answer),
+    );
+    let Answer {
+        value: (allocation, config, question),
+        served,
+    } = answer.ok_or_else(|| Error::NoAnswer(pool.id.to_string()))?;
+    Ok((allocation, config, question, served))
 }
 
 /// Hash of everything that a plan was made from: question, config and module.

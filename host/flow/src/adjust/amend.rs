@@ -7,10 +7,9 @@
 use super::{Floors, Input, Seen};
 use crate::allocate::{self, inputs_digest};
 use tidegate_core::canonical;
-use tidegate_core::invariant;
 use tidegate_core::plan::{ApiPlan, Loan, Plan};
 use tidegate_core::policy::{Allocation, AllocationInput};
-use tidegate_core::roster::{Answer, Fault, Served};
+use tidegate_core::roster::{Fault, Served};
 use tidegate_core::time::Grid;
 
 /// A plan that moves nothing by more than this part is not worth a generation.
@@ -48,29 +47,8 @@ pub(super) fn run(
     faults: &mut Vec<Fault>,
 ) -> Result<allocate::Output, allocate::Error> {
     let question = question(input, floors);
-    let answer = input.roster.call(
-        &format!("pool {}", input.pool.id),
-        faults,
-        |member| {
-            let state = input
-                .state
-                .for_module(&member.module, |blob| member.policy.migrate(blob));
-            let asked = AllocationInput {
-                state,
-                ..question.clone()
-            };
-            let answer = member.policy.allocate(&member.config, &asked)?;
-            Ok((answer, member.config.clone(), asked))
-        },
-        |(answer, _, asked)| invariant::check_allocation(asked, answer),
-    );
-    let Some(Answer {
-        value: (allocation, config, question),
-        served,
-    }) = answer
-    else {
-        return Err(allocate::Error::NoAnswer(input.pool.id.to_string()));
-    };
+    let (allocation, config, question, served) =
+        allocate::ask(input.pool, input.roster, input.state, &question, faults)?;
     let inputs = inputs_digest(&question, &config, &served);
     let mut plan = assemble(input, &question, &allocation, served);
     plan.inputs = inputs;
