@@ -9,8 +9,7 @@ use crate::ids::{ApiId, BindingId, Generation, PoolId, ScopedId, TenantId};
 use crate::module::Binding;
 use crate::slo::{Indicator, Slo};
 use crate::tier::{Tier, TierSpec};
-use crate::units::Resources;
-use crate::zone::Zones;
+use crate::{units::Resources, zone::Zones};
 use std::{collections::BTreeMap, fmt};
 
 /// What Tidegate may do with an api.
@@ -488,6 +487,7 @@ impl Catalog {
     }
 }
 
+mod api;
 mod check;
 
 /// Threshold of an SLO in seconds, if it has one.

@@ -9,9 +9,8 @@ use crate::world::World;
 use std::path::Path;
 use std::sync::Arc;
 use tidegate_core::access::{Principal, Role};
-use tidegate_core::catalog::{Api, Change, Mode, Object, ObjectKey, Pool, Tenant};
+use tidegate_core::catalog::{Api, Change, Object, ObjectKey, Pool, Tenant};
 use tidegate_core::ports::serve::{CatalogPort, Run};
-use tidegate_core::tier::Tier;
 use tidegate_core::time::Timestamp;
 use tidegate_core::units::{Dimension, Resources};
 use tidegate_flow::cycle::Settings;
@@ -69,21 +68,8 @@ pub(crate) fn pool(name: &str) -> Object {
 
 pub(crate) fn api(name: &str, pool: &str) -> Object {
     Object::Api(Api {
-        id: name.parse().unwrap(),
-        pool: pool.parse().unwrap(),
-        labels: std::collections::BTreeMap::new(),
         category: "web".into(),
-        mode: Mode::Enforce,
-        base_tier: Tier::Bronze,
-        lowest_tier: Tier::Bronze,
-        highest_tier: Tier::Gold,
-        pinned_tier: None,
-        weight: 1.0,
-        floor: Resources::NONE,
-        ceiling: Resources::NONE,
-        safe: Resources::NONE,
-        expected: None,
-        time_zone: "UTC".into(),
+        ..Api::free(name.parse().unwrap(), pool.parse().unwrap())
     })
 }
 

@@ -2,15 +2,14 @@
 //! are tested against it and not against the store, which they may not know.
 
 use std::collections::BTreeMap;
-use tidegate_core::catalog::{Api, Mode};
+use tidegate_core::catalog::Api;
 use tidegate_core::distribution::Distribution;
 use tidegate_core::frame::Column;
 use tidegate_core::ids::ApiId;
 use tidegate_core::ports::storage::{Completion, History, StoreError, Watermark};
 use tidegate_core::sample::{SampleBatch, SeriesKey};
-use tidegate_core::tier::Tier;
 use tidegate_core::time::{Grid, Timestamp};
-use tidegate_core::units::{Resources, Signal};
+use tidegate_core::units::Signal;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -67,20 +66,7 @@ impl History for Rates {
 /// A bronze api of the pool `edge` that may rise to gold.
 pub(crate) fn api(id: &str) -> Api {
     Api {
-        id: id.parse().unwrap(),
-        pool: "edge".parse().unwrap(),
-        labels: BTreeMap::new(),
         category: "web".into(),
-        mode: Mode::Enforce,
-        base_tier: Tier::Bronze,
-        lowest_tier: Tier::Bronze,
-        highest_tier: Tier::Gold,
-        pinned_tier: None,
-        weight: 1.0,
-        floor: Resources::NONE,
-        ceiling: Resources::NONE,
-        safe: Resources::NONE,
-        expected: None,
-        time_zone: "UTC".into(),
+        ..Api::free(id.parse().unwrap(), "edge".parse().unwrap())
     }
 }

@@ -11,7 +11,7 @@ use crate::world::{HarnessError, World};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
-use tidegate_core::catalog::{Api, Mode, Object, Pool};
+use tidegate_core::catalog::{Api, Object, Pool};
 use tidegate_core::event::Event;
 use tidegate_core::ids::{ApiId, PoolId};
 use tidegate_core::slo::{Indicator, Slo};
@@ -86,21 +86,9 @@ pub(crate) fn pool(id: PoolId, amount: f64) -> Pool {
 /// An api of a pool in a tier, free to move, with nothing of its own declared.
 pub(crate) fn api(id: ApiId, pool: PoolId, tier: Tier) -> Api {
     Api {
-        id,
-        pool,
-        labels: BTreeMap::new(),
         category: "web".into(),
-        mode: Mode::Enforce,
         base_tier: tier,
-        lowest_tier: Tier::Bronze,
-        highest_tier: Tier::Gold,
-        pinned_tier: None,
-        weight: 1.0,
-        floor: Resources::NONE,
-        ceiling: Resources::NONE,
-        safe: Resources::NONE,
-        expected: None,
-        time_zone: "UTC".into(),
+        ..Api::free(id, pool)
     }
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Result, anyhow, bail};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
-use tidegate_core::catalog::{Api, Catalog, Mode, Pool, Tenant, Versioned};
+use tidegate_core::catalog::{Api, Catalog, Pool, Tenant, Versioned};
 use tidegate_core::ids::{ApiId, Generation, PoolId, TenantId};
 use tidegate_core::module::{ModuleKind, ModuleRef, Selector};
 use tidegate_core::policy::{Allocator, Covariates, Forecaster, Frames, Tierer};
@@ -176,21 +176,9 @@ pub(crate) fn catalog(apis: usize, pools: usize) -> Result<Catalog> {
     for i in 0..apis {
         let id: ApiId = format!("t{}/a{i:06}", i % TENANTS).parse()?;
         let api = Api {
-            id: id.clone(),
-            pool: format!("p{}", i % pools).parse()?,
-            labels: BTreeMap::new(),
             category: "web".into(),
-            mode: Mode::Enforce,
             base_tier: Tier::ALL[i % 3],
-            lowest_tier: Tier::Bronze,
-            highest_tier: Tier::Gold,
-            pinned_tier: None,
-            weight: 1.0,
-            floor: Resources::NONE,
-            ceiling: Resources::NONE,
-            safe: Resources::NONE,
-            expected: None,
-            time_zone: "UTC".into(),
+            ..Api::free(id.clone(), format!("p{}", i % pools).parse()?)
         };
         let slo = Slo {
             id: id.clone(),

@@ -27,9 +27,8 @@ use tidegate_core::policy::{CallError, PolicyError};
 use tidegate_core::ports::storage::{Completion, History, StoreError, Watermark};
 use tidegate_core::roster::{Fault, Member, Retreat, Roster};
 use tidegate_core::sample::{SampleBatch, SeriesKey};
-use tidegate_core::tier::Tier;
 use tidegate_core::time::{self, Step, Timestamp};
-use tidegate_core::units::{Level, Resources, Signal};
+use tidegate_core::units::{Level, Signal};
 use tidegate_flow::forecast::{self, Bank, FitInput, Input, Target, Tracks};
 
 /// Whether the others may lend their day.
@@ -121,24 +120,12 @@ fn catalog(keys: &[SeriesKey], company: Company, calendar: &Calendar) -> Result<
     let generation = Generation(1);
     for key in keys {
         let value = Api {
-            id: key.api.clone(),
-            pool: "evaluate".parse()?,
-            labels: BTreeMap::new(),
             category: match company {
                 Company::Peers => "evaluated".into(),
                 Company::Alone => String::new(),
             },
             mode: Mode::Observe,
-            base_tier: Tier::Bronze,
-            lowest_tier: Tier::Bronze,
-            highest_tier: Tier::Gold,
-            pinned_tier: None,
-            weight: 1.0,
-            floor: Resources::NONE,
-            ceiling: Resources::NONE,
-            safe: Resources::NONE,
-            expected: None,
-            time_zone: "UTC".into(),
+            ..Api::free(key.api.clone(), "evaluate".parse()?)
         };
         let value = Versioned { generation, value };
         catalog.apis.insert(key.api.clone(), value);
