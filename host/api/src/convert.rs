@@ -6,6 +6,7 @@
 
 pub(crate) mod words;
 
+mod apis;
 pub(crate) mod catalog;
 pub(crate) mod forecasts;
 pub(crate) mod modules;

@@ -35,8 +35,8 @@ pub(crate) fn visible_key(caller: &Principal, key: &ObjectKey) -> Result<(), Ser
         ObjectKind::Api | ObjectKind::Slo | ObjectKind::Event => {
             key.name.parse::<ScopedId>().ok().map(|id| id.tenant)
         }
-        // A binding that says whose it is; others are the operator's names.
-        ObjectKind::Binding => binding_tenant(&key.name),
+        // One that says whose it is; others are the operator's names.
+        ObjectKind::Binding | ObjectKind::Template => named_tenant(&key.name),
         ObjectKind::Pool | ObjectKind::Tier => None,
     };
     match tenant {
@@ -45,8 +45,8 @@ pub(crate) fn visible_key(caller: &Principal, key: &ObjectKey) -> Result<(), Ser
     }
 }
 
-/// The tenant of a binding's name, where it is written `TENANT/NAME`.
-fn binding_tenant(name: &str) -> Option<TenantId> {
+/// The tenant of a binding's or a template's name, where it is written `TENANT/NAME`.
+fn named_tenant(name: &str) -> Option<TenantId> {
     name.split_once('/')?.0.parse().ok()
 }
 
@@ -81,7 +81,8 @@ pub(crate) fn foreign_references(
         | Object::Pool(_)
         | Object::Tier(_)
         | Object::Api(_)
-        | Object::Binding(_) => vec![],
+        | Object::Binding(_)
+        | Object::Template(_) => vec![],
     };
     let foreign = named
         .into_iter()

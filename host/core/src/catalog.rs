@@ -5,12 +5,13 @@
 //! that no room ever meets an api without its pool.
 
 use crate::event::{Event, Occurrences};
-use crate::ids::{ApiId, BindingId, Generation, PoolId, ScopedId, TenantId};
+use crate::ids::{ApiId, BindingId, Generation, PoolId, ScopedId, TemplateId, TenantId};
 use crate::module::Binding;
 use crate::slo::{Indicator, Slo};
 use crate::tier::{Tier, TierSpec};
 use crate::{units::Resources, zone::Zones};
 use std::{collections::BTreeMap, fmt};
+use template::{Field, Template};
 
 /// What Tidegate may do with an api.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -70,6 +71,9 @@ pub struct Api {
     pub expected: Option<f64>,
     /// IANA time zone of its calendar covariates.
     pub time_zone: String,
+    /// The fields that it leaves open, each with the template that fills it; where there is none,
+    /// the field has its default.
+    pub open: BTreeMap<Field, Option<TemplateId>>,
 }
 
 /// A capacity vector that apis share.
@@ -108,6 +112,8 @@ pub enum Object {
     Event(Event),
     /// A binding.
     Binding(Binding),
+    /// What a group of apis is and promises where they do not say it themselves.
+    Template(Template),
 }
 
 /// Kinds of objects, in the order in which they can be created.
@@ -127,11 +133,13 @@ pub enum ObjectKind {
     Event,
     /// A binding.
     Binding,
+    /// A template.
+    Template,
 }
 
 impl ObjectKind {
     /// All, in the order in which they can be created.
-    pub const ALL: [ObjectKind; 7] = [
+    pub const ALL: [ObjectKind; 8] = [
         ObjectKind::Tenant,
         ObjectKind::Pool,
         ObjectKind::Tier,
@@ -139,6 +147,7 @@ impl ObjectKind {
         ObjectKind::Slo,
         ObjectKind::Event,
         ObjectKind::Binding,
+        ObjectKind::Template,
     ];
 
     /// The name in APIs and files.
@@ -152,6 +161,7 @@ impl ObjectKind {
             ObjectKind::Slo => "slo",
             ObjectKind::Event => "event",
             ObjectKind::Binding => "binding",
+            ObjectKind::Template => "template",
         }
     }
 
@@ -189,6 +199,7 @@ impl Object {
             Object::Slo(s) => (ObjectKind::Slo, s.id.to_string()),
             Object::Event(e) => (ObjectKind::Event, e.id.to_string()),
             Object::Binding(b) => (ObjectKind::Binding, b.id.to_string()),
+            Object::Template(t) => (ObjectKind::Template, t.id.to_string()),
         };
         ObjectKey { kind, name }
     }
@@ -202,6 +213,7 @@ impl Object {
             Object::Slo(s) => Some(&s.id.tenant),
             Object::Event(e) => Some(&e.id.tenant),
             Object::Binding(b) => b.selector.tenant.as_ref(),
+            Object::Template(t) => t.selector.tenant.as_ref(),
             Object::Pool(_) | Object::Tier(_) => None,
         }
     }
@@ -274,14 +286,16 @@ pub struct Catalog {
     pub pools: BTreeMap<PoolId, Versioned<Pool>>,
     /// By tier; a tier that is not declared has [`TierSpec::default_of`].
     pub tiers: BTreeMap<Tier, Versioned<TierSpec>>,
-    /// By id.
+    /// By id, as they are in force: with what templates fill.
     pub apis: BTreeMap<ApiId, Versioned<Api>>,
-    /// By id.
+    /// By id: the declared ones, and those that templates put on apis.
     pub slos: BTreeMap<ScopedId, Versioned<Slo>>,
     /// By id.
     pub events: BTreeMap<ScopedId, Versioned<Event>>,
     /// By id.
     pub bindings: BTreeMap<BindingId, Versioned<Binding>>,
+    /// By id; what they fill stands in `apis` and `slos`.
+    pub templates: BTreeMap<TemplateId, Versioned<Template>>,
     /// Offsets of the time zones in use; not declared, but filled in by whoever knows zones.
     pub zones: Zones,
     /// Occurrences of the events that come back by a rule, filled in likewise.
@@ -313,72 +327,13 @@ impl Catalog {
             .filter(move |s| s.api == *api)
     }
 
-    /// An object by key, with its generation.
-    #[must_use]
-    pub fn get(&self, key: &ObjectKey) -> Option<Versioned<Object>> {
-        fn wrap<T: Clone>(v: &Versioned<T>, f: impl Fn(T) -> Object) -> Versioned<Object> {
-            Versioned {
-                generation: v.generation,
-                value: f(v.value.clone()),
-            }
-        }
-        let name = &key.name;
-        match key.kind {
-            ObjectKind::Tenant => self
-                .tenants
-                .get(&name.parse().ok()?)
-                .map(|v| wrap(v, Object::Tenant)),
-            ObjectKind::Pool => self
-                .pools
-                .get(&name.parse().ok()?)
-                .map(|v| wrap(v, Object::Pool)),
-            ObjectKind::Tier => self
-                .tiers
-                .get(&Tier::parse(name)?)
-                .map(|v| wrap(v, Object::Tier)),
-            ObjectKind::Api => self
-                .apis
-                .get(&name.parse().ok()?)
-                .map(|v| wrap(v, Object::Api)),
-            ObjectKind::Slo => self
-                .slos
-                .get(&name.parse().ok()?)
-                .map(|v| wrap(v, Object::Slo)),
-            ObjectKind::Event => self
-                .events
-                .get(&name.parse().ok()?)
-                .map(|v| wrap(v, Object::Event)),
-            ObjectKind::Binding => self
-                .bindings
-                .get(&name.parse().ok()?)
-                .map(|v| wrap(v, Object::Binding)),
-        }
-    }
-
-    /// All objects of a kind, ascending by name.
-    #[must_use]
-    pub fn list(&self, kind: ObjectKind) -> Vec<Versioned<Object>> {
-        let names: Vec<String> = match kind {
-            ObjectKind::Tenant => self.tenants.keys().map(ToString::to_string).collect(),
-            ObjectKind::Pool => self.pools.keys().map(ToString::to_string).collect(),
-            ObjectKind::Tier => self.tiers.keys().map(|t| t.name().to_owned()).collect(),
-            ObjectKind::Api => self.apis.keys().map(ToString::to_string).collect(),
-            ObjectKind::Slo => self.slos.keys().map(ToString::to_string).collect(),
-            ObjectKind::Event => self.events.keys().map(ToString::to_string).collect(),
-            ObjectKind::Binding => self.bindings.keys().map(ToString::to_string).collect(),
-        };
-        names
-            .into_iter()
-            .filter_map(|name| self.get(&ObjectKey { kind, name }))
-            .collect()
-    }
-
     /// Applies a change set as a whole.
     ///
     /// # Errors
     /// Every problem at once; the catalog is then unchanged.
     pub fn apply(&self, changes: &[Change]) -> Result<(Catalog, Effects), Vec<FieldProblem>> {
         let mut next = self.clone();
+        next.unfill();
         let mut effects = Vec::with_capacity(changes.len());
         let mut problems = vec![];
         for change in changes {
@@ -400,13 +355,14 @@ impl Catalog {
             }
             let effect = match change {
                 Change::Put { object, .. } => {
+                    let object = self.settled(object);
                     let effect = match &before {
                         None => Effect::Created,
-                        Some(v) if v.value == **object => Effect::Unchanged,
+                        Some(v) if v.value == object => Effect::Unchanged,
                         Some(_) => Effect::Updated,
                     };
                     if effect != Effect::Unchanged {
-                        next.insert((**object).clone(), stands.next());
+                        next.insert(object, stands.next());
                     }
                     effect
                 }
@@ -414,7 +370,7 @@ impl Catalog {
                     problems.push(FieldProblem {
                         object: key.to_string(),
                         field: "name".into(),
-                        problem: "there is no such object".into(),
+                        problem: self.why_absent(&key),
                     });
                     continue;
                 }
@@ -425,7 +381,8 @@ impl Catalog {
             };
             effects.push((key, effect));
         }
-        check::catalog(&next, &mut problems);
+        next.fill_open(&mut problems);
+        check::catalog(&next, &effects, &mut problems);
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -434,61 +391,12 @@ impl Catalog {
         }
         Ok((next, effects))
     }
-
-    /// Puts an object at a given generation, unchecked: for loading what was checked before.
-    pub fn insert(&mut self, object: Object, generation: Generation) {
-        match object {
-            Object::Tenant(value) => drop(
-                self.tenants
-                    .insert(value.id.clone(), Versioned { generation, value }),
-            ),
-            Object::Pool(value) => drop(
-                self.pools
-                    .insert(value.id.clone(), Versioned { generation, value }),
-            ),
-            Object::Tier(value) => drop(
-                self.tiers
-                    .insert(value.tier, Versioned { generation, value }),
-            ),
-            Object::Api(value) => drop(
-                self.apis
-                    .insert(value.id.clone(), Versioned { generation, value }),
-            ),
-            Object::Slo(value) => drop(
-                self.slos
-                    .insert(value.id.clone(), Versioned { generation, value }),
-            ),
-            Object::Event(value) => drop(
-                self.events
-                    .insert(value.id.clone(), Versioned { generation, value }),
-            ),
-            Object::Binding(value) => drop(
-                self.bindings
-                    .insert(value.id.clone(), Versioned { generation, value }),
-            ),
-        }
-    }
-
-    fn remove(&mut self, key: &ObjectKey) {
-        self.tenants
-            .retain(|k, _| key.kind != ObjectKind::Tenant || k.to_string() != key.name);
-        self.pools
-            .retain(|k, _| key.kind != ObjectKind::Pool || k.to_string() != key.name);
-        self.tiers
-            .retain(|k, _| key.kind != ObjectKind::Tier || k.name() != key.name);
-        self.apis
-            .retain(|k, _| key.kind != ObjectKind::Api || k.to_string() != key.name);
-        self.slos
-            .retain(|k, _| key.kind != ObjectKind::Slo || k.to_string() != key.name);
-        self.events
-            .retain(|k, _| key.kind != ObjectKind::Event || k.to_string() != key.name);
-        self.bindings
-            .retain(|k, _| key.kind != ObjectKind::Binding || k.to_string() != key.name);
-    }
 }
 
 mod api;
 mod check;
+mod objects;
+pub mod template;
 
 /// Threshold of an SLO in seconds, if it has one.
 #[must_use]

@@ -81,6 +81,13 @@ impl Forecast {
         self.levels = kept.iter().map(|&i| self.levels[i]).collect();
     }
 
+    /// Keeps the first steps alone.
+    pub fn truncate(&mut self, steps: usize) {
+        self.grid.count = self.grid.count.min(steps);
+        self.mean.truncate(self.grid.count);
+        self.quantiles.truncate(self.grid.count * self.levels.len());
+    }
+
     /// The highest value of a level over all steps.
     #[must_use]
     pub fn peak(&self, level: Level) -> f64 {

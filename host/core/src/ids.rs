@@ -121,6 +121,12 @@ id!(
     BindingId, "binding", Slash::Allowed
 );
 
+id!(
+    /// A template. With a `/`, the part before it is the tenant whose apis alone it selects; without
+    /// one, it is the operator's.
+    TemplateId, "template", Slash::Allowed
+);
+
 /// `tenant/name`: an api, an SLO or an event.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ScopedId {

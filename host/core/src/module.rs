@@ -1,5 +1,6 @@
 //! Policy modules: their kinds, what they say of themselves, and how they are bound.
 
+use crate::catalog::Api;
 use crate::ids::{BindingId, Digest, PoolId, TenantId};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
@@ -138,6 +139,15 @@ impl Selector {
             + usize::from(self.pool.is_some())
             + usize::from(self.category.is_some())
             + self.labels.len()
+    }
+
+    /// Whether every condition holds for an api.
+    #[must_use]
+    pub fn selects(&self, api: &Api) -> bool {
+        self.tenant.as_ref().is_none_or(|t| *t == api.id.tenant)
+            && self.pool.as_ref().is_none_or(|p| *p == api.pool)
+            && self.category.as_ref().is_none_or(|c| *c == api.category)
+            && (self.labels.iter()).all(|(key, want)| api.labels.get(key) == Some(want))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Burn rate is the SRE workbook's (Google, 2018, chapter 5): share of bad events over a window,
 //! divided by the share that the objective allows. At 1 the budget lasts exactly the window.
 
-use crate::ids::{ApiId, ScopedId};
+use crate::ids::{ApiId, Name, ScopedId, TemplateId};
 
 /// What counts as a bad event.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +30,42 @@ pub struct Slo {
     pub objective: f64,
     /// Rolling window, in seconds.
     pub window_s: u32,
+    /// What puts it on the api; `None` for one that was declared for it.
+    pub template: Option<FromTemplate>,
+}
+
+/// Over which events an SLO of a template is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Judged {
+    /// Over each api's own.
+    #[default]
+    Each,
+    /// Over those of all apis of its group together: one budget for several endpoints of one service. The
+    /// group ends where the tenant does, since nobody's budget may tell of another's load, and where the
+    /// pool does, since a pool is decided without sight of the others.
+    Together,
+}
+
+impl Judged {
+    /// The name in APIs and files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Judged::Each => "each",
+            Judged::Together => "together",
+        }
+    }
+}
+
+/// Which line of which template an SLO comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FromTemplate {
+    /// The template.
+    pub id: TemplateId,
+    /// The SLO's name there.
+    pub name: Name,
+    /// Over which events.
+    pub judged: Judged,
 }
 
 /// Bad and all events over some window.
@@ -140,6 +176,7 @@ mod tests {
             indicator: Indicator::Latency { threshold: 0.2 },
             objective: 0.999,
             window_s: 30 * 86_400,
+            template: None,
         };
         assert!(
             (slo.burn(Events {

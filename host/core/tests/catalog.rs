@@ -52,6 +52,7 @@ fn api() -> Api {
         safe: Resources::NONE,
         expected: None,
         time_zone: "UTC".into(),
+        open: BTreeMap::new(),
     }
 }
 
@@ -62,6 +63,7 @@ fn slo(objective: f64) -> Object {
         indicator: Indicator::Latency { threshold: 0.2 },
         objective,
         window_s: 86_400,
+        template: None,
     })
 }
 

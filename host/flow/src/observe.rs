@@ -1,7 +1,9 @@
 //! Writes down what was decided and why, and raises what an operator must know.
 
+mod declared;
 mod explain;
 
+pub use declared::declared;
 pub use explain::{ExplainInput, explain};
 
 use crate::allocate;

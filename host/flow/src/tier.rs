@@ -1,8 +1,10 @@
 //! Asks the tierer per tenant, and applies dwell times, bounds and pins to what it wants.
 
 mod burn;
+mod group;
 
 pub use burn::Tracker;
+pub use group::Groups;
 
 use std::collections::BTreeMap;
 use tidegate_core::catalog::{Api, Catalog};

@@ -204,6 +204,7 @@ impl Builder {
                 indicator: Indicator::Availability,
                 objective,
                 window_s: 30 * 86_400,
+                template: None,
             }));
         }
         self

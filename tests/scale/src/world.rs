@@ -186,6 +186,7 @@ pub(crate) fn catalog(apis: usize, pools: usize) -> Result<Catalog> {
             indicator: Indicator::Availability,
             objective: 0.999,
             window_s: 30 * 86_400,
+            template: None,
         };
         all.apis.insert(id.clone(), first(api));
         all.slos.insert(id, first(slo));

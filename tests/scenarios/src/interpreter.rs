@@ -6,10 +6,12 @@
 use crate::show;
 use crate::words::{Words, parse, seconds, time_of_day, told};
 use std::collections::BTreeMap;
+use tidegate_core::catalog::template::{Field, GroupSlo, Template};
 use tidegate_core::catalog::{Api, Mode, Object, Pool};
 use tidegate_core::event::Event;
 use tidegate_core::ids::{ApiId, BindingId, PoolId, TenantId};
-use tidegate_core::slo::{Indicator, Slo};
+use tidegate_core::module::Selector;
+use tidegate_core::slo::{Indicator, Judged, Slo};
 use tidegate_core::tier::Tier;
 use tidegate_core::time::{Step, Timestamp};
 use tidegate_core::units::{Dimension, Level, Resources};
@@ -54,6 +56,7 @@ impl Interpreter {
             "tier" => self.tier(&mut words),
             "api" => self.api(&mut words),
             "slo" => self.slo(&mut words),
+            "template" => self.template(&mut words),
             "event" => self.event(&mut words),
             "load" => self.load(&mut words),
             "burst" | "campaign" | "silence" => self.extra(verb, &mut words),
@@ -86,7 +89,7 @@ impl Interpreter {
                 show::why(&self.world, &api)
             }
             other => Err(format!(
-                "`{other}` is no command: world, pool, tier, api, slo, event, load, burst, campaign, \
+                "`{other}` is no command: world, pool, tier, api, slo, template, event, load, burst, campaign, \
                  silence, bind, rollback, break, mend, restart, run, watch, show, why"
             )),
         }?;
@@ -150,7 +153,13 @@ impl Interpreter {
 
     fn api(&mut self, words: &mut Words<'_>) -> Told {
         let id: ApiId = words.value("an api")?;
-        let base_tier = tier(words.next("a tier")?)?;
+        let labels = words.prefixed("label:").into_iter();
+        let labels = labels.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        // `open` leaves to the templates what is not said here.
+        let (base_tier, open) = match words.next("a tier, or `open`")? {
+            "open" => (Tier::Bronze, Field::ALL.map(|field| (field, None)).into()),
+            text => (tier(text)?, BTreeMap::new()),
+        };
         let bound = |text: Option<&str>, or: Tier| text.map_or(Ok(or), tier);
         let amount = |o: Option<f64>| o.map_or(Resources::NONE, cores);
         let pool = match words.option("pool")? {
@@ -162,7 +171,7 @@ impl Interpreter {
         };
         let api = Api {
             pool,
-            labels: BTreeMap::new(),
+            labels,
             category: "web".into(),
             mode: Mode::Enforce,
             base_tier,
@@ -175,6 +184,7 @@ impl Interpreter {
             safe: amount(words.option("safe")?),
             expected: words.option("expected")?,
             time_zone: "UTC".into(),
+            open,
             id,
         };
         self.world
@@ -196,6 +206,47 @@ impl Interpreter {
             indicator: Indicator::Availability,
             objective,
             window_s: 30 * 86_400,
+            template: None,
+        })]))
+    }
+
+    /// A template, whose SLOs are written `slo:NAME=OBJECTIVE`, and `together:NAME=OBJECTIVE` where they
+    /// are judged over the group.
+    fn template(&mut self, words: &mut Words<'_>) -> Told {
+        let amount = |o: Option<f64>| o.map(cores);
+        let bound = |text: Option<&str>| text.map(tier).transpose();
+        let id = words.value("a name")?;
+        let labels = words.prefixed("label:").into_iter();
+        let mut slos = Vec::new();
+        for (prefix, judged) in [("slo:", Judged::Each), ("together:", Judged::Together)] {
+            for (name, objective) in words.prefixed(prefix) {
+                slos.push(GroupSlo {
+                    name: parse(name, "name")?,
+                    indicator: Indicator::Availability,
+                    objective: parse(objective, "objective")?,
+                    window_s: 30 * 86_400,
+                    judged,
+                });
+            }
+        }
+        outcome(self.world.apply([Object::Template(Template {
+            id,
+            selector: Selector {
+                tenant: words.option("tenant")?,
+                labels: labels.map(|(k, v)| (k.into(), v.into())).collect(),
+                ..Selector::default()
+            },
+            mode: None,
+            base_tier: bound(words.text("tier"))?,
+            lowest_tier: bound(words.text("lowest"))?,
+            highest_tier: bound(words.text("highest"))?,
+            pinned_tier: None,
+            weight: words.option("weight")?,
+            floor: amount(words.option("floor")?),
+            ceiling: amount(words.option("ceiling")?),
+            safe: None,
+            time_zone: None,
+            slos,
         })]))
     }
 

@@ -13,7 +13,7 @@ use tidegate_core::ports::storage::{History, Ledger};
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::{Grid, Timestamp};
 use tidegate_core::units::{Dimension, Level, Resources, Signal};
-use tidegate_flow::observe::{ExplainInput, explain};
+use tidegate_flow::observe::{ExplainInput, declared, explain};
 use tidegate_harness::World;
 
 /// Columns side by side, the first to the left and numbers to the right.
@@ -256,8 +256,8 @@ pub(crate) fn digest(world: &World, pool: &str) -> Told {
 
 /// Why an api has what it has, from the record alone.
 pub(crate) fn why(world: &World, api: &ApiId) -> Told {
-    let declared = world.catalog().apis.get(api);
-    let pool = declared.map(|a| a.value.pool.clone());
+    let known = world.catalog().apis.get(api);
+    let pool = known.map(|a| a.value.pool.clone());
     let pool = pool.ok_or_else(|| format!("there is no api {api}"))?;
     let store = world.store();
     let generation = Ledger::last(store, &pool);
@@ -270,7 +270,11 @@ pub(crate) fn why(world: &World, api: &ApiId) -> Told {
             caller: &Principal::local(),
         })
     });
-    Ok(explained.map_or(vec!["no plan yet".into()], |(_, sentences)| sentences))
+    let Some((_, mut sentences)) = explained else {
+        return Ok(vec!["no plan yet".into()]);
+    };
+    sentences.extend(declared(world.catalog(), api));
+    Ok(sentences)
 }
 
 /// What every api of a pool used and could use, over time.

@@ -3,24 +3,21 @@
 //! What is left out takes the default that the proto documents; what is there must be right. Ranges
 //! and references are the catalog's to check, here only what could not be written in `core` at all.
 
-use super::forecasts::champion_out;
+use super::apis;
 use super::told::{Told, usage_out};
 use super::words::{
-    id, level, mode_out, module_kind, module_kind_out, resources, resources_out, tier, tier_out,
-    unknown,
+    id, level, module_kind, module_kind_out, resources, resources_out, tier, tier_out, unknown,
 };
 use crate::status::Problems;
 use std::collections::BTreeMap;
 use tidegate_core::catalog::{
-    Api, Change, Effect, Mode, Object, ObjectKey, ObjectKind, Pool, Tenant, Versioned,
+    Change, Effect, Object, ObjectKey, ObjectKind, Pool, Tenant, Versioned,
 };
 use tidegate_core::event::{Event, Origin, Recurrence};
 use tidegate_core::ids::Generation;
 use tidegate_core::module::{Binding, Challenger, Selector};
-use tidegate_core::slo::{Indicator, Slo};
 use tidegate_core::tier::{Tier, TierSpec};
 use tidegate_core::time::Timestamp;
-use tidegate_core::units::Resources;
 use tidegate_proto::v1;
 
 /// A kind of object, or why it is none.
@@ -33,6 +30,7 @@ pub(crate) fn kind(value: i32) -> Result<ObjectKind, String> {
         Ok(v1::ObjectKind::Slo) => ObjectKind::Slo,
         Ok(v1::ObjectKind::Event) => ObjectKind::Event,
         Ok(v1::ObjectKind::Binding) => ObjectKind::Binding,
+        Ok(v1::ObjectKind::Template) => ObjectKind::Template,
         Ok(v1::ObjectKind::Unspecified) | Err(_) => {
             return Err(unknown("kind of object", value, "OBJECT_KIND_API"));
         }
@@ -48,6 +46,7 @@ fn kind_out(kind: ObjectKind) -> v1::ObjectKind {
         ObjectKind::Slo => v1::ObjectKind::Slo,
         ObjectKind::Event => v1::ObjectKind::Event,
         ObjectKind::Binding => v1::ObjectKind::Binding,
+        ObjectKind::Template => v1::ObjectKind::Template,
     }
 }
 
@@ -69,6 +68,9 @@ pub(crate) fn key(
         ObjectKind::Pool => id::<tidegate_core::ids::PoolId>(name, &field, problems).is_some(),
         ObjectKind::Binding => {
             id::<tidegate_core::ids::BindingId>(name, &field, problems).is_some()
+        }
+        ObjectKind::Template => {
+            id::<tidegate_core::ids::TemplateId>(name, &field, problems).is_some()
         }
         ObjectKind::Api | ObjectKind::Slo | ObjectKind::Event => {
             id::<tidegate_core::ids::ScopedId>(name, &field, problems).is_some()
@@ -149,10 +151,13 @@ fn object(given: Option<v1::Object>, field: &str, problems: &mut Problems) -> Op
         }),
         Wire::Pool(p) => Object::Pool(pool(p, &format!("{field}.pool"), problems)?),
         Wire::Tier(t) => Object::Tier(tier_spec(t, &format!("{field}.tier"), problems)?),
-        Wire::Api(a) => Object::Api(api(a, &format!("{field}.api"), problems)?),
-        Wire::Slo(s) => Object::Slo(slo(&s, &format!("{field}.slo"), problems)?),
+        Wire::Api(a) => Object::Api(apis::api(a, &format!("{field}.api"), problems)?),
+        Wire::Slo(s) => Object::Slo(apis::slo(&s, &format!("{field}.slo"), problems)?),
         Wire::Event(e) => Object::Event(event(e, &format!("{field}.event"), problems)?),
         Wire::Binding(b) => Object::Binding(binding(b, &format!("{field}.binding"), problems)?),
+        Wire::Template(t) => {
+            Object::Template(apis::template(t, &format!("{field}.template"), problems)?)
+        }
     })
 }
 
@@ -207,83 +212,6 @@ fn tier_spec(t: v1::TierSpec, field: &str, problems: &mut Problems) -> Option<Ti
     })
 }
 
-fn api(a: v1::Api, field: &str, problems: &mut Problems) -> Option<Api> {
-    let mode = match v1::Mode::try_from(a.mode) {
-        Ok(v1::Mode::Observe) => Some(Mode::Observe),
-        Ok(v1::Mode::Recommend) => Some(Mode::Recommend),
-        Ok(v1::Mode::Enforce | v1::Mode::Unspecified) => Some(Mode::Enforce),
-        Err(_) => {
-            problems.push(
-                format!("{field}.mode"),
-                unknown("mode", a.mode, "MODE_ENFORCE"),
-            );
-            None
-        }
-    };
-    let mut tier_of = |value, name: &str| problems.take(&format!("{field}.{name}"), tier(value));
-    let base_tier = tier_of(a.base_tier, "base_tier");
-    let lowest_tier = tier_of(a.lowest_tier, "lowest_tier");
-    let highest_tier = tier_of(a.highest_tier, "highest_tier");
-    let pinned_tier = tier_of(a.pinned_tier, "pinned_tier");
-    let mut amounts = |given: Option<&v1::Resources>, name: &str| {
-        resources(given, &format!("{field}.{name}"), problems)
-    };
-    let floor = amounts(a.floor.as_ref(), "floor");
-    let ceiling = amounts(a.ceiling.as_ref(), "ceiling");
-    let safe = a
-        .safe
-        .as_ref()
-        .map_or(floor, |safe| amounts(Some(safe), "safe"));
-    let name = id(&a.name, &format!("{field}.name"), problems);
-    let pool = id(&a.pool, &format!("{field}.pool"), problems);
-    Some(Api {
-        id: name?,
-        pool: pool?,
-        labels: a.labels,
-        category: a.category,
-        mode: mode?,
-        base_tier: base_tier?.unwrap_or(Tier::Bronze),
-        lowest_tier: lowest_tier?.unwrap_or(Tier::Bronze),
-        highest_tier: highest_tier?.unwrap_or(Tier::Gold),
-        pinned_tier: pinned_tier?,
-        weight: a.weight.unwrap_or(1.0),
-        floor,
-        ceiling,
-        safe,
-        expected: a.expected,
-        time_zone: if a.time_zone.is_empty() {
-            "UTC".into()
-        } else {
-            a.time_zone
-        },
-    })
-}
-
-fn slo(s: &v1::Slo, field: &str, problems: &mut Problems) -> Option<Slo> {
-    let indicator = match &s.indicator {
-        Some(v1::slo::Indicator::Latency(latency)) => Some(Indicator::Latency {
-            threshold: latency.threshold,
-        }),
-        Some(v1::slo::Indicator::Availability(_)) => Some(Indicator::Availability),
-        None => {
-            problems.push(
-                format!("{field}.indicator"),
-                "it is missing; fill in `latency` with a threshold in seconds, or `availability`",
-            );
-            None
-        }
-    };
-    let name = id(&s.name, &format!("{field}.name"), problems);
-    let api = id(&s.api, &format!("{field}.api"), problems);
-    Some(Slo {
-        id: name?,
-        api: api?,
-        indicator: indicator?,
-        objective: s.objective,
-        window_s: s.window_s,
-    })
-}
-
 /// An event.
 pub(crate) fn event(e: v1::Event, field: &str, problems: &mut Problems) -> Option<Event> {
     let named = (0..)
@@ -318,17 +246,7 @@ pub(crate) fn event(e: v1::Event, field: &str, problems: &mut Problems) -> Optio
 fn binding(b: v1::Binding, field: &str, problems: &mut Problems) -> Option<Binding> {
     let kind = problems.take(&format!("{field}.kind"), module_kind(b.kind));
     let name = id(&b.name, &format!("{field}.name"), problems);
-    let given = b.selector.unwrap_or_default();
-    let selector = Selector {
-        tenant: (!given.tenant.is_empty())
-            .then(|| id(&given.tenant, &format!("{field}.selector.tenant"), problems))
-            .flatten(),
-        pool: (!given.pool.is_empty())
-            .then(|| id(&given.pool, &format!("{field}.selector.pool"), problems))
-            .flatten(),
-        category: (!given.category.is_empty()).then_some(given.category),
-        labels: given.labels,
-    };
+    let selector = selector(b.selector, &format!("{field}.selector"), problems);
     Some(Binding {
         id: name?,
         kind: kind?,
@@ -346,6 +264,35 @@ fn binding(b: v1::Binding, field: &str, problems: &mut Problems) -> Option<Bindi
     })
 }
 
+/// A selector; an empty text is no condition.
+pub(super) fn selector(
+    given: Option<v1::Selector>,
+    field: &str,
+    problems: &mut Problems,
+) -> Selector {
+    let given = given.unwrap_or_default();
+    Selector {
+        tenant: (!given.tenant.is_empty())
+            .then(|| id(&given.tenant, &format!("{field}.tenant"), problems))
+            .flatten(),
+        pool: (!given.pool.is_empty())
+            .then(|| id(&given.pool, &format!("{field}.pool"), problems))
+            .flatten(),
+        category: (!given.category.is_empty()).then_some(given.category),
+        labels: given.labels,
+    }
+}
+
+/// A selector on the wire.
+pub(super) fn selector_out(selector: Selector) -> v1::Selector {
+    v1::Selector {
+        tenant: selector.tenant.map(|t| t.to_string()).unwrap_or_default(),
+        pool: selector.pool.map(|p| p.to_string()).unwrap_or_default(),
+        category: selector.category.unwrap_or_default(),
+        labels: selector.labels,
+    }
+}
+
 /// A config; none is an empty object.
 fn config(given: String) -> String {
     if given.trim().is_empty() {
@@ -358,7 +305,6 @@ fn config(given: String) -> String {
 /// An object on the wire.
 pub(crate) fn object_out(versioned: Versioned<Object>, told: &Told) -> v1::VersionedObject {
     use v1::object::Object as Wire;
-    let amounts = |r: &Resources| r.iter().next().map(|_| resources_out(r));
     let object = match versioned.value {
         Object::Tenant(t) => Wire::Tenant(v1::Tenant {
             name: t.id.to_string(),
@@ -369,11 +315,11 @@ pub(crate) fn object_out(versioned: Versioned<Object>, told: &Told) -> v1::Versi
         }),
         Object::Pool(p) => Wire::Pool(v1::Pool {
             name: p.id.to_string(),
-            ready: amounts(&p.ready),
-            max: amounts(&p.max),
-            min: amounts(&p.min),
+            ready: apis::amounts(&p.ready),
+            max: apis::amounts(&p.max),
+            min: apis::amounts(&p.min),
             lead_time_s: p.lead_time_s,
-            unit_cost: amounts(&p.unit_cost),
+            unit_cost: apis::amounts(&p.unit_cost),
             quotas: p
                 .quotas
                 .iter()
@@ -390,48 +336,14 @@ pub(crate) fn object_out(versioned: Versioned<Object>, told: &Told) -> v1::Versi
             step_down: t.step_down,
             dwell_s: t.dwell_s,
         }),
-        Object::Api(a) => Wire::Api(v1::Api {
-            name: a.id.to_string(),
-            pool: a.pool.to_string(),
-            labels: a.labels,
-            category: a.category,
-            mode: mode_out(a.mode).into(),
-            base_tier: tier_out(a.base_tier).into(),
-            lowest_tier: tier_out(a.lowest_tier).into(),
-            highest_tier: tier_out(a.highest_tier).into(),
-            pinned_tier: a.pinned_tier.map_or(v1::Tier::Unspecified, tier_out).into(),
-            weight: Some(a.weight),
-            floor: amounts(&a.floor),
-            ceiling: amounts(&a.ceiling),
-            safe: amounts(&a.safe),
-            expected: a.expected,
-            time_zone: a.time_zone,
-            forecasts: told.champions.iter().map(champion_out).collect(),
-        }),
-        Object::Slo(s) => Wire::Slo(v1::Slo {
-            name: s.id.to_string(),
-            api: s.api.to_string(),
-            indicator: Some(match s.indicator {
-                Indicator::Latency { threshold } => {
-                    v1::slo::Indicator::Latency(v1::LatencyIndicator { threshold })
-                }
-                Indicator::Availability => {
-                    v1::slo::Indicator::Availability(v1::AvailabilityIndicator {})
-                }
-            }),
-            objective: s.objective,
-            window_s: s.window_s,
-        }),
+        Object::Api(a) => Wire::Api(apis::api_out(a, told)),
+        Object::Slo(s) => Wire::Slo(apis::slo_out(s)),
+        Object::Template(t) => Wire::Template(apis::template_out(t, told)),
         Object::Event(e) => Wire::Event(event_out(e)),
         Object::Binding(b) => Wire::Binding(v1::Binding {
             name: b.id.to_string(),
             kind: module_kind_out(b.kind).into(),
-            selector: Some(v1::Selector {
-                tenant: b.selector.tenant.map(|t| t.to_string()).unwrap_or_default(),
-                pool: b.selector.pool.map(|p| p.to_string()).unwrap_or_default(),
-                category: b.selector.category.unwrap_or_default(),
-                labels: b.selector.labels,
-            }),
+            selector: Some(selector_out(b.selector)),
             module: b.module,
             config: b.config,
             challengers: b

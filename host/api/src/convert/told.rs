@@ -3,6 +3,7 @@
 
 use super::words::resources_out;
 use tidegate_core::forecast::Champion;
+use tidegate_core::ids::ApiId;
 use tidegate_core::quota::Usage;
 use tidegate_proto::v1;
 
@@ -13,6 +14,8 @@ pub(crate) struct Told {
     pub(crate) usage: Option<Usage>,
     /// How the forecasts of an api fare.
     pub(crate) champions: Vec<Champion>,
+    /// The apis that a template selects.
+    pub(crate) group: Vec<ApiId>,
 }
 
 pub(super) fn usage_out(usage: &Usage) -> v1::TenantUsage {

@@ -9,7 +9,8 @@ use crate::scope;
 use crate::status::{Problems, bad_field, status};
 use std::collections::BTreeMap;
 use tidegate_core::access::Principal;
-use tidegate_core::catalog::{Change, Object, ObjectKey, Versioned};
+use tidegate_core::catalog::template::Template;
+use tidegate_core::catalog::{Change, Object, ObjectKey, ObjectKind, Versioned};
 use tidegate_core::forecast::Champion;
 use tidegate_core::ids::{ApiId, Generation};
 use tidegate_core::ports::serve::{Gate, Run, ServeError};
@@ -43,6 +44,21 @@ fn told(
             champions.entry(api).or_default().push(champion);
         }
     }
+    // Those that the caller may see: what it may not, it is not told of here either.
+    let selects = objects
+        .iter()
+        .any(|o| matches!(o.value, Object::Template(_)));
+    let all = match selects {
+        true => gate.list(caller, ObjectKind::Api).unwrap_or_default(),
+        false => vec![],
+    };
+    let group = |template: &Template| -> Vec<ApiId> {
+        let apis = all.iter().filter_map(|object| match &object.value {
+            Object::Api(api) if template.selector.selects(api) => Some(api.id.clone()),
+            _ => None,
+        });
+        apis.collect()
+    };
     let tell = |object: Versioned<Object>| {
         let told = match &object.value {
             Object::Tenant(tenant) => Told {
@@ -51,6 +67,10 @@ fn told(
             },
             Object::Api(api) => Told {
                 champions: champions.remove(&api.id).unwrap_or_default(),
+                ..Told::default()
+            },
+            Object::Template(template) => Told {
+                group: group(template),
                 ..Told::default()
             },
             _ => Told::default(),

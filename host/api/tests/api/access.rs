@@ -226,6 +226,7 @@ async fn an_error_about_a_reference_does_not_tell_whether_a_foreign_api_exists()
                 )),
                 objective: 0.99,
                 window_s: 3_600,
+                origin: None,
             }),
             None,
         )],

@@ -144,6 +144,7 @@ async fn every_kind_of_object_comes_back_as_it_was_written() {
                 })),
                 objective: 0.999,
                 window_s: 86_400,
+                origin: None,
             }),
         ),
         (

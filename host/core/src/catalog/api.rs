@@ -30,6 +30,7 @@ impl Api {
             safe: Resources::NONE,
             expected: None,
             time_zone: "UTC".into(),
+            open: BTreeMap::new(),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What makes a catalog sensible: ranges within an object, references between objects.
 
-use super::{Api, Catalog, FieldProblem, Pool};
+mod binding;
+mod template;
+
+use super::{Api, Catalog, Effects, FieldProblem, ObjectKind, Pool};
 use crate::event::{Event, Recurrence};
 use crate::ids::{ApiId, TenantId};
-use crate::module::{Binding, ModuleKind};
 use crate::slo::{Indicator, Slo};
 use crate::tier::TierSpec;
 use crate::units::Resources;
@@ -40,8 +42,8 @@ impl Report<'_> {
     }
 }
 
-/// Adds every problem of `catalog`.
-pub(super) fn catalog(catalog: &Catalog, problems: &mut Vec<FieldProblem>) {
+/// Adds every problem of `catalog`, which a change set has brought about that touched these objects.
+pub(super) fn catalog(catalog: &Catalog, touched: &Effects, problems: &mut Vec<FieldProblem>) {
     for p in catalog.pools.values() {
         pool(
             catalog,
@@ -61,7 +63,18 @@ pub(super) fn catalog(catalog: &Catalog, problems: &mut Vec<FieldProblem>) {
             },
         );
     }
+    for t in catalog.templates.values() {
+        template::template(
+            catalog,
+            &t.value,
+            &mut Report {
+                object: format!("template {}", t.value.id),
+                problems,
+            },
+        );
+    }
     for a in catalog.apis.values() {
+        let known = problems.len();
         api(
             catalog,
             &a.value,
@@ -70,6 +83,9 @@ pub(super) fn catalog(catalog: &Catalog, problems: &mut Vec<FieldProblem>) {
                 problems,
             },
         );
+        for problem in &mut problems[known..] {
+            say_whence(&a.value, touched, problem);
+        }
     }
     for s in catalog.slos.values() {
         slo(
@@ -92,7 +108,7 @@ pub(super) fn catalog(catalog: &Catalog, problems: &mut Vec<FieldProblem>) {
         );
     }
     for b in catalog.bindings.values() {
-        binding(
+        binding::binding(
             catalog,
             &b.value,
             &mut Report {
@@ -251,7 +267,33 @@ fn api(catalog: &Catalog, api: &Api, report: &mut Report<'_>) {
     }
 }
 
+/// Says of a value that a template filled in that it has to be changed there; as a problem of the
+/// template where that is what was changed.
+fn say_whence(api: &Api, touched: &Effects, problem: &mut FieldProblem) {
+    let field = match problem.field.split('.').next() {
+        Some("tier") => "base_tier",
+        other => other.unwrap_or_default(),
+    };
+    let filled = api.open.iter().find(|(f, _)| f.name() == field);
+    let Some((_, Some(template))) = filled else {
+        return;
+    };
+    let of = |kind: ObjectKind, name: &str| {
+        let mut keys = touched.iter().map(|(key, _)| key);
+        keys.any(|key| key.kind == kind && key.name == name)
+    };
+    if of(ObjectKind::Template, template.as_str()) && !of(ObjectKind::Api, &api.id.to_string()) {
+        problem.object = format!("template {template}");
+        problem.problem = format!("of api {}: {}", api.id, problem.problem);
+    } else {
+        problem.problem += &format!(" (it comes from the template `{template}`)");
+    }
+}
+
 fn slo(catalog: &Catalog, slo: &Slo, report: &mut Report<'_>) {
+    if slo.template.is_some() {
+        return; // The template that puts it there is checked.
+    }
     api_exists(catalog, &slo.api, "api", report);
     report.unless(slo.api.tenant == slo.id.tenant, "api", || {
         format!(
@@ -259,25 +301,26 @@ fn slo(catalog: &Catalog, slo: &Slo, report: &mut Report<'_>) {
             slo.id.tenant
         )
     });
+    promise(slo.indicator, slo.objective, slo.window_s, "", report);
+}
+
+fn promise(indicator: Indicator, objective: f64, window_s: u32, of: &str, report: &mut Report<'_>) {
     report.unless(
-        slo.objective > 0.0 && slo.objective < 1.0,
-        "objective",
-        || {
-            format!(
-                "{} is not a part of good requests; write 0.999 for 99.9 %",
-                slo.objective
-            )
-        },
+        objective > 0.0 && objective < 1.0,
+        &format!("{of}objective"),
+        || format!("{objective} is not a part of good requests; write 0.999 for 99.9 %"),
     );
     report.unless(
-        (300..=90 * 86_400).contains(&slo.window_s),
-        "window",
-        || format!("{} s is not between 5 minutes and 90 days", slo.window_s),
+        (300..=90 * 86_400).contains(&window_s),
+        &format!("{of}window"),
+        || format!("{window_s} s is not between 5 minutes and 90 days"),
     );
-    if let Indicator::Latency { threshold } = slo.indicator {
-        report.unless(threshold.is_finite() && threshold > 0.0 && threshold <= 3600.0, "threshold", || {
-            format!("{threshold} is not a latency in seconds above 0 and up to an hour; write 0.2 for 200 ms")
-        });
+    if let Indicator::Latency { threshold } = indicator {
+        report.unless(
+            threshold.is_finite() && threshold > 0.0 && threshold <= 3600.0,
+            &format!("{of}threshold"),
+            || format!("{threshold} is not a latency in seconds above 0 and up to an hour; write 0.2 for 200 ms"),
+        );
     }
 }
 
@@ -328,87 +371,4 @@ fn event(catalog: &Catalog, event: &Event, report: &mut Report<'_>) {
         "rrule",
         || "without a rule or an `rdate` it happens once; write for example `FREQ=WEEKLY`, or leave out `exdate` and `timezone`".into(),
     );
-}
-
-fn binding(catalog: &Catalog, binding: &Binding, report: &mut Report<'_>) {
-    use ModuleKind::{Allocator, Forecaster, Judge, Tierer};
-    // `TENANT/NAME` is that tenant's: its name must not tell of one and serve another.
-    if let Some(tenant) = binding.id.as_str().split_once('/').map(|(t, _)| t) {
-        let serves = binding.selector.tenant.as_ref().map(|t| t.as_str());
-        report.unless(serves == Some(tenant), "name", || {
-            format!("a binding of that name serves tenant `{tenant}` alone: write it into the selector, or another name")
-        });
-    }
-    if let Some(tenant) = &binding.selector.tenant {
-        tenant_exists(catalog, tenant, "tenant", report);
-    }
-    if let Some(pool) = &binding.selector.pool {
-        report.unless(catalog.pools.contains_key(pool), "pool", || {
-            format!("there is no pool `{pool}`")
-        });
-    }
-    report.unless(!binding.module.is_empty(), "module", || {
-        "name a module; `tidegate policy list` shows them".into()
-    });
-    challengers(binding, report);
-    match binding.kind {
-        Allocator => report.unless(
-            binding.selector.tenant.is_none()
-                && binding.selector.labels.is_empty()
-                && binding.selector.category.is_none(),
-            "selector",
-            || "an allocator divides a whole pool: select by `pool`, or by nothing".into(),
-        ),
-        // A tierer decides for the apis of a tenant together: there is no one api to select by.
-        Tierer => report.unless(
-            binding.selector.pool.is_none()
-                && binding.selector.labels.is_empty()
-                && binding.selector.category.is_none(),
-            "selector",
-            || "a tierer serves a whole tenant: select by `tenant`, or by nothing".into(),
-        ),
-        Forecaster | Judge => {}
-    }
-}
-
-fn challengers(binding: &Binding, report: &mut Report<'_>) {
-    let (all, most) = (&binding.challengers, Binding::MOST_CHALLENGERS);
-    report.unless(
-        all.is_empty() || binding.kind == ModuleKind::Forecaster,
-        "challengers",
-        || {
-            format!(
-                "only forecasters are compared series by series so far; leave `challengers` out of a binding of kind {}",
-                binding.kind
-            )
-        },
-    );
-    report.unless(all.len() <= most, "challengers", || {
-        format!(
-            "{} are more than {most}, and each is fitted to every series; keep the best ones",
-            all.len()
-        )
-    });
-    for (i, challenger) in all.iter().enumerate() {
-        let field = format!("challengers[{i}]");
-        report.unless(
-            !challenger.module.is_empty(),
-            &format!("{field}.module"),
-            || "name a module; `tidegate policy list` shows them".into(),
-        );
-        // Scores and choices name a module and not its config.
-        report.unless(challenger.module != binding.module, &field, || {
-            format!(
-                "`{}` is the binding's own module; remove it here",
-                challenger.module
-            )
-        });
-        let twice = all[..i].iter().any(|c| c.module == challenger.module);
-        report.unless(!twice, &field, || {
-            format!(
-                "`{}` stands there before; remove one of them",
-                challenger.module
-            )
-        });
-    }
 }

@@ -91,11 +91,25 @@ fn place(field: &str, problem: &str, objects: &[Declared]) -> String {
         .and_then(|rest| rest.split_once(']'));
     let found =
         indexed.and_then(|(index, rest)| Some((objects.get(index.parse::<usize>().ok()?)?, rest)));
-    let Some((declared, rest)) = found else {
-        return format!("{field}: {problem}");
+    let title = |declared: &Declared| {
+        let (kind, name) = manifest::key(&declared.object);
+        (words::object_kind(kind), name)
     };
-    let (kind, name) = manifest::key(&declared.object);
-    let kind = words::object_kind(kind);
+    let Some((declared, rest)) = found else {
+        // A problem of the result names its object in the sentence.
+        let about = objects.iter().find_map(|declared| {
+            let (kind, name) = title(declared);
+            Some((declared, problem.strip_prefix(&format!("{kind} {name}: "))?))
+        });
+        return match about {
+            Some((declared, said)) => {
+                let (kind, name) = title(declared);
+                format!("{}: {kind} {name}: {field}: {said}", declared.place)
+            }
+            None => format!("{field}: {problem}"),
+        };
+    };
+    let (kind, name) = title(declared);
     let rest = rest.trim_start_matches('.');
     let inner = ["put.object.", "put.", "object."]
         .iter()
@@ -125,6 +139,11 @@ mod tests {
         assert_eq!(
             place("changes[1].put.object.pool.ready.cpu", "it is 0", &objects),
             "a.yaml:4: pool edge: ready.cpu: it is 0"
+        );
+        let of_the_result = "pool edge: 3 is below the 4 that are ready";
+        assert_eq!(
+            place("max.cpu", of_the_result, &objects),
+            "a.yaml:4: pool edge: max.cpu: 3 is below the 4 that are ready"
         );
         assert_eq!(
             place("changes[9].put", "odd", &objects),

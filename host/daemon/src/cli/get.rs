@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 /// What to list or show.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// tenant, pool, tier, api, slo, event or binding; plurals are understood
+    /// tenant, pool, tier, api, slo, event, binding or template; plurals are understood
     kind: String,
     /// One object; TENANT/NAME for an api, an SLO or an event
     name: Option<String>,
@@ -23,7 +23,7 @@ pub(crate) struct Args {
 /// What to delete.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DeleteArgs {
-    /// tenant, pool, tier, api, slo, event or binding
+    /// tenant, pool, tier, api, slo, event, binding or template
     kind: String,
     /// Its name; TENANT/NAME for an api, an SLO or an event
     name: String,
@@ -124,6 +124,9 @@ fn still_used(status: &Status, kind: &str, name: &str) -> anyhow::Error {
             .split_once(": there is no")
             .map(|(who, _)| who.to_owned())
     };
+    if !fields.iter().any(|(_, p)| holder(p).is_some()) {
+        return explain(status);
+    }
     let lines: Vec<String> = fields
         .into_iter()
         .map(|(_, p)| holder(&p).unwrap_or(p))
@@ -138,8 +141,10 @@ fn still_used(status: &Status, kind: &str, name: &str) -> anyhow::Error {
 fn manifest_text(object: &Which) -> Result<String> {
     let mut text = String::new();
     if let serde_json::Value::Object(mut fields) = json::object(object) {
-        // Told as a comment, because it is not declared.
-        fields.remove("forecasts");
+        // Told as comments, because they are not declared.
+        for told in told_fields(object) {
+            fields.remove(&told);
+        }
         let head = ["kind", "name", "tier", "type"].map(|k| fields.remove_entry(k));
         for (key, value) in head.into_iter().flatten().chain(fields) {
             let line = serde_json::Map::from_iter([(key, value)]);
@@ -150,13 +155,61 @@ fn manifest_text(object: &Which) -> Result<String> {
     Ok(text)
 }
 
-/// How the forecasts of an api fare, as comments of its manifest.
+/// The fields of a manifest that nobody declared.
+fn told_fields(object: &Which) -> Vec<String> {
+    let words = |all: &[&str]| all.iter().map(|&w| w.to_owned()).collect();
+    match object {
+        Which::Api(api) => {
+            let mut told: Vec<String> = words(&["forecasts", "filled"]);
+            told.extend(api.filled.keys().cloned());
+            told
+        }
+        Which::Slo(_) => words(&["template", "judged"]),
+        Which::Template(_) => words(&["apis"]),
+        _ => vec![],
+    }
+}
+
+/// What is told of an object beside what was declared, as comments of its manifest.
 fn told(object: &Which) -> String {
-    let Which::Api(api) = object else {
-        return String::new();
-    };
-    let line = |s: &v1::SeriesStanding| format!("# forecast of {}\n", standing::sentence(s));
-    api.forecasts.iter().map(line).collect()
+    match object {
+        Which::Api(api) => {
+            let values = json::object(object);
+            let filled = api.filled.iter().filter(|(_, by)| !by.is_empty());
+            let filled = filled.map(|(field, by)| {
+                let value = values.get(field).map(|v| match v {
+                    serde_json::Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                });
+                let value = value.unwrap_or_else(|| "nothing".into());
+                format!("# {field} is {value}, by the template {by}\n")
+            });
+            let line =
+                |s: &v1::SeriesStanding| format!("# forecast of {}\n", standing::sentence(s));
+            filled.chain(api.forecasts.iter().map(line)).collect()
+        }
+        Which::Slo(slo) => match &slo.origin {
+            None => String::new(),
+            Some(origin) => format!(
+                "# by the template {}{}; applied, it is declared\n",
+                origin.template,
+                together(origin.judged())
+            ),
+        },
+        Which::Template(template) => match template.apis.as_slice() {
+            [] => "# it selects no api\n".into(),
+            apis => format!("# it selects {}\n", apis.join(", ")),
+        },
+        _ => String::new(),
+    }
+}
+
+/// Whether an SLO of a template is that of its group.
+fn together(judged: v1::Judged) -> &'static str {
+    match judged {
+        v1::Judged::Together => ", judged over its group together",
+        v1::Judged::Each | v1::Judged::Unspecified => "",
+    }
 }
 
 /// What an empty list means.
@@ -205,7 +258,7 @@ fn table(objects: &[Which]) -> Table {
             "forecasts",
             "labels",
         ],
-        Some(Which::Slo(_)) => &["slo", "api", "objective", "bad is", "window"],
+        Some(Which::Slo(_)) => &["slo", "api", "objective", "bad is", "window", "declared"],
         Some(Which::Event(_)) => &[
             "event",
             "type",
@@ -216,6 +269,7 @@ fn table(objects: &[Which]) -> Table {
             "apis",
         ],
         Some(Which::Binding(_)) => &["binding", "type", "module", "challengers", "serves"],
+        Some(Which::Template(_)) => &["template", "selects", "sets", "slos", "apis"],
         None => &[],
     };
     let mut table = Table::new(head);
@@ -302,14 +356,15 @@ pub(super) fn row(object: &Which) -> Vec<String> {
             s.api.clone(),
             format!("{}%", (s.objective * 1e7).round() / 1e5),
             match &s.indicator {
-                Some(Indicator::Latency(l)) => format!(
-                    "slower than {} ms, or failed",
-                    (l.threshold * 1e6).round() / 1e3
-                ),
+                Some(Indicator::Latency(l)) => slower(l),
                 Some(Indicator::Availability(_)) => "failed".into(),
                 None => "-".into(),
             },
             span(s.window_s),
+            match &s.origin {
+                None => "for the api".into(),
+                Some(o) => format!("by template {}{}", o.template, together(o.judged())),
+            },
         ],
         Which::Event(e) => vec![
             name,
@@ -326,25 +381,6 @@ pub(super) fn row(object: &Which) -> Vec<String> {
             },
         ],
         Which::Binding(b) => {
-            let selector = b.selector.clone().unwrap_or_default();
-            let mut parts = Vec::new();
-            for (word, value) in [
-                ("tenant", &selector.tenant),
-                ("pool", &selector.pool),
-                ("category", &selector.category),
-            ] {
-                if !value.is_empty() {
-                    parts.push(format!("{word} {value}"));
-                }
-            }
-            if !selector.labels.is_empty() {
-                parts.push(labels(&selector.labels));
-            }
-            let serves = if parts.is_empty() {
-                "all".into()
-            } else {
-                parts.join(", ")
-            };
             let short = |module: &str| match module.get(..12) {
                 Some(short) if module.len() == 64 => short.to_owned(),
                 _ => module.to_owned(),
@@ -360,9 +396,88 @@ pub(super) fn row(object: &Which) -> Vec<String> {
                 words::module_kind(b.kind()),
                 module,
                 challengers,
-                serves,
+                selects(b.selector.as_ref()),
             ]
         }
+        Which::Template(t) => {
+            let mut sets = Vec::new();
+            if let serde_json::Value::Object(fields) = json::object(object) {
+                let told = ["kind", "name", "selector", "slos", "apis"];
+                sets.extend(
+                    fields
+                        .into_iter()
+                        .filter(|(k, _)| !told.contains(&k.as_str())),
+                );
+            }
+            let sets: Vec<String> = sets
+                .iter()
+                .map(|(k, v)| {
+                    format!(
+                        "{k} {}",
+                        v.as_str().map_or_else(|| v.to_string(), Into::into)
+                    )
+                })
+                .collect();
+            let slos: Vec<String> = t.slos.iter().map(group_slo).collect();
+            vec![
+                name,
+                selects(t.selector.as_ref()),
+                or_none(&sets.join(", ")),
+                or_none(&slos.join("; ")),
+                t.apis.len().to_string(),
+            ]
+        }
+    }
+}
+
+fn or_none(text: &str) -> String {
+    match text {
+        "" => "-".into(),
+        some => some.to_owned(),
+    }
+}
+
+fn slower(latency: &v1::LatencyIndicator) -> String {
+    format!(
+        "slower than {} ms, or failed",
+        (latency.threshold * 1e6).round() / 1e3
+    )
+}
+
+/// An SLO of a template, on one line.
+fn group_slo(slo: &v1::TemplateSlo) -> String {
+    use v1::template_slo::Indicator as Of;
+    let bad = match &slo.indicator {
+        Some(Of::Latency(l)) => slower(l),
+        Some(Of::Availability(_)) | None => "failed".into(),
+    };
+    let objective = (slo.objective * 1e7).round() / 1e5;
+    let together = match slo.judged() {
+        v1::Judged::Together => ", together",
+        v1::Judged::Each | v1::Judged::Unspecified => "",
+    };
+    format!("{} {objective}% not {bad}{together}", slo.name)
+}
+
+/// What a selector selects.
+fn selects(selector: Option<&v1::Selector>) -> String {
+    let selector = selector.cloned().unwrap_or_default();
+    let mut parts = Vec::new();
+    for (word, value) in [
+        ("tenant", &selector.tenant),
+        ("pool", &selector.pool),
+        ("category", &selector.category),
+    ] {
+        if !value.is_empty() {
+            parts.push(format!("{word} {value}"));
+        }
+    }
+    if !selector.labels.is_empty() {
+        parts.push(labels(&selector.labels));
+    }
+    match parts.as_slice() {
+        [] => "all".into(),
+        some => some.join(", "),
     }
 }
 

@@ -93,19 +93,22 @@ pub(crate) fn object(object: &Which) -> Value {
         Which::Api(a) => json!({
             "kind": "api", "name": a.name, "pool": a.pool, "labels": labels(&a.labels),
             "category": a.category,
-            "mode": match a.mode() { v1::Mode::Unspecified => Value::Null, m => json!(words::lower(m.as_str_name(), "MODE_")) },
+            "mode": mode(a.mode()),
             "base_tier": tier(a.base_tier), "lowest_tier": tier(a.lowest_tier),
             "highest_tier": tier(a.highest_tier), "pinned_tier": tier(a.pinned_tier),
             "weight": a.weight, "floor": resources(a.floor.as_ref()),
             "ceiling": resources(a.ceiling.as_ref()), "safe": resources(a.safe.as_ref()),
             "expected": a.expected, "time_zone": a.time_zone,
             "forecasts": a.forecasts.iter().map(standing).collect::<Vec<_>>(),
+            "filled": labels(&a.filled),
         }),
         Which::Slo(s) => json!({
             "kind": "slo", "name": s.name, "api": s.api, "objective": s.objective,
             "latency": match &s.indicator { Some(Indicator::Latency(l)) => json!(l.threshold), _ => Value::Null },
             "availability": match &s.indicator { Some(Indicator::Availability(_)) => json!({}), _ => Value::Null },
             "window": seconds(s.window_s),
+            "template": s.origin.as_ref().map(|o| &o.template),
+            "judged": s.origin.as_ref().map(|o| words::judged(o.judged())),
         }),
         Which::Event(e) => json!({
             "kind": "event", "name": e.name, "apis": e.apis, "type": e.kind, "start": instant(e.start_ms),
@@ -120,14 +123,47 @@ pub(crate) fn object(object: &Which) -> Value {
         }),
         Which::Binding(b) => json!({
             "kind": "binding", "name": b.name, "type": words::module_kind(b.kind()),
-            "selector": b.selector.as_ref().map(|s| pruned(json!({
-                "tenant": s.tenant, "pool": s.pool, "category": s.category, "labels": labels(&s.labels),
-            }))),
+            "selector": b.selector.as_ref().map(selector),
             "module": b.module, "config": b.config,
             "challengers": b.challengers.iter().map(challenger).collect::<Vec<_>>(),
         }),
+        Which::Template(t) => json!({
+            "kind": "template", "name": t.name, "selector": t.selector.as_ref().map(selector),
+            "mode": mode(t.mode()),
+            "base_tier": tier(t.base_tier), "lowest_tier": tier(t.lowest_tier),
+            "highest_tier": tier(t.highest_tier), "pinned_tier": tier(t.pinned_tier),
+            "weight": t.weight, "floor": resources(t.floor.as_ref()),
+            "ceiling": resources(t.ceiling.as_ref()), "safe": resources(t.safe.as_ref()),
+            "time_zone": t.time_zone,
+            "slos": t.slos.iter().map(group_slo).collect::<Vec<_>>(),
+            "apis": t.apis,
+        }),
     };
     pruned(value)
+}
+
+fn mode(mode: v1::Mode) -> Value {
+    match mode {
+        v1::Mode::Unspecified => Value::Null,
+        known => json!(words::lower(known.as_str_name(), "MODE_")),
+    }
+}
+
+fn selector(s: &v1::Selector) -> Value {
+    pruned(json!({
+        "tenant": s.tenant, "pool": s.pool, "category": s.category, "labels": labels(&s.labels),
+    }))
+}
+
+/// An SLO of a template, as a manifest has it.
+fn group_slo(s: &v1::TemplateSlo) -> Value {
+    use v1::template_slo::Indicator;
+    pruned(json!({
+        "name": s.name, "objective": s.objective,
+        "latency": match &s.indicator { Some(Indicator::Latency(l)) => json!(l.threshold), _ => Value::Null },
+        "availability": match &s.indicator { Some(Indicator::Availability(_)) => json!({}), _ => Value::Null },
+        "window": seconds(s.window_s), "judged": words::judged(s.judged()),
+    }))
 }
 
 /// Who answers for a series, beside seasonal-naive.

@@ -12,6 +12,7 @@
 mod amounts;
 mod events;
 mod objects;
+mod promises;
 
 use super::words::{self, KINDS};
 use crate::config::mistake;
@@ -41,6 +42,7 @@ pub(crate) fn key(object: &Which) -> (v1::ObjectKind, String) {
         Which::Slo(o) => (v1::ObjectKind::Slo, o.name.clone()),
         Which::Event(o) => (v1::ObjectKind::Event, o.name.clone()),
         Which::Binding(o) => (v1::ObjectKind::Binding, o.name.clone()),
+        Which::Template(o) => (v1::ObjectKind::Template, o.name.clone()),
     }
 }
 
@@ -170,7 +172,7 @@ fn parse_one(text: &str, name: &str, place: &str) -> Result<Which> {
         "tier" => Which::Tier(read!(objects::TierSpec)),
         "api" => Which::Api(read!(objects::Api)),
         "slo" => {
-            let slo = mistake::read::<objects::Slo>(text, name, place)?;
+            let slo = mistake::read::<promises::Slo>(text, name, place)?;
             Which::Slo(
                 slo.indicated()
                     .map_err(|problem| anyhow::anyhow!("{place}: {problem}"))?,
@@ -185,6 +187,7 @@ fn parse_one(text: &str, name: &str, place: &str) -> Result<Which> {
             )
         }
         "binding" => Which::Binding(read!(objects::Binding)),
+        "template" => Which::Template(read!(promises::Template)),
         _ => {
             let line = text
                 .lines()

@@ -23,6 +23,14 @@ pub(crate) fn mode(mode: v1::Mode) -> String {
     }
 }
 
+/// Over which events an SLO of a template is judged.
+pub(crate) fn judged(judged: v1::Judged) -> String {
+    match judged {
+        v1::Judged::Unspecified => "each".into(),
+        known => lower(known.as_str_name(), "JUDGED_"),
+    }
+}
+
 /// A signal's word.
 pub(crate) fn signal(signal: v1::Signal) -> String {
     lower(signal.as_str_name(), "SIGNAL_")
@@ -44,7 +52,9 @@ pub(crate) fn object_kind(kind: v1::ObjectKind) -> String {
 }
 
 /// Words of all object kinds, in the order in which they can be created.
-pub(crate) const KINDS: [&str; 7] = ["tenant", "pool", "tier", "api", "slo", "event", "binding"];
+pub(crate) const KINDS: [&str; 8] = [
+    "tenant", "pool", "tier", "api", "slo", "event", "binding", "template",
+];
 
 /// Reads an object kind, also in the plural.
 pub(crate) fn parse_kind(text: &str) -> Result<v1::ObjectKind> {

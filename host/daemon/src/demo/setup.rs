@@ -62,6 +62,7 @@ pub(crate) async fn apply(channel: &Channel, traces: &Traces) -> Result<()> {
             })),
             objective: api.promise.objective,
             window_s: 7 * 86_400,
+            origin: None,
         }));
     }
     let changes = objects

@@ -7,11 +7,9 @@ use crate::world::lock;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tidegate_core::access::{Principal, Role};
-use tidegate_core::catalog::{
-    Api, Catalog, Change, Effect, Object, ObjectKey, ObjectKind, Versioned,
-};
+use tidegate_core::catalog::{Catalog, Change, Effect, Object, ObjectKey, ObjectKind, Versioned};
 use tidegate_core::ids::{ScopedId, TenantId};
-use tidegate_core::module::Binding;
+use tidegate_core::module::Selector;
 use tidegate_core::ports::serve::{Applied, CatalogPort, Run, ServeError};
 use tidegate_core::ports::storage::CatalogStore;
 use tidegate_core::quota::Usage;
@@ -34,7 +32,11 @@ impl CatalogPort for Gate {
             match &mut **object {
                 // A module that is bound by name is pinned to its newest version.
                 Object::Binding(binding) => *binding = self.world.policies.pinned(binding)?,
-                Object::Api(api) => known_zone(api)?,
+                Object::Api(api) => known_zone(&format!("api {}", api.id), &api.time_zone)?,
+                Object::Template(template) => {
+                    let zone = template.time_zone.as_deref().unwrap_or_default();
+                    known_zone(&format!("template {}", template.id), zone)?;
+                }
                 Object::Event(event) => known_rule(event, self.world.clock.now())?,
                 _ => {}
             }
@@ -73,12 +75,10 @@ impl CatalogPort for Gate {
     }
 
     fn get(&self, caller: &Principal, key: &ObjectKey) -> Result<Versioned<Object>, ServeError> {
-        let found = self
-            .world
-            .catalog
-            .load()
+        let catalog = self.world.catalog.load();
+        let found = catalog
             .get(key)
-            .filter(|o| visible(caller, &o.value))
+            .filter(|o| visible(caller, &catalog, &o.value))
             .map(|o| cut(caller, o));
         found.ok_or_else(|| {
             not_found(
@@ -99,10 +99,11 @@ impl CatalogPort for Gate {
         caller: &Principal,
         kind: ObjectKind,
     ) -> Result<Vec<Versioned<Object>>, ServeError> {
-        let all = self.world.catalog.load().list(kind);
+        let catalog = self.world.catalog.load();
+        let all = catalog.list(kind);
         Ok(all
             .into_iter()
-            .filter(|o| visible(caller, &o.value))
+            .filter(|o| visible(caller, &catalog, &o.value))
             .map(|o| cut(caller, o))
             .collect())
     }
@@ -127,23 +128,17 @@ fn tenants_of(effects: &[(ObjectKey, Effect)]) -> BTreeSet<TenantId> {
 
 /// A calendar that nobody knows would silently be another one. Core has no time zones: this is
 /// where they are known.
-fn known_zone(api: &Api) -> Result<(), ServeError> {
-    if api.time_zone.is_empty() || crate::zones::is_known(&api.time_zone) {
+fn known_zone(object: &str, zone: &str) -> Result<(), ServeError> {
+    if zone.is_empty() || crate::zones::is_known(zone) {
         return Ok(());
     }
-    let text = format!(
-        "`{}` is no IANA time zone; write for example Europe/Berlin",
-        api.time_zone
-    );
-    Err(ServeError::field(
-        format!("api {}", api.id),
-        "time_zone",
-        text,
-    ))
+    let text = format!("`{zone}` is no IANA time zone; write for example Europe/Berlin");
+    Err(ServeError::field(object, "time_zone", text))
 }
 
-/// Whether a caller may know of an object. Tiers and pools are shared ground.
-fn visible(caller: &Principal, object: &Object) -> bool {
+/// Whether a caller may know of an object. Tiers and pools are shared ground. A template of the operator's
+/// is known to whom it touches: all that it says of them stands in their apis.
+fn visible(caller: &Principal, catalog: &Catalog, object: &Object) -> bool {
     match object {
         Object::Pool(_) | Object::Tier(_) => true,
         Object::Binding(b) => b
@@ -151,29 +146,33 @@ fn visible(caller: &Principal, object: &Object) -> bool {
             .tenant
             .as_ref()
             .map_or(caller.tenants.is_none(), |t| caller.sees(t)),
+        Object::Template(t) if t.selector.tenant.is_none() && caller.tenants.is_some() => {
+            let mut apis = catalog.apis.values().map(|a| &a.value);
+            apis.any(|api| caller.sees(&api.id.tenant) && t.selector.selects(api))
+        }
         other => other.tenant().is_none_or(|t| caller.sees(t)),
     }
 }
 
-/// Bindings share one space of names. A credential of tenants makes new ones under `TENANT/` alone,
-/// where nobody else can have any: a name that is taken would tell that somebody has it.
-fn own_name(binding: &Binding, tenants: &BTreeSet<TenantId>) -> Result<(), ServeError> {
-    let part = binding
-        .id
-        .as_str()
-        .split_once('/')
-        .map(|(tenant, _)| tenant);
-    let serves = binding.selector.tenant.as_ref();
+/// Bindings share one space of names, and so do templates. A credential of tenants makes new ones under
+/// `TENANT/` alone, where nobody else can have any: a name that is taken would tell that somebody has it.
+fn own_name(
+    key: &ObjectKey,
+    selector: &Selector,
+    tenants: &BTreeSet<TenantId>,
+) -> Result<(), ServeError> {
+    let part = key.name.split_once('/').map(|(tenant, _)| tenant);
+    let serves = selector.tenant.as_ref();
     if serves.is_some_and(|t| tenants.contains(t) && part == Some(t.as_str())) {
         return Ok(());
     }
     let tenant = serves.filter(|t| tenants.contains(*t)).or(tenants.first());
     let tenant = tenant.map_or("TENANT", |t| t.as_str());
+    let kind = key.kind.name();
     let text = format!(
-        "a credential of tenants names its bindings TENANT/NAME and selects that tenant; write `{tenant}/NAME`"
+        "a credential of tenants names its {kind}s TENANT/NAME and selects that tenant; write `{tenant}/NAME`"
     );
-    let object = format!("binding {}", binding.id);
-    Err(ServeError::field(object, "name", text))
+    Err(ServeError::field(key.to_string(), "name", text))
 }
 
 impl Gate {
@@ -189,17 +188,23 @@ impl Gate {
             }
             Change::Delete { key, .. } => (key.clone(), catalog.get(key), None),
         };
-        if let Some(Object::Binding(binding)) = new
+        let known = |o: &Option<Versioned<Object>>| {
+            o.as_ref()
+                .is_some_and(|o| visible(caller, catalog, &o.value))
+        };
+        let selector = match new {
+            Some(Object::Binding(binding)) => Some(&binding.selector),
+            Some(Object::Template(template)) => Some(&template.selector),
+            _ => None,
+        };
+        if let Some(selector) = selector
             && let Some(tenants) = &caller.tenants
-            && !old.as_ref().is_some_and(|o| visible(caller, &o.value))
+            && !known(&old)
         {
-            own_name(binding, tenants)?;
+            own_name(&key, selector, tenants)?;
         }
         // What is another's is deleted as what is not there: in the same words.
-        if caller.tenants.is_some()
-            && new.is_none()
-            && !old.as_ref().is_some_and(|o| visible(caller, &o.value))
-        {
+        if caller.tenants.is_some() && new.is_none() && !known(&old) {
             let remedy = format!("`tidegate get {}` lists what there is", key.kind.name());
             return Err(not_found(key.to_string(), remedy));
         }
@@ -209,11 +214,13 @@ impl Gate {
                 Object::Api(_) | Object::Slo(_) | Object::Event(_) => {
                     (Role::Writer, object.tenant())
                 }
-                Object::Binding(b) if b.selector.tenant.is_some() => {
+                Object::Binding(_) | Object::Template(_) if object.tenant().is_some() => {
                     (Role::Writer, object.tenant())
                 }
                 Object::Tenant(_) => (Role::Admin, None),
-                Object::Pool(_) | Object::Tier(_) | Object::Binding(_) => (Role::Operator, None),
+                Object::Pool(_) | Object::Tier(_) | Object::Binding(_) | Object::Template(_) => {
+                    (Role::Operator, None)
+                }
             };
             if let Some(tenant) = tenant
                 && !caller.sees(tenant)

@@ -69,6 +69,7 @@ impl ForecastsPort for Gate {
             bank: &bank,
             tracks: &tracks,
             choices: &choices,
+            reuse: None,
             history: &*self.world.store,
             catalog: &catalog,
         })

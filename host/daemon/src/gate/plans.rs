@@ -186,6 +186,7 @@ impl PlansPort for Gate {
             caller,
         };
         let (grant, mut sentences) = observe::explain(&input).ok_or_else(none)?;
+        sentences.extend(observe::declared(&self.world.catalog.load(), api));
         sentences.extend(not_in_force(declared.mode));
         Ok(Explanation {
             grant,

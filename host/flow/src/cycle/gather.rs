@@ -3,7 +3,7 @@
 use super::{Delta, Error, Input, PoolState, Profile};
 use crate::demand::{self, Learned, Look};
 use crate::forecast::Target;
-use crate::tier::{Facts, LEVELS};
+use crate::tier::{Facts, Groups, LEVELS};
 use std::collections::BTreeMap;
 use tidegate_core::catalog::{Api, Catalog, Pool};
 use tidegate_core::forecast::Forecast;
@@ -95,6 +95,17 @@ pub(super) fn facts(
     delta: &mut Delta,
 ) -> Result<Vec<Facts>, Error> {
     let step = input.settings.step;
+    let mut groups = Groups::default();
+    for slo in apis
+        .iter()
+        .flat_map(|api| objectives.get(&api.id))
+        .flatten()
+    {
+        let mut tracker = state.trackers.get(&slo.id).cloned().unwrap_or_default();
+        tracker.advance(input.history, slo, step, input.now)?;
+        groups.add(slo, &tracker);
+        delta.trackers.insert(slo.id.clone(), tracker);
+    }
     let mut all = vec![];
     for api in apis {
         let key = SeriesKey {
@@ -103,14 +114,15 @@ pub(super) fn facts(
         };
         let forecast = forecasts.get(&key);
         let (mut burn, mut budget_left) = (Burn::default(), 1.0_f64);
-        for slo in objectives.get(&api.id).into_iter().flatten().copied() {
-            let mut tracker = state.trackers.get(&slo.id).cloned().unwrap_or_default();
-            tracker.advance(input.history, slo, step, input.now)?;
-            for (worst, new) in burn.iter_mut().zip(tracker.burn(slo)) {
+        for slo in objectives.get(&api.id).into_iter().flatten() {
+            let Some(tracker) = delta.trackers.get(&slo.id) else {
+                continue;
+            };
+            let (burns, left) = groups.judge(slo, tracker);
+            for (worst, new) in burn.iter_mut().zip(burns) {
                 *worst = f64::max(*worst, new);
             }
-            budget_left = budget_left.min(tracker.budget_left(slo));
-            delta.trackers.insert(slo.id.clone(), tracker);
+            budget_left = budget_left.min(left);
         }
         all.push(Facts {
             expected: expected(input, state, api, delta)?,

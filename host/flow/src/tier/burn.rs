@@ -160,7 +160,7 @@ impl Tracker {
 
     /// Events of the last so many seconds. Whole hours are too coarse for a window of a few; the steps
     /// reach that far themselves.
-    fn within(&self, seconds: u32) -> Events {
+    pub(super) fn within(&self, seconds: u32) -> Events {
         let is_within = |t: Timestamp| self.end.since_ms(t) <= i64::from(seconds) * 1000;
         let settled = self.settled.unwrap_or_default();
         let steps = self.steps.iter().rev();
@@ -195,6 +195,7 @@ mod tests {
             indicator: Indicator::Availability,
             objective,
             window_s,
+            template: None,
         }
     }
 

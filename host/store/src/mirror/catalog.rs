@@ -5,11 +5,12 @@ use super::{Mirror, mirror_enum, mirror_struct};
 use crate::codec::Malformed;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use tidegate_core::catalog::template::{Field, GroupSlo, Template};
 use tidegate_core::catalog::{Api, Catalog, Mode, Object, ObjectKind, Pool, Tenant};
 use tidegate_core::event::{Event, Origin, Recurrence};
-use tidegate_core::ids::{Generation, PoolId, ScopedId, TenantId};
+use tidegate_core::ids::{Generation, Name, PoolId, ScopedId, TemplateId, TenantId};
 use tidegate_core::module::{Binding, Challenger, ModuleKind, Selector};
-use tidegate_core::slo::{Indicator, Slo};
+use tidegate_core::slo::{Indicator, Judged, Slo};
 use tidegate_core::tier::{Tier, TierSpec};
 use tidegate_core::time::Timestamp;
 use tidegate_core::units::{Level, Resources};
@@ -78,30 +79,135 @@ fn restored_tier(
     }))
 }
 
-mirror_struct!(Api as StoredApi {
-    id: ScopedId,
-    pool: PoolId,
-    labels: BTreeMap<String, String>,
-    category: String,
-    mode: Mode,
-    base_tier: Tier,
-    lowest_tier: Tier,
-    highest_tier: Tier,
-    pinned_tier: Option<Tier>,
-    weight: f64,
-    floor: Resources,
-    ceiling: Resources,
-    safe: Resources,
-    expected: Option<f64>,
-    time_zone: String,
+/// The part of an api that every version has written: what is declared, and the default of what is not.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredApi {
+    id: <ScopedId as Mirror>::Stored,
+    pool: <PoolId as Mirror>::Stored,
+    labels: <BTreeMap<String, String> as Mirror>::Stored,
+    category: <String as Mirror>::Stored,
+    mode: <Mode as Mirror>::Stored,
+    base_tier: <Tier as Mirror>::Stored,
+    lowest_tier: <Tier as Mirror>::Stored,
+    highest_tier: <Tier as Mirror>::Stored,
+    pinned_tier: <Option<Tier> as Mirror>::Stored,
+    weight: <f64 as Mirror>::Stored,
+    floor: <Resources as Mirror>::Stored,
+    ceiling: <Resources as Mirror>::Stored,
+    safe: <Resources as Mirror>::Stored,
+    expected: <Option<f64> as Mirror>::Stored,
+    time_zone: <String as Mirror>::Stored,
+}
+
+fn api(a: &Api) -> StoredApi {
+    StoredApi {
+        id: a.id.store(),
+        pool: a.pool.store(),
+        labels: a.labels.store(),
+        category: a.category.store(),
+        mode: a.mode.store(),
+        base_tier: a.base_tier.store(),
+        lowest_tier: a.lowest_tier.store(),
+        highest_tier: a.highest_tier.store(),
+        pinned_tier: a.pinned_tier.store(),
+        weight: a.weight.store(),
+        floor: a.floor.store(),
+        ceiling: a.ceiling.store(),
+        safe: a.safe.store(),
+        expected: a.expected.store(),
+        time_zone: a.time_zone.store(),
+    }
+}
+
+/// Without the fields that it leaves open: those that have their default, since older versions did not
+/// tell one from the other.
+fn restored_api(a: StoredApi, open: Option<Vec<u8>>) -> Result<Object, Malformed> {
+    let mut api = Api {
+        id: Mirror::restore(a.id)?,
+        pool: Mirror::restore(a.pool)?,
+        labels: Mirror::restore(a.labels)?,
+        category: Mirror::restore(a.category)?,
+        mode: Mirror::restore(a.mode)?,
+        base_tier: Mirror::restore(a.base_tier)?,
+        lowest_tier: Mirror::restore(a.lowest_tier)?,
+        highest_tier: Mirror::restore(a.highest_tier)?,
+        pinned_tier: Mirror::restore(a.pinned_tier)?,
+        weight: Mirror::restore(a.weight)?,
+        floor: Mirror::restore(a.floor)?,
+        ceiling: Mirror::restore(a.ceiling)?,
+        safe: Mirror::restore(a.safe)?,
+        expected: Mirror::restore(a.expected)?,
+        time_zone: Mirror::restore(a.time_zone)?,
+        open: BTreeMap::new(),
+    };
+    let open = match open {
+        None => api.defaulted(),
+        Some(fields) => Mirror::restore(fields)?,
+    };
+    api.open = open.into_iter().map(|field| (field, None)).collect();
+    Ok(Object::Api(api))
+}
+
+mirror_enum!(Field {
+    0 => Mode, 1 => BaseTier, 2 => LowestTier, 3 => HighestTier, 4 => PinnedTier,
+    5 => Weight, 6 => Floor, 7 => Ceiling, 8 => Safe, 9 => TimeZone,
 });
 
-mirror_struct!(Slo as StoredSlo {
-    id: ScopedId,
-    api: ScopedId,
+/// An SLO that was declared; those that templates put on apis follow from the templates.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredSlo {
+    id: <ScopedId as Mirror>::Stored,
+    api: <ScopedId as Mirror>::Stored,
+    indicator: Option<f64>,
+    objective: f64,
+    window_s: u32,
+}
+
+fn slo(s: &Slo) -> StoredSlo {
+    StoredSlo {
+        id: s.id.store(),
+        api: s.api.store(),
+        indicator: s.indicator.store(),
+        objective: s.objective,
+        window_s: s.window_s,
+    }
+}
+
+fn restored_slo(s: StoredSlo) -> Result<Object, Malformed> {
+    Ok(Object::Slo(Slo {
+        id: Mirror::restore(s.id)?,
+        api: Mirror::restore(s.api)?,
+        indicator: Mirror::restore(s.indicator)?,
+        objective: s.objective,
+        window_s: s.window_s,
+        template: None,
+    }))
+}
+
+mirror_enum!(Judged { 0 => Each, 1 => Together });
+
+mirror_struct!(GroupSlo as StoredGroupSlo {
+    name: Name,
     indicator: Indicator,
     objective: f64,
     window_s: u32,
+    judged: Judged,
+});
+
+mirror_struct!(Template as StoredTemplate {
+    id: TemplateId,
+    selector: Selector,
+    mode: Option<Mode>,
+    base_tier: Option<Tier>,
+    lowest_tier: Option<Tier>,
+    highest_tier: Option<Tier>,
+    pinned_tier: Option<Tier>,
+    weight: Option<f64>,
+    floor: Option<Resources>,
+    ceiling: Option<Resources>,
+    safe: Option<Resources>,
+    time_zone: Option<String>,
+    slos: Vec<GroupSlo>,
 });
 
 /// The part of an event that every version has written.
@@ -234,8 +340,9 @@ impl Mirror for Indicator {
 
 /// A declared thing. Variants are numbered by their order, which is part of the layout. A binding
 /// without challengers is written as it was before there were any, one that has some under a number
-/// of its own, and so is an event that has a title, a rule or an origin, and a tier that buys
-/// another quantile than by default: what older versions wrote is read as it is, and they read what uses nothing new.
+/// of its own, and so is an event that has a title, a rule or an origin, a tier that buys another
+/// quantile than by default, and an api that declares what is the default: what older versions wrote is
+/// read as it is, and they read what uses nothing new.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum StoredObject {
     Tenant(StoredTenant),
@@ -248,6 +355,8 @@ pub(crate) enum StoredObject {
     Contested(StoredBinding, Vec<StoredChallenger>),
     Occasion(StoredEvent, StoredOccasion),
     Buying(StoredTierSpec, <Level as Mirror>::Stored),
+    Explicit(StoredApi, Vec<u8>),
+    Template(StoredTemplate),
 }
 
 impl Mirror for Object {
@@ -261,8 +370,17 @@ impl Mirror for Object {
                 StoredObject::Tier(tier_spec(v))
             }
             Object::Tier(v) => StoredObject::Buying(tier_spec(v), v.buy_level.store()),
-            Object::Api(v) => StoredObject::Api(v.store()),
-            Object::Slo(v) => StoredObject::Slo(v.store()),
+            Object::Api(v) => {
+                let plain = v.declared();
+                let open: Vec<Field> = plain.open.keys().copied().collect();
+                if open == plain.defaulted() {
+                    StoredObject::Api(api(&plain))
+                } else {
+                    StoredObject::Explicit(api(&plain), open.store())
+                }
+            }
+            Object::Slo(v) => StoredObject::Slo(slo(v)),
+            Object::Template(v) => StoredObject::Template(v.store()),
             Object::Event(v) => match occasion(v) {
                 None => StoredObject::Event(event(v)),
                 Some(more) => StoredObject::Occasion(event(v), more),
@@ -278,8 +396,10 @@ impl Mirror for Object {
             StoredObject::Pool(v) => Object::Pool(Mirror::restore(v)?),
             StoredObject::Tier(v) => restored_tier(&v, None)?,
             StoredObject::Buying(v, level) => restored_tier(&v, Some(level))?,
-            StoredObject::Api(v) => Object::Api(Mirror::restore(v)?),
-            StoredObject::Slo(v) => Object::Slo(Mirror::restore(v)?),
+            StoredObject::Api(v) => restored_api(v, None)?,
+            StoredObject::Explicit(v, open) => restored_api(v, Some(open))?,
+            StoredObject::Slo(v) => restored_slo(v)?,
+            StoredObject::Template(v) => Object::Template(Mirror::restore(v)?),
             StoredObject::Event(v) => restored_event(v, StoredOccasion::default())?,
             StoredObject::Binding(v) => restored(v, vec![])?,
             StoredObject::Contested(v, challengers) => restored(v, challengers)?,
@@ -302,6 +422,8 @@ impl Mirror for Catalog {
         let objects = ObjectKind::ALL
             .into_iter()
             .flat_map(|kind| self.list(kind))
+            // What a template puts on an api follows from the template.
+            .filter(|v| !matches!(&v.value, Object::Slo(slo) if slo.template.is_some()))
             .map(|v| (v.generation.0, v.value.store()));
         StoredCatalog {
             generation: self.generation.0,
@@ -317,6 +439,7 @@ impl Mirror for Catalog {
         for (generation, object) in stored.objects {
             catalog.insert(Object::restore(object)?, Generation(generation));
         }
+        catalog.fill();
         Ok(catalog)
     }
 }

@@ -21,7 +21,9 @@ use crate::codec::Malformed;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tidegate_core::ids::{BindingId, Digest, Generation, Name, PoolId, ScopedId, TenantId};
+use tidegate_core::ids::{
+    BindingId, Digest, Generation, Name, PoolId, ScopedId, TemplateId, TenantId,
+};
 use tidegate_core::ports::storage::StoreError;
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::{Grid, Step, Timestamp};
@@ -158,7 +160,7 @@ macro_rules! mirror_name {
     };
 }
 
-mirror_name!(TenantId, Name, PoolId, BindingId, ScopedId);
+mirror_name!(TenantId, Name, PoolId, BindingId, TemplateId, ScopedId);
 
 impl Mirror for Digest {
     type Stored = [u8; 32];

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::collections::BTreeMap;
+use tidegate_core::catalog::template::{Field, GroupSlo, Template};
 use tidegate_core::catalog::{Api, Catalog, Mode, Object, ObjectKind, Pool, Tenant};
 use tidegate_core::event::{Event, Origin, Recurrence};
 use tidegate_core::ids::{Digest, Generation};
@@ -9,7 +10,7 @@ use tidegate_core::module::{Binding, Challenger, Holding, Manifest, ModuleKind, 
 use tidegate_core::ports::storage::{
     CatalogStore, Condemned, Modules, SeriesState, States, StoredModule,
 };
-use tidegate_core::slo::{Indicator, Slo};
+use tidegate_core::slo::{Indicator, Judged, Slo};
 use tidegate_core::tier::{Tier, TierSpec};
 use tidegate_core::units::{Dimension, Resources};
 
@@ -193,6 +194,7 @@ fn objects() -> Vec<Object> {
             safe: Resources::NONE,
             expected,
             time_zone: "Europe/Rome".into(),
+            open: BTreeMap::new(),
         })
     };
     let slo = |name: &str, indicator| {
@@ -202,6 +204,7 @@ fn objects() -> Vec<Object> {
             indicator,
             objective: 0.999,
             window_s: 86_400 * 30,
+            template: None,
         })
     };
     vec![
@@ -223,8 +226,36 @@ fn objects() -> Vec<Object> {
         Object::Tier(TierSpec::default_of(Tier::Gold)),
         api("shop/a", Some(Tier::Gold), None),
         api("shop/b", None, Some(12.5)),
+        Object::Api(Api {
+            open: Field::ALL.map(|field| (field, None)).into(),
+            ..Api::free("shop/open".parse().unwrap(), "edge".parse().unwrap())
+        }),
         slo("shop/fast", Indicator::Latency { threshold: 0.2 }),
         slo("shop/up", Indicator::Availability),
+        Object::Template(Template {
+            id: "shop/bronze".parse().unwrap(),
+            selector: Selector {
+                tenant: Some("shop".parse().unwrap()),
+                ..Selector::default()
+            },
+            mode: Some(Mode::Observe),
+            base_tier: None,
+            lowest_tier: Some(Tier::Bronze),
+            highest_tier: Some(Tier::Silver),
+            pinned_tier: Some(Tier::Bronze),
+            weight: Some(0.5),
+            floor: None,
+            ceiling: Some(r(50.0)),
+            safe: Some(Resources::NONE),
+            time_zone: Some("Asia/Tokyo".into()),
+            slos: vec![GroupSlo {
+                name: "quick".parse().unwrap(),
+                indicator: Indicator::Latency { threshold: 1.5 },
+                objective: 0.9,
+                window_s: 3600,
+                judged: Judged::Together,
+            }],
+        }),
         Object::Event(Event {
             apis: vec!["shop/a".parse().unwrap()],
             every_s: Some(604_800),
@@ -298,6 +329,7 @@ fn every_kind_of_object_comes_back_with_its_generation() {
     for (generation, object) in (1..).zip(objects()) {
         catalog.insert(object, Generation(generation));
     }
+    catalog.fill();
     assert!(
         ObjectKind::ALL
             .into_iter()

@@ -54,6 +54,7 @@ pub(super) fn catalog(case: &Case) -> Result<(PoolId, Catalog), Failure> {
             },
             objective: 1.0 - SLOW_SHARE,
             window_s: WINDOW_S,
+            template: None,
         }));
     }
     let changes: Vec<Change> = objects
@@ -95,5 +96,6 @@ fn api(of: &CaseApi, pool: &PoolId, supply: Supply) -> Api {
         safe: Resources::NONE,
         expected: None,
         time_zone: "UTC".into(),
+        open: BTreeMap::new(),
     }
 }

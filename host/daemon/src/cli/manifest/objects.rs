@@ -1,6 +1,6 @@
 //! The documents, kind by kind, and what they are on the wire.
 
-use super::amounts::{Latency, Objective, Quantity};
+use super::amounts::Quantity;
 use crate::config::Seconds;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -37,7 +37,7 @@ impl From<Resources> for v1::Resources {
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Tier {
+pub(super) enum Tier {
     Bronze,
     Silver,
     Gold,
@@ -45,7 +45,7 @@ enum Tier {
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Mode {
+pub(super) enum Mode {
     Observe,
     Recommend,
     Enforce,
@@ -60,7 +60,7 @@ enum ModuleKind {
     Judge,
 }
 
-fn tier(tier: Option<Tier>) -> i32 {
+pub(super) fn tier(tier: Option<Tier>) -> i32 {
     let tier = match tier {
         None => v1::Tier::Unspecified,
         Some(Tier::Bronze) => v1::Tier::Bronze,
@@ -68,6 +68,16 @@ fn tier(tier: Option<Tier>) -> i32 {
         Some(Tier::Gold) => v1::Tier::Gold,
     };
     tier.into()
+}
+
+pub(super) fn mode(mode: Option<Mode>) -> i32 {
+    let mode = match mode {
+        None => v1::Mode::Unspecified,
+        Some(Mode::Observe) => v1::Mode::Observe,
+        Some(Mode::Recommend) => v1::Mode::Recommend,
+        Some(Mode::Enforce) => v1::Mode::Enforce,
+    };
+    mode.into()
 }
 
 #[derive(Debug, Deserialize)]
@@ -197,22 +207,20 @@ pub(super) struct Api {
     /// What `get` tells beside what was declared; it may come back, and declares nothing.
     #[serde(rename = "forecasts", default)]
     _forecasts: serde::de::IgnoredAny,
+    /// The fields that `get` told without that anybody declared them: left open where they stand as
+    /// they were told.
+    #[serde(default)]
+    filled: BTreeMap<String, String>,
 }
 
 impl From<Api> for v1::Api {
     fn from(a: Api) -> Self {
-        let mode = match a.mode {
-            None => v1::Mode::Unspecified,
-            Some(Mode::Observe) => v1::Mode::Observe,
-            Some(Mode::Recommend) => v1::Mode::Recommend,
-            Some(Mode::Enforce) => v1::Mode::Enforce,
-        };
         v1::Api {
             name: a.name,
             pool: a.pool,
             labels: a.labels,
             category: a.category,
-            mode: mode.into(),
+            mode: mode(a.mode),
             base_tier: tier(a.base_tier),
             lowest_tier: tier(a.lowest_tier),
             highest_tier: tier(a.highest_tier),
@@ -224,61 +232,29 @@ impl From<Api> for v1::Api {
             expected: a.expected,
             time_zone: a.time_zone,
             forecasts: vec![],
+            filled: a.filled,
         }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Slo {
-    #[serde(rename = "kind")]
-    _kind: Kind,
-    name: String,
-    api: String,
-    latency: Option<Latency>,
-    availability: Option<serde::de::IgnoredAny>,
-    objective: Objective,
-    #[serde(alias = "window_s")]
-    window: Seconds,
-}
-
-impl Slo {
-    /// The SLO, if it says exactly once which requests are bad.
-    pub(super) fn indicated(self) -> Result<v1::Slo, &'static str> {
-        use v1::slo::Indicator;
-        let indicator = match (self.latency, self.availability) {
-            (Some(latency), None) => Indicator::Latency(v1::LatencyIndicator {
-                threshold: latency.0,
-            }),
-            (None, Some(_)) => Indicator::Availability(v1::AvailabilityIndicator {}),
-            (None, None) => {
-                return Err(
-                    "it does not say which requests are bad; add `latency: 200ms` (slower or failed) or `availability: {}` (failed)",
-                );
-            }
-            (Some(_), Some(_)) => {
-                return Err(
-                    "it has both `latency` and `availability`; a latency SLO counts failed requests as bad already, so remove one",
-                );
-            }
-        };
-        Ok(v1::Slo {
-            name: self.name,
-            api: self.api,
-            indicator: Some(indicator),
-            objective: self.objective.0,
-            window_s: self.window.0,
-        })
     }
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Selector {
+pub(super) struct Selector {
     tenant: String,
     pool: String,
     category: String,
     labels: BTreeMap<String, String>,
+}
+
+impl From<Selector> for v1::Selector {
+    fn from(s: Selector) -> Self {
+        v1::Selector {
+            tenant: s.tenant,
+            pool: s.pool,
+            category: s.category,
+            labels: s.labels,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -363,12 +339,7 @@ impl From<Binding> for v1::Binding {
         v1::Binding {
             name: b.name,
             kind: kind.into(),
-            selector: Some(v1::Selector {
-                tenant: b.selector.tenant,
-                pool: b.selector.pool,
-                category: b.selector.category,
-                labels: b.selector.labels,
-            }),
+            selector: Some(b.selector.into()),
             module: b.module,
             config: config(b.config),
             challengers: b

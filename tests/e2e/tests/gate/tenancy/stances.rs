@@ -215,6 +215,7 @@ fn changes() -> Vec<Stance> {
             )),
             objective: 0.9,
             window_s: 3_600,
+            origin: None,
         })
     };
     let delete = |kind, name: &str| v1::ApplyRequest {

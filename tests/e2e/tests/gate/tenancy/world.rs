@@ -152,6 +152,7 @@ fn slo(name: &str, api: &str) -> Object {
         )),
         objective: 0.99,
         window_s: 86_400,
+        origin: None,
     })
 }
 

@@ -1,0 +1,115 @@
+//! Budgets of groups: the events of all apis that an SLO is judged over together.
+//!
+//! The burn of a sum is not a mean of burns: an endpoint with a hundredth of the traffic weighs a
+//! hundredth. So the events are added per window, and the rate is taken of the sums; every api of the
+//! group is then told the same. A group is a tenant's apis in one pool ([`Judged::Together`]).
+
+use super::burn::Tracker;
+use std::collections::BTreeMap;
+use tidegate_core::ids::{Name, TemplateId, TenantId};
+use tidegate_core::slo::{BURN_WINDOWS, Burn, Events, Judged, Slo};
+
+/// A group and one of its SLOs.
+type Key<'a> = (&'a TenantId, &'a TemplateId, &'a Name);
+
+/// Sums of a pool's groups; see the module.
+#[derive(Debug, Clone, Default)]
+pub struct Groups<'a>(BTreeMap<Key<'a>, Sum>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    windows: [Events; BURN_WINDOWS.len()],
+    budget: Events,
+}
+
+/// The group of an SLO; `None` for one that is judged over its api's own events.
+fn key(slo: &Slo) -> Option<Key<'_>> {
+    let from = slo.template.as_ref()?;
+    (from.judged == Judged::Together).then_some((&slo.api.tenant, &from.id, &from.name))
+}
+
+impl<'a> Groups<'a> {
+    /// Adds what an api's tracker holds of an SLO; nothing for one without a group.
+    pub fn add(&mut self, slo: &'a Slo, tracker: &Tracker) {
+        let Some(key) = key(slo) else {
+            return;
+        };
+        let sum = self.0.entry(key).or_default();
+        for (of_group, window) in sum.windows.iter_mut().zip(BURN_WINDOWS) {
+            of_group.add(tracker.within(window));
+        }
+        sum.budget.add(tracker.within(slo.window_s));
+    }
+
+    /// Burn per window of [`BURN_WINDOWS`] and the part of the budget that is left: the group's where
+    /// the SLO has one, else the api's own.
+    #[must_use]
+    pub fn judge(&self, slo: &Slo, tracker: &Tracker) -> (Burn, f64) {
+        match key(slo).and_then(|key| self.0.get(&key)) {
+            Some(sum) => (
+                sum.windows.map(|events| slo.burn(events)),
+                slo.budget_left(sum.budget),
+            ),
+            None => (tracker.burn(slo), tracker.budget_left(slo)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Rates;
+    use tidegate_core::slo::{FromTemplate, Indicator};
+    use tidegate_core::time::{Step, Timestamp};
+    use tidegate_core::units::Signal;
+
+    const HOUR: i64 = 60;
+
+    fn slo(api: &str, judged: Judged) -> Slo {
+        Slo {
+            id: format!("{api}/up").parse().unwrap(),
+            api: api.parse().unwrap(),
+            indicator: Indicator::Availability,
+            objective: 0.9,
+            window_s: 86_400,
+            template: Some(FromTemplate {
+                id: "critical".parse().unwrap(),
+                name: "up".parse().unwrap(),
+                judged,
+            }),
+        }
+    }
+
+    /// Burn over an hour of `shop/a` (99 requests/s, none bad), `shop/b` (1/s, all bad) and `bank/c`
+    /// (100/s, all bad).
+    fn burns(judged: Judged) -> Vec<f64> {
+        let slos = ["shop/a", "shop/b", "bank/c"].map(|api| slo(api, judged));
+        let fed = [(99.0, 0.0), (1.0, 1.0), (100.0, 100.0)];
+        let mut groups = Groups::default();
+        let mut trackers = Vec::new();
+        for (slo, (requests, errors)) in slos.iter().zip(fed) {
+            let mut rates = Rates::default();
+            rates.feed(Signal::Requests, 0..HOUR, requests);
+            rates.feed(Signal::Errors, 0..HOUR, errors);
+            let mut tracker = Tracker::default();
+            let now = Timestamp(HOUR * 60_000);
+            tracker.advance(&rates, slo, Step::MINUTE, now).unwrap();
+            groups.add(slo, &tracker);
+            trackers.push(tracker);
+        }
+        let judged = slos.iter().zip(&trackers).map(|(s, t)| groups.judge(s, t));
+        judged.map(|(burn, _)| burn[2]).collect()
+    }
+
+    #[test]
+    fn a_group_burns_by_the_sum_of_its_events_and_ends_where_its_tenant_does() {
+        let near = |all: Vec<f64>, want: [f64; 3]| {
+            assert!(
+                all.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-9),
+                "{all:?}"
+            );
+        };
+        near(burns(Judged::Each), [0.0, 10.0, 10.0]);
+        near(burns(Judged::Together), [0.1, 0.1, 10.0]);
+    }
+}
