@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_model_kit::{Half, quantile_of_sorted, sort_floats};
 
 use crate::linear::Sums;
+use crate::transform::Transform;
 
 /// Probabilities at which error quantiles are kept, with their normal deviates.
 pub(crate) const PROBABILITIES: [f64; 5] = [0.025, 0.1, 0.5, 0.9, 0.975];
@@ -73,8 +74,15 @@ struct Trial {
 
 impl Rows {
     /// The knot of a horizon. `per_day` is the steps of a day; `width` regressors a row, 0 for
-    /// no correction; `n` the length of the history.
-    pub(crate) fn knot(self, horizon: usize, per_day: f64, width: usize, n: usize) -> Knot {
+    /// no correction; `n` the length of the history; `transform` the scale that errors are on.
+    pub(crate) fn knot(
+        self,
+        horizon: usize,
+        per_day: f64,
+        width: usize,
+        n: usize,
+        transform: Transform,
+    ) -> Knot {
         let mut coefficients = Vec::new();
         let (mut misses, mut unseen) = (self.misses.clone(), 0);
         if width > 0
@@ -95,7 +103,7 @@ impl Rows {
         Knot {
             horizon: horizon as u32,
             coefficients,
-            errors: error_quantiles(&misses, independent),
+            errors: error_quantiles(&misses, independent, transform),
         }
     }
 
@@ -193,13 +201,14 @@ fn independent(misses: &[f64]) -> f64 {
 }
 
 /// Quantiles of ascending errors, stretched by what `independent` errors leave unknown.
-fn error_quantiles(sorted: &[f64], independent: f64) -> [Half; 5] {
+fn error_quantiles(sorted: &[f64], independent: f64, transform: Transform) -> [Half; 5] {
     let centre = quantile_of_sorted(sorted, 0.5);
     let mut out = [Half::default(); 5];
     for (q, (p, z)) in out.iter_mut().zip(PROBABILITIES.iter().zip(DEVIATES)) {
         // A quantile from few errors is that of a t distribution (Abramowitz and Stegun 26.7.5).
         let few = 1.0 + (z * z + 1.0) / (4.0 * (independent - 1.0).max(2.0));
-        *q = Half::new(centre + few * STRETCH * (quantile_of_sorted(sorted, *p) - centre));
+        let off = quantile_of_sorted(sorted, *p) - centre;
+        *q = Half::new(centre + transform.widened(off, few * STRETCH));
     }
     out
 }
@@ -272,17 +281,18 @@ mod tests {
 
     #[test]
     fn a_regressor_that_helps_is_used_and_one_that_does_not_is_left() {
-        let knot = rows(2.0).knot(4, 24.0, 1, 400);
+        let knot = rows(2.0).knot(4, 24.0, 1, 400, Transform::None);
         assert!((knot.coefficients[0].get() - 2.0).abs() < 0.4, "{knot:?}");
         assert!((knot.errors[4].get() - 1.96).abs() < 0.5, "{knot:?}");
-        let idle = rows(0.0).knot(4, 24.0, 1, 400);
+        let idle = rows(0.0).knot(4, 24.0, 1, 400, Transform::None);
         assert!(idle.correction(&[1.0]).abs() < 0.15, "{idle:?}");
     }
 
     #[test]
     fn few_errors_are_a_wider_interval_than_many() {
         let sample = [-2.0, -1.0, 0.0, 1.0, 2.0];
-        assert!(error_quantiles(&sample, 5.0)[4].get() > error_quantiles(&sample, 500.0)[4].get());
+        let outer = |n| error_quantiles(&sample, n, Transform::None)[4].get();
+        assert!(outer(5.0) > outer(500.0));
     }
 
     proptest! {

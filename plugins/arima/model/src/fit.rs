@@ -207,7 +207,7 @@ impl Walk<'_> {
             .iter()
             .zip(rows)
             .filter(|(_, r)| r.misses.len() >= 5);
-        let knots = measured.map(|(h, rows)| rows.knot(*h, per_day, width, n));
+        let knots = measured.map(|(h, rows)| rows.knot(*h, per_day, width, n, state.transform));
         knots.filter(|k| k.is_sound(width)).collect()
     }
 }

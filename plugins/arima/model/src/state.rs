@@ -183,12 +183,12 @@ impl State {
             let h = at + 1;
             let growth = self.growth(h);
             let centre = z + self.correction(h, &mut x);
-            let back = |z: f64| self.transform.back(z);
             let middle = self.expected(centre, h);
             let running = running(known, at);
             let (uplift, doubt) = self.effect(&running);
             for d in &deviates {
-                let q = back(centre + growth * self.error(h, *d));
+                let error = self.transform.widened(self.error(h, *d), growth);
+                let q = self.transform.back(centre + error);
                 quantiles.push(if running.is_empty() {
                     q * self.scale
                 } else {

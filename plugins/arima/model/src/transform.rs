@@ -68,6 +68,20 @@ impl Transform {
         }
     }
 
+    /// An error on this scale, widened by a `factor` of 1 or more for what is not known of it.
+    ///
+    /// Upwards it widens in the series' unit: a logarithm that is stretched is a power of the factor
+    /// by which the load may rise, and of a fivefold rise within hours, which is all that one day of
+    /// history shows, it would make a hundredfold one tomorrow. Downwards a logarithm ends at zero by
+    /// itself.
+    pub(crate) fn widened(self, error: f64, factor: f64) -> f64 {
+        if self == Self::Log && error > 0.0 {
+            libm::log1p(factor * libm::expm1(error.min(100.0)))
+        } else {
+            factor * error
+        }
+    }
+
     /// The factor from the median to the mean of a log-normal value; 1 without logarithms. A
     /// spread that is seldom true is believed only in part.
     pub(crate) fn bias(self, sigma: f64) -> f64 {
@@ -122,6 +136,14 @@ mod tests {
     fn spread_in_proportion_to_the_level_asks_for_logarithms() {
         assert_eq!(Transform::choose(&series(true), 6), Transform::Log);
         assert_eq!(Transform::choose(&series(false), 6), Transform::None);
+    }
+
+    #[test]
+    fn doubt_doubles_a_rise_and_does_not_square_it() {
+        let rise = Transform::Log.widened(libm::log(5.0), 2.0);
+        assert!((libm::exp(rise) - 9.0).abs() < 1e-9, "{rise}");
+        assert!((Transform::Log.widened(-1.0, 2.0) + 2.0).abs() < 1e-12);
+        assert!((Transform::None.widened(1.5, 2.0) - 3.0).abs() < 1e-12);
     }
 
     #[test]
