@@ -30,6 +30,9 @@ const VARIES: f64 = 1.2;
 const CLEARLY: f64 = 0.99;
 /// A load above this part of its large values has begun.
 const BORN: f64 = 0.02;
+/// The last slope goes on for this part of the history, which is what back-tests can judge it by: a
+/// day that rises is no week that does.
+const HOLDS: usize = 4;
 /// The most kinds of events that are learned.
 const MOST_EVENTS: usize = 32;
 
@@ -139,7 +142,7 @@ fn long(config: &Config, material: &Material<'_>, kinds: &[&str], parts: &Parts)
             level: curve.trend(n - 1.0),
             slope: keep * map.beta[1] / n,
             age: 0,
-            limit: u32::try_from(z.len()).unwrap_or(u32::MAX),
+            limit: u32::try_from((z.len() / HOLDS).max(1)).unwrap_or(u32::MAX),
             rate,
             bend,
         },

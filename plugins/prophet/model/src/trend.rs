@@ -11,7 +11,7 @@ pub(crate) struct Trend {
     pub(crate) slope: f64,
     /// Steps since the last fitted row.
     pub(crate) age: u32,
-    /// Steps after which the line is level: no slope is known to hold longer than the history.
+    /// Steps after which the line is level: no slope is known to hold for long.
     pub(crate) limit: u32,
     /// Changes of slope in a step.
     pub(crate) rate: f64,
