@@ -21,6 +21,9 @@ const MAX_BINS: usize = 20_160;
 /// The most horizons that a history of the longest accepted length is tested at.
 const MAX_KNOTS: usize = 32;
 
+/// A drift goes on for so many times the longest horizon that the back-test could judge it by.
+const HOLDS: usize = 2;
+
 /// What remains of a calm or a burst after a step: the tracker forgets a hundredth.
 pub(crate) const FADE: f64 = 0.99;
 /// The share of each new variance in the usual one.
@@ -41,7 +44,9 @@ impl Method {
     pub(crate) fn point(&self, h: usize) -> f64 {
         let lines = &self.lines;
         let season = lines.season.at(lines.clock + h.max(1) as u64 - 1);
-        let base = lines.mean + distance(&self.thetas, lines, h) + self.drift * h as f64;
+        let tested = self.thetas.last().map_or(1, |t| t.horizon as usize);
+        let drifting = h.min(HOLDS * tested) as f64;
+        let base = lines.mean + distance(&self.thetas, lines, h) + self.drift * drifting;
         lines.season.join(base, season)
     }
 
