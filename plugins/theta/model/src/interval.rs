@@ -15,8 +15,10 @@ use crate::state::{Adjusted, FADE, Method};
 const ORIGINS: usize = 1000;
 /// What was chosen by these errors looks better on them than it is on the next ones.
 const CHOSEN: f64 = 1.08;
-/// The smallest load, in the typical one, that an error's size is in proportion to.
-const FLOOR: f64 = 1e-3;
+/// The smallest load, in the typical one, that an error's size is in proportion to: below it, what is
+/// there errs by what counting and rounding leave. Were it next to nothing, a trough that is missed by
+/// a hundredth of the load would be a miss of many sigmas, and open the whole day's interval.
+const FLOOR: f64 = 0.005;
 
 /// How errors grow with the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,6 +19,11 @@ const SHIFT_GAIN: f64 = 0.5;
 const SHIFT_HASTE: f64 = 12.0;
 /// The smallest factor that a value is divided by.
 const TINY: f64 = 1e-6;
+/// Below this factor, a value tells less of its base: what is not in proportion to the season (counting,
+/// rounding, the profile's own error) is divided by the factor as well. So gains fall with its square,
+/// as a Kalman filter's do with the variance of the observation; a load that all but sleeps at night
+/// else comes out of it with a level of thousands.
+const TELLING: f64 = 0.02;
 
 /// How the season joins the level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +95,12 @@ impl Season {
         }
     }
 
+    /// How much a value at a step with this season tells of its base, 0 to 1.
+    fn telling(&self, season: f64) -> f64 {
+        let part = (self.factor(season).max(0.0) / TELLING).min(1.0);
+        part * part
+    }
+
     /// The base of a value at a step with this season.
     pub(crate) fn adjust(&self, value: f64, season: f64) -> f64 {
         (value - self.offset(season)) / self.factor(season).max(TINY)
@@ -145,12 +156,13 @@ impl Lines {
         let season = self.season.at(self.clock);
         let x = self.season.adjust(value, season);
         if x.is_finite() {
+            let part = self.season.telling(season);
             for (level, alpha) in self.levels.iter_mut().zip(ALPHAS) {
-                *level += alpha * (x - *level);
+                *level += part * alpha * (x - *level);
             }
             let (mean, bound) = (self.mean, self.bound);
             self.season.learn(self.clock, value, mean, season, bound);
-            self.mean += self.slow * (x - self.mean);
+            self.mean += part * self.slow * (x - self.mean);
         }
         self.clock += 1;
     }
@@ -158,12 +170,14 @@ impl Lines {
     /// Takes the next value as part of a shift: the levels move fast and the season learns
     /// nothing.
     pub(crate) fn shift(&mut self, value: f64) {
-        let x = self.season.adjust(value, self.season.at(self.clock));
+        let season = self.season.at(self.clock);
+        let x = self.season.adjust(value, season);
         if x.is_finite() {
+            let part = self.season.telling(season);
             for (level, alpha) in self.levels.iter_mut().zip(ALPHAS) {
-                *level += alpha.max(SHIFT_GAIN) * (x - *level);
+                *level += part * alpha.max(SHIFT_GAIN) * (x - *level);
             }
-            self.mean += (self.slow * SHIFT_HASTE).min(SHIFT_GAIN) * (x - self.mean);
+            self.mean += part * (self.slow * SHIFT_HASTE).min(SHIFT_GAIN) * (x - self.mean);
         }
         self.clock += 1;
     }
@@ -248,5 +262,17 @@ mod tests {
         l.bound = 2.0;
         l.observe(-500.0);
         assert!((l.season.at(2) + 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_load_that_all_but_sleeps_at_night_keeps_its_level() {
+        let mut l = lines(SeasonKind::Multiplicative, 0.0);
+        l.season.tables[0].bins = Bins::free(vec![1.0, 0.0]);
+        for _ in 0..50 {
+            l.observe(10.0);
+            l.observe(0.02);
+        }
+        let kept = |level: &f64| (level - 10.0).abs() < 1e-6;
+        assert!(l.levels.iter().all(kept) && kept(&l.mean), "{l:?}");
     }
 }
