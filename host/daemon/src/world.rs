@@ -9,7 +9,7 @@ use crate::driver::{Fits, Fitter};
 use crate::keeper::{self, Keeper};
 use crate::policies::Policies;
 use arc_swap::ArcSwap;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidegate_core::alert::Alert;
@@ -26,6 +26,7 @@ use tidegate_core::time::Timestamp;
 use tidegate_engine::{By, Swapped};
 use tidegate_flow::cycle::{PoolState, Settings};
 use tidegate_flow::ingest::Meter;
+use tidegate_flow::observe::{Standing, Turns};
 use tidegate_store::Store;
 use tidegate_telemetry::{Metrics, SwapOutcome, TraceHandoff};
 use tokio::sync::watch;
@@ -61,7 +62,7 @@ pub(crate) struct World {
     /// Whether the daemon drains: a long advance then ends at the step that it has reached.
     pub(crate) draining: AtomicBool,
     /// What stands, per pool.
-    alerts: Mutex<BTreeMap<PoolId, Vec<Alert>>>,
+    alerts: Mutex<BTreeMap<PoolId, Standing>>,
     /// Rates, per tenant.
     pub(crate) meter: Mutex<Meter>,
     /// What enforcers reported last.
@@ -351,29 +352,40 @@ impl World {
         tracing::warn!(tenant = %tenant, quota = quota.field(), refused = count, "{exceeded}");
     }
 
-    /// Replaces what stands for a pool; logs what is new and what is over.
-    pub(crate) fn raise(&self, pool: &PoolId, alerts: &[Alert]) {
-        let identity = |a: &Alert| (a.kind, a.api.clone(), a.subject.clone());
+    /// Takes in what a cycle has seen of a pool; logs what is new and what is over.
+    pub(crate) fn raise(&self, pool: &PoolId, now: Timestamp, seen: &[Alert]) {
         let mut standing = lock(&self.alerts);
-        let before = standing
-            .insert(pool.clone(), alerts.to_vec())
-            .unwrap_or_default();
-        // By sets: when all feeds of a large pool die at once, pairs would be a square of it.
-        let (stood, stands): (BTreeSet<_>, BTreeSet<_>) = (
-            before.iter().map(identity).collect(),
-            alerts.iter().map(identity).collect(),
-        );
-        for alert in alerts.iter().filter(|a| !stood.contains(&identity(a))) {
+        let turns = standing.entry(pool.clone()).or_default().look(now, seen);
+        self.tell(pool, &turns, standing);
+    }
+
+    /// Takes in one alert of a pool beside what stands.
+    pub(crate) fn raise_one(&self, pool: &PoolId, now: Timestamp, alert: Alert) {
+        let mut standing = lock(&self.alerts);
+        let of_pool = standing.entry(pool.clone()).or_default();
+        let turns = Turns {
+            new: of_pool.note(now, alert).into_iter().collect(),
+            over: vec![],
+        };
+        self.tell(pool, &turns, standing);
+    }
+
+    fn tell(
+        &self,
+        pool: &PoolId,
+        turns: &Turns,
+        standing: MutexGuard<'_, BTreeMap<PoolId, Standing>>,
+    ) {
+        for alert in &turns.new {
             tracing::warn!(kind = alert.kind.name(), pool = %pool, subject = %alert.subject, "alert: {}", alert.message);
         }
-        for alert in before.iter().filter(|b| !stands.contains(&identity(b))) {
+        for alert in &turns.over {
             tracing::info!(kind = alert.kind.name(), pool = %pool, subject = %alert.subject, "alert is over");
         }
-        let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
-        for alert in before.iter() {
-            counts.entry(alert.kind.name()).or_insert(0);
-        }
-        for alert in standing.values().flatten() {
+        // A kind of which none stands any more is counted as such.
+        let over = turns.over.iter().map(|a| (a.kind.name(), 0));
+        let mut counts: BTreeMap<&'static str, u64> = over.collect();
+        for alert in standing.values().flat_map(Standing::alerts) {
             *counts.entry(alert.kind.name()).or_insert(0) += 1;
         }
         drop(standing);
@@ -382,14 +394,11 @@ impl World {
         }
     }
 
-    /// What stands for one pool.
-    pub(crate) fn alerts_of(&self, pool: &PoolId) -> Vec<Alert> {
-        lock(&self.alerts).get(pool).cloned().unwrap_or_default()
-    }
-
     /// What stands now, worst first.
     pub(crate) fn alerts(&self) -> Vec<Alert> {
-        let mut all: Vec<Alert> = lock(&self.alerts).values().flatten().cloned().collect();
+        let standing = lock(&self.alerts);
+        let mut all: Vec<Alert> = standing.values().flat_map(Standing::alerts).collect();
+        drop(standing);
         all.sort_by(|a, b| {
             (b.severity, a.kind, &a.pool, &a.api).cmp(&(a.severity, b.kind, &b.pool, &b.api))
         });

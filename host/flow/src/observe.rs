@@ -2,9 +2,11 @@
 
 mod declared;
 mod explain;
+mod standing;
 
 pub use declared::declared;
 pub use explain::{ExplainInput, explain};
+pub use standing::{CLEAR_AFTER_MS, Standing, Turns};
 
 use crate::allocate;
 use crate::forecast::series_name;

@@ -77,12 +77,11 @@ impl World {
             of != Some(pool)
         });
         self.forecasts.extend(output.forecasts);
-        self.raise(pool, output.alerts);
+        self.raise(pool, &output.alerts);
     }
 
-    /// Replaces what stands for a pool; notes what is new and what is over.
-    fn raise(&mut self, pool: &PoolId, alerts: Vec<Alert>) {
-        let identity = |a: &Alert| (a.kind, a.api.clone(), a.subject.clone());
+    /// Takes in what a cycle has seen of a pool; notes what is new and what is over.
+    fn raise(&mut self, pool: &PoolId, seen: &[Alert]) {
         let name = |a: &Alert| {
             let about = a
                 .api
@@ -90,15 +89,14 @@ impl World {
                 .map_or(String::new(), |api| format!(" of {api}"));
             format!("{}{about} {}", a.kind.name(), a.subject)
         };
-        let before = self.standing.remove(pool).unwrap_or_default();
-        let among = |all: &[Alert], one: &Alert| all.iter().any(|a| identity(a) == identity(one));
-        for alert in alerts.iter().filter(|a| !among(&before, a)) {
+        let standing = self.standing.entry(pool.clone()).or_default();
+        let turns = standing.look(self.now, seen);
+        for alert in &turns.new {
             self.note(format!("alert: {}", name(alert).trim_end()));
         }
-        for alert in before.iter().filter(|a| !among(&alerts, a)) {
+        for alert in &turns.over {
             self.note(format!("over:  {}", name(alert).trim_end()));
         }
-        self.standing.insert(pool.clone(), alerts);
     }
 
     /// Samples every service from where its feed stands up to the step that ends at `end`.

@@ -26,6 +26,7 @@ use tidegate_core::units::Signal;
 use tidegate_engine::{Baselines, FaultLimit, Slots, SwapError};
 use tidegate_flow::baseline::{BaseTier, FloorsFirst, LastValue, Wait};
 use tidegate_flow::cycle::{PoolState, Settings};
+use tidegate_flow::observe::Standing;
 
 /// Why a world is not as it was asked to be.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +87,7 @@ pub struct World {
     pub(crate) pools: BTreeMap<PoolId, PoolState>,
     pub(crate) feeds: BTreeMap<ApiId, Feed>,
     pub(crate) forecasts: BTreeMap<SeriesKey, Forecast>,
-    pub(crate) standing: BTreeMap<PoolId, Vec<Alert>>,
+    pub(crate) standing: BTreeMap<PoolId, Standing>,
     pub(crate) journal: Vec<Note>,
     pub(crate) refusals: BTreeMap<(String, String), u64>,
     pub(crate) tried: BTreeMap<(SeriesKey, Digest), (Timestamp, Timestamp)>,
@@ -274,8 +275,8 @@ impl World {
 
     /// What stands, worst first.
     #[must_use]
-    pub fn alerts(&self) -> Vec<&Alert> {
-        let mut all: Vec<&Alert> = self.standing.values().flatten().collect();
+    pub fn alerts(&self) -> Vec<Alert> {
+        let mut all: Vec<Alert> = self.standing.values().flat_map(Standing::alerts).collect();
         all.sort_by(|a, b| {
             (b.severity, a.kind, &a.pool, &a.api).cmp(&(a.severity, b.kind, &b.pool, &b.api))
         });

@@ -117,11 +117,17 @@ fn one(world: &Arc<World>, catalog: &Catalog, pool: &PoolId, now: Timestamp) {
             return;
         }
     }
-    publish(world, pool, &mut state, output);
+    publish(world, pool, now, &mut state, output);
     world.metrics.cycled(pool.as_str(), clock.elapsed());
 }
 
-fn publish(world: &World, pool: &PoolId, state: &mut PoolState, output: cycle::Output) {
+fn publish(
+    world: &World,
+    pool: &PoolId,
+    now: Timestamp,
+    state: &mut PoolState,
+    output: cycle::Output,
+) {
     Keeper::note(world, state, &output.delta);
     state.commit(output.delta, output.record.as_ref());
     if let (Some(_), Some(plan)) = (&output.record, &state.last) {
@@ -130,14 +136,12 @@ fn publish(world: &World, pool: &PoolId, state: &mut PoolState, output: cycle::O
             world.publish(plan);
         });
     }
-    world.raise(pool, &output.alerts);
+    world.raise(pool, now, &output.alerts);
 }
 
 /// Raises, beside what stands, that a pool got no new plan.
 fn held(world: &World, pool: &PoolId, now: Timestamp, why: &str) {
-    let mut alerts = world.alerts_of(pool);
-    alerts.retain(|a| a.kind != AlertKind::PlanHeld);
-    alerts.push(Alert {
+    let alert = Alert {
         kind: AlertKind::PlanHeld,
         severity: Severity::Critical,
         pool: Some(pool.clone()),
@@ -145,8 +149,8 @@ fn held(world: &World, pool: &PoolId, now: Timestamp, why: &str) {
         subject: String::new(),
         at: now,
         message: format!("pool {pool} got no new plan: {why}"),
-    });
-    world.raise(pool, &alerts);
+    };
+    world.raise_one(pool, now, alert);
 }
 
 /// Counts faults, lets the engine draw its consequences, and logs both.
@@ -198,7 +202,7 @@ mod tests {
         let gate = crate::testing::gate(dir.path());
         let edge: PoolId = "edge".parse().unwrap();
         apart(&gate.world, &edge, Timestamp(0), || panic!("a bug"));
-        let alerts = gate.world.alerts_of(&edge);
+        let alerts = gate.world.alerts();
         assert_eq!(alerts.len(), 1);
         assert!(alerts[0].message.contains("panicked"));
     }

@@ -196,7 +196,8 @@ mod tests {
             AlertKind::GoldFloorsCut,
             AlertKind::ModuleFault,
         ];
-        gate.world.raise(&edge, &all.map(about_the_pool));
+        gate.world
+            .raise(&edge, Timestamp(0), &all.map(about_the_pool));
         let heard = |tenant: &str| -> Vec<String> {
             let alerts = gate.alerts(&of(Role::Operator, &[tenant])).into_iter();
             alerts.map(|a| a.message).collect()
