@@ -35,6 +35,7 @@ fn load(name: &str, days: usize, tier: Tier) -> Load {
         },
         tier,
         replica: None,
+        events: vec![],
     }
 }
 

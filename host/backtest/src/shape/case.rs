@@ -3,12 +3,14 @@
 //! Loads are scaled: a replica serves a tenth of a trace's 95th percentile, whatever the trace counts.
 //! In an elastic pool apis do not meet, since what one needs is bought and taken from nobody; so every
 //! trace is a case of its own. In a scarce pool all share what there is, on one calendar: traces of
-//! other years are moved by whole weeks, so that hours of the day and days of the week stay.
+//! other years are moved by whole weeks, so that hours of the day and days of the week stay; and what the
+//! calendar knew of a trace moves with it.
 
 use super::arrivals;
 use super::service::RATE_PER_REPLICA;
 use crate::evaluate::trace::Trace;
 use tidegate_core::canonical;
+use tidegate_core::event::Span;
 use tidegate_core::ids::ApiId;
 use tidegate_core::tier::Tier;
 use tidegate_core::time::Timestamp;
@@ -39,6 +41,19 @@ pub struct CaseApi {
     pub costs: Vec<f32>,
     /// Replicas before policies begin: enough for the highest load.
     pub first: u32,
+    /// What the calendar knew of it, on the case's calendar.
+    pub events: Vec<Known>,
+}
+
+/// An event of a calendar, which every policy may know before it comes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Known {
+    /// Its kind, under which uplift is learned.
+    pub kind: String,
+    /// Load is at least this many times the ordinary while it lasts, if somebody said so.
+    pub minimum_uplift: Option<f64>,
+    /// When it happens, by start.
+    pub spans: Vec<Span>,
 }
 
 /// Some apis, a pool, and when what begins.
@@ -88,6 +103,8 @@ pub struct Load {
     /// What one replica serves at full use, in the trace's unit; `None`: a tenth of the trace's 95th
     /// percentile.
     pub replica: Option<f64>,
+    /// What the calendar knows of it, on the trace's own calendar.
+    pub events: Vec<Known>,
 }
 
 /// How cases are made.
@@ -142,7 +159,7 @@ pub fn elastic(loads: &[Load], plan: &CasePlan) -> Result<Vec<Case>, CaseError> 
         .map(|load| {
             let (begin, score, end) = parts(&load.trace.name, load.length(), plan)?;
             Ok(Case {
-                apis: vec![api(load, 0, end, plan)?],
+                apis: vec![api(load, load.trace.start, end, plan)?],
                 supply: Supply::Elastic,
                 start: load.trace.start,
                 begin,
@@ -167,7 +184,7 @@ pub fn shared(loads: &[Load], supply: Supply, plan: &CasePlan) -> Result<Case, C
     let (begin, score, end) = parts(name, length, plan)?;
     let mut apis = loads
         .iter()
-        .map(|load| api(load, offset(load, start), end, plan))
+        .map(|load| api(load, start, end, plan))
         .collect::<Result<Vec<_>, _>>()?;
     apis.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(Case {
@@ -220,8 +237,9 @@ fn parts(name: &str, seconds: usize, plan: &CasePlan) -> Result<(usize, usize, u
     Ok((score - hour((score / 2).min(DAY_S)), score, end))
 }
 
-fn api(load: &Load, offset: usize, end: usize, plan: &CasePlan) -> Result<CaseApi, CaseError> {
+fn api(load: &Load, start: Timestamp, end: usize, plan: &CasePlan) -> Result<CaseApi, CaseError> {
     let (trace, step) = (&load.trace, load.trace.step.secs() as usize);
+    let offset = offset(load, start);
     let from = (offset / step).min(trace.values.len());
     let to = (offset + end).div_ceil(step).min(trace.values.len());
     let part = &trace.values[from..to];
@@ -249,7 +267,20 @@ fn api(load: &Load, offset: usize, end: usize, plan: &CasePlan) -> Result<CaseAp
         requests,
         costs,
         first: (most / RATE_PER_REPLICA * 1.5).ceil().clamp(2.0, 1e6) as u32,
+        events: load.events.iter().map(|e| moved(e, load, start)).collect(),
     })
+}
+
+/// An event on the calendar of a case that begins at `start`, which is that second of the trace that
+/// [`offset`] says.
+fn moved(event: &Known, load: &Load, start: Timestamp) -> Known {
+    let late = i64::try_from(offset(load, start)).unwrap_or(0) * 1000;
+    let by = start.since_ms(load.trace.start.plus_ms(late));
+    let span = |(from, to): &Span| (from.plus_ms(by), to.plus_ms(by));
+    Known {
+        spans: event.spans.iter().map(span).collect(),
+        ..event.clone()
+    }
 }
 
 /// Nearest rank.

@@ -17,6 +17,7 @@ fn load(name: &str, start_hour: i64, hours: usize, level: f64) -> Load {
         trace,
         tier: Tier::Gold,
         replica: None,
+        events: vec![],
     }
 }
 
@@ -84,4 +85,29 @@ fn names_of_files_become_names_of_apis() {
     let (a, b) = (id("nab/load 1").unwrap(), id("nab-load/1").unwrap());
     assert_ne!(a, b);
     assert!(id("/").is_ok() && id("").is_ok() && id(&"x/".repeat(90)).is_ok());
+}
+
+#[test]
+fn what_the_calendar_knows_moves_with_its_trace() {
+    let hour = |h: i64| Timestamp(h * 3_600_000);
+    let mut late = load("late", 24 * 7 * 60 + 3, 24 * 9, 5.0);
+    // In the tenth hour of the trace, of which the first three are cut off.
+    let begin = 24 * 7 * 60 + 3;
+    late.events = vec![Known {
+        kind: "sale".into(),
+        minimum_uplift: None,
+        spans: vec![(hour(begin + 10), hour(begin + 11))],
+    }];
+    let early = load("early", 6, 24 * 8, 5.0);
+    let plan = CasePlan {
+        train_s: Some(86_400),
+        lead_s: 60,
+        seed: 1,
+    };
+    let case = shared(&[late.clone(), early], Supply::Scarce(10), &plan).unwrap();
+    let moved = case.apis.iter().find(|a| a.name == "late").unwrap();
+    assert_eq!(case.start, hour(6));
+    assert_eq!(moved.events[0].spans, [(hour(13), hour(14))]);
+    let alone = elastic(&[late.clone()], &plan).unwrap();
+    assert_eq!(alone[0].apis[0].events, late.events);
 }

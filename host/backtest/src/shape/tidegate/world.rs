@@ -1,11 +1,12 @@
-//! The catalog of a case: one tenant, one pool, an api and a p95 SLO per trace.
+//! The catalog of a case: one tenant, one pool, an api and a p95 SLO per trace, and the calendar.
 
-use crate::shape::case::{Case, CaseApi, Supply};
+use crate::shape::case::{Case, CaseApi, Known, Supply};
 use crate::shape::scaler::Failure;
 use crate::shape::service::{SLOW_SHARE, THRESHOLD_S};
 use std::collections::BTreeMap;
 use tidegate_core::catalog::{Api, Catalog, Change, Mode, Object, Pool, Tenant};
-use tidegate_core::ids::PoolId;
+use tidegate_core::event::{Event, Occurrences, Recurrence};
+use tidegate_core::ids::{ApiId, PoolId, ScopedId};
 use tidegate_core::slo::{Indicator, Slo};
 use tidegate_core::tier::Tier;
 use tidegate_core::units::{Dimension, Resources};
@@ -57,6 +58,17 @@ pub(super) fn catalog(case: &Case) -> Result<(PoolId, Catalog), Failure> {
             template: None,
         }));
     }
+    let mut spans = BTreeMap::new();
+    for (i, api) in case.apis.iter().enumerate() {
+        for (j, known) in api.events.iter().enumerate() {
+            let id: ScopedId = format!("backtest/{i}.{j}").parse()?;
+            let Some(event) = event(&id, &api.id, known) else {
+                continue;
+            };
+            objects.push(Object::Event(event));
+            spans.insert(id, known.spans.clone());
+        }
+    }
     let changes: Vec<Change> = objects
         .into_iter()
         .map(|object| Change::Put {
@@ -69,8 +81,25 @@ pub(super) fn catalog(case: &Case) -> Result<(PoolId, Catalog), Failure> {
         let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Failure::World(all.join("; "))
     };
-    let (catalog, _) = applied.map_err(told)?;
+    let (mut catalog, _) = applied.map_err(told)?;
+    catalog.recurring = Occurrences::new((case.start, case.at(case.end)), spans);
     Ok((pool, catalog))
+}
+
+/// An event of one api, whose occurrences stand in the catalog's table whatever made them come back;
+/// `None` for one that never happens.
+fn event(id: &ScopedId, api: &ApiId, known: &Known) -> Option<Event> {
+    let (from, to) = known.spans.first().copied()?;
+    let seconds = u32::try_from(to.since_ms(from) / 1000).unwrap_or(u32::MAX);
+    Some(Event {
+        apis: vec![api.clone()],
+        minimum_uplift: known.minimum_uplift,
+        recurrence: Some(Recurrence {
+            extra: vec![from],
+            ..Recurrence::default()
+        }),
+        ..Event::once(id.clone(), &known.kind, from, seconds.max(1))
+    })
 }
 
 fn api(of: &CaseApi, pool: &PoolId, supply: Supply) -> Api {

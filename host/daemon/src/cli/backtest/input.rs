@@ -66,6 +66,7 @@ fn files(args: &Args) -> Result<Vec<Load>> {
                 trace: file(args, path, name)?,
                 tier: *tier,
                 replica: None,
+                events: vec![],
             })
         })
         .collect()
