@@ -47,11 +47,31 @@ pub fn quantile_of_sorted(sorted: &[f64], p: f64) -> f64 {
     if n == 0 {
         return 0.0;
     }
-    let h = ((n as f64 + 1.0 / 3.0) * p + 1.0 / 3.0).clamp(1.0, n as f64);
+    let h = position(n, p);
     let below = h.floor();
     let lo = sorted[below as usize - 1];
     let hi = sorted[(below as usize).min(n - 1)];
     lo + (h - below) * (hi - lo)
+}
+
+/// [`quantile_of_sorted`] of a sample in any order, which it reorders: one that needs a single point
+/// need not sort.
+pub fn quantile(values: &mut [f64], p: f64) -> f64 {
+    let n = values.len();
+    if n == 0 {
+        return 0.0;
+    }
+    let h = position(n, p);
+    let below = h.floor();
+    let (_, lo, above) = values.select_nth_unstable_by(below as usize - 1, f64::total_cmp);
+    let lo = *lo;
+    let hi = above.iter().copied().min_by(f64::total_cmp).unwrap_or(lo);
+    lo + (h - below) * (hi - lo)
+}
+
+/// Where the quantile lies in a sorted sample of `n`, counted from 1.
+fn position(n: usize, p: f64) -> f64 {
+    ((n as f64 + 1.0 / 3.0) * p + 1.0 / 3.0).clamp(1.0, n as f64)
 }
 
 /// The median of a sample, which it reorders; 0 for an empty one.
@@ -91,6 +111,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_quantile_is_the_same_without_sorting(
+            mut sample in proptest::collection::vec(-1e6f64..1e6, 0..40), p in 0.0f64..1.0,
+        ) {
+            let mut sorted = sample.clone();
+            sort_floats(&mut sorted);
+            let said = quantile(&mut sample, p);
+            prop_assert_eq!(said.to_bits(), quantile_of_sorted(&sorted, p).to_bits());
+        }
+
         #[test]
         fn quantiles_rise_with_the_level_and_stay_within_the_sample(
             mut sample in proptest::collection::vec(-1e6f64..1e6, 1..40), p in 0.0f64..1.0, d in 0.0f64..0.2,

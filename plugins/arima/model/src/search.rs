@@ -12,7 +12,7 @@
 //! otherwise be the autocovariance.
 
 use ndarray::Array2;
-use tidegate_model_kit::{Cholesky, median};
+use tidegate_model_kit::{Cholesky, dot, median};
 
 use crate::arma::tame;
 
@@ -80,15 +80,40 @@ fn aicc(variance: f64, count: f64, coefficients: usize) -> f64 {
         + 2.0 * k * (k + 1.0) / (count - k - 1.0).max(1.0)
 }
 
-/// One-step errors of an ARMA, from nothing before the first value.
+/// One-step errors of an ARMA, from nothing before the first value. The autoregression goes lag by
+/// lag over the whole history, since these sums wait for nothing; only errors need those before.
 fn filter(w: &[f64], ar: &[f64], ma: &[f64], errors: &mut Vec<f64>) {
     errors.clear();
-    for (t, v) in w.iter().enumerate() {
-        let lagged = |c: &[f64], x: &[f64]| -> f64 {
-            c.iter().zip(x[..t].iter().rev()).map(|(a, b)| a * b).sum()
-        };
-        let e = v - lagged(ar, w) - lagged(ma, errors);
-        errors.push(e);
+    errors.extend_from_slice(w);
+    for (lag, a) in ar.iter().enumerate() {
+        let later = errors.get_mut(lag + 1..).unwrap_or_default();
+        for (e, v) in later.iter_mut().zip(w) {
+            *e -= a * v;
+        }
+    }
+    match *ma {
+        [] => {}
+        [one] => {
+            let mut before = 0.0;
+            for e in errors {
+                *e -= one * before;
+                before = *e;
+            }
+        }
+        [one, two] => {
+            let (mut before, mut earlier) = (0.0, 0.0);
+            for e in errors {
+                *e -= one * before + two * earlier;
+                (before, earlier) = (*e, before);
+            }
+        }
+        _ => {
+            for t in 0..errors.len() {
+                let (past, rest) = errors.split_at_mut(t);
+                let lagged = ma.iter().zip(past.iter().rev());
+                rest[0] -= lagged.map(|(m, e)| m * e).sum::<f64>();
+            }
+        }
     }
 }
 
@@ -116,7 +141,7 @@ impl Moments {
         let gamma: Vec<f64> = (0..=lags)
             .map(|k| {
                 let tail = cut.get(k..).unwrap_or_default();
-                tail.iter().zip(&cut).map(|(a, b)| a * b).sum::<f64>() / n as f64
+                dot(tail, &cut) / n as f64
             })
             .collect();
         let regressions = levinson(&gamma, long.max(ORDER_MAX.min(n / 6)));

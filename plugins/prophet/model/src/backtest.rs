@@ -6,14 +6,14 @@
 //! ones, how noise follows the load, and how wide the interval is. An event's effect is taken
 //! from the whole history: it is not what is measured here.
 
-use tidegate_model_kit::{Half, Knot, quantile_of_sorted, sort_floats};
+use tidegate_model_kit::{Half, Knot, quantile, sort_floats};
 
 use crate::config::{Ar, Config, Growth};
 use crate::curve::Curve;
 use crate::design::{Design, Material};
 use crate::map::Map;
 use crate::memory::{Memory, PLACES};
-use crate::residuals::{Example, Reach, regress};
+use crate::residuals::{Example, Reach, regress, widened};
 use crate::seasons::{self, Season};
 use tidegate_model_kit::dot;
 
@@ -115,16 +115,16 @@ pub(crate) fn measure(
     let longest = *horizons.last()?;
     let loads = loads(design, material, &folds, &curves, longest);
     let stride = span.div_ceil(ORIGINS);
-    let (samples, farthest) = samples(material, &folds, &loads, &horizons, stride);
+    let (samples, farthest, width) = samples(material, &folds, &loads, &horizons, stride);
     let shares: Vec<f64> = horizons
         .iter()
         .map(|h| (stride as f64 / *h as f64).min(1.0))
         .collect();
     let level = mean_size(&samples[0]);
-    let power = power(&samples, level, &shares)?;
+    let power = power(&samples, level, &shares, width)?;
     let mut reaches: Vec<Reach> = Vec::new();
     let mut knots = Vec::new();
-    let mut before = Vec::new();
+    let mut before = vec![0.0; width];
     for ((h, list), share) in horizons.iter().zip(&samples).zip(&shares) {
         if list.is_empty() {
             break;
@@ -133,10 +133,9 @@ pub(crate) fn measure(
             .iter()
             .map(|(e, load)| Example {
                 noise: noise(*load, level, power),
-                ..e.clone()
+                ..*e
             })
             .collect();
-        before.resize(examples[0].x.len(), 0.0);
         let (weights, errors) = match config.ar {
             Ar::None => (
                 vec![0.0; before.len()],
@@ -181,10 +180,9 @@ pub(crate) fn measure(
 /// make; tails are the knots' business. For errors that are mostly none, a part of the mean square.
 fn spread(errors: &[f64]) -> f64 {
     let mut sizes: Vec<f64> = errors.iter().map(|e| e.abs()).collect();
-    sort_floats(&mut sizes);
     let squares: f64 = errors.iter().map(|e| e * e).sum();
     let whole = (squares / (errors.len() as f64).max(1.0)).sqrt();
-    (quantile_of_sorted(&sizes, 0.8) / NEAR).max(0.2 * whole)
+    (quantile(&mut sizes, 0.8) / NEAR).max(0.2 * whole)
 }
 
 fn folds(design: &Design, map: &Map, seasons: &[Season]) -> Option<Vec<Fold>> {
@@ -263,15 +261,15 @@ fn loads(
 
 type Sample = Vec<(Example, f64)>;
 
-/// Examples per horizon, each with the load by its fold at the target, and the largest distance
-/// of a residual from those before it.
+/// Examples per horizon, each with the load by its fold at the target; the largest distance of a
+/// residual from those before it; and how many regressors there are.
 fn samples(
     material: &Material<'_>,
     folds: &[Fold],
     loads: &[Vec<f64>],
     horizons: &[usize],
     stride: usize,
-) -> (Vec<Sample>, f64) {
+) -> (Vec<Sample>, f64, usize) {
     let z = material.z;
     let n = z.len();
     let places = places(material.seasons);
@@ -302,7 +300,7 @@ fn samples(
                 memory.regressors(phases[u - start], &mut x);
                 list.push((
                     Example {
-                        x: x.clone(),
+                        x: widened(&x),
                         y: v - load[u - start],
                         noise: 1.0,
                         fold: k,
@@ -312,7 +310,7 @@ fn samples(
             }
         }
     }
-    (samples, farthest)
+    (samples, farthest, Memory::new(n, places, 0.0).width())
 }
 
 /// Places of a residual profile.
@@ -334,20 +332,20 @@ fn mean_size(sample: &Sample) -> f64 {
 }
 
 /// The power of the load that makes errors most alike: a Laplace likelihood.
-fn power(samples: &[Sample], level: f64, shares: &[f64]) -> Option<f64> {
+fn power(samples: &[Sample], level: f64, shares: &[f64], width: usize) -> Option<f64> {
     let at = samples.len().min(3) - 1;
-    let examples: Vec<Example> = samples[at].iter().map(|(e, _)| e.clone()).collect();
-    let Some(first) = examples.first() else {
+    let examples: Vec<Example> = samples[at].iter().map(|(e, _)| *e).collect();
+    if examples.is_empty() {
         return Some(0.0);
-    };
-    let weights = regress(&examples, None, &vec![0.0; first.x.len()], shares[at])?;
+    }
+    let weights = regress(&examples, None, &vec![0.0; width], shares[at])?;
     let mut best = (f64::INFINITY, 0.0);
     for power in POWERS {
         let (mut logs, mut sizes) = (0.0, 0.0);
         for (e, load) in &samples[at] {
             let v = noise(*load, level, power);
             logs += libm::log(v);
-            sizes += (e.y - dot(&e.x, &weights)).abs() / v;
+            sizes += e.off(&weights).abs() / v;
         }
         let n = examples.len() as f64;
         let score = logs / n + libm::log((sizes / n).max(f64::MIN_POSITIVE));
@@ -367,7 +365,7 @@ fn held_out(examples: &[Example], folds: usize, before: &[f64], share: f64) -> O
         }
         let weights = regress(examples, Some(k), before, share).unwrap_or_else(|| before.to_vec());
         let own = examples.iter().filter(|e| e.fold == k);
-        errors.extend(own.map(|e| (e.y - dot(&e.x, &weights)) / e.noise));
+        errors.extend(own.map(|e| e.off(&weights) / e.noise));
     }
     (!errors.is_empty()).then_some(errors)
 }

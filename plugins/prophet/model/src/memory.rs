@@ -11,6 +11,8 @@ use tidegate_model_kit::{Bins, PROFILE};
 
 /// Spans of the averages, in steps.
 const SPANS: [f64; 5] = [1.0, 4.0, 16.0, 64.0, 256.0];
+/// Regressors at most: the averages and the profile.
+pub(crate) const WIDTH: usize = SPANS.len() + 1;
 /// The share of a new residual in its place of the profile.
 const PROFILE_GAIN: f64 = 0.5;
 /// Places of the profile at most.

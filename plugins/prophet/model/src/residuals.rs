@@ -9,7 +9,9 @@
 //! Errors `h` steps ahead overlap, so that the prior weighs `h` times as much.
 
 use serde::{Deserialize, Serialize};
-use tidegate_model_kit::{Cholesky, Half, dot, quantile_of_sorted, sort_floats};
+use tidegate_model_kit::{Cholesky, Half, quantile};
+
+use crate::memory::WIDTH;
 
 /// The prior standard deviation of a weight around that of the horizon before.
 const PRIOR: f64 = 0.12;
@@ -35,16 +37,37 @@ pub(crate) struct Reach {
 }
 
 /// A target `h` steps after an origin.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Example {
-    /// The regressors at the origin.
-    pub(crate) x: Vec<f64>,
+    /// The regressors at the origin, zeros behind the last: of one width, so that the sums below
+    /// run without a branch.
+    pub(crate) x: [f64; WIDTH],
     /// The residual at the target.
     pub(crate) y: f64,
     /// The relative size of noise there.
     pub(crate) noise: f64,
     /// The back-test that it is of.
     pub(crate) fold: usize,
+}
+
+impl Example {
+    /// What is off by `weights`.
+    pub(crate) fn off(&self, weights: &[f64]) -> f64 {
+        self.y - product(&self.x, &widened(weights))
+    }
+}
+
+/// `values` with zeros behind them.
+pub(crate) fn widened(values: &[f64]) -> [f64; WIDTH] {
+    let mut all = [0.0; WIDTH];
+    for (a, v) in all.iter_mut().zip(values) {
+        *a = *v;
+    }
+    all
+}
+
+fn product(a: &[f64; WIDTH], b: &[f64; WIDTH]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// Weights for `examples` of all folds but one, near those of the `before` horizon; each example
@@ -55,60 +78,72 @@ pub(crate) fn regress(
     before: &[f64],
     share: f64,
 ) -> Option<Vec<f64>> {
-    let p = before.len();
-    let prior: Vec<f64> = before.iter().map(|w| FADE * w).collect();
-    let mut weights = prior.clone();
-    let own = || examples.iter().filter(|e| Some(e.fold) != but);
+    let prior = widened(before).map(|w| FADE * w);
+    // In units of their noise and around the prior's mean, so that the ridge pulls there.
+    let own: Vec<([f64; WIDTH], f64)> = examples
+        .iter()
+        .filter(|e| Some(e.fold) != but)
+        .map(|e| {
+            let x = e.x.map(|x| x / e.noise);
+            (x, (e.y - product(&e.x, &prior)) / e.noise)
+        })
+        .collect();
+    let mut step = [0.0; WIDTH];
+    let mut errors = Vec::with_capacity(own.len());
+    let mut squares = Vec::with_capacity(own.len());
     for round in 0..ROUNDS {
-        let off = |e: &Example| (e.y - dot(&e.x, &weights)) / e.noise;
-        let (usual, variance) = variances(own().map(off))?;
+        errors.clear();
+        errors.extend(own.iter().map(|(x, y)| y - product(x, &step)));
+        squares.clear();
+        squares.extend(errors.iter().map(|e| e * e));
+        let (usual, variance) = variances(&mut squares)?;
         if variance <= 0.0 {
-            return Some(weights);
+            break;
         }
         let bound = HUBER * usual.sqrt();
-        let mut a = ndarray::Array2::zeros((p, p));
-        let mut b = vec![0.0; p];
-        for e in own() {
-            let off = ((e.y - dot(&e.x, &weights)) / e.noise).abs();
+        let mut gram = [[0.0; WIDTH]; WIDTH];
+        let mut moments = [0.0; WIDTH];
+        for ((x, y), off) in own.iter().zip(&errors) {
+            let off = off.abs();
             let huber = if round > 0 && off > bound {
                 bound / off
             } else {
                 1.0
             };
-            let w = share * huber / (e.noise * e.noise);
-            // Around the prior's mean, so that the ridge pulls there.
-            let y = e.y - dot(&e.x, &prior);
-            for i in 0..p {
-                b[i] += w * e.x[i] * y;
-                for j in 0..=i {
-                    a[[i, j]] += w * e.x[i] * e.x[j];
+            for ((row, m), a) in gram.iter_mut().zip(&mut moments).zip(x) {
+                let w = share * huber * a;
+                *m += w * y;
+                for (g, b) in row.iter_mut().zip(x) {
+                    *g += w * b;
                 }
             }
         }
-        for i in 0..p {
-            a[[i, i]] += variance / (PRIOR * PRIOR);
+        let mut a = ndarray::arr2(&gram);
+        for d in a.diag_mut() {
+            *d += variance / (PRIOR * PRIOR);
         }
-        let step = Cholesky::new(a)?.solve(&b);
-        weights = prior.iter().zip(&step).map(|(p, s)| p + s).collect();
+        step = widened(&Cholesky::new(a)?.solve(&moments));
     }
+    let found = prior.iter().zip(&step).map(|(p, s)| p + s);
+    let weights: Vec<f64> = found.take(before.len()).collect();
     weights.iter().all(|w| w.is_finite()).then_some(weights)
 }
 
 /// The usual variance of errors, by the 80 % point of sizes (for errors that are mostly none, by a
-/// small part of the mean square), and their mean square with monsters cut.
-fn variances(errors: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
-    let mut squares: Vec<f64> = errors.map(|e| e * e).collect();
+/// small part of the mean square), and their mean square with monsters cut; `squares` is reordered
+/// and cut.
+fn variances(squares: &mut [f64]) -> Option<(f64, f64)> {
     if squares.is_empty() {
         return None;
     }
     let mean = |s: &[f64]| s.iter().sum::<f64>() / s.len() as f64;
-    sort_floats(&mut squares);
-    let usual = quantile_of_sorted(&squares, 0.8) / (NEAR * NEAR);
-    let usual = usual.max(1e-4 * mean(&squares));
-    for s in &mut squares {
+    let whole = mean(squares);
+    let usual = quantile(squares, 0.8) / (NEAR * NEAR);
+    let usual = usual.max(1e-4 * whole);
+    for s in squares.iter_mut() {
         *s = s.min(MONSTER * MONSTER * usual);
     }
-    Some((usual, mean(&squares)))
+    Some((usual, mean(squares)))
 }
 
 /// The residual forecast `h` steps after the last observed one.
@@ -162,10 +197,10 @@ mod tests {
         let mut s = Stream::new(1);
         (0..n)
             .map(|i| {
-                let x = vec![s.normal(), s.normal()];
+                let x = [s.normal(), s.normal()];
                 Example {
                     y: 0.8 * x[0] - 0.3 * x[1] + 0.1 * s.normal(),
-                    x,
+                    x: widened(&x),
                     noise: 1.0,
                     fold: i % 4,
                 }
