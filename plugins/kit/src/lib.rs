@@ -36,7 +36,9 @@ pub use error::ModelError;
 pub use laws::check_lawful;
 pub use normal::{normal_cdf, normal_quantile};
 pub use prediction::{Prediction, Shape};
-pub use quantile::{MAX_LEVEL, median, probability, quantile, quantile_of_sorted, sort_floats};
+pub use quantile::{
+    MAX_LEVEL, median, probability, quantile, quantile_of_sorted, smaller, sort_floats,
+};
 pub use rng::Stream;
 pub use season::{Decomposition, Place, Table, decompose, decompose_factors, expectation};
 pub use series::{DAY_S, MAX_POINTS, Series, WEEK_S, clock_of, scaled};

@@ -35,6 +35,15 @@ pub(crate) fn validate_levels(levels: &[u16]) -> Result<(), ModelError> {
     Ok(())
 }
 
+/// The smaller of two numbers, `b` where either is missing: one comparison. `f64::min`, which passes
+/// over a missing one on either side, is a function call in WebAssembly and keeps a loop from being
+/// made of vectors; this is for the innermost ones.
+#[inline]
+#[must_use]
+pub fn smaller(a: f64, b: f64) -> f64 {
+    if a < b { a } else { b }
+}
+
 /// Sorts in place, ascending, by the total order of floats.
 pub fn sort_floats(values: &mut [f64]) {
     values.sort_unstable_by(f64::total_cmp);

@@ -29,12 +29,15 @@ impl Sums {
 
     /// Adds a row; only the lower triangle is kept.
     pub(crate) fn add(&mut self, row: &[f64], target: f64, weight: f64) {
-        for (i, a) in row.iter().enumerate() {
+        let n = self.targets.len().max(1);
+        let products = self.products.as_slice_mut().unwrap_or_default();
+        let rows = products.chunks_exact_mut(n).zip(&mut self.targets);
+        for (i, ((sums, moment), a)) in rows.zip(row).enumerate() {
             let wa = weight * a;
-            for (sum, b) in self.products.row_mut(i).iter_mut().zip(&row[..=i]) {
+            for (sum, b) in sums.iter_mut().zip(&row[..=i]) {
                 *sum += wa * b;
             }
-            self.targets[i] += wa * target;
+            *moment += wa * target;
         }
         self.weight += weight;
     }

@@ -12,7 +12,7 @@
 //! otherwise be the autocovariance.
 
 use ndarray::Array2;
-use tidegate_model_kit::{Cholesky, dot, median};
+use tidegate_model_kit::{Cholesky, dot, median, smaller};
 
 use crate::arma::tame;
 
@@ -62,7 +62,11 @@ pub(crate) fn search(w: &[f64], max: usize) -> Coefficients {
         };
         filter(w, &found.ar, &found.ma, &mut errors);
         let rest = &errors[long..];
-        let squares: f64 = rest.iter().map(|e| e.abs().min(bound)).map(|e| e * e).sum();
+        let squares: f64 = rest
+            .iter()
+            .map(|e| smaller(e.abs(), bound))
+            .map(|e| e * e)
+            .sum();
         let count = rest.len() as f64;
         let aicc = aicc(squares / count, count, p + q);
         if aicc < best.0 {

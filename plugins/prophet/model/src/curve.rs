@@ -1,7 +1,7 @@
 //! The ordinary load of a fit, row by row: trend and seasons, without events or residuals.
 
 use crate::design::Design;
-use tidegate_model_kit::dot;
+use tidegate_model_kit::{dot, smaller};
 
 /// Bounds of the trend's ratio to its typical value where it multiplies seasons.
 const RATIO: (f64, f64) = (0.1, 10.0);
@@ -29,9 +29,9 @@ impl Curve<'_> {
     pub(crate) fn trend(&self, row: f64) -> f64 {
         let t = self.design.time(row);
         let end = self.design.time(self.origin as f64 - 1.0);
-        let past = t.min(end);
+        let past = smaller(t, end);
         let bends = self.design.changepoints.iter().zip(&self.beta[2..]);
-        let bent: f64 = bends.map(|(s, d)| d * (past - s).min(0.0)).sum();
+        let bent: f64 = bends.map(|(s, d)| d * smaller(past - s, 0.0)).sum();
         self.beta[0] + self.beta[1] * (past + self.keep * (t - past)) + bent
     }
 

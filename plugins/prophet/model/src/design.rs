@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use tidegate_model_kit::{Covariates, Series};
+use tidegate_model_kit::{Covariates, Series, smaller};
 
 use crate::calendar::Calendar;
 use crate::seasons::{self, Season};
@@ -115,7 +115,7 @@ impl Design {
             self.x.push(1.0);
             self.x.push(t);
             self.x
-                .extend(self.changepoints.iter().map(|s| (t - s).min(0.0)));
+                .extend(self.changepoints.iter().map(|s| smaller(t - s, 0.0)));
             seasons::columns(
                 material.seasons,
                 material.calendar,

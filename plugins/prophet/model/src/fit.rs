@@ -1,6 +1,6 @@
 //! From a history to a state: design, solution, back-tests, and the newest residuals.
 
-use tidegate_model_kit::{Covariates, Half, ModelError, Series, quantile_of_sorted, sort_floats};
+use tidegate_model_kit::{Covariates, Half, ModelError, Series, dot, quantile};
 
 use crate::backtest::{self, Measured};
 use crate::calendar::Calendar;
@@ -14,7 +14,6 @@ use crate::residuals::Reach;
 use crate::seasons::{self, Season};
 use crate::state::{Parts, State};
 use crate::trend::Trend;
-use tidegate_model_kit::dot;
 
 /// The fewest observed points that any model is made of.
 const NEED: usize = 3;
@@ -87,8 +86,7 @@ fn birth(values: &[f64]) -> usize {
         .filter(|v| !v.is_nan())
         .map(|v| v.abs())
         .collect();
-    sort_floats(&mut sizes);
-    let alive = BORN * quantile_of_sorted(&sizes, 0.9);
+    let alive = BORN * quantile(&mut sizes, 0.9);
     let birth = values.iter().position(|v| v.abs() > alive).unwrap_or(0);
     let seen = values.iter().skip(birth).filter(|v| !v.is_nan()).count();
     if birth >= SHORT && seen >= SHORT {

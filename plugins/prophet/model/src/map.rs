@@ -15,10 +15,9 @@
 //! answer; sampling, which takes a thousand times longer still.
 
 use ndarray::Array2;
-use tidegate_model_kit::{median, quantile_of_sorted, sort_floats};
 
 use crate::design::{CHANGE_RANGE, Design};
-use tidegate_model_kit::{Cholesky, dot};
+use tidegate_model_kit::{Cholesky, dot, median, quantile};
 
 const ROUNDS: usize = 7;
 /// Huber's bound in robust standard deviations.
@@ -138,8 +137,7 @@ impl Map {
 /// A typical large value: the 97.5 % point of sizes.
 fn size(design: &Design) -> f64 {
     let mut sizes: Vec<f64> = seen(design).map(f64::abs).collect();
-    sort_floats(&mut sizes);
-    let size = quantile_of_sorted(&sizes, 0.975);
+    let size = quantile(&mut sizes, 0.975);
     if size > 1e-9 { size } else { 1.0 }
 }
 
@@ -150,12 +148,8 @@ fn seen(design: &Design) -> impl Iterator<Item = f64> + '_ {
 
 /// The bins before any fit: what lies a whole range beyond 98 % of all is moved in to there.
 fn pulled_in(design: &Design) -> Vec<f64> {
-    let mut sorted: Vec<f64> = seen(design).collect();
-    sort_floats(&mut sorted);
-    let (low, high) = (
-        quantile_of_sorted(&sorted, 0.01),
-        quantile_of_sorted(&sorted, 0.99),
-    );
+    let mut values: Vec<f64> = seen(design).collect();
+    let (low, high) = (quantile(&mut values, 0.01), quantile(&mut values, 0.99));
     let range = high - low;
     let bound = |y: &f64| y.clamp(low - range, high + range);
     design.y.iter().map(bound).collect()

@@ -9,7 +9,7 @@
 //! Errors `h` steps ahead overlap, so that the prior weighs `h` times as much.
 
 use serde::{Deserialize, Serialize};
-use tidegate_model_kit::{Cholesky, Half, quantile};
+use tidegate_model_kit::{Cholesky, Half, quantile, smaller};
 
 use crate::memory::WIDTH;
 
@@ -141,7 +141,7 @@ fn variances(squares: &mut [f64]) -> Option<(f64, f64)> {
     let usual = quantile(squares, 0.8) / (NEAR * NEAR);
     let usual = usual.max(1e-4 * whole);
     for s in squares.iter_mut() {
-        *s = s.min(MONSTER * MONSTER * usual);
+        *s = smaller(*s, MONSTER * MONSTER * usual);
     }
     Some((usual, mean(squares)))
 }

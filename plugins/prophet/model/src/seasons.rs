@@ -127,17 +127,28 @@ impl Season {
         at + ahead / self.period
     }
 
-    /// Appends the columns at a phase: one rotation per harmonic, from one cosine and sine.
+    /// Appends the columns at a phase: rotations from one cosine and sine. Odd and even harmonics
+    /// are two chains, by twice the angle, so that neither waits for the other.
     fn columns(&self, phase: f64, out: &mut Vec<f64>) {
         let angle = std::f64::consts::TAU * phase;
-        let (s1, c1) = (libm::sin(angle), libm::cos(angle));
-        let (mut c, mut s) = (c1, s1);
-        for k in 1..=self.order {
-            if self.skip == 0 || !k.is_multiple_of(self.skip) {
-                out.push(c);
-                out.push(s);
+        let first = (libm::cos(angle), libm::sin(angle));
+        let turn = |(c, s): (f64, f64), (by_c, by_s): (f64, f64)| {
+            (c * by_c - s * by_s, s * by_c + c * by_s)
+        };
+        let twice = turn(first, first);
+        let mut pair = [first, twice];
+        let (mut left, mut until_skip) = (self.order, self.skip);
+        while left > 0 {
+            for (c, s) in pair.iter().take(usize::from(left)) {
+                until_skip = until_skip.wrapping_sub(1);
+                if until_skip == 0 {
+                    until_skip = self.skip;
+                } else {
+                    out.extend_from_slice(&[*c, *s]);
+                }
             }
-            (c, s) = (c * c1 - s * s1, s * c1 + c * s1);
+            pair = pair.map(|p| turn(p, twice));
+            left = left.saturating_sub(2);
         }
     }
 }
