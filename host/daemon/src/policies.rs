@@ -10,6 +10,7 @@ mod aside;
 mod challengers;
 mod held;
 mod pins;
+mod remove;
 
 pub(crate) use aside::Round;
 use held::Held;

@@ -123,7 +123,8 @@ pub fn run(input: Input<'_>) -> Result<Output, Error> {
             severity: Severity::Warning,
             pool: Some(input.pool.clone()),
             api: None,
-            subject: fault.module.name.clone(),
+            // By version: that the one before it fails too is news.
+            subject: format!("{} {}", fault.module.name, fault.module.version),
             at: input.now,
             message: format!(
                 "{module} failed {count} times in this cycle, first on {}: {}. The next in line was asked; \

@@ -108,6 +108,29 @@ impl Policies for Shared {
         }))
     }
 
+    async fn remove(
+        &self,
+        request: Request<v1::RemoveModuleRequest>,
+    ) -> Result<Response<v1::RemoveModuleResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let mut problems = Problems::default();
+        let tenant = (!request.tenant.is_empty())
+            .then(|| id::<TenantId>(&request.tenant, "tenant", &mut problems))
+            .flatten();
+        if request.module.is_empty() || request.module.len() > 200 {
+            problems.push(
+                "module",
+                "name a module, or give its digest or a prefix of it",
+            );
+        }
+        problems.finish(Some(()))?;
+        let module = self.blocking(move |gate| gate.remove(&caller, tenant, &request.module));
+        Ok(Response::new(v1::RemoveModuleResponse {
+            module: Some(module_out(module.await?)),
+        }))
+    }
+
     async fn list_modules(
         &self,
         request: Request<v1::ListModulesRequest>,

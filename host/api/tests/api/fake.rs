@@ -9,7 +9,7 @@ use tidegate_core::access::Principal;
 use tidegate_core::alert::{Alert, AlertKind, Severity};
 use tidegate_core::catalog::{Catalog, Change, Mode, Object, ObjectKey, ObjectKind, Versioned};
 use tidegate_core::forecast::{
-    Band, Calibration, Candidate, Champion, Choice, Coverage, Forecast, Ground, Standing,
+    Band, Calibration, Candidate, Champion, Choice, Coverage, Forecast, Ground, Prior, Standing,
     Standings, Verdict,
 };
 use tidegate_core::ids::{ApiId, BindingId, Digest, Generation, PoolId, TenantId};
@@ -303,6 +303,22 @@ impl PoliciesPort for Fake {
         };
         self.modules.lock().unwrap().push(info.clone());
         Ok(info)
+    }
+
+    fn remove(
+        &self,
+        _: &Principal,
+        owner: Option<TenantId>,
+        module: &str,
+    ) -> Result<ModuleInfo, ServeError> {
+        let mut modules = self.modules.lock().unwrap();
+        let mut all = modules.iter();
+        let at = all.position(|m| m.owner == owner && m.manifest.name == module);
+        at.map(|at| modules.remove(at))
+            .ok_or_else(|| ServeError::NotFound {
+                what: format!("module {module}"),
+                remedy: "push it first".into(),
+            })
     }
 
     fn modules(&self, _: &Principal) -> Result<Vec<ModuleInfo>, ServeError> {

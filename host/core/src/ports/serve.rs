@@ -207,6 +207,19 @@ pub trait PoliciesPort: Send + Sync {
         bytes: Vec<u8>,
     ) -> Result<ModuleInfo, ServeError>;
 
+    /// Gives up a module that an owner holds, told as for a push. `module` is a name of which one
+    /// version is held, a digest, or a unique prefix of one. Its bytes stay with the records that it
+    /// decided.
+    ///
+    /// # Errors
+    /// While a binding uses it, naming the bindings; when the owner holds no such module.
+    fn remove(
+        &self,
+        caller: &Principal,
+        owner: Option<TenantId>,
+        module: &str,
+    ) -> Result<ModuleInfo, ServeError>;
+
     /// Modules that the caller may bind, oldest first.
     ///
     /// # Errors

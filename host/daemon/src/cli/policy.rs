@@ -1,4 +1,4 @@
-//! `tidegate policy`: build, push, bind, roll back.
+//! `tidegate policy`: build, push, remove, bind, roll back.
 
 mod build;
 
@@ -24,6 +24,15 @@ pub(crate) enum Verb {
         file: PathBuf,
         /// The tenant that shall hold it, and whose bindings alone may name it; the only tenant of
         /// the credential unless told, everybody for an operator
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Give up a module that no binding uses; what it decided stays explained
+    Remove {
+        /// A module's name where one version is held, its digest, or the beginning of one
+        module: String,
+        /// The tenant that holds it; the only tenant of the credential unless told, everybody for an
+        /// operator
         #[arg(long)]
         tenant: Option<String>,
     },
@@ -68,6 +77,24 @@ pub(crate) fn run(verb: Verb, flags: &Flags) -> Result<()> {
             let tenant = tenant.unwrap_or_default();
             online(flags, async |session| push(bytes, tenant, session).await)
         }
+        Verb::Remove { module, tenant } => online(flags, async |session| {
+            let request = v1::RemoveModuleRequest {
+                module,
+                tenant: tenant.unwrap_or_default(),
+            };
+            let answer = session.client.policies().remove(request).await.told()?;
+            let module = answer.module.unwrap_or_default();
+            let manifest = module.manifest.clone().unwrap_or_default();
+            session.print(
+                || json::module(&module),
+                || {
+                    format!(
+                        "removed {} {} (digest {}); pushed again, it can be bound again",
+                        manifest.name, manifest.version, module.digest
+                    )
+                },
+            )
+        }),
         Verb::List => online(flags, list),
         Verb::Slots => online(flags, slots),
         Verb::Bind {

@@ -67,33 +67,63 @@ fn cut(catalog: &Catalog, caller: &Principal, mut info: ModuleInfo) -> ModuleInf
     info
 }
 
+/// Whose module it is that a caller pushes or removes: the tenant's that it names, that of the only one of
+/// its credential, or everybody's.
+fn holder(
+    caller: &Principal,
+    tenant: Option<TenantId>,
+    what: &str,
+    of_all: &str,
+) -> Result<Option<TenantId>, ServeError> {
+    require(caller, Role::Writer, what)?;
+    match (tenant, &caller.tenants) {
+        (Some(tenant), _) if caller.sees(&tenant) => Ok(Some(tenant)),
+        (Some(tenant), _) => Err(not_found(
+            format!("tenant `{tenant}`"),
+            "name a tenant of your credential",
+        )),
+        (None, None) => {
+            require(caller, Role::Operator, of_all)?;
+            Ok(None)
+        }
+        (None, Some(tenants)) => match tenants.first() {
+            Some(only) if tenants.len() == 1 => Ok(Some(only.clone())),
+            _ => Err(ServeError::field(
+                "component",
+                "tenant",
+                "your credential holds several tenants: say for which of them the module is",
+            )),
+        },
+    }
+}
+
 impl PoliciesPort for Gate {
     fn pusher(
         &self,
         caller: &Principal,
         tenant: Option<TenantId>,
     ) -> Result<Option<TenantId>, ServeError> {
-        require(caller, Role::Writer, "pushing a module")?;
-        match (tenant, &caller.tenants) {
-            (Some(tenant), _) if caller.sees(&tenant) => Ok(Some(tenant)),
-            (Some(tenant), _) => Err(not_found(
-                format!("tenant `{tenant}`"),
-                "push for a tenant of your credential",
-            )),
-            (None, None) => {
-                let what = "pushing a module for everybody (name a tenant to push for it alone)";
-                require(caller, Role::Operator, what)?;
-                Ok(None)
-            }
-            (None, Some(tenants)) => match tenants.first() {
-                Some(only) if tenants.len() == 1 => Ok(Some(only.clone())),
-                _ => Err(ServeError::field(
-                    "component",
-                    "tenant",
-                    "your credential holds several tenants: say for which of them the module is",
-                )),
-            },
-        }
+        let all = "pushing a module for everybody (name a tenant to push for it alone)";
+        holder(caller, tenant, "pushing a module", all)
+    }
+
+    fn remove(
+        &self,
+        caller: &Principal,
+        owner: Option<TenantId>,
+        module: &str,
+    ) -> Result<ModuleInfo, ServeError> {
+        let all = "removing a module of everybody's (name a tenant to remove one of its own)";
+        let owner = holder(caller, owner, "removing a module", all)?;
+        // With the catalog's lock held, so that no binding comes to use it meanwhile.
+        let _writer = lock(&self.world.catalog_writer);
+        let catalog = self.world.catalog.load_full();
+        let removed = self
+            .world
+            .policies
+            .remove(module, owner.as_ref(), &catalog)?;
+        tracing::info!(module = %removed.manifest.name, digest = %removed.digest, by = %caller.name, "module removed");
+        Ok(cut(&catalog, caller, removed))
     }
 
     fn push(

@@ -127,7 +127,7 @@ impl Policies {
         Self::count(&lock(&self.held), tenant)
     }
 
-    fn info(&self, held: &Held, holding: &Holding) -> ModuleInfo {
+    pub(super) fn info(&self, held: &Held, holding: &Holding) -> ModuleInfo {
         let digest = held.entry.digest;
         let serving = self
             .slots

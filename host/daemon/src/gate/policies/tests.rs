@@ -8,6 +8,7 @@ use tidegate_core::catalog::{ObjectKey, ObjectKind};
 use tidegate_core::module::{Challenger, ModuleKind, Selector};
 use tidegate_core::policy::CallError;
 use tidegate_core::ports::serve::{CatalogPort, Run};
+use tidegate_core::ports::storage::Modules;
 use tidegate_core::roster::Fault;
 use tidegate_core::time::Timestamp;
 use tidegate_core::units::Signal;
@@ -393,4 +394,57 @@ fn a_tenants_modules_are_its_own_and_as_many_as_it_may_hold() {
     assert_eq!(gate.modules(&shop).unwrap().len(), 4);
     assert_eq!(gate.modules(&bank).unwrap().len(), 2);
     assert_eq!(gate.modules(&admin).unwrap().len(), 5);
+}
+
+#[test]
+fn a_module_goes_when_nothing_uses_it_and_what_uses_it_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = world(dir.path());
+    let admin = Principal::local();
+    let digest = |name: &str| {
+        let all = gate.modules(&admin).unwrap();
+        all.into_iter()
+            .find(|m| m.manifest.name == name)
+            .map(|m| m.digest)
+    };
+    let refused = |caller: &Principal, owner: Option<&str>, module: &str| {
+        let owner = owner.map(|t| t.parse().unwrap());
+        gate.remove(caller, owner, module).unwrap_err().to_string()
+    };
+    let used = refused(&admin, None, "seasonal-naive");
+    assert!(used.contains("it serves binding shop-own"), "{used}");
+    // What serves no more still answers if the next fails.
+    gate.bind(&admin, &id("shop-own"), "ets", None).unwrap();
+    let used = refused(&admin, None, "seasonal-naive");
+    assert!(
+        used.contains("if what serves failed for binding shop-own"),
+        "{used}"
+    );
+
+    // Who does not hold it hears of no such module, and a writer takes nothing from everybody.
+    let shop = of(Role::Writer, &["shop"]);
+    assert!(refused(&shop, None, "theta").contains("was not found"));
+    assert!(refused(&shop, Some("bank"), "theta").contains("was not found"));
+    assert!(matches!(
+        gate.remove(&of(Role::Reader, &["shop"]), None, "theta"),
+        Err(ServeError::Denied(_))
+    ));
+
+    let theta = digest("theta").unwrap();
+    let removed = gate.remove(&admin, None, &theta.short()).unwrap();
+    assert_eq!(removed.digest, theta);
+    assert_eq!(digest("theta"), None);
+    let change = Change::Put {
+        object: Box::new(binding("bank-own", "theta", Some("bank"))),
+        expect: None,
+    };
+    let refused = gate.apply(&admin, vec![change], Run::Real).unwrap_err();
+    assert!(
+        refused.to_string().contains("`theta` was not found"),
+        "{refused}"
+    );
+    // Its bytes are there for the records; pushed again, it is as it was.
+    let bytes = Modules::bytes(&*gate.world.store, &theta).unwrap().unwrap();
+    gate.push(&admin, None, bytes).unwrap();
+    assert_eq!(digest("theta"), Some(theta));
 }

@@ -5,7 +5,7 @@
 
 use super::stances::{self, Names};
 use super::wire::{Answer, Wire};
-use super::world::{CREDENTIALS, World, at, binding, set, shipped, upload};
+use super::world::{CREDENTIALS, World, at, binding, set, shipped, template, upload};
 use anyhow::{Context, Result, ensure};
 use prost::Message;
 use std::collections::BTreeSet;
@@ -76,6 +76,11 @@ fn changes() -> Vec<Right> {
         ),
         apply("declare an event of the tenant", Object::Event(event)),
         apply(
+            "declare a template of the tenant",
+            template("shop/new", "shop"),
+        ),
+        apply("declare a template for everybody", template("new", "")),
+        apply(
             "bind a forecaster for the tenant",
             binding("shop/new", "shop", "ets"),
         ),
@@ -128,7 +133,17 @@ fn modules() -> Result<Vec<Right>> {
             messages: upload(&shipped("ets")?, tenant),
         })
     };
+    let remove = |what, module: &str, tenant: &str| {
+        let request = v1::RemoveModuleRequest {
+            module: module.into(),
+            tenant: tenant.into(),
+        };
+        right(what, "tidegate.v1.Policies/Remove", &request)
+    };
     Ok(vec![
+        // In use, so that none goes: who may is told so, who may not is not.
+        remove("remove a module of the tenant", "shopmodel-nice", "shop"),
+        remove("remove a module of everybody's", "seasonal-naive", ""),
         push("push a module for the tenant", "shop")?,
         push("push a module, naming no tenant", "")?,
         bind("bind by word, for the tenant", "shop/own", "seasonal-naive"),

@@ -3,7 +3,7 @@
 //! The names that are asked for have the same lengths whoever bears them, so that two answers can be
 //! compared byte by byte once the names are struck out.
 
-use super::world::{self, World, binding, set};
+use super::world::{self, World, binding, set, template};
 use prost::Message;
 use tidegate_e2e::{catalog, feed};
 use tidegate_proto::v1;
@@ -22,6 +22,9 @@ pub(super) struct Names {
     binding: &'static str,
     /// A binding that an operator named.
     operators: &'static str,
+    /// Templates: the tenant's own, and one that an operator named.
+    template: &'static str,
+    general: &'static str,
     module: &'static str,
     /// As much of a digest as names a module.
     digest: String,
@@ -37,6 +40,8 @@ impl Names {
             slo: "zzqbank/slo",
             event: "zzqbank/sale",
             binding: "zzqbank/own",
+            template: "zzqbank/tpl",
+            general: "zzq-generally",
             operators: "zzq-operators",
             module: "zzqmodel-naive",
             digest: world.digest[..12].into(),
@@ -52,6 +57,8 @@ impl Names {
             slo: "zzqvoid/slo",
             event: "zzqvoid/sale",
             binding: "zzqvoid/own",
+            template: "zzqvoid/tpl",
+            general: "zzq-nobody-has",
             operators: "zzq-nobody-is",
             module: "zzqnobody-has-",
             digest: "0".repeat(12),
@@ -67,6 +74,7 @@ impl Names {
             slo: "zzqbank/nil",
             event: "zzqbank/none",
             binding: "zzqbank/nil",
+            template: "zzqbank/nul",
             ..Self::nobody()
         }
     }
@@ -80,6 +88,8 @@ impl Names {
             slo: "shop/slo",
             event: "shop/sale",
             binding: "shop/own",
+            template: "shop/tpl",
+            general: "everybody-all",
             operators: "default-forecaster",
             module: "seasonal-naive",
             digest: "seasonal-naive".into(),
@@ -96,6 +106,8 @@ impl Names {
             self.event,
             self.binding,
             self.operators,
+            self.template,
+            self.general,
             self.module,
             self.digest.as_str(),
         ];
@@ -263,6 +275,12 @@ fn changes() -> Vec<Stance> {
         one(APPLY, |n| {
             set(vec![binding("shop/new", "shop", &n.digest)], true)
         }),
+        // Templates share a space of names as well.
+        one(APPLY, |n| set(vec![template(n.template, "shop")], true)),
+        one(APPLY, |n| set(vec![template(n.general, "shop")], true)),
+        one(APPLY, |n| set(vec![template(n.template, n.tenant)], true)),
+        one(APPLY, move |n| delete(v1::ObjectKind::Template, n.template)),
+        one(APPLY, move |n| delete(v1::ObjectKind::Template, n.general)),
         one(APPLY, move |n| delete(v1::ObjectKind::Api, n.api)),
         one(APPLY, move |n| delete(v1::ObjectKind::Binding, n.binding)),
         one(APPLY, move |n| delete(v1::ObjectKind::Binding, n.operators)),
@@ -271,16 +289,18 @@ fn changes() -> Vec<Stance> {
 }
 
 fn objects() -> Vec<Stance> {
-    use v1::ObjectKind::{Api, Binding, Event, Pool, Slo, Tenant, Tier};
+    use v1::ObjectKind::{Api, Binding, Event, Pool, Slo, Template, Tenant, Tier};
     let mut all = vec![];
     type Of = fn(&Names) -> &str;
-    let named: [(v1::ObjectKind, Of); 7] = [
+    let named: [(v1::ObjectKind, Of); 9] = [
         (Tenant, |n| n.tenant),
         (Api, |n| n.api),
         (Slo, |n| n.slo),
         (Event, |n| n.event),
         (Binding, |n| n.binding),
         (Binding, |n| n.operators),
+        (Template, |n| n.template),
+        (Template, |n| n.general),
         // Pools are the operator's, and known to all: what is asked for is always there.
         (Pool, |_| "edge"),
     ];
@@ -298,7 +318,7 @@ fn objects() -> Vec<Stance> {
             }
         }));
     }
-    for kind in [Tenant, Pool, Tier, Api, Slo, Event, Binding] {
+    for kind in [Tenant, Pool, Tier, Api, Slo, Event, Binding, Template] {
         all.push(one("tidegate.v1.Catalog/List", move |_| {
             v1::ListObjectsRequest {
                 kind: kind.into(),
@@ -317,6 +337,13 @@ fn objects() -> Vec<Stance> {
     all
 }
 
+fn remove(tenant: &str, module: &str) -> v1::RemoveModuleRequest {
+    v1::RemoveModuleRequest {
+        module: module.into(),
+        tenant: tenant.into(),
+    }
+}
+
 fn policies() -> Vec<Stance> {
     const BIND: &str = "tidegate.v1.Policies/Bind";
     let bind = |binding: &str, module: &str| v1::BindRequest {
@@ -330,6 +357,11 @@ fn policies() -> Vec<Stance> {
             open: false,
             ask: Box::new(|n| world::upload(b"no component", n.tenant)),
         },
+        one("tidegate.v1.Policies/Remove", |n| {
+            remove(n.tenant, n.module)
+        }),
+        one("tidegate.v1.Policies/Remove", |n| remove("shop", n.module)),
+        one("tidegate.v1.Policies/Remove", |n| remove("shop", &n.digest)),
         one("tidegate.v1.Policies/ListModules", |_| {
             v1::ListModulesRequest {}
         }),

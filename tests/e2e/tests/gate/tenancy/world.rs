@@ -135,6 +135,20 @@ pub(super) fn binding(name: &str, tenant: &str, module: &str) -> Object {
     })
 }
 
+/// A template of a tenant, of everybody where none is named, that says what its SLO is.
+pub(super) fn template(name: &str, tenant: &str) -> Object {
+    Object::Template(v1::Template {
+        name: name.into(),
+        selector: Some(v1::Selector {
+            tenant: tenant.into(),
+            category: "templated".into(),
+            ..v1::Selector::default()
+        }),
+        weight: Some(2.0),
+        ..v1::Template::default()
+    })
+}
+
 /// A change set.
 pub(super) fn set(objects: Vec<Object>, dry_run: bool) -> v1::ApplyRequest {
     v1::ApplyRequest {
@@ -227,8 +241,29 @@ impl World {
             )
             .await?;
         anyhow::ensure!(pushed.code() == tonic::Code::Ok, "{pushed}");
+        let shops = renamed(
+            &shipped("seasonal-naive")?,
+            "seasonal-naive",
+            "shopmodel-nice",
+        );
+        let pushed = world
+            .wire()
+            .call(
+                "tidegate.v1.Policies/Push",
+                Some("root"),
+                upload(&shops, "shop"),
+                false,
+            )
+            .await?;
+        anyhow::ensure!(pushed.code() == tonic::Code::Ok, "{pushed}");
         world
             .apply(vec![
+                // Behind `shop/own`, so that it is used and serves nothing.
+                binding("shop/spare", "shop", "shopmodel-nice"),
+                template("zzqbank/tpl", "zzqbank"),
+                template("zzq-generally", "zzqbank"),
+                template("shop/tpl", "shop"),
+                template("everybody-all", ""),
                 binding("zzqbank/own", "zzqbank", "zzqmodel-naive"),
                 // As an operator names it.
                 binding("zzq-operators", "zzqbank", "zzqmodel-naive"),
@@ -321,6 +356,7 @@ impl World {
             v1::ObjectKind::Slo,
             v1::ObjectKind::Event,
             v1::ObjectKind::Binding,
+            v1::ObjectKind::Template,
             v1::ObjectKind::Pool,
         ] {
             let request = v1::ListObjectsRequest {
