@@ -13,6 +13,12 @@
 //! (Weyl's sequence), which makes rounding unbiased over time without any chance in it. What is in
 //! memory is what is in the bytes, so that cutting a batch in two changes nothing.
 //!
+//! **A profile has a budget of bits** ([`Bins::budget`]), because a state has one of bytes. A load that
+//! is quiet for most of the day and jumps by hundreds of times that for the rest would get its quantum
+//! from the quiet part and pay for the jumps. Where the code is longer than the budget the quantum
+//! doubles, which takes about a bit off every number, until it is not: when a fit settles, and after
+//! every number that an update sets.
+//!
 //! Rejected: one byte a number with a scale per table. A burst would take all the resolution, and
 //! a scale that has to grow would rewrite its whole table in the middle of an update.
 
@@ -33,10 +39,15 @@ const SHORT_DIGITS: u16 = 1024;
 const FINEST: f64 = 1_048_576.0;
 /// The largest value in quanta that is kept as it is: what comes may be larger than all that was.
 const FARTHEST: f64 = (1u64 << 62) as f64;
+/// The bits of a profile: so many, and five and a half for each number.
+const BUDGET: u64 = 1024;
+const HALF_BITS: u64 = 11;
 /// The quantum of a profile that is zero throughout.
 const IDLE: f32 = 1.0 / 4096.0;
 /// The fractional part of the golden ratio in parts of 2^64.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+/// The largest quantum: 2^127.
+const COARSEST: f32 = 1.701_411_8e38;
 /// Exponents of quanta that are `f32` without a loss.
 const EXPONENTS: std::ops::RangeInclusive<i16> = -126..=127;
 /// What stands for the exponent where nothing was settled.
@@ -52,6 +63,8 @@ pub struct Bins {
     quantum: f32,
     /// Of the code.
     k: u8,
+    /// The code's length; 0 while the quantum is.
+    bits: u64,
     values: Vec<f32>,
 }
 
@@ -62,13 +75,21 @@ impl Bins {
         Self {
             quantum: 0.0,
             k: 0,
+            bits: 0,
             values,
         }
     }
 
+    /// The most bits that a settled profile of `count` numbers takes, which leaves a profile of two
+    /// hundred numbers the digits of an `f32`'s half and one of two thousand six bits a number.
+    #[must_use]
+    pub const fn budget(count: usize) -> u64 {
+        BUDGET + HALF_BITS * count as u64 / 2
+    }
+
     /// The numbers, to be worked on; they are no longer settled.
     pub fn free_mut(&mut self) -> &mut [f32] {
-        self.quantum = 0.0;
+        (self.quantum, self.bits) = (0.0, 0);
         &mut self.values
     }
 
@@ -81,27 +102,68 @@ impl Bins {
             digits.max(SHORT_DIGITS)
         };
         self.quantum = quantum(&self.values, f64::from(digits));
+        self.round();
+        self.fit_budget();
+    }
+
+    /// Rounds all numbers to the quantum and chooses their code.
+    fn round(&mut self) {
         for v in &mut self.values {
             *v = snap(f64::from(*v), self.quantum, 0.5);
         }
         self.k = rice::best_k(&gaps(&self.values, self.quantum));
+        self.bits = code_length(&self.values, self.quantum, self.k);
+    }
+
+    /// Doubles the quantum until the code is within the budget.
+    fn fit_budget(&mut self) {
+        while self.bits > Self::budget(self.values.len()) && self.quantum < COARSEST {
+            self.quantum *= 2.0;
+            self.round();
+        }
+    }
+
+    /// Replaces a number by one on the grid.
+    fn set(&mut self, at: usize, value: f32) {
+        if at >= self.values.len() {
+            return;
+        }
+        if self.quantum == 0.0 {
+            self.values[at] = value;
+            return;
+        }
+        let before = self.bits_around(at);
+        self.values[at] = value;
+        self.bits = self.bits.saturating_sub(before) + self.bits_around(at);
+        self.fit_budget();
+    }
+
+    /// Bits of the differences that a number is part of.
+    fn bits_around(&self, at: usize) -> u64 {
+        let quanta = |at: usize| {
+            let value = self.values.get(at).map_or(0.0, |v| f64::from(*v));
+            (value / f64::from(self.quantum)) as i64
+        };
+        let now = quanta(at);
+        let before = at.checked_sub(1).map_or(0, quanta);
+        let own = rice::bits(now.wrapping_sub(before), self.k);
+        if at + 1 == self.values.len() {
+            return own;
+        }
+        own + rice::bits(quanta(at + 1).wrapping_sub(now), self.k)
     }
 
     /// Sets one number, to the nearest that can be kept. Out of range, it does nothing.
     pub fn put(&mut self, at: usize, value: f64) {
-        if let Some(slot) = self.values.get_mut(at) {
-            *slot = snap(value, self.quantum, 0.5);
-        }
+        self.set(at, snap(value, self.quantum, 0.5));
     }
 
     /// Sets one number to what an average has moved to at a step of the absolute grid: rounded
     /// up or down, so that small moves add up. Out of range, it does nothing.
     pub fn blend(&mut self, at: usize, value: f64, clock: u64) {
-        if let Some(slot) = self.values.get_mut(at) {
-            let walk = clock.wrapping_mul(GOLDEN) >> 11;
-            let dither = walk as f64 / (1u64 << 53) as f64 + 0.5;
-            *slot = snap(value, self.quantum, dither - dither.floor());
-        }
+        let walk = clock.wrapping_mul(GOLDEN) >> 11;
+        let dither = walk as f64 / (1u64 << 53) as f64 + 0.5;
+        self.set(at, snap(value, self.quantum, dither - dither.floor()));
     }
 
     /// Whether all numbers are finite.
@@ -186,14 +248,20 @@ impl<'de> Deserialize<'de> for Bins {
             .ok_or_else(|| D::Error::custom("a profile ends too early"))?;
         let quantum = libm::ldexpf(1.0, i32::from(exponent));
         let mut now = 0i64;
-        let values = gaps
+        let values: Vec<f32> = gaps
             .iter()
             .map(|gap| {
                 now = now.wrapping_add(*gap);
                 (now as f64 * f64::from(quantum)) as f32
             })
             .collect();
-        Ok(Self { quantum, k, values })
+        let bits = code_length(&values, quantum, k);
+        Ok(Self {
+            quantum,
+            k,
+            bits,
+            values,
+        })
     }
 }
 
@@ -207,6 +275,12 @@ fn gaps(values: &[f32], quantum: f32) -> Vec<i64> {
         gap
     };
     values.iter().map(gap).collect()
+}
+
+/// The bits of the code.
+fn code_length(values: &[f32], quantum: f32, k: u8) -> u64 {
+    let gaps = gaps(values, quantum);
+    gaps.iter().map(|gap| rice::bits(*gap, k)).sum()
 }
 
 /// A number of which eight binary digits are known: the upper half of an `f32`, two bytes.
@@ -273,6 +347,26 @@ mod tests {
         for (a, b) in day.iter().zip(bins.iter()) {
             assert!((a - b).abs() < 0.6, "{a} {b}");
         }
+    }
+
+    #[test]
+    fn a_profile_that_is_quiet_but_for_jumps_stays_within_its_budget() {
+        // Most neighbours differ by one, a fifth by a hundred thousand.
+        let spiky = |t: usize| if t % 11 < 2 { 1e5 } else { 0.0 } + (t % 3) as f32;
+        let values: Vec<f32> = (0..2016).map(|t| spiky(t) * (1 + t % 7) as f32).collect();
+        let bytes = |bins: &Bins| postcard::to_allocvec(bins).unwrap().len() as u64;
+        let most = Bins::budget(values.len()).div_ceil(8) + 16;
+        let mut bins = settled(&values);
+        assert!(bytes(&bins) <= most, "{} of {most}", bytes(&bins));
+        for (a, b) in values.iter().zip(bins.iter()) {
+            assert!((a - b).abs() < 0.02 * 7e5, "{a} {b}");
+        }
+        // What comes later may be as wild.
+        let mut s = crate::Stream::new(3);
+        for at in 0..2016 {
+            bins.put(at, libm::exp(6.0 * s.normal()));
+        }
+        assert!(bytes(&bins) <= most, "{} of {most}", bytes(&bins));
     }
 
     #[test]

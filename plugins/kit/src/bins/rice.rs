@@ -12,13 +12,18 @@ const ESCAPE: u64 = 20;
 /// The largest `k` that is worth anything.
 pub(super) const MAX_K: u8 = 40;
 
-/// Bits for these numbers with this `k`.
+/// Bits for these folded numbers with this `k`.
 fn cost(folded: &[u64], k: u8) -> u64 {
     let one = |n: &u64| match n >> k {
         upper if upper < ESCAPE => upper + 1 + u64::from(k),
         _ => ESCAPE + 64,
     };
     folded.iter().map(one).sum()
+}
+
+/// Bits for one number with this `k`.
+pub(super) fn bits(n: i64, k: u8) -> u64 {
+    cost(&[fold(n)], k)
 }
 
 /// The `k` that takes the fewest bits.
