@@ -5,6 +5,7 @@ use tidegate_model_kit::{Covariates, Half, ModelError, Series};
 use crate::arma::Ahead;
 use crate::config::{Choice, Config, TransformChoice};
 use crate::direct::{DEVIATES, Knot, Rows};
+use crate::events::{MOST, NAME};
 use crate::path::Path;
 use crate::select::{Sample, Selected};
 use crate::state::{State, running};
@@ -57,11 +58,7 @@ pub fn fit_with(
             ));
         }
     };
-    let mut events: Vec<Vec<&str>> = (0..n).map(|row| running(known, row)).collect();
-    // What runs most of the time is the ordinary case.
-    if events.iter().filter(|e| !e.is_empty()).count() * 2 > n {
-        events.fill(Vec::new());
-    }
+    let (events, settled) = told_apart(known, n);
     let seen: Vec<f64> = values
         .iter()
         .zip(&events)
@@ -108,6 +105,7 @@ pub fn fit_with(
         path,
         knots: Vec::new(),
         effects: Vec::new(),
+        settled,
     };
     state.knots = walk.run(&mut state, begins);
     if let Some(season) = &mut state.path.season {
@@ -117,6 +115,35 @@ pub fn fit_with(
         state.knots = guess(&seen, ordinary);
     }
     Ok(state)
+}
+
+/// The kinds of event on each of `n` rows, and the kinds that are none: what runs most of the time
+/// is the ordinary case, and so are all where together they do.
+fn told_apart<'a>(known: &Covariates<'a>, n: usize) -> (Vec<Vec<&'a str>>, Vec<String>) {
+    let mostly = |on: usize| on * 2 > n;
+    let usual = |column: &[f64]| mostly(column.iter().take(n).filter(|v| **v > 0.0).count());
+    let settled = |kinds: &mut dyn Iterator<Item = &'a str>| -> Vec<String> {
+        let named = kinds.filter(|kind| kind.len() <= NAME).take(MOST);
+        named.map(str::to_owned).collect()
+    };
+    let rows = |settled: &[String]| -> Vec<Vec<&'a str>> {
+        (0..n).map(|row| running(known, row, settled)).collect()
+    };
+    let some = settled(
+        &mut known
+            .events()
+            .filter(|(_, c)| usual(c))
+            .map(|(kind, _)| kind),
+    );
+    let events = rows(&some);
+    if !mostly(events.iter().filter(|e| !e.is_empty()).count()) {
+        return (events, some);
+    }
+    let seen = known.events().filter(|(_, c)| c.iter().any(|v| *v > 0.0));
+    (
+        vec![Vec::new(); n],
+        settled(&mut seen.map(|(kind, _)| kind)),
+    )
 }
 
 /// The one walk over the history that ends in the state.

@@ -6,12 +6,12 @@ use tidegate_model_kit::{
 };
 
 use crate::direct::{Knot, between};
-use crate::events::{Effect, MOST, NAME, lift, lift_quantile, ratio};
+use crate::events::{Effect, MOST, NAME, STRANGER, lift, lift_quantile, ratio};
 use crate::path::Path;
 use crate::transform::Transform;
 
 /// The number of the state's encoding.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// An integrated forecast's interval grows with the root of the horizon beyond the last measured
 /// one, up to this factor.
 const GROWTH: f64 = 3.0;
@@ -24,6 +24,8 @@ pub struct State {
     pub(crate) path: Path,
     pub(crate) knots: Vec<Knot>,
     pub(crate) effects: Vec<Effect>,
+    /// Kinds of event that ran on most of the history: they are what is ordinary.
+    pub(crate) settled: Vec<String>,
 }
 
 impl State {
@@ -74,7 +76,7 @@ impl State {
             } else {
                 *value
             };
-            let running = running(known, row);
+            let running = running(known, row, &self.settled);
             self.step(scaled(value, self.scale), &running);
         }
     }
@@ -115,13 +117,15 @@ impl State {
         }
     }
 
-    /// The uplift of events that run together: mean and variance of its logarithm.
+    /// The uplift of events that run together: mean and variance of its logarithm. A kind that was
+    /// never seen widens and shifts nothing.
     fn effect(&self, running: &[&str]) -> (f64, f64) {
-        self.effects
-            .iter()
-            .filter(|e| running.contains(&e.kind.as_str()))
-            .map(Effect::uplift)
-            .fold((0.0, 0.0), |sum, u| (sum.0 + u.0, sum.1 + u.1))
+        let of = |kind: &&str| {
+            let known = self.effects.iter().find(|e| e.kind == **kind);
+            known.map_or((0.0, STRANGER * STRANGER), Effect::uplift)
+        };
+        let all = running.iter().map(of);
+        all.fold((0.0, 0.0), |sum, u| (sum.0 + u.0, sum.1 + u.1))
     }
 
     /// The mean of the forecast at chosen steps ahead (1: the next one; ascending or not), in
@@ -184,7 +188,7 @@ impl State {
             let growth = self.growth(h);
             let centre = z + self.correction(h, &mut x);
             let middle = self.expected(centre, h);
-            let running = running(known, at);
+            let running = running(known, at, &self.settled);
             let (uplift, doubt) = self.effect(&running);
             for d in &deviates {
                 let error = self.transform.widened(self.error(h, *d), growth);
@@ -259,7 +263,9 @@ impl State {
             && state.knots.iter().all(|k| k.is_sound(width))
             && state.knots.windows(2).all(|k| k[0].horizon < k[1].horizon)
             && state.effects.len() <= MOST
-            && state.effects.iter().all(Effect::is_sound);
+            && state.effects.iter().all(Effect::is_sound)
+            && state.settled.len() <= MOST
+            && state.settled.iter().all(|kind| kind.len() <= NAME);
         if sound {
             Ok(state)
         } else {
@@ -268,11 +274,12 @@ impl State {
     }
 }
 
-/// The kinds of event that touch a row.
-pub(crate) fn running<'a>(known: &Covariates<'a>, row: usize) -> Vec<&'a str> {
+/// The kinds of event that touch a row and are no `settled` state of affairs.
+pub(crate) fn running<'a>(known: &Covariates<'a>, row: usize, settled: &[String]) -> Vec<&'a str> {
     known
         .events()
         .filter(|(_, column)| column.get(row).is_some_and(|v| *v > 0.0))
         .map(|(kind, _)| kind)
+        .filter(|kind| !settled.iter().any(|s| s == kind))
         .collect()
 }

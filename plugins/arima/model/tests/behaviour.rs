@@ -4,8 +4,8 @@ use tidegate_model_arima::{
     Choice, Config, Covariates, DifferenceChoice, ModelError, Series, State, Transform,
     TransformChoice, fit, fit_with,
 };
-use tidegate_model_kit::Stream;
 use tidegate_model_kit::fixtures::{LEVELS, coverage, day, hourly, noisy};
+use tidegate_model_kit::{Prediction, Stream};
 fn series(values: &[f64], step_s: u32) -> Series<'_> {
     Series {
         values,
@@ -118,6 +118,41 @@ fn a_campaign_seen_twice_is_foreseen_the_third_time_within_its_interval() {
         );
         assert!(q[0] <= truth && truth <= q[4], "{truth} {q:?}");
     }
+}
+
+#[test]
+fn an_event_that_was_never_seen_adds_nothing_but_width() {
+    let (y, sale, n) = campaigns();
+    let state = fitted(&y[..150]);
+    let strange = Covariates::new(vec![("event:sale", &sale)]);
+    let plain = state.predict(24, &LEVELS, 1).unwrap();
+    let during = state
+        .predict_with(24, &LEVELS, 1, &strange.rows(n..n + 24))
+        .unwrap();
+    let width = |p: &Prediction, h: usize| p.quantiles[h * 5 + 4] - p.quantiles[h * 5];
+    for h in 0..24 {
+        assert!((during.mean[h] - plain.mean[h]).abs() < 1e-9, "step {h}");
+        let wider = width(&during, h) / width(&plain, h);
+        let runs = (6..10).contains(&h);
+        assert!(
+            if runs { wider > 1.5 } else { wider < 1.001 },
+            "{h}: {wider}"
+        );
+    }
+}
+
+#[test]
+fn what_ran_on_most_of_the_history_is_ordinary_and_widens_nothing() {
+    let (y, _, n) = campaigns();
+    let always = vec![1.0; n + 24];
+    let known = Covariates::new(vec![("event:migration", &always)]);
+    let state = fit_with(&Config::default(), &hourly(&y[..n]), &known.rows(0..n)).unwrap();
+    let during = state.predict_with(24, &LEVELS, 1, &known.rows(n..n + 24));
+    assert_eq!(during.unwrap(), state.predict(24, &LEVELS, 1).unwrap());
+    let (mut seen, mut told) = (state.clone(), state);
+    seen.update(&y[n..]);
+    told.update_with(&y[n..], &known.rows(n..n + 24));
+    assert_eq!(seen, told);
 }
 
 #[test]
