@@ -51,7 +51,8 @@ pub fn fit_with(
         Some(error) if members.is_empty() => Err(error),
         _ => {
             let floor = Floor::of(series.values);
-            Ok(State::assemble(*config, day(series), floor, members))
+            let span = series.values.len();
+            Ok(State::assemble(*config, day(series), span, floor, members))
         }
     }
 }

@@ -9,15 +9,19 @@ use tidegate_model_kit::{Covariates, ModelError, Prediction, Shape, decode, enco
 use crate::config::Config;
 use crate::floor::Floor;
 use crate::member::{Kind, Member};
-use crate::weights::{combine, smooth, trust_at, weigh};
+use crate::weights::{combine, rein_in, smooth, trust_at, unjudged, weigh};
 
 /// The format number of [`State::encode`]d bytes.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// The levels whose distance is a member's width.
 const WIDTH: [u16; 2] = [1000, 9000];
-/// The longest day in steps that a decoded state may claim.
+/// The longest day, and history, in steps that a decoded state may claim.
 const MAX_DAY: f64 = 1e6;
+const MAX_SPAN: f64 = 1e9;
+/// The trust that `seasonal-naive` gains where no history has judged anybody: as much as all others
+/// have by default.
+const PLAIN: f64 = 5.0;
 
 /// The fitted members and how far each is trusted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +29,8 @@ pub struct State {
     config: Config,
     /// Steps in a day.
     day: f64,
+    /// Steps of the history that was fitted to.
+    span: f64,
     floor: Floor,
     members: Vec<Member>,
 }
@@ -33,15 +39,24 @@ pub struct State {
 struct Stored {
     config: Config,
     day: f64,
+    span: f64,
     floor: Floor,
     members: Vec<(u8, Vec<u8>)>,
 }
 
 impl State {
-    pub(crate) fn assemble(config: Config, day: f64, floor: Floor, members: Vec<Member>) -> Self {
+    /// Of members that were fitted to `span` steps.
+    pub(crate) fn assemble(
+        config: Config,
+        day: f64,
+        span: usize,
+        floor: Floor,
+        members: Vec<Member>,
+    ) -> Self {
         Self {
             config,
             day,
+            span: span as f64,
             floor,
             members,
         }
@@ -105,8 +120,7 @@ impl State {
                 Ok(answer) => {
                     let rows = answer.quantiles.chunks_exact(asked.len());
                     let widths: Vec<f64> = rows.map(|q| q[high] - q[low]).collect();
-                    let trust = self.config.trust(member.kind());
-                    answers.push((trust, answer, smooth(&widths)));
+                    answers.push((member.kind(), answer, smooth(&widths)));
                 }
                 Err(error) => {
                     failed.get_or_insert(error);
@@ -118,11 +132,19 @@ impl State {
         }
         let mut mean = Vec::with_capacity(horizon);
         let mut quantiles = Vec::with_capacity(horizon * levels.len());
+        let mut offs = vec![0.0; answers.len()];
         for step in 0..horizon {
             let ahead = (step + 1) as f64 / self.day;
-            let trusts: Vec<f64> = answers.iter().map(|a| trust_at(a.0, ahead)).collect();
+            let doubt = unjudged(step + 1, self.span);
+            let trust = |kind: Kind| {
+                let own = trust_at(self.config.trust(kind), ahead);
+                let plain = kind == Kind::SeasonalNaive;
+                if plain { own + doubt * PLAIN } else { own }
+            };
+            let trusts: Vec<f64> = answers.iter().map(|a| trust(a.0)).collect();
             let widths: Vec<f64> = answers.iter().map(|a| a.2[step]).collect();
             let width = trust_at(self.config.width, ahead);
+            let width = width + doubt * (1.0 - width).max(0.0);
             let plain = weigh(&trusts, &widths, 0.0);
             let sharp = weigh(&trusts, &widths, self.config.sharpness);
             let happens = known
@@ -133,19 +155,18 @@ impl State {
                 .iter()
                 .map(|(_, answer, _)| answer.mean[step].max(least))
                 .collect();
-            let near: Vec<bool> = answers.iter().map(|a| a.0.near > 0.0).collect();
+            let near = |kind: Kind| self.config.trust(kind).near > 0.0;
+            let near: Vec<bool> = answers.iter().map(|a| near(a.0)).collect();
             let centre = combine(&centres, &sharp, &near, ahead);
             mean.push(centre);
             quantiles.extend(places.iter().map(|at| {
                 // The member that is sure would narrow the interval twice, were it weighed by its
                 // width here as well.
-                let off: f64 = answers
-                    .iter()
-                    .zip(&plain)
-                    .map(|((_, answer, _), weight)| {
-                        weight * (answer.quantiles[step * asked.len() + at] - answer.mean[step])
-                    })
-                    .sum();
+                for (off, (_, answer, _)) in offs.iter_mut().zip(&answers) {
+                    *off = answer.quantiles[step * asked.len() + at] - answer.mean[step];
+                }
+                rein_in(&mut offs, doubt);
+                let off: f64 = offs.iter().zip(&plain).map(|(off, w)| w * off).sum();
                 centre + width * off
             }));
         }
@@ -165,6 +186,7 @@ impl State {
         let stored = Stored {
             config: self.config,
             day: self.day,
+            span: self.span,
             floor: self.floor,
             members,
         };
@@ -184,7 +206,8 @@ impl State {
             .map_err(|e| ModelError::invalid(format!("damaged state: {e}")))?;
         let rising = stored.members.windows(2).all(|w| w[0].0 < w[1].0);
         let day = stored.day > 0.0 && stored.day <= MAX_DAY;
-        if !(day && stored.floor.is_sound() && rising && !stored.members.is_empty()) {
+        let span = (0.0..=MAX_SPAN).contains(&stored.span);
+        if !(day && span && stored.floor.is_sound() && rising && !stored.members.is_empty()) {
             return Err(ModelError::invalid("damaged state: impossible values"));
         }
         let members = stored
@@ -195,6 +218,7 @@ impl State {
         Ok(Self {
             config: stored.config,
             day: stored.day,
+            span: stored.span,
             floor: stored.floor,
             members,
         })

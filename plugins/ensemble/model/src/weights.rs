@@ -9,6 +9,17 @@
 //! at all (Stock and Watson, Journal of Forecasting 23, 2004, find the two to be of equal worth;
 //! their errors differ, so the mean of both is better). Far ahead the members agree less, the
 //! repeated season is one of them, and the median was worth nothing.
+//!
+//! A width is a recent loss only as far ahead as a back-test reached. Beyond a quarter of the history
+//! no member has been judged, what it says is its own formula carried on, and the formula is the
+//! wronger the more it assumes. So from there on, up to the history's whole length, trust moves to
+//! `seasonal-naive`, which assumes least, and the interval is no longer narrowed for members whose
+//! errors may all be one. With a week and more of history a forecast of a day never gets there.
+//!
+//! Nor does one member alone make the interval there: a distance is counted up to a few times that of
+//! the next largest. One runaway among four would otherwise be the answer, since a mean of quantiles
+//! has no breakdown point. Within what is judged every distance counts: the one member that is wide may
+//! be the one that has noticed a burst.
 
 use tidegate_model_kit::median;
 
@@ -20,6 +31,11 @@ const FAR: f64 = 0.3;
 /// Widths below this part of the widest are the same to a weight: a member that claims to be
 /// certain is not believed without end.
 const FLOOR: f64 = 1e-3;
+/// The parts of the history between which a horizon goes from judged to unjudged.
+const JUDGED: f64 = 0.25;
+const UNJUDGED: f64 = 1.0;
+/// Where nobody is judged, a distance is counted up to so many times the next largest of its level.
+const RUNAWAY: f64 = 4.0;
 /// The part of the median in a centre.
 const ROBUST: Trust = Trust {
     near: 0.25,
@@ -30,6 +46,40 @@ const ROBUST: Trust = Trust {
 pub(crate) fn trust_at(trust: Trust, ahead: f64) -> f64 {
     let way = (libm::log(ahead.max(NEAR) / NEAR) / libm::log(FAR / NEAR)).clamp(0.0, 1.0);
     trust.near + way * (trust.far - trust.near)
+}
+
+/// How little a history of `span` steps can judge a forecast `h` steps ahead: 0 within a quarter of
+/// it, 1 beyond all of it, in between with the logarithm of the horizon.
+pub(crate) fn unjudged(h: usize, span: f64) -> f64 {
+    let part = h as f64 / span.max(1.0);
+    if part <= JUDGED {
+        return 0.0;
+    }
+    (libm::log(part / JUDGED) / libm::log(UNJUDGED / JUDGED)).min(1.0)
+}
+
+/// Draws the one distance that is beyond all others of its level to a few times the next largest; the
+/// smaller the `doubt` (0 to 1) the less, and not at all without any.
+pub(crate) fn rein_in(distances: &mut [f64], doubt: f64) {
+    if doubt <= 0.0 {
+        return;
+    }
+    let most = RUNAWAY / doubt;
+    let (mut first, mut second, mut at) = (0.0, 0.0, None);
+    for (member, distance) in distances.iter().enumerate() {
+        let size = distance.abs();
+        if size > first {
+            (first, second, at) = (size, first, Some(member));
+        } else if size > second {
+            second = size;
+        }
+    }
+    // Where all others are certain, the one that is not is all that is known.
+    if let Some(distance) = at.and_then(|member| distances.get_mut(member))
+        && second > 0.0
+    {
+        *distance = distance.clamp(-most * second, most * second);
+    }
 }
 
 /// Each step's mean of `widths` over the steps after half of the way to it.
@@ -100,6 +150,29 @@ mod tests {
         let at = |ahead| trust_at(trust, ahead);
         assert!((at(0.001) - 2.0).abs() < 1e-12 && (at(3.0) - 1.0).abs() < 1e-12);
         assert!((at((0.05f64 * 0.3).sqrt()) - 1.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_quarter_of_the_history_is_judged_and_what_is_beyond_it_is_not() {
+        assert!(unjudged(72, 288.0).abs() < 1e-12 && unjudged(1, 0.0) > 0.99);
+        assert!((unjudged(144, 288.0) - 0.5).abs() < 1e-12);
+        assert!((unjudged(900, 288.0) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn one_runaway_does_not_make_the_interval_and_a_wide_pair_does() {
+        let largest = |mut d: [f64; 4], doubt| {
+            rein_in(&mut d, doubt);
+            d.iter().fold(0.0, |a: f64, v| a.max(v.abs()))
+        };
+        let check = |d, doubt, expected: f64| {
+            assert!((largest(d, doubt) - expected).abs() < 1e-9, "{d:?} {doubt}");
+        };
+        check([-2.0, -3.0, -1e9, -1.0], 1.0, 12.0);
+        check([2.0, 3.0, 99.0, 1.0], 0.5, 24.0);
+        check([2.0, 3.0, 99.0, 1.0], 0.0, 99.0);
+        check([90.0, 1.0, 80.0, 2.0], 1.0, 90.0);
+        check([0.0, 5.0, 0.0, 0.0], 1.0, 5.0);
     }
 
     #[test]

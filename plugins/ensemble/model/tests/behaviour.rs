@@ -188,3 +188,60 @@ fn a_state_of_unknown_members_is_refused() {
 }
 
 tidegate_model_kit::state_size_sentence!(tidegate_model_ensemble);
+
+/// Two weeks of five minutes: quiet, but in a fifth of the steps for jumps of hundreds of times that.
+fn jumping(n: usize, seed: u64) -> Vec<f64> {
+    let mut chance = Stream::new(seed);
+    (0..n)
+        .map(|_| {
+            let quiet = 1.0 + 0.01 * chance.normal().abs();
+            let jumps = chance.uniform() < 0.22;
+            quiet
+                + if jumps {
+                    libm::exp(5.0 + 2.0 * chance.normal())
+                } else {
+                    0.0
+                }
+        })
+        .collect()
+}
+
+#[test]
+fn a_load_that_jumps_takes_four_kilobytes_and_no_more_however_it_goes_on() {
+    for seed in 1..4 {
+        let y = jumping(4032 + 2016, seed);
+        let series = Series {
+            step_s: 300,
+            ..quarters(&y[..4032])
+        };
+        let mut state = fit(&Config::default(), &series).unwrap();
+        let fitted = state.encode().unwrap().len();
+        assert!(fitted <= 4096, "{fitted} bytes");
+        for day in y[4032..].chunks(288) {
+            state.update(day);
+            let later = state.encode().unwrap().len();
+            assert!(later <= 4096, "{later} bytes");
+        }
+    }
+}
+
+#[test]
+fn beyond_what_its_history_can_judge_a_forecast_is_mostly_the_plainest_one() {
+    // A day that rises is no week that does.
+    let y: Vec<f64> = (0..DAY)
+        .map(|t| 100.0 + t as f64 + 5.0 * Stream::new(t as u64).normal())
+        .collect();
+    let of = |config: &Config| {
+        let state = fit(config, &quarters(&y)).unwrap();
+        state.predict(4 * DAY, &LEVELS, 1).unwrap()
+    };
+    let (all, plain) = (of(&Config::default()), of(&only(Kind::SeasonalNaive)));
+    let (far, last) = (4 * DAY - 1, plain.mean[4 * DAY - 1]);
+    assert!(
+        (all.mean[far] / last - 1.0).abs() < 0.2,
+        "{} {last}",
+        all.mean[far]
+    );
+    let width = |p: &Prediction| p.quantiles[far * 5 + 4] - p.quantiles[far * 5];
+    assert!((0.5..2.0).contains(&(width(&all) / width(&plain))));
+}
