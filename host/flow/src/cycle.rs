@@ -24,7 +24,7 @@ use tidegate_core::record::{DemandRecord, Record};
 use tidegate_core::roster::{Fault, Roster};
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::{Grid, Step, Timestamp};
-use tidegate_core::units::{Level, Signal};
+use tidegate_core::units::{Dimension, Level, Signal};
 
 /// How cycles run; the same for all pools of a daemon.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +43,8 @@ pub struct Settings {
     pub fit_window: usize,
     /// Root seed.
     pub seed: u64,
+    /// How often a series is predicted anew.
+    pub refresh: forecast::Refresh,
     /// How demand is derived.
     pub demand: demand::Settings,
     /// How departures from a plan are answered between cycles.
@@ -59,6 +61,7 @@ impl Default for Settings {
             ahead: 0,
             fit_window: 20_160,
             seed: 0,
+            refresh: forecast::Refresh::default(),
             demand: demand::Settings::default(),
             adjust: adjust::Settings::default(),
         }
@@ -150,6 +153,8 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
     let mut delta = Delta::default();
 
     let targets = gather::targets(input, &apis, &dimensions);
+    // By what is declared and not by what is fed: a feed that comes or goes is not to move all turns.
+    let series = input.catalog.apis.len() * Dimension::signals(&dimensions).len();
     let predicted = forecast::run(&forecast::Input {
         now: input.now,
         seed,
@@ -160,6 +165,10 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         bank: &state.bank,
         tracks: &state.tracks,
         choices: &state.choices,
+        reuse: Some(forecast::Reuse {
+            held: &state.held,
+            cadence: input.settings.refresh.cadence(series, step),
+        }),
         history: input.history,
         catalog: input.catalog,
     })?;
@@ -168,8 +177,10 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         input.history,
         input.now,
         &predicted.forecasts,
-        &predicted.updates,
+        &predicted.fits,
     )?;
+    delta.made = predicted.made;
+    delta.told = predicted.forecasts.len();
     delta.states = predicted.updates;
     delta.tracks = predicted.tracks;
     delta.choices = predicted.choices;

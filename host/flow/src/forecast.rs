@@ -4,6 +4,8 @@
 //! and asked for the horizon, in one batch per module and cohort. A series for which the pinned
 //! module has no state yet is served by the next member that has one, and says so.
 //!
+//! Most forecasts of a large world are those of a step before, as [`held`] keeps them.
+//!
 //! No module's quantiles go out as they come: [`calibrate`] corrects them by what they promised
 //! before and what came. Beside the module that answers, its challengers are asked now and then, in
 //! [`score`] and out of mind: their answers are held against what comes, their faults are told apart,
@@ -14,6 +16,7 @@ mod batch;
 mod covariates;
 mod drift;
 mod fit;
+mod held;
 mod lanes;
 mod prior;
 
@@ -27,11 +30,14 @@ mod tracks;
 pub use bank::Bank;
 pub use drift::{Drift, Drifts, Shift, Watch, Watched};
 pub use fit::{FitInput, FitOutput, fit};
+pub use held::{Earlier, Held, Refresh, Source};
 pub use tracks::Tracks;
 
 use crate::forecast::batch::Cohort;
+use crate::forecast::held::Events;
 use crate::forecast::tracking::Tracking;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidegate_core::canonical;
 use tidegate_core::catalog::Catalog;
 use tidegate_core::forecast::{Choice, Forecast, Track};
@@ -83,6 +89,8 @@ pub struct Input<'a> {
     pub tracks: &'a Tracks,
     /// Who was chosen before, for series with challengers.
     pub choices: &'a BTreeMap<SeriesKey, Choice>,
+    /// What may be used again; `None`: every series is predicted anew, and nothing is kept.
+    pub reuse: Option<Reuse<'a>>,
     /// The past.
     pub history: &'a dyn History,
     /// The calendar.
@@ -98,11 +106,27 @@ impl std::fmt::Debug for Input<'_> {
     }
 }
 
+/// Forecasts of before.
+#[derive(Debug, Clone, Copy)]
+pub struct Reuse<'a> {
+    /// What is kept.
+    pub held: &'a Held,
+    /// Steps from one forecast of a series to the next ([`Refresh::cadence`]).
+    pub cadence: u32,
+}
+
+/// Which fit a forecast comes from: series, module, and when it was fitted.
+pub type FitOf = (SeriesKey, Digest, Timestamp);
+
 /// What was predicted.
 #[derive(Debug, Default)]
 pub struct Output {
     /// One per target that could be served, by series.
     pub forecasts: BTreeMap<SeriesKey, Forecast>,
+    /// Which fits they come from.
+    pub fits: Vec<FitOf>,
+    /// Those that were made anew, as they are kept.
+    pub made: Vec<Earlier>,
     /// States that have moved on.
     pub updates: Vec<SeriesState>,
     /// Tracks that have learned or taken promises.
@@ -177,8 +201,14 @@ fn predict(input: &Input<'_>) -> Result<Output, Error> {
             }
         }
     }
-    let all = pending.clone();
     let champions = choose(input, &mut tracking, &pending, &mut output);
+    let events = Events::of(input.catalog);
+    let pending = &mut reuse(input, grid, &events, pending, &champions, &mut output)?;
+    let all = pending.clone();
+    let long = Grid {
+        count: grid.count + input.reuse.map_or(0, |r| r.cadence.saturating_sub(1)) as usize,
+        ..grid
+    };
     for link in [
         Link::Champion,
         Link::Chain(Retreat::Active),
@@ -187,10 +217,25 @@ fn predict(input: &Input<'_>) -> Result<Output, Error> {
     ] {
         let asked = pending.iter().map(|&t| (t, link.members(t, &champions)));
         let cohorts = batch::cohorts(input, link.retreat(), asked)?;
-        let served = lanes::serve_all(input, grid, &cohorts, &mut output.faults)?;
+        let served = lanes::serve_all(input, long, &cohorts, &mut output.faults)?;
         for (cohort, answers) in cohorts.iter().zip(served) {
+            let source = Arc::new(Source {
+                served: cohort.served(),
+                config: cohort.config,
+            });
             for (state, mut forecast) in answers {
-                tracking.pass(cohort.config, &mut forecast)?;
+                tracking.correct(cohort.config, &mut forecast);
+                if input.reuse.is_some() {
+                    let events = events.digest(&state.key.api, forecast.grid);
+                    output
+                        .made
+                        .extend(Earlier::of(&forecast, source.clone(), &state, events));
+                }
+                forecast.truncate(grid.count);
+                tracking.promise(cohort.config, &forecast)?;
+                output
+                    .fits
+                    .push((state.key.clone(), state.module, state.fitted_at));
                 output.forecasts.insert(state.key.clone(), forecast);
                 output.updates.push(state);
             }
@@ -200,6 +245,72 @@ fn predict(input: &Input<'_>) -> Result<Output, Error> {
     shadow(input, grid, &all, &mut tracking, &mut output)?;
     output.tracks = tracking.into_changed();
     Ok(output)
+}
+
+/// Takes what still holds of forecasts of before; gives the targets for which nothing does.
+fn reuse<'a>(
+    input: &Input<'_>,
+    grid: Grid,
+    events: &Events<'_>,
+    targets: Vec<&'a Target>,
+    champions: &Champions,
+    output: &mut Output,
+) -> Result<Vec<&'a Target>, Error> {
+    let Some(Reuse { held, cadence }) = input.reuse else {
+        return Ok(targets);
+    };
+    let mut due = vec![];
+    for target in targets {
+        let key = &target.key;
+        let kept = held.get(key).zip(asked(input, target, champions));
+        let Some((kept, asked)) = kept else {
+            due.push(target);
+            continue;
+        };
+        let newest = input.history.newest(key).unwrap_or(grid.start);
+        let standing = kept.standing(&held::Standing {
+            grid,
+            end: newest.min(input.now).floor(input.step),
+            cadence,
+            asked,
+            events: &|grid| events.digest(&key.api, grid),
+            history: input.history,
+        })?;
+        match standing {
+            Some(forecast) => {
+                output.fits.push((key.clone(), asked.0, kept.fitted_at()));
+                output.forecasts.insert(key.clone(), forecast);
+            }
+            None => due.push(target),
+        }
+    }
+    Ok(due)
+}
+
+/// Who would be asked for a series first, with which config and state; the baseline has none.
+fn asked<'a>(
+    input: &Input<'a>,
+    target: &Target,
+    champions: &Champions,
+) -> Option<(Digest, Digest, Option<&'a SeriesState>)> {
+    let with = |member: &Member<dyn Forecaster>| fitted_with(&member.config, input.step);
+    let links = [
+        Link::Champion,
+        Link::Chain(Retreat::Active),
+        Link::Chain(Retreat::LastGood),
+    ];
+    let members = links.iter().flat_map(|l| l.members(target, champions));
+    let fitted = members.filter_map(|member| {
+        let (module, config) = (member.module.digest, with(member));
+        let state = input.bank.get(&target.key, module, config);
+        let state = state.filter(|s| s.seen <= input.now)?;
+        Some((module, config, Some(state)))
+    });
+    let baseline = Link::Chain(Retreat::Baseline).members(target, champions);
+    let baseline = baseline
+        .into_iter()
+        .map(|m| (m.module.digest, with(m), None));
+    fitted.chain(baseline).next()
 }
 
 /// Whom a series has chosen in place of the bound module.
@@ -295,7 +406,8 @@ fn shadow(
     let served = lanes::serve_all(input, grid, &cohorts, &mut output.shadow_faults)?;
     for (cohort, answers) in cohorts.iter().zip(served) {
         for (state, mut forecast) in answers {
-            tracking.pass(cohort.config, &mut forecast)?;
+            tracking.correct(cohort.config, &mut forecast);
+            tracking.promise(cohort.config, &forecast)?;
             output.updates.push(state);
         }
     }
@@ -368,127 +480,4 @@ pub fn series_name(key: &SeriesKey) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::baseline::LastValue;
-    use crate::fake::Rates;
-    use std::sync::Arc;
-    use tidegate_core::module::ModuleRef;
-    use tidegate_core::units::Signal;
-
-    fn member(retreat: Retreat) -> Member<dyn Forecaster> {
-        let active = retreat == Retreat::Active;
-        Member {
-            module: ModuleRef {
-                digest: Digest([u8::from(active); 32]),
-                ..ModuleRef::native("last-value")
-            },
-            binding: None,
-            retreat,
-            config: "{}".into(),
-            policy: Arc::new(LastValue),
-        }
-    }
-
-    #[test]
-    fn a_state_does_not_outlive_a_change_of_the_step() {
-        let hour = Step::from_secs(3600).unwrap();
-        assert_ne!(fitted_with("{}", Step::MINUTE), fitted_with("{}", hour));
-        let key = SeriesKey {
-            api: "shop/orders".parse().unwrap(),
-            signal: Signal::Requests,
-        };
-        let mut history = Rates::default();
-        history.feed(Signal::Requests, 0..300, 1.0);
-        let at_minutes = fit(&FitInput {
-            now: Timestamp(300 * 60_000),
-            seed: 0,
-            step: Step::MINUTE,
-            window: 60,
-            keys: std::slice::from_ref(&key),
-            member: &member(Retreat::Active),
-            base: &[],
-            reach: 60,
-            history: &history,
-            catalog: &Catalog::default(),
-        });
-        let mut bank = Bank::default();
-        at_minutes
-            .unwrap()
-            .states
-            .into_iter()
-            .for_each(|s| bank.put(s));
-        let served = |step: Step| {
-            let targets = [Target {
-                key: key.clone(),
-                roster: Roster::of(vec![member(Retreat::Active), member(Retreat::Baseline)]),
-            }];
-            let output = run(&Input {
-                now: Timestamp(300 * 60_000),
-                seed: 0,
-                step,
-                steps: 2,
-                levels: &Level::STANDARD,
-                targets: &targets,
-                bank: &bank,
-                tracks: &Tracks::default(),
-                choices: &BTreeMap::new(),
-                history: &history,
-                catalog: &Catalog::default(),
-            });
-            output.unwrap().forecasts[&key].served.retreat
-        };
-        assert_eq!(served(Step::MINUTE), Retreat::Active);
-        assert_eq!(served(hour), Retreat::Baseline);
-    }
-
-    #[test]
-    fn after_the_clock_stepped_back_no_state_answers_for_another_time() {
-        let key = SeriesKey {
-            api: "shop/orders".parse().unwrap(),
-            signal: Signal::Requests,
-        };
-        let mut history = Rates::default();
-        history.feed(Signal::Requests, 0..30, 1.0);
-        history.feed(Signal::Requests, 30..60, 9.0);
-        let catalog = Catalog::default();
-        let at = |minute: i64| Timestamp(minute * 60_000);
-        let fitted = fit(&FitInput {
-            now: at(60),
-            seed: 0,
-            step: Step::MINUTE,
-            window: 60,
-            keys: std::slice::from_ref(&key),
-            member: &member(Retreat::Active),
-            base: &[],
-            reach: 60,
-            history: &history,
-            catalog: &catalog,
-        });
-        let mut bank = Bank::default();
-        fitted.unwrap().states.into_iter().for_each(|s| bank.put(s));
-        let targets = [Target {
-            key: key.clone(),
-            roster: Roster::of(vec![member(Retreat::Active), member(Retreat::Baseline)]),
-        }];
-        let forecast = |minute: i64| {
-            let output = run(&Input {
-                now: at(minute),
-                seed: 0,
-                step: Step::MINUTE,
-                steps: 2,
-                levels: &Level::STANDARD,
-                targets: &targets,
-                bank: &bank,
-                tracks: &Tracks::default(),
-                choices: &BTreeMap::new(),
-                history: &history,
-                catalog: &catalog,
-            });
-            let forecast = output.unwrap().forecasts.remove(&key).unwrap();
-            (forecast.served.retreat, forecast.mean[0].round())
-        };
-        assert_eq!(forecast(60), (Retreat::Active, 9.0));
-        assert_eq!(forecast(30), (Retreat::Baseline, 1.0));
-    }
-}
+mod tests;

@@ -291,6 +291,7 @@ impl World<'_> {
                 bank: &state.bank,
                 tracks: &state.tracks,
                 choices: &state.choices,
+                reuse: None,
                 history: input.history,
                 catalog: input.catalog,
             })

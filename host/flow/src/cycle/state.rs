@@ -2,7 +2,7 @@
 
 use crate::adjust::Floors;
 use crate::demand::Learned;
-use crate::forecast::{Bank, Drifts, Tracks, Watch, Watched};
+use crate::forecast::{Bank, Drifts, Earlier, Held, Tracks, Watch, Watched};
 use crate::tier::Tracker;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +38,8 @@ pub struct PoolState {
     pub allocator_state: Kept,
     /// Fitted states.
     pub bank: Bank,
+    /// Forecasts that were made of them, and may still hold.
+    pub held: Held,
     /// The watch over them.
     pub drifts: Drifts,
     /// What is known of their promises.
@@ -63,6 +65,10 @@ pub struct PoolState {
 pub struct Delta {
     /// States that moved on.
     pub states: Vec<SeriesState>,
+    /// Forecasts that were made anew.
+    pub made: Vec<Earlier>,
+    /// Number of series that a forecast was told of.
+    pub told: usize,
     /// The watch over fitted states, where it saw something.
     pub drifts: Vec<(Watched, Watch)>,
     /// Tracks that have learned or taken promises.
@@ -114,6 +120,7 @@ fn kept_by_allocator(record: &Record) -> Kept {
 impl PoolState {
     /// Gives an api's tier, fitted states and ordinary load away.
     pub fn release(&mut self, api: &ApiId) -> Parting {
+        self.held.forget(api);
         Parting {
             api: api.clone(),
             tier: self.tiers.remove(api),
@@ -194,6 +201,9 @@ impl PoolState {
     pub fn commit(&mut self, delta: Delta, record: Option<&Record>) {
         // States and budgets only follow the data, so they move on even when no plan was made.
         delta.states.into_iter().for_each(|s| self.bank.put(s));
+        let apis = &delta.learned;
+        self.held
+            .commit(delta.made, delta.told, |api| apis.contains_key(api));
         let bank = &self.bank;
         self.drifts.commit(delta.drifts, |w| bank.knows(w));
         delta.tracks.into_iter().for_each(|t| self.tracks.put(t));

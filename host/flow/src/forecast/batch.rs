@@ -83,9 +83,17 @@ pub(super) fn cohorts<'a>(
 /// Most series of one call: their states and answers have to fit into a guest's memory, and what is
 /// asked in several calls can be asked of several at once ([`super::lanes`]). A call's own cost is spread
 /// thin long before. Results do not depend on it: the interface says so.
-const CALL: usize = 512;
+const CALL: usize = 64;
 
 impl<'a> Cohort<'a> {
+    /// Who answers for it.
+    pub(super) fn served(&self) -> Served {
+        Served {
+            module: self.member.module.clone(),
+            retreat: self.retreat,
+        }
+    }
+
     fn calls(self) -> Vec<Self> {
         let mut rows = self.rows.into_iter();
         let mut calls = vec![];
@@ -242,10 +250,7 @@ pub(super) fn predict(
         .predict(&first.model, &blobs, &horizon)?;
     invariant::check_forecasts(&horizon, &answer).map_err(CallError::Refused)?;
     let levels = input.levels.len();
-    let served = Served {
-        module: cohort.member.module.clone(),
-        retreat: cohort.retreat,
-    };
+    let served = cohort.served();
     Ok(states
         .iter()
         .enumerate()

@@ -183,7 +183,10 @@ pub fn correct(track: &Track, forecast: &mut Forecast) -> Result<(), Breach> {
         let now = Band::of(u32::try_from(ahead + 1).unwrap_or(u32::MAX), track.step);
         if band != Some(now) {
             band = Some(now);
-            learned = Learned::of(&layout, track.band(now));
+            // Beyond what it was ever asked for, the furthest that is known is the nearest that can be said.
+            if let Some(known) = track.band(now) {
+                learned = Learned::of(&layout, Some(known));
+            }
         }
         let moved = (*mean + learned.correct(&layout, row, &mut next)).max(0.0);
         if moved.is_finite() && next.iter().all(|q| q.is_finite()) {
@@ -322,12 +325,19 @@ pub fn looks(salt: u64, start: Timestamp, step: Step) -> bool {
     index(start, step).wrapping_add(salt).is_multiple_of(stride)
 }
 
+/// Steps since a series had its turn, where every series has one each `cadence` steps. Turns are looks
+/// ([`looks`]) where the cadence is a multiple of their distance.
+pub(super) fn since(key: &SeriesKey, start: Timestamp, step: Step, cadence: u32) -> u32 {
+    let past = index(start, step).wrapping_add(salt(key)) % u64::from(cadence.max(1));
+    u32::try_from(past).unwrap_or(0)
+}
+
 fn index(start: Timestamp, step: Step) -> u64 {
     start.0.div_euclid(step.ms()) as u64
 }
 
 /// Steps between two looks.
-fn stride(step: Step) -> u32 {
+pub(super) fn stride(step: Step) -> u32 {
     (LOOK_S / step.secs()).max(1)
 }
 

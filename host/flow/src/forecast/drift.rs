@@ -12,10 +12,11 @@
 //! of it, and its bound assumes independent values within [0, 1]: kilobytes where five numbers do, and
 //! many more alarms on residuals that are a little correlated and heavy-tailed.
 
+use super::FitOf;
 use std::collections::BTreeMap;
 use tidegate_core::forecast::Forecast;
 use tidegate_core::ids::Digest;
-use tidegate_core::ports::storage::{History, SeriesState, StoreError};
+use tidegate_core::ports::storage::{History, StoreError};
 use tidegate_core::roster::Retreat;
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::{Grid, Step, Timestamp};
@@ -177,27 +178,28 @@ impl Drifts {
         history: &dyn History,
         now: Timestamp,
         forecasts: &BTreeMap<SeriesKey, Forecast>,
-        states: &[SeriesState],
+        fits: &[FitOf],
     ) -> Result<Vec<(Watched, Watch)>, StoreError> {
         let mut moved = vec![];
-        for state in states {
-            let Some(forecast) = forecasts.get(&state.key).filter(|f| {
-                f.served.module.digest == state.module && f.served.retreat != Retreat::Baseline
-            }) else {
+        for (key, module, fitted_at) in fits {
+            let Some(forecast) = forecasts
+                .get(key)
+                .filter(|f| f.served.retreat != Retreat::Baseline)
+            else {
                 continue;
             };
-            let watched = (state.key.clone(), state.module);
+            let watched = (key.clone(), *module);
             let old = self.0.get(&watched);
             let mut watch = old
-                .filter(|w| w.fitted_at == state.fitted_at)
+                .filter(|w| w.fitted_at == *fitted_at)
                 .copied()
                 .unwrap_or(Watch {
-                    fitted_at: state.fitted_at,
+                    fitted_at: *fitted_at,
                     promise: None,
                     drift: Drift::default(),
                     shifted: None,
                 });
-            watch.settle(history, &state.key, forecast.grid.step, now)?;
+            watch.settle(history, key, forecast.grid.step, now)?;
             if watch.promise.is_none() {
                 watch.promise = Promise::of(forecast);
             }

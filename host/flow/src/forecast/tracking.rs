@@ -77,33 +77,32 @@ impl<'a> Tracking<'a> {
         self.changed.get(slot).or_else(old)
     }
 
-    /// Corrects a forecast, and takes promises of what goes out. One that the correction would break
-    /// (FC1) goes out as the module answered.
-    pub(super) fn pass(
+    /// Corrects a forecast. One that the correction would break (FC1) goes out as the module answered.
+    pub(super) fn correct(&self, config: Digest, forecast: &mut Forecast) {
+        let step = self.input.step;
+        let module = forecast.served.module.digest;
+        let slot = (forecast.key.clone(), module, config);
+        // A breach leaves the forecast as it was, and its calibration `None` says so.
+        let _ = match self.track(&slot) {
+            Some(track) => calibrate::correct(track, forecast),
+            None => calibrate::correct(&Track::new(slot.0, module, config, step), forecast),
+        };
+    }
+
+    /// Takes promises of what goes out.
+    pub(super) fn promise(
         &mut self,
         config: Digest,
-        forecast: &mut Forecast,
+        forecast: &Forecast,
     ) -> Result<(), StoreError> {
         let step = self.input.step;
         let module = forecast.served.module.digest;
         let slot = (forecast.key.clone(), module, config);
-        let fresh = || Track::new(forecast.key.clone(), module, config, step);
         let known = self.track(&slot);
-        let (salt, issued) = match known {
-            Some(track) => {
-                let (salt, issued) = (calibrate::salt(&track.key), track.issued);
-                // A breach leaves the forecast as it was, and its calibration `None` says so.
-                let _ = calibrate::correct(track, forecast);
-                (salt, issued)
-            }
-            None => {
-                let track = fresh();
-                let _ = calibrate::correct(&track, forecast);
-                (calibrate::salt(&track.key), track.issued)
-            }
-        };
+        let issued = known.map(|track| track.issued);
         let start = forecast.grid.start;
-        if start <= issued || !calibrate::looks(salt, start, step) {
+        let is_new = issued.is_none_or(|issued| start > issued);
+        if !is_new || !calibrate::looks(calibrate::salt(&forecast.key), start, step) {
             return Ok(());
         }
         let mut track = known

@@ -161,6 +161,7 @@ impl Turns {
             bank: &self.bank,
             tracks: &self.tracks,
             choices: &self.choices,
+            reuse: None,
             history: &self.history,
             catalog: &self.catalog,
         })
