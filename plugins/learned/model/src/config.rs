@@ -6,41 +6,18 @@
 //! has another default here, and a default that depends on where it is left out misleads.
 
 use serde::{Deserialize, Serialize};
-use tidegate_fit::{Error, Tier};
+use tidegate_fit::Error;
+pub use tidegate_model_waterfill::ByTier;
 
 /// JSON schema of [`Config`].
 pub const CONFIG_SCHEMA: &str = include_str!("../config.schema.json");
-
-/// A number for each tier.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ByTier {
-    /// Guaranteed.
-    pub gold: f64,
-    /// Priority.
-    pub silver: f64,
-    /// Best effort.
-    pub bronze: f64,
-}
-
-impl ByTier {
-    /// The number of a tier.
-    #[must_use]
-    pub const fn of(&self, tier: Tier) -> f64 {
-        match tier {
-            Tier::Gold => self.gold,
-            Tier::Silver => self.silver,
-            Tier::Bronze => self.bronze,
-        }
-    }
-}
 
 /// What is worth how much, and how fast it is learned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Cost of a step in which an api is short, in steps of its ordinary load held idle.
-    pub shortage_cost: ByTier,
+    pub shortage_cost: ByTier<f64>,
     /// Cost of an api's ordinary load held idle for a step.
     pub slack_cost: f64,
     /// Exponent per unit of cost in the weights of the headrooms.
@@ -71,6 +48,12 @@ pub struct Config {
     pub lend: bool,
     /// What a lender keeps above what it buys, as a part of it.
     pub loan_reserve: f64,
+    /// Whether apis of a tier lend.
+    pub lends: ByTier<bool>,
+    /// Whether apis of a tier borrow.
+    pub borrows: ByTier<bool>,
+    /// Most that the apis of a tier hold together, as a part of the pool.
+    pub max_share: ByTier<f64>,
 }
 
 impl Default for Config {
@@ -96,6 +79,9 @@ impl Default for Config {
             margin: 0.0,
             lend: true,
             loan_reserve: 0.1,
+            lends: ByTier::all(true),
+            borrows: ByTier::all(true),
+            max_share: ByTier::all(1.0),
         }
     }
 }
@@ -145,6 +131,9 @@ impl Config {
             margin: self.margin,
             lend: self.lend,
             loan_reserve: self.loan_reserve,
+            lends: self.lends,
+            borrows: self.borrows,
+            max_share: self.max_share,
         }
     }
 }

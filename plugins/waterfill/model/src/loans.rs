@@ -10,7 +10,7 @@
 use tidegate_fit::{Allocation, PoolColumns, Tier, UNBOUNDED, step_ceiling, step_floor};
 
 use crate::config::Config;
-use crate::shares::by_tenant;
+use crate::shares::{by_tenant, capped};
 use crate::water::pour;
 
 /// Transfers below this part of the capacity are not worth a line in the plan.
@@ -107,7 +107,7 @@ impl Cell<'_> {
     fn spare(&self, before: &[f64], row: &Allocation, api: usize) -> f64 {
         let (pool, k) = (self.pool, self.dimension);
         let at = api * pool.width() + k;
-        if pool.emergency[api] != 0 {
+        if pool.emergency[api] != 0 || !self.config.lends.of(pool.tiers[api]) {
             return 0.0;
         }
         let limit = row.limit[at];
@@ -145,11 +145,13 @@ impl Cell<'_> {
                     UNBOUNDED
                 };
                 let most = step_ceiling(pool, api, k, before[at]).min(pool.ceiling[at]) - limit;
-                (
-                    0.0,
-                    unmet.min(undoable).min(most).max(0.0),
-                    pool.weights[api],
-                )
+                let may = self.config.borrows.of(pool.tiers[api]);
+                let room = if may {
+                    unmet.min(undoable).min(most).max(0.0)
+                } else {
+                    0.0
+                };
+                (0.0, room, pool.weights[api])
             })
             .collect();
         for (tenant, own) in by_tenant(pool) {
@@ -163,6 +165,16 @@ impl Cell<'_> {
                     .zip(held)
                     .for_each(|(&api, held)| cups[api].1 = held);
             }
+        }
+        for (tier, own) in capped(pool, self.config) {
+            let share = self.config.max_share.of(tier) * pool.capacity[self.step * d + k];
+            let holds = own
+                .iter()
+                .fold(0.0, |sum, &api| sum + row.limit[api * d + k]);
+            let (held, _) = pour(&cups, &pool.tiers, &own, (share - holds).max(0.0));
+            own.iter()
+                .zip(held)
+                .for_each(|(&api, held)| cups[api].1 = held);
         }
         let everyone: Vec<usize> = (0..pool.len()).collect();
         pour(&cups, &pool.tiers, &everyone, total).0

@@ -40,6 +40,8 @@ pub(crate) struct Shares {
     pub(crate) limit: Vec<f64>,
     /// The most that an api may hold.
     pub(crate) most: Vec<f64>,
+    /// What each api holds in any case.
+    pub(crate) lows: Vec<f64>,
     /// Whether somebody's need was not met for lack of capacity or quota.
     pub(crate) contended: bool,
 }
@@ -48,6 +50,7 @@ impl Shares {
     /// Pours the capacity of one cell. `before` is `[api][dimension]`.
     pub(crate) fn of(
         pool: &PoolColumns,
+        config: &Config,
         needs: &[f64],
         step: usize,
         k: usize,
@@ -92,6 +95,16 @@ impl Shares {
                 most[api] = limit;
             }
         }
+        let lows: Vec<f64> = cups.iter().map(|c| c.0).collect();
+        for (tier, own) in capped(pool, config) {
+            let most_held = cap(config, tier, capacity, &own, &lows);
+            let (held, left) = pour(&cups, &pool.tiers, &own, most_held);
+            let limits = headroom(pool, &own, &held, &most, left, k);
+            for ((&api, held), limit) in own.iter().zip(held).zip(limits) {
+                cups[api].1 = held;
+                most[api] = limit;
+            }
+        }
         let everyone: Vec<usize> = (0..n).collect();
         let (filled, left) = pour(&cups, &pool.tiers, &everyone, capacity);
         let limit = headroom(pool, &everyone, &filled, &most, left, k);
@@ -102,6 +115,7 @@ impl Shares {
             filled,
             limit,
             most,
+            lows,
             contended,
         }
     }
@@ -185,12 +199,35 @@ pub(crate) fn hold(
     let lawful = fits(&everyone, pool.capacity[step * d + k])
         && by_tenant(pool)
             .iter()
-            .all(|(t, own)| fits(own, pool.quota[t * d + k]));
+            .all(|(t, own)| fits(own, pool.quota[t * d + k]))
+        && capped(pool, config).iter().all(|(tier, own)| {
+            let capacity = pool.capacity[step * d + k];
+            fits(own, cap(config, *tier, capacity, own, &shares.lows))
+        });
     if lawful {
         for (api, limit) in mixed.into_iter().enumerate() {
             limits[api * d + k] = limit;
         }
     }
+}
+
+/// The tiers that may not hold the whole pool, with their apis in input order.
+pub(crate) fn capped(pool: &PoolColumns, config: &Config) -> Vec<(Tier, Vec<usize>)> {
+    let tiers = Tier::SERVED.into_iter();
+    let bound = tiers.filter(|tier| config.max_share.of(*tier) < 1.0);
+    bound
+        .map(|tier| {
+            let own = (0..pool.len()).filter(|&api| pool.tiers[api] == tier);
+            (tier, own.collect())
+        })
+        .collect()
+}
+
+/// Most that the apis of a tier hold together: their share of the capacity, or what each holds in any
+/// case where that is more.
+pub(crate) fn cap(config: &Config, tier: Tier, capacity: f64, own: &[usize], lows: &[f64]) -> f64 {
+    let due = own.iter().fold(0.0, |sum, &api| sum + lows[api]);
+    (config.max_share.of(tier) * capacity).max(due)
 }
 
 /// The tenants that have apis here, with their apis in input order.

@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tidegate_fit::{Allocation, fit_with_loans};
-use tidegate_model_waterfill::{Config, Dimension, Output, PoolColumns, Tier, allocate};
+use tidegate_model_waterfill::{ByTier, Config, Dimension, Output, PoolColumns, Tier, allocate};
 
 /// One dimension; per api its tier, floor and demand per step.
 fn pool(capacity: &[f64], apis: &[(Tier, f64, &[f64])]) -> PoolColumns {
@@ -46,6 +46,34 @@ fn gold_is_served_before_silver_and_silver_before_bronze() {
             .limit,
         &[0.0, 3.0, 5.0],
     );
+}
+
+#[test]
+fn a_tier_holds_no_more_than_its_share_whatever_others_leave() {
+    let apis: [(Tier, f64, &[f64]); 2] = [(Tier::Silver, 0.0, &[8.0]), (Tier::Bronze, 0.0, &[1.0])];
+    let config = Config {
+        max_share: ByTier {
+            silver: 0.3,
+            ..ByTier::all(1.0)
+        },
+        ..exact()
+    };
+    let limit = allocate(&config, &pool(&[10.0], &apis))
+        .unwrap()
+        .allocation
+        .limit;
+    near(&limit[..1], &[3.0]);
+    // A Gold floor is held beyond a share of nothing.
+    let floor: [(Tier, f64, &[f64]); 1] = [(Tier::Gold, 2.0, &[8.0])];
+    let none = Config {
+        max_share: ByTier::all(0.0),
+        ..exact()
+    };
+    let limit = allocate(&none, &pool(&[10.0], &floor))
+        .unwrap()
+        .allocation
+        .limit;
+    near(&limit, &[2.0]);
 }
 
 #[test]
@@ -257,6 +285,17 @@ fn lent(pool: &PoolColumns, plan: &Output) -> Vec<f64> {
     lent
 }
 
+/// One of a thing for each tier.
+fn any_of<T: Copy + std::fmt::Debug>(
+    one: impl Strategy<Value = T> + Clone,
+) -> impl Strategy<Value = ByTier<T>> {
+    (one.clone(), one.clone(), one).prop_map(|(gold, silver, bronze)| ByTier {
+        gold,
+        silver,
+        bronze,
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -300,6 +339,54 @@ proptest! {
             let at_once = if pool.tiers[lender] == Tier::Gold { pool.floor[lender * 2 + k] } else { 0.0 };
             let high = (plan.allocation.limit[from] * pool.step_up[lender]).max(at_once);
             prop_assert!(high >= (plan.allocation.limit[from] + out[from]) * (1.0 - 1e-9));
+        }
+    }
+
+    #[test]
+    fn nobody_lends_or_borrows_whose_tier_may_not(
+        pool in any_pool(),
+        lends in any_of(prop::bool::ANY),
+        borrows in any_of(prop::bool::ANY),
+        max_share in any_of(0.0..1.2f64),
+    ) {
+        let max_share = ByTier {
+            gold: max_share.gold.min(1.0),
+            silver: max_share.silver.min(1.0),
+            bronze: max_share.bronze.min(1.0),
+        };
+        let config = Config { lends, borrows, max_share, ..Config::default() };
+        let plan = allocate(&config, &pool).unwrap();
+        for loan in &plan.loans {
+            prop_assert!(lends.of(pool.tiers[loan.lender as usize]));
+            prop_assert!(borrows.of(pool.tiers[loan.borrower as usize]));
+        }
+        // As lawful as any: the host's invariants know nothing of the policy.
+        let mut again = plan.allocation.clone();
+        fit_with_loans(&pool, &mut again, &lent(&pool, &plan)).unwrap();
+        prop_assert_eq!(&again, &plan.allocation);
+    }
+
+    #[test]
+    fn a_tier_holds_its_share_at_most_or_its_gold_floors(
+        pool in any_pool(),
+        max_share in any_of(0.0..1.0f64),
+        lend in prop::bool::ANY,
+    ) {
+        let pool = unbound(pool);
+        let config = Config { max_share, lend, ..Config::default() };
+        let plan = allocate(&config, &pool).unwrap();
+        let d = pool.width();
+        for (step, k) in (0..pool.steps).flat_map(|s| (0..d).map(move |k| (s, k))) {
+            for tier in [Tier::Gold, Tier::Silver, Tier::Bronze] {
+                let own: Vec<usize> = (0..pool.len()).filter(|&i| pool.tiers[i] == tier).collect();
+                let held: f64 = own.iter().map(|&i| plan.allocation.limit[pool.cell(i, step, k)]).sum();
+                let share = max_share.of(tier) * pool.capacity[step * d + k];
+                let floors: f64 = match tier {
+                    Tier::Gold => own.iter().map(|&i| pool.floor[i * d + k].min(pool.ceiling[i * d + k])).sum(),
+                    Tier::Silver | Tier::Bronze => 0.0,
+                };
+                prop_assert!(held <= share.max(floors) * (1.0 + 1e-9) + 1e-9, "{held} of {share}, {floors} due");
+            }
         }
     }
 
