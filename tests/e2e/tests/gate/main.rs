@@ -12,4 +12,5 @@ mod restart;
 mod strangers;
 mod swap;
 mod telemetry;
+mod templates;
 mod tenancy;

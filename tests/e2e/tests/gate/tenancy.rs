@@ -9,6 +9,7 @@
 //! else's. Its neighbours come with their own token, with none, and with each role.
 
 mod modes;
+mod names;
 mod quotas;
 mod roles;
 mod stances;
@@ -17,7 +18,8 @@ mod wire;
 mod world;
 
 use anyhow::{Context, Result, ensure};
-use stances::{Names, Stance};
+use names::Names;
+use stances::Stance;
 use std::collections::BTreeSet;
 use tidegate_proto::v1;
 use wire::{Answer, Wire};

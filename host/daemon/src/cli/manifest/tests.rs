@@ -287,3 +287,27 @@ fn the_same_object_twice_is_told_with_both_places() {
         "a.yaml:4: tenant `a` was declared already at a.yaml:1; remove one of them"
     );
 }
+
+#[test]
+fn a_template_comes_back_as_it_was_written_and_its_mistakes_have_their_line() {
+    let text = "kind: template\nname: shop/all\nselector: {tenant: shop, labels: {class: web}}\nbase_tier: gold\nfloor: {cpu: 500m}\nslos:\n- name: fast\n  latency: 200ms\n  objective: 99%\n  window: 7d\n  judged: together\n";
+    let template = one(text);
+    let Which::Template(declared) = &template else {
+        panic!("no template")
+    };
+    assert_eq!(declared.slos[0].judged(), v1::Judged::Together);
+    assert_eq!(
+        (declared.mode(), declared.weight),
+        (v1::Mode::Unspecified, None)
+    );
+    let json = crate::cli::json::object(&template).to_string();
+    assert_eq!(one(&json), template, "{json}");
+    for (wrong, line) in [
+        (text.replace("window", "windw"), "a.yaml:10"),
+        (text.replace("together", "apart"), "a.yaml:11"),
+        (text.replace("  latency: 200ms\n", ""), "a.yaml:7"),
+    ] {
+        let told = parse(&wrong, "a.yaml").unwrap_err().to_string();
+        assert!(told.contains(line), "{told}");
+    }
+}

@@ -97,6 +97,18 @@ pub(super) fn declarations(table: &mut Table, gate: &Gate, daemon: &Daemon) -> R
             "kind: slo\nname: shop/fast\napi: shop/orders\nlatency: 200ms\nobjective: 100%\nwindow: 30d\n".to_owned(),
         ),
         (
+            "a template of another tenant's name",
+            "kind: template\nname: bank/all\nselector: {tenant: shop}\nweight: 2\n".to_owned(),
+        ),
+        (
+            "a template with an SLO that is two in one",
+            "kind: template\nname: shop/all\nselector: {tenant: shop}\nslos:\n- {name: up, availability: {}, latency: 200ms, objective: 99%, window: 1d}\n".to_owned(),
+        ),
+        (
+            "a template whose floor is more than the pool",
+            "kind: template\nname: shop/all\nselector: {tenant: shop}\nfloor: {requests: 100000}\n".to_owned(),
+        ),
+        (
             "an SLO of nobody's api",
             "kind: slo\nname: shop/fast\napi: shop/none\nlatency: 200ms\nobjective: 99%\nwindow: 30d\n".to_owned(),
         ),

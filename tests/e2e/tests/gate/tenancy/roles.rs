@@ -3,7 +3,8 @@
 //! Every cell is a call that was made. The table stands in `host/ACCESS.md`, word for word; whoever
 //! changes a right reads there what changed. With `TIDEGATE_BLESS=1` it is written anew.
 
-use super::stances::{self, Names};
+use super::names::Names;
+use super::stances;
 use super::wire::{Answer, Wire};
 use super::world::{CREDENTIALS, World, at, binding, set, shipped, template, upload};
 use anyhow::{Context, Result, ensure};

@@ -1,120 +1,13 @@
 //! Every call, with what is asked of it: about oneself, about the bank, about nobody.
-//!
-//! The names that are asked for have the same lengths whoever bears them, so that two answers can be
-//! compared byte by byte once the names are struck out.
 
-use super::world::{self, World, binding, set, template};
+use super::names::Names;
+use super::world::{self, binding, set, template};
 use prost::Message;
 use tidegate_e2e::{catalog, feed};
 use tidegate_proto::v1;
 use tidegate_proto::v1::object::Object;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_reflection::pb::v1::{self as reflection, server_reflection_request::MessageRequest};
-
-/// What is asked for.
-#[derive(Debug, Clone)]
-pub(super) struct Names {
-    pub(super) tenant: &'static str,
-    api: &'static str,
-    pool: &'static str,
-    slo: &'static str,
-    event: &'static str,
-    binding: &'static str,
-    /// A binding that an operator named.
-    operators: &'static str,
-    /// Templates: the tenant's own, and one that an operator named.
-    template: &'static str,
-    general: &'static str,
-    module: &'static str,
-    /// As much of a digest as names a module.
-    digest: String,
-}
-
-impl Names {
-    /// What is there and the bank's.
-    pub(super) fn bank(world: &World) -> Self {
-        Self {
-            tenant: "zzqbank",
-            api: "zzqbank/pay",
-            pool: "vault",
-            slo: "zzqbank/slo",
-            event: "zzqbank/sale",
-            binding: "zzqbank/own",
-            template: "zzqbank/tpl",
-            general: "zzq-generally",
-            operators: "zzq-operators",
-            module: "zzqmodel-naive",
-            digest: world.digest[..12].into(),
-        }
-    }
-
-    /// What nobody has.
-    pub(super) fn nobody() -> Self {
-        Self {
-            tenant: "zzqvoid",
-            api: "zzqvoid/pay",
-            pool: "vuult",
-            slo: "zzqvoid/slo",
-            event: "zzqvoid/sale",
-            binding: "zzqvoid/own",
-            template: "zzqvoid/tpl",
-            general: "zzq-nobody-has",
-            operators: "zzq-nobody-is",
-            module: "zzqnobody-has-",
-            digest: "0".repeat(12),
-        }
-    }
-
-    /// What the bank could have and has not.
-    pub(super) fn nothing_of_the_bank() -> Self {
-        Self {
-            tenant: "zzqbank",
-            api: "zzqbank/nil",
-            pool: "vxxlt",
-            slo: "zzqbank/nil",
-            event: "zzqbank/none",
-            binding: "zzqbank/nil",
-            template: "zzqbank/nul",
-            ..Self::nobody()
-        }
-    }
-
-    /// What the asker has.
-    pub(super) fn shop() -> Self {
-        Self {
-            tenant: "shop",
-            api: "shop/orders",
-            pool: "edge",
-            slo: "shop/slo",
-            event: "shop/sale",
-            binding: "shop/own",
-            template: "shop/tpl",
-            general: "everybody-all",
-            operators: "default-forecaster",
-            module: "seasonal-naive",
-            digest: "seasonal-naive".into(),
-        }
-    }
-
-    /// The names, longest first, so that none is struck out of another.
-    pub(super) fn asked(&self) -> Vec<&str> {
-        let mut all = vec![
-            self.tenant,
-            self.api,
-            self.pool,
-            self.slo,
-            self.event,
-            self.binding,
-            self.operators,
-            self.template,
-            self.general,
-            self.module,
-            self.digest.as_str(),
-        ];
-        all.sort_by_key(|name| std::cmp::Reverse(name.len()));
-        all
-    }
-}
 
 /// How a question is put: the messages of a call.
 type Ask = Box<dyn Fn(&Names) -> Vec<Vec<u8>> + Send + Sync>;

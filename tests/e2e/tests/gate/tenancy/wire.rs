@@ -3,7 +3,7 @@
 //! Every call is made as a stream of messages that is answered by a stream, which on the wire is what
 //! the three other kinds are special cases of.
 
-use super::stances::Names;
+use super::names::Names;
 use anyhow::{Context, Result, anyhow, bail};
 use prost::Message;
 use prost::bytes::{Buf, BufMut};
