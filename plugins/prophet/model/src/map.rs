@@ -19,7 +19,7 @@ use ndarray::Array2;
 use crate::design::{CHANGE_RANGE, Design};
 use tidegate_model_kit::{Cholesky, dot, median, quantile};
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 /// Huber's bound in robust standard deviations.
 const HUBER: f64 = 2.5;
 /// The scale of the slope's prior, in sizes of the series per history.
