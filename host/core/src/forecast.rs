@@ -8,12 +8,14 @@
 mod prior;
 mod standing;
 mod track;
+mod watch;
 
 pub use prior::Prior;
 pub use standing::{
     Candidate, Champion, Choice, Coverage, Ground, Rival, Standing, Standings, Verdict,
 };
 pub use track::{Band, BandTrack, Pending, SCORED, Score, Track};
+pub use watch::{Shift, Sums, Watch};
 
 use crate::ids::Digest;
 use crate::roster::Served;

@@ -3,7 +3,8 @@
 //! A fitted state is written when it is fitted. What forecasts are judged by (tracks, and who was
 //! chosen) changes with every step, and to write it with every cycle would cost more than the plan
 //! itself; it is written by the hour of the data's clock and when the daemon ends, so that a crash
-//! costs an hour of scores and no decision.
+//! costs an hour of scores and no decision. The watch over a fit goes with its track and not with its
+//! state, since what it adds up comes after the fit.
 //!
 //! Nothing that was written goes by that: a series keeps states and tracks of every module that ever
 //! forecast it. So at the same time this part drops those of apis that are gone, and of modules and
@@ -14,7 +15,7 @@
 use crate::world::{World, lock};
 use std::collections::BTreeSet;
 use tidegate_core::catalog::Catalog;
-use tidegate_core::forecast::Track;
+use tidegate_core::forecast::{Track, Watch};
 use tidegate_core::ids::Digest;
 use tidegate_core::ports::storage::{Fit, SeriesState, States, StoreError, Tracks};
 use tidegate_core::sample::SeriesKey;
@@ -143,12 +144,9 @@ impl Keeper {
         for id in world.catalog.load_full().pools.keys() {
             let shared = world.pool(id);
             let pool = lock(&shared);
-            tracks.extend(
-                pool.tracks
-                    .iter()
-                    .filter(|t| learned.contains(&of_track(t)))
-                    .cloned(),
-            );
+            let mine = pool.tracks.iter();
+            let mine = mine.filter(|t| learned.contains(&of_track(t)));
+            tracks.extend(mine.map(|track| watched(&pool, track)));
             let mine = pool.choices.iter().filter(|(key, _)| chosen.contains(*key));
             choices.extend(mine.map(|(key, choice)| (key.clone(), *choice)));
         }
@@ -269,9 +267,15 @@ pub(crate) fn restore(world: &World) -> Result<(), StoreError> {
         }
     }
     let stored = Tracks::load(&*world.store)?;
-    for track in stored.tracks {
+    for mut track in stored.tracks {
         match home(&track.key) {
-            Some(pool) => lock(&pool).tracks.put(track),
+            Some(pool) => {
+                let mut pool = lock(&pool);
+                if let Some(watch) = track.watch.take() {
+                    resume(&mut pool, &track, *watch);
+                }
+                pool.tracks.put(track);
+            }
             None => tracks.push(of_track(&track)),
         }
     }
@@ -284,13 +288,33 @@ pub(crate) fn restore(world: &World) -> Result<(), StoreError> {
     forget(world, &states, &tracks, &series)
 }
 
+/// A track with the watch over the fit that it belongs to. A watch is of a module's newest fit,
+/// whatever its config.
+fn watched(pool: &PoolState, track: &Track) -> Track {
+    let state = pool.bank.get(&track.key, track.module, track.config);
+    let watch = pool.drifts.kept(&(track.key.clone(), track.module));
+    let watch = watch.filter(|w| state.is_some_and(|s| s.fitted_at == w.fitted_at));
+    Track {
+        watch: watch.map(Box::new),
+        ..track.clone()
+    }
+}
+
+/// Goes on with the watch over a fit, if it is still the fit.
+fn resume(pool: &mut PoolState, track: &Track, watch: Watch) {
+    let state = pool.bank.get(&track.key, track.module, track.config);
+    if state.is_some_and(|s| s.fitted_at == watch.fitted_at) {
+        pool.drifts.resume((track.key.clone(), track.module), watch);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::gate::Gate;
     use crate::testing::{api, gate, pool, tenant};
     use std::sync::Arc;
-    use tidegate_core::forecast::{Choice, Ground};
+    use tidegate_core::forecast::{Choice, Ground, Prior, Sums};
     use tidegate_core::time::Step;
 
     const DAY: i64 = 24 * 60;
@@ -309,6 +333,7 @@ mod tests {
             state: vec![1],
             fitted_at: at,
             seen: at,
+            prior: None,
         }
     }
 
@@ -381,8 +406,25 @@ mod tests {
     #[test]
     fn what_was_learned_is_written_by_the_hour_and_is_there_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
-        let gate = world(dir.path(), &[]);
-        let of = state("shop/a", "theta", 0);
+        let of = SeriesState {
+            prior: Some(Prior {
+                category: "web".into(),
+                peers: 3,
+                own_s: 7_200,
+            }),
+            ..state("shop/a", "theta", 0)
+        };
+        let gate = world(dir.path(), std::slice::from_ref(&of));
+        let watched = (of.key.clone(), of.module);
+        let watch = Watch {
+            fitted_at: of.fitted_at,
+            sums: Sums {
+                seen: 400,
+                up: 11.5,
+                ..Sums::default()
+            },
+            shifted: None,
+        };
         let track = Track::new(of.key.clone(), of.module, of.config, Step::MINUTE);
         let choice = Choice {
             champion: of.module,
@@ -403,6 +445,7 @@ mod tests {
             let mut pool = lock(&edge);
             Keeper::note(&gate.world, &pool, &delta());
             pool.commit(delta(), None);
+            pool.drifts.resume(watched.clone(), watch);
         }
         let stored = || Tracks::load(&*gate.world.store).unwrap();
         assert_eq!(stored().tracks, []);
@@ -415,6 +458,10 @@ mod tests {
         let edge = gate.world.pool(&"edge".parse().unwrap());
         assert_eq!(lock(&edge).choices.get(&of.key), Some(&choice));
         assert!(lock(&edge).tracks.of(&of.key).next().is_some());
+        // Halfway to a shift, and still knowing that its past was composed.
+        assert_eq!(lock(&edge).drifts.kept(&watched), Some(watch));
+        let state = lock(&edge).bank.get(&of.key, of.module, of.config).cloned();
+        assert_eq!(state.unwrap().prior, of.prior);
 
         // The api goes, and its scores with it.
         gate.delete(&[api("shop/a", "edge")]);

@@ -28,7 +28,7 @@ mod tracking;
 mod tracks;
 
 pub use bank::Bank;
-pub use drift::{Drift, Drifts, Shift, Watch, Watched};
+pub use drift::{Drift, Drifts, Watch, Watched};
 pub use fit::{FitInput, FitOutput, fit};
 pub use held::{Earlier, Held, Refresh, Source};
 pub use tracks::Tracks;

@@ -150,6 +150,7 @@ impl States for Store {
                 state: s.state,
                 fitted_at: s.fitted_at,
                 seen: s.seen,
+                prior: s.prior,
             });
             Ok(())
         })?;

@@ -21,7 +21,7 @@ impl Tracks for Store {
         let mut batch = Batch::default();
         for track in tracks {
             let key = keys::fit(Kind::Track, (&track.key, &track.module, &track.config));
-            disk.put_large(&mut batch, &key, &mirror::encode(track)?)?;
+            disk.put_large(&mut batch, &key, &mirror::encode_track(track)?)?;
         }
         for chosen in choices {
             let key = keys::series(Kind::Choice, &chosen.0);
@@ -34,8 +34,8 @@ impl Tracks for Store {
         let disk = &self.shared.disk;
         let mut all = Tracked::default();
         disk.scan_large(&Kind::Track.prefix(), |key, bytes| {
-            let track: Track = mirror::decode(&bytes).map_err(|e| e.at(key))?;
-            all.tracks.push(track);
+            all.tracks
+                .push(mirror::track_of(&bytes).map_err(|e| e.at(key))?);
             Ok(())
         })?;
         disk.scan_large(&Kind::Choice.prefix(), |key, bytes| {

@@ -248,6 +248,7 @@ pub(crate) fn fitted(policies: &Policies) -> Result<(Vec<Vec<SeriesState>>, f64)
                 state: fitted.states.get(0).to_vec(),
                 fitted_at: instant(FED),
                 seen: instant(FED),
+                prior: None,
             });
         }
         // What series share is shared: one cohort per signal and kind at most.
@@ -328,27 +329,32 @@ pub(crate) fn future(series: usize, steps: usize) -> Covariates {
     }
 }
 
-/// Opens the store anew, takes up the last record of each pool, and makes the next plan. The banks are
-/// given, not read: what reading them costs is the store's figure (`ingest_bench`).
+/// Opens the store anew, takes up the last record of each pool, and makes the next plan; milliseconds
+/// until the last plans can be served again. The banks are given, not read: what reading them costs is
+/// the store's figure (`ingest_bench`).
 pub(crate) fn again(
     path: &Path,
     policies: &Policies,
     catalog: &Catalog,
     banks: BTreeMap<PoolId, tidegate_flow::forecast::Bank>,
     minute: i64,
-) -> Result<()> {
+) -> Result<f64> {
     use tidegate_core::ports::storage::Ledger as _;
-    let store = Store::open(path, tidegate_store::Options::default())?;
-    let mut states = BTreeMap::new();
-    for (pool, bank) in banks {
-        let record = match store.last(&pool) {
-            Some(generation) => store.record(&pool, generation)?,
-            None => None,
-        };
-        let mut state = PoolState::resume(record.as_ref());
-        state.bank = bank;
-        states.insert(pool, state);
-    }
+    let (opened, outcome) = crate::timed(|| -> Result<_> {
+        let store = Store::open(path, tidegate_store::Options::default())?;
+        let mut states = BTreeMap::new();
+        for (pool, bank) in banks {
+            let record = match store.last(&pool) {
+                Some(generation) => store.record(&pool, generation)?,
+                None => None,
+            };
+            let mut state = PoolState::resume(record.as_ref());
+            state.bank = bank;
+            states.insert(pool, state);
+        }
+        Ok((store, states))
+    });
+    let (store, mut states) = outcome?;
     let settings = settings();
     let world = crate::World {
         policies,
@@ -357,5 +363,5 @@ pub(crate) fn again(
         settings: &settings,
     };
     world.turn(&mut states, &mut BTreeMap::new(), minute)?;
-    Ok(())
+    Ok(opened)
 }

@@ -3,7 +3,7 @@
 
 use super::words::{digest_out, module_ref_out, served_out, signal_out};
 use tidegate_core::forecast::{
-    Calibration, Candidate, Champion, Choice, Forecast, Ground, Standing, Standings, Verdict,
+    Calibration, Candidate, Champion, Choice, Forecast, Ground, Prior, Standing, Standings, Verdict,
 };
 use tidegate_core::ports::serve::ForecastView;
 use tidegate_proto::v1;
@@ -17,6 +17,15 @@ pub(crate) fn forecast_out(view: ForecastView) -> v1::GetForecastResponse {
         recent,
         fitted_at_ms: view.fitted_at.0,
         measured: view.measured.iter().map(standing_out).collect(),
+        prior: view.prior.map(prior_out),
+    }
+}
+
+fn prior_out(prior: Prior) -> v1::Prior {
+    v1::Prior {
+        category: prior.category,
+        peers: prior.peers,
+        own_s: prior.own_s,
     }
 }
 

@@ -28,6 +28,9 @@ async fn a_forecast_comes_with_its_grid_its_maker_and_what_was_measured_lately()
     assert_eq!(forecast.calibration.unwrap().outcomes, 40);
     let band = &answer.measured[0];
     assert_eq!((band.band.as_str(), band.loss), ("1h", None));
+    let prior = answer.prior.unwrap();
+    assert_eq!((prior.category.as_str(), prior.peers), ("web", 3));
+    assert_eq!(prior.own_s, 7_200);
 }
 
 #[tokio::test]

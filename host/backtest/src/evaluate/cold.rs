@@ -200,10 +200,10 @@ impl Asked<'_> {
         let fit = FitInput::of(&question, self.window, keys, &member);
         let mut fitted = forecast::fit(&fit).map_err(|e| unread(&e))?;
         let fitted_at = self.meter.cpu_seconds();
-        *prior = fitted.priors.remove(self.key);
         let Some(state) = fitted.states.pop() else {
             return Err(failed(fitted.faults));
         };
+        prior.clone_from(&state.prior);
         let (state_bytes, model_bytes) = (state.state.len(), state.model.len());
         let mut bank = Bank::default();
         bank.put(state);

@@ -6,6 +6,7 @@
 //! Rejected: keeping recent residuals and taking their empirical quantile (split conformal): a
 //! window that knows a p99 needs hundreds of values per band and level, and forgets a shift slowly.
 
+use super::Watch;
 use crate::canonical::{Canonical, Encoder};
 use crate::ids::Digest;
 use crate::sample::SeriesKey;
@@ -152,6 +153,9 @@ pub struct Track {
     /// Start of the last forecast of which promises were taken, so that two cycles within one step
     /// take them once.
     pub issued: Timestamp,
+    /// Whether the module still fits, as a daemon knew it when it kept the track; `None` while the
+    /// track is in use. It corrects nothing, so it is in no digest.
+    pub watch: Option<Box<Watch>>,
 }
 
 impl Track {
@@ -167,6 +171,7 @@ impl Track {
             pending: vec![],
             naive_error: [f32::NAN; 2],
             issued: Timestamp(i64::MIN),
+            watch: None,
         }
     }
 

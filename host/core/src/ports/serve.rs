@@ -9,7 +9,7 @@ use crate::alert::Alert;
 use crate::catalog::{
     Change, Effect, FieldProblem, Mode, Object, ObjectKey, ObjectKind, Versioned,
 };
-use crate::forecast::{Champion, Forecast, Standing, Standings};
+use crate::forecast::{Champion, Forecast, Prior, Standing, Standings};
 use crate::ids::{ApiId, BindingId, Digest, Generation, PoolId, TenantId};
 use crate::module::{Manifest, ModuleKind, ModuleRef};
 use crate::plan::{Grant, Plan};
@@ -261,6 +261,8 @@ pub struct ForecastView {
     pub recent: (Timestamp, Vec<f64>),
     /// When the state was fitted; the epoch for a native baseline.
     pub fitted_at: Timestamp,
+    /// What stood in for a past when the state was fitted.
+    pub prior: Option<Prior>,
     /// How its maker's forecasts have fared so far, nearest band first.
     pub measured: Vec<Standing>,
 }

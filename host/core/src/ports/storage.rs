@@ -2,7 +2,7 @@
 
 use crate::catalog::Catalog;
 use crate::distribution::Distribution;
-use crate::forecast::{Choice, Track};
+use crate::forecast::{Choice, Prior, Track};
 use crate::frame::Column;
 use crate::ids::{ApiId, BindingId, Digest, Generation, PoolId, TenantId};
 use crate::module::{Holding, Manifest};
@@ -206,6 +206,8 @@ pub struct SeriesState {
     pub fitted_at: Timestamp,
     /// End of the last step that the state has seen.
     pub seen: Timestamp,
+    /// What stood in for a past when it was fitted; `None`: it learned from its own alone.
+    pub prior: Option<Prior>,
 }
 
 /// Model states by (series, module).

@@ -10,6 +10,7 @@ use crate::render::plot::{self, Curves};
 use crate::render::table::Table;
 use anyhow::Result;
 use tidegate_client::v1;
+use tidegate_core::forecast::Prior;
 
 /// What to forecast.
 #[derive(Debug, clap::Args)]
@@ -81,7 +82,7 @@ pub(crate) async fn run(args: Args, session: Session) -> Result<()> {
         || {
             let mut text = person(&forecast, &answer);
             if let Some(table) = &standings {
-                text += &why(&forecast, table);
+                text += &why(&forecast, answer.prior.as_ref(), table);
                 text += &format!(
                     "`tidegate why {}` tells what the plan made of it.\n",
                     args.api
@@ -117,6 +118,9 @@ fn machine(forecast: &v1::Forecast, answer: &v1::GetForecastResponse) -> serde_j
         })),
         "measured": answer.measured.iter().map(standings::band).collect::<Vec<_>>(),
         "fitted_at": json::instant(answer.fitted_at_ms),
+        "prior": answer.prior.as_ref().map(|p| serde_json::json!({
+            "category": p.category, "peers": p.peers, "own_s": p.own_s,
+        })),
         "recent_start": json::instant(answer.recent_start_ms),
         // JSON has no NaN: a step that was not measured is null.
         "recent": answer.recent.iter().map(|v| v.is_finite().then_some(*v)).collect::<Vec<_>>(),
@@ -186,11 +190,24 @@ fn person(forecast: &v1::Forecast, answer: &v1::GetForecastResponse) -> String {
     text
 }
 
-/// What made the forecast, what corrected it, and the table of candidates.
-fn why(forecast: &v1::Forecast, table: &v1::GetStandingsResponse) -> String {
+/// What made the forecast, what it had learned from, what corrected it, and the table of candidates.
+fn why(
+    forecast: &v1::Forecast,
+    prior: Option<&v1::Prior>,
+    table: &v1::GetStandingsResponse,
+) -> String {
     let state = match forecast.state.as_str() {
         "" => "none: a native baseline needs none",
         digest => digest,
+    };
+    let past = match prior {
+        None => "its own alone".to_owned(),
+        Some(p) => Prior {
+            category: p.category.clone(),
+            peers: p.peers,
+            own_s: p.own_s,
+        }
+        .to_string(),
     };
     let calibration = match &forecast.calibration {
         None => "none: the band is as the module answered".to_owned(),
@@ -206,7 +223,7 @@ fn why(forecast: &v1::Forecast, table: &v1::GetStandingsResponse) -> String {
         .map(|l| format!("{}%", f64::from(*l) / 100.0))
         .collect();
     format!(
-        "state       {state}\nlevels      {}\ncalibrated  {calibration}\n\n{}",
+        "state       {state}\npast        {past}\nlevels      {}\ncalibrated  {calibration}\n\n{}",
         levels.join(" "),
         standings::person(table)
     )

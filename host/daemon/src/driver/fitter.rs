@@ -86,8 +86,6 @@ struct Job {
 pub(crate) struct Fitter {
     /// When a series was last tried by a module with a config, and how much history it had then.
     tried: BTreeMap<Slot, (Timestamp, i64)>,
-    /// Seconds of their own that series had which were fitted on a composed past.
-    young: BTreeMap<Slot, u32>,
     lanes: Lanes<Due>,
     /// CPU seconds that a module took per series, lately.
     pace: BTreeMap<Digest, f64>,
@@ -141,9 +139,9 @@ impl Fitter {
             let Some(job) = self.next_job() else {
                 return pause;
             };
-            let Done { cost, young } = fit_job(world, now, &job, Some(world.fits.deadline));
+            let cost = fit_job(world, now, &job, Some(world.fits.deadline));
             budget.spend(cost);
-            self.note(world, now, &job, cost.as_secs_f64(), &young);
+            self.note(world, now, &job, cost.as_secs_f64());
             let each = cost.as_secs_f64() / job.keys.len() as f64;
             let pace = self.pace.entry(job.member.module.digest).or_insert(each);
             *pace = f64::midpoint(*pace, each);
@@ -160,10 +158,10 @@ impl Fitter {
             if world.draining.load(Ordering::Acquire) {
                 return;
             }
-            let Done { young, .. } = fit_job(world, now, &job, None);
+            fit_job(world, now, &job, None);
             // The order does not depend on how fast the machine is: every series costs the same.
             let cost = job.keys.len() as f64;
-            fitter.note(world, now, &job, cost, &young);
+            fitter.note(world, now, &job, cost);
         }
         fitter.spent.clear();
     }
@@ -173,10 +171,7 @@ impl Fitter {
         // What was tried longer ago, or after the clock stepped back "later", keeps nobody waiting.
         self.tried
             .retain(|_, (at, _)| (0..world.refit_ms).contains(&now.since_ms(*at)));
-        let catalog = world.catalog.load();
-        self.young
-            .retain(|(key, ..), _| catalog.apis.contains_key(&key.api));
-        let mut due = due::due(world, now, &self.young);
+        let mut due = due::due(world, now);
         due.retain(|due| !self.recently_tried(world, due, now));
         due::sort(&mut due, world.refit_ms);
         self.lanes.replace(due.into_iter().map(|due| {
@@ -210,21 +205,10 @@ impl Fitter {
     }
 
     /// Takes down that a batch was tried, and at what cost.
-    fn note(
-        &mut self,
-        world: &World,
-        now: Timestamp,
-        job: &Job,
-        seconds: f64,
-        young: &BTreeMap<SeriesKey, u32>,
-    ) {
+    fn note(&mut self, world: &World, now: Timestamp, job: &Job, seconds: f64) {
         let config = fitted_with(&job.member.config, world.settings.step);
         for key in &job.keys {
             let slot = (key.clone(), job.member.module.digest, config);
-            match young.get(key) {
-                Some(own_s) => self.young.insert(slot.clone(), *own_s),
-                None => self.young.remove(&slot),
-            };
             self.tried.insert(slot, (now, due::length(world, key)));
         }
         self.lanes.charge(&job.tenant, seconds);
@@ -265,15 +249,8 @@ fn same(a: &Member<dyn Forecaster>, b: &Member<dyn Forecaster>) -> bool {
     a.module.digest == b.module.digest && a.config == b.config
 }
 
-/// What became of a batch.
-struct Done {
-    cost: Duration,
-    /// Seconds of its own that each series had which was fitted on a composed past.
-    young: BTreeMap<SeriesKey, u32>,
-}
-
-/// Fits one batch and keeps what was learned, durably first.
-fn fit_job(world: &World, now: Timestamp, job: &Job, limit: Option<Duration>) -> Done {
+/// Fits one batch and keeps what was learned, durably first; tells what it cost.
+fn fit_job(world: &World, now: Timestamp, job: &Job, limit: Option<Duration>) -> Duration {
     let module = &job.member.module;
     let span =
         tracing::info_span!("fit", tenant = %job.tenant, module = %module, series = job.keys.len());
@@ -310,8 +287,7 @@ fn fit_job(world: &World, now: Timestamp, job: &Job, limit: Option<Duration>) ->
             world
                 .metrics
                 .fit_ended(&module.name, FitOutcome::Failed, lost);
-            let young = BTreeMap::new();
-            return Done { cost, young };
+            return cost;
         }
     };
     match ended {
@@ -326,8 +302,10 @@ fn fit_job(world: &World, now: Timestamp, job: &Job, limit: Option<Duration>) ->
         Some(Ended::Drained) => outcome.faults.clear(),
         None => {}
     }
-    for (key, prior) in &outcome.priors {
-        tracing::info!(series = %series_name(key), "{prior}");
+    for state in &outcome.states {
+        if let Some(prior) = &state.prior {
+            tracing::info!(series = %series_name(&state.key), "{prior}");
+        }
     }
     let fitted = outcome.states.len();
     let without = if ended.is_some() {
@@ -349,11 +327,7 @@ fn fit_job(world: &World, now: Timestamp, job: &Job, limit: Option<Duration>) ->
     if let Err(error) = keep(world, &catalog, outcome.states) {
         tracing::error!(error = %error, "fitted states could not be kept");
     }
-    let young = outcome.priors.into_iter();
-    Done {
-        cost,
-        young: young.map(|(key, prior)| (key, prior.own_s)).collect(),
-    }
+    cost
 }
 
 /// The model that the job's series had before, wherever their pools keep it.

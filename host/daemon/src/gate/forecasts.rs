@@ -84,10 +84,11 @@ impl ForecastsPort for Gate {
                 why,
             ));
         };
-        let fitted_at = bank
+        let state = bank
             .iter()
-            .find(|s| s.key == key && s.module == forecast.served.module.digest)
-            .map_or(Timestamp(0), |s| s.fitted_at);
+            .find(|s| s.key == key && s.module == forecast.served.module.digest);
+        let fitted_at = state.map_or(Timestamp(0), |s| s.fitted_at);
+        let prior = state.and_then(|s| s.prior.clone());
         let maker = forecast.served.module.digest;
         let measured = tracks.of(&key).find(|t| t.module == maker);
         let back = Grid::ending_at(now, settings.step, (steps as usize).clamp(24, 288));
@@ -96,6 +97,7 @@ impl ForecastsPort for Gate {
             forecast,
             recent: (recent.start, recent.values),
             fitted_at,
+            prior,
             measured: measured.map_or(vec![], |t| t.bands.iter().map(score::standing).collect()),
         })
     }

@@ -14,7 +14,7 @@
 
 use super::FitOf;
 use std::collections::BTreeMap;
-use tidegate_core::forecast::Forecast;
+use tidegate_core::forecast::{self, Forecast, Shift, Sums};
 use tidegate_core::ids::Digest;
 use tidegate_core::ports::storage::{History, StoreError};
 use tidegate_core::roster::Retreat;
@@ -41,41 +41,9 @@ const CLIP: f64 = 4.0;
 /// Standard deviation of a normal variable over its mean size: sqrt(pi / 2).
 const SIGMA: f64 = 1.253_314;
 
-/// How a model stopped to fit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shift {
-    /// What comes lies above what is foreseen.
-    Up,
-    /// What comes lies below what is foreseen.
-    Down,
-    /// Errors grew, in both directions.
-    Wider,
-}
-
-impl Shift {
-    /// The name in logs.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Shift::Up => "up",
-            Shift::Down => "down",
-            Shift::Wider => "wider",
-        }
-    }
-}
-
 /// The sums over one model's residuals since its fit.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Drift {
-    seen: u32,
-    /// Running mean of the residuals.
-    mean: f64,
-    /// Running mean of their distance from the mean.
-    size: f64,
-    up: f64,
-    down: f64,
-    wider: f64,
-}
+pub struct Drift(Sums);
 
 impl Drift {
     /// Takes in the next residual over its scale; what is not finite is passed over. Tells a shift
@@ -84,33 +52,34 @@ impl Drift {
         if !scaled.is_finite() {
             return None;
         }
-        let warm = self.seen >= WARM_UP;
-        let reach = CLIP * SIGMA * self.size;
-        let off = scaled - self.mean;
+        let sums = &mut self.0;
+        let warm = sums.seen >= WARM_UP;
+        let reach = CLIP * SIGMA * sums.size;
+        let off = scaled - sums.mean;
         // Before anything is known of their size, every residual counts in full.
         let bounded = if warm { off.clamp(-reach, reach) } else { off };
-        let unit = if self.size > 0.0 {
-            bounded / (SIGMA * self.size)
+        let unit = if sums.size > 0.0 {
+            bounded / (SIGMA * sums.size)
         } else if off == 0.0 {
             0.0
         } else {
             CLIP.copysign(off)
         };
-        self.seen = (self.seen + 1).min(MEMORY);
-        let rate = 1.0 / f64::from(self.seen);
-        self.mean += rate * bounded;
-        self.size += rate * (bounded.abs() - self.size);
+        sums.seen = (sums.seen + 1).min(MEMORY);
+        let rate = 1.0 / f64::from(sums.seen);
+        sums.mean += rate * bounded;
+        sums.size += rate * (bounded.abs() - sums.size);
         if !warm {
             return None;
         }
-        self.up = (self.up + unit - ALLOWANCE).max(0.0);
-        self.down = (self.down - unit - ALLOWANCE).max(0.0);
-        self.wider = (self.wider + unit.abs() * SIGMA - 1.0 - ALLOWANCE).max(0.0);
-        let shift = if self.up > THRESHOLD {
+        sums.up = (sums.up + unit - ALLOWANCE).max(0.0);
+        sums.down = (sums.down - unit - ALLOWANCE).max(0.0);
+        sums.wider = (sums.wider + unit.abs() * SIGMA - 1.0 - ALLOWANCE).max(0.0);
+        let shift = if sums.up > THRESHOLD {
             Shift::Up
-        } else if self.down > THRESHOLD {
+        } else if sums.down > THRESHOLD {
             Shift::Down
-        } else if self.wider > THRESHOLD {
+        } else if sums.wider > THRESHOLD {
             Shift::Wider
         } else {
             return None;
@@ -155,6 +124,29 @@ impl Drifts {
     ) -> Option<(Timestamp, Shift)> {
         let watch = self.0.get(&(key.clone(), module))?;
         watch.shifted.filter(|_| watch.fitted_at == fitted_at)
+    }
+
+    /// What is known of whether the model of a series fits, to be kept until the next start; the step
+    /// that is promised and has not been measured yet is not in it.
+    #[must_use]
+    pub fn kept(&self, watched: &Watched) -> Option<forecast::Watch> {
+        let watch = self.0.get(watched)?;
+        Some(forecast::Watch {
+            fitted_at: watch.fitted_at,
+            sums: watch.drift.0,
+            shifted: watch.shifted,
+        })
+    }
+
+    /// Goes on from what was kept.
+    pub fn resume(&mut self, watched: Watched, kept: forecast::Watch) {
+        let watch = Watch {
+            fitted_at: kept.fitted_at,
+            promise: None,
+            drift: Drift(kept.sums),
+            shifted: kept.shifted,
+        };
+        self.0.insert(watched, watch);
     }
 
     /// Takes over what a cycle saw, and forgets series and modules that `keep` does not know.
@@ -316,6 +308,39 @@ mod tests {
         let jump = |n| if n < 100 { 0.0 } else { 1e12 };
         let (at, found) = first(jump, 200).unwrap();
         assert_eq!((at < 106, found), (true, Shift::Up));
+    }
+
+    #[test]
+    fn a_restart_on_the_way_to_a_shift_is_told_no_later() {
+        // A shift so slow that it takes a day of minutes.
+        let slow = |n: u32| noise(n) + f64::from(n.saturating_sub(500)) / 400.0;
+        let straight = first(slow, 5_000).unwrap();
+        let watched: Watched = (
+            SeriesKey {
+                api: "shop/orders".parse().unwrap(),
+                signal: tidegate_core::units::Signal::Requests,
+            },
+            Digest([1; 32]),
+        );
+        let mut drifts = Drifts::default();
+        let fitted_at = Timestamp(60_000);
+        let fresh = forecast::Watch {
+            fitted_at,
+            sums: Sums::default(),
+            shifted: None,
+        };
+        drifts.resume(watched.clone(), fresh);
+        let told = (0..5_000).find_map(|n| {
+            let watch = drifts.0.get_mut(&watched).unwrap();
+            let shift = watch.drift.observe(slow(n));
+            if n % 7 == 0 {
+                let kept = drifts.kept(&watched).unwrap();
+                drifts = Drifts::default();
+                drifts.resume(watched.clone(), kept);
+            }
+            shift.map(|s| (n, s))
+        });
+        assert_eq!(told, Some(straight));
     }
 
     #[test]

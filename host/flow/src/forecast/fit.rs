@@ -1,13 +1,12 @@
 //! Fits series to their history, in one batch per module and config.
 //!
 //! A series that is too short to know its own day gets the past of its category in front ([`prior`]);
-//! that it did is told beside the state, because a person has to know what a forecast rests on.
+//! that it did is told with the state, because a person has to know what a forecast rests on.
 //!
 //! [`prior`]: super::prior
 
 use super::covariates::{EVENT, covariates};
 use super::prior::Priors;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_core::canonical;
 use tidegate_core::catalog::Catalog;
@@ -83,8 +82,6 @@ impl std::fmt::Debug for FitInput<'_> {
 pub struct FitOutput {
     /// One per series that could be fitted.
     pub states: Vec<SeriesState>,
-    /// What stood in for a past, of the series that had too little.
-    pub priors: BTreeMap<SeriesKey, Prior>,
     /// What went wrong, honest lack of data included.
     pub faults: Vec<Fault>,
 }
@@ -96,8 +93,9 @@ pub struct FitOutput {
 pub fn fit(input: &FitInput<'_>) -> Result<FitOutput, StoreError> {
     let mut output = FitOutput::default();
     let mut columns: Vec<(&SeriesKey, Column)> = vec![];
-    // Rows in front of each series that were not measured.
+    // Rows in front of each series that were not measured, and what they were made of.
     let mut composed: Vec<usize> = vec![];
+    let mut stood_in: Vec<Option<Prior>> = vec![];
     let mut priors = Priors::default();
     for key in input.keys {
         let Some(newest) = input.history.newest(key) else {
@@ -115,11 +113,12 @@ pub fn fit(input: &FitInput<'_>) -> Result<FitOutput, StoreError> {
             Some(extended) => {
                 columns.push((key, extended.column));
                 composed.push(extended.rows);
-                output.priors.insert(key.clone(), extended.prior);
+                stood_in.push(Some(extended.prior));
             }
             None => {
                 columns.push((key, column));
                 composed.push(0);
+                stood_in.push(None);
             }
         }
     }
@@ -186,6 +185,7 @@ pub fn fit(input: &FitInput<'_>) -> Result<FitOutput, StoreError> {
                         state: fitted.states.get(i).to_vec(),
                         fitted_at: input.now,
                         seen: column.grid().end(),
+                        prior: stood_in[i].take(),
                     }),
                 }
             }

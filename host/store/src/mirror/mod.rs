@@ -16,6 +16,7 @@ mod track;
 
 pub(crate) use module::{State, encode_module, module_of, state_of};
 pub(crate) use plan::{encode_record, record_of};
+pub(crate) use track::{encode_track, track_of};
 
 use crate::codec::Malformed;
 use serde::de::DeserializeOwned;
@@ -257,6 +258,18 @@ impl<T: Mirror + Copy, const N: usize> Mirror for [T; N] {
         let all: Vec<T> = Vec::restore(stored)?;
         all.try_into()
             .map_err(|_| Malformed("a list in it has another length"))
+    }
+}
+
+impl<T: Mirror> Mirror for Box<T> {
+    type Stored = T::Stored;
+
+    fn store(&self) -> Self::Stored {
+        (**self).store()
+    }
+
+    fn restore(stored: Self::Stored) -> Result<Self, Malformed> {
+        T::restore(stored).map(Box::new)
     }
 }
 

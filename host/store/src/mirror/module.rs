@@ -2,6 +2,7 @@
 
 use super::{Mirror as _, mirror_struct};
 use crate::codec::Malformed;
+use tidegate_core::forecast::Prior;
 use tidegate_core::ids::{BindingId, Digest, TenantId};
 use tidegate_core::module::{Holding, Manifest, ModuleKind};
 use tidegate_core::ports::storage::{Condemned, SeriesState, StoreError, StoredModule};
@@ -99,7 +100,17 @@ pub(crate) struct State {
     pub(crate) state: Vec<u8>,
     pub(crate) fitted_at: Timestamp,
     pub(crate) seen: Timestamp,
+    pub(crate) prior: Option<Prior>,
 }
+
+/// Format of a state; of the first nobody knows whether it rests on a composed past.
+const STATE_FORMAT: u8 = 2;
+
+mirror_struct!(Prior as StoredPrior {
+    category: String,
+    peers: u32,
+    own_s: u32,
+});
 
 mirror_struct!(State as StoredState {
     key: SeriesKey,
@@ -110,7 +121,47 @@ mirror_struct!(State as StoredState {
     state: Vec<u8>,
     fitted_at: Timestamp,
     seen: Timestamp,
+    prior: Option<Prior>,
 });
+
+/// A state from when nothing was kept of what stood in for a past.
+struct Unexplained {
+    key: SeriesKey,
+    module: Digest,
+    config: Digest,
+    format: u32,
+    model: Digest,
+    state: Vec<u8>,
+    fitted_at: Timestamp,
+    seen: Timestamp,
+}
+
+mirror_struct!(Unexplained as StoredUnexplained {
+    key: SeriesKey,
+    module: Digest,
+    config: Digest,
+    format: u32,
+    model: Digest,
+    state: Vec<u8>,
+    fitted_at: Timestamp,
+    seen: Timestamp,
+});
+
+impl From<Unexplained> for State {
+    fn from(old: Unexplained) -> Self {
+        Self {
+            key: old.key,
+            module: old.module,
+            config: old.config,
+            format: old.format,
+            model: old.model,
+            state: old.state,
+            fitted_at: old.fitted_at,
+            seen: old.seen,
+            prior: None,
+        }
+    }
+}
 
 impl State {
     pub(crate) fn of(state: &SeriesState, model: Digest) -> Self {
@@ -123,22 +174,53 @@ impl State {
             state: state.state.clone(),
             fitted_at: state.fitted_at,
             seen: state.seen,
+            prior: state.prior.clone(),
         }
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, StoreError> {
-        super::encode(self)
+        super::pack_as(STATE_FORMAT, &self.store())
     }
 }
 
-/// The state that bytes say.
+/// The state that bytes say, of this format or the one before.
 pub(crate) fn state_of(bytes: &[u8]) -> Result<State, Malformed> {
-    super::decode(bytes)
+    if bytes.first() == Some(&super::FORMAT) {
+        return super::decode::<Unexplained>(bytes).map(State::from);
+    }
+    super::unpack_as(STATE_FORMAT, bytes).and_then(State::restore)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_that_was_kept_before_priors_were_is_read_without_one() {
+        let old = Unexplained {
+            key: SeriesKey {
+                api: "shop/orders".parse().unwrap(),
+                signal: tidegate_core::units::Signal::Requests,
+            },
+            module: Digest([1; 32]),
+            config: Digest([2; 32]),
+            format: 4,
+            model: Digest([3; 32]),
+            state: vec![7, 8],
+            fitted_at: Timestamp(9),
+            seen: Timestamp(10),
+        };
+        let mut read = state_of(&crate::mirror::encode(&old).unwrap()).unwrap();
+        assert_eq!((read.format, &read.state[..]), (4, &[7, 8][..]));
+        assert_eq!((read.seen, &read.prior), (Timestamp(10), &None));
+        read.prior = Some(Prior {
+            category: "web".into(),
+            peers: 3,
+            own_s: 7200,
+        });
+        let again = state_of(&read.encode().unwrap()).unwrap();
+        assert_eq!((again.prior, again.seen), (read.prior, read.seen));
+    }
 
     #[test]
     fn a_module_that_was_kept_before_there_were_owners_is_everybodys() {

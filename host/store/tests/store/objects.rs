@@ -121,6 +121,7 @@ fn state(api: &str, config: &str, model: &Arc<[u8]>, text: &str) -> SeriesState 
         state: text.as_bytes().to_vec(),
         fitted_at: Timestamp(-7),
         seen: Timestamp(60_000),
+        prior: None,
     }
 }
 

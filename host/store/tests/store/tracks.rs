@@ -166,6 +166,7 @@ fn a_forgotten_state_takes_its_model_along_once_no_other_state_uses_it() {
         state: api.as_bytes().to_vec(),
         fitted_at: Timestamp(0),
         seen: Timestamp(0),
+        prior: None,
     };
     let alone: Arc<[u8]> = b"alone".as_slice().into();
     let all = [

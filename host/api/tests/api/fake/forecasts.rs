@@ -40,6 +40,11 @@ impl ForecastsPort for Fake {
             },
             recent: (Timestamp(-120_000), vec![6.0, f64::NAN]),
             fitted_at: Timestamp(0),
+            prior: Some(Prior {
+                category: "web".into(),
+                peers: 3,
+                own_s: 7_200,
+            }),
             measured: vec![standing(None)],
         })
     }

@@ -2,7 +2,6 @@
 
 use super::queue::{Part, Reason};
 use crate::world::{World, lock};
-use std::collections::BTreeMap;
 use tidegate_core::catalog::{Api, Catalog};
 use tidegate_core::ids::Digest;
 use tidegate_core::policy::Forecaster;
@@ -28,9 +27,8 @@ pub(super) struct Due {
 /// What names a fit: series, module, config and step.
 pub(super) type Slot = (SeriesKey, Digest, Digest);
 
-/// Everything that is due at `now`. `young` tells, of series that were fitted on a composed past, the
-/// seconds of their own that there were: they are due again when they have as much once more.
-pub(super) fn due(world: &World, now: Timestamp, young: &BTreeMap<Slot, u32>) -> Vec<Due> {
+/// Everything that is due at `now`.
+pub(super) fn due(world: &World, now: Timestamp) -> Vec<Due> {
     let catalog = world.catalog.load_full();
     let pins = world.policies.pin();
     let all = wanted(world, &catalog, |api, signal| {
@@ -52,11 +50,7 @@ pub(super) fn due(world: &World, now: Timestamp, young: &BTreeMap<Slot, u32>) ->
             member.module.digest,
             fitted_with(&member.config, world.settings.step),
         );
-        let own = young.get(&(key.clone(), fit.0, fit.1));
-        let refit_ms = own.map_or(world.refit_ms, |own_s| {
-            (i64::from(*own_s) * 1000).clamp(world.refit_ms / 10, world.refit_ms)
-        });
-        let (reason, fitted_at) = reason(&pool, &key, fit, now, refit_ms)?;
+        let (reason, fitted_at) = reason(&pool, &key, fit, now, world.refit_ms)?;
         // A challenger that a series has made its champion serves it.
         let champion = pool.choices.get(&key).map(|c| c.champion);
         let part = if champion == Some(fit.0) {
@@ -75,7 +69,8 @@ pub(super) fn due(world: &World, now: Timestamp, young: &BTreeMap<Slot, u32>) ->
     all.into_iter().filter_map(judge).collect()
 }
 
-/// Why a series is due, and when it was fitted last; `None`: it is not.
+/// Why a series is due, and when it was fitted last; `None`: it is not. One that was fitted on a
+/// composed past is due again when it has as much once more as it had of its own.
 fn reason(
     pool: &PoolState,
     key: &SeriesKey,
@@ -95,6 +90,9 @@ fn reason(
         return Some((reason, never));
     };
     let age = now.since_ms(state.fitted_at);
+    let refit_ms = state.prior.as_ref().map_or(refit_ms, |prior| {
+        (i64::from(prior.own_s) * 1000).clamp(refit_ms / 10, refit_ms)
+    });
     let shifted = || pool.drifts.shifted(key, module, state.fitted_at);
     if !(0..refit_ms).contains(&age) {
         Some((Reason::Stale, state.fitted_at))
@@ -178,6 +176,7 @@ mod tests {
             state: vec![],
             fitted_at: Timestamp(0),
             seen: Timestamp(0),
+            prior: None,
         });
         pool
     }

@@ -125,6 +125,7 @@ impl Turns {
                 state: b"s".to_vec(),
                 fitted_at: Timestamp(0),
                 seen: Timestamp(0),
+                prior: None,
             });
         }
         let mut catalog = Catalog::default();
