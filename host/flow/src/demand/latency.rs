@@ -12,9 +12,12 @@
 //!
 //! **Learning.** A posterior over a grid of `(own, k)`, updated by each step's miss: the share of slow
 //! requests over the share that is allowed, at most 1, cubed, so that a step at half of the allowance
-//! counts an eighth. Steps far below the aim count less, because no model is right so far away, and
-//! because a miss there is an outage elsewhere more often than a lack of capacity; and no step is
-//! believed beyond a likelihood of 1 in 10,000. It forgets with a half-life of a day, towards the prior:
+//! counts an eighth. Steps far from the aim count less, because no model is right so far away: below it,
+//! a miss is an outage elsewhere more often than a lack of capacity; above it, the api was given less than
+//! it asked for. (That counted in full once. An api that was last in line missed where it was short, which
+//! the exponential carried down to the lowest aim there is; then it asked for thrice its need, and so did
+//! all of its tier, until max-min gave as much to the small as to the large.) And no step is believed
+//! beyond a likelihood of 1 in 10,000. It forgets with a half-life of a day, towards the prior:
 //! the `k` that makes the configured target right, within a factor of two.
 //!
 //! **Aim.** The highest utilisation at which the miss rate, less `own`, is within the tolerance, its mean
@@ -41,8 +44,9 @@ const PRIOR_SD: f64 = 0.7;
 /// Likelihood below which a step is taken to be about something else. Far below what is tolerated: a
 /// miss rate of 1 in 1000 cannot be learned from misses that are not believed.
 const ELSEWHERE: f64 = 1e-4;
-/// How far below the aim a step still says something.
-const REACH: f64 = 0.15;
+/// How far below the aim a step still says something, and how far above.
+const BELOW: f64 = 0.15;
+const ABOVE: f64 = 0.05;
 /// Seconds after which a step counts half.
 const HALF_LIFE_S: f64 = 86_400.0;
 /// The aim stays within these.
@@ -117,8 +121,12 @@ impl Curve {
         }
         let u = utilisation.min(1.0);
         let keep = forget(step_s, HALF_LIFE_S);
-        let short = ((self.aim - u) / REACH).max(0.0);
-        let near = libm::exp(-short * short);
+        let away = if u < self.aim {
+            (self.aim - u) / BELOW
+        } else {
+            (u - self.aim) / ABOVE
+        };
+        let near = libm::exp(-away * away);
         let part = (events.bad / events.total / self.allowed).clamp(0.0, 1.0);
         let miss = part * part * part;
         let queued: [f64; KS] = std::array::from_fn(|i| u * libm::exp(-steepness(i) * (1.0 - u)));
@@ -343,6 +351,17 @@ mod tests {
         }
         let after = curve.aim();
         assert!((after - before).abs() < 0.03, "{before} {after}");
+    }
+
+    #[test]
+    fn an_api_that_is_starved_for_hours_does_not_learn_to_ask_for_more_ever_after() {
+        let mut curve = fresh(0.85);
+        run(&mut curve, 1500, kingman(37.0));
+        let before = curve.aim();
+        for i in 0..300 {
+            curve.learn(step(if i % 5 < 2 { 0.3 } else { 0.001 }), 0.98, 60.0);
+        }
+        assert!(curve.aim() > before - 0.12, "{before} {}", curve.aim());
     }
 
     #[test]
