@@ -81,6 +81,8 @@ impl Ledger for Store {
         let _writing = reading(&self.shared.writing);
         let disk = &self.shared.disk;
         disk.check()?;
+        // Before the lock: pools that record at once do not wait for each other's encoding.
+        let bytes = mirror::encode_record(record)?;
         let mut index = locked(&self.shared.ledger);
         let plan = &record.plan;
         let refused = |why: String| StoreError::Refused {
@@ -94,7 +96,7 @@ impl Ledger for Store {
         check_succession(plan, last).map_err(|breach| refused(breach.to_string()))?;
         let mut batch = Batch::default();
         let key = keys::record(Kind::Record, &record.pool, plan.generation);
-        disk.put_large(&mut batch, &key, &mirror::encode_record(record)?)?;
+        disk.put_large(&mut batch, &key, &bytes)?;
         let mut time = vec![];
         put_int(&mut time, record.at.0);
         let key = keys::record(Kind::RecordTime, &record.pool, plan.generation);

@@ -6,16 +6,19 @@
 //! binary: it needs a world that no operator has, and a verb that writes 100,000 made-up apis into a
 //! directory is one mistyped path away from a real one. Nothing is asserted, since machines drift.
 //!
-//! A warm-up cycle comes first (it reads history that later ones remember); then medians of
-//! [`TURNS`], with a new minute of samples before each. `predict` is the room of forecasts run by itself
-//! on the same input; it is part of `cycle`, as are the calls of the other policies.
+//! A warm-up cycle comes first (it predicts every series and reads history that later ones remember);
+//! then medians of [`TURNS`], with a new minute of samples before each. `made` is how many series were
+//! predicted anew, `predict` the room of forecasts run once by itself, pool after pool; it is part of
+//! `cycle`, as are the calls of the other policies. Stages are summed over pools, which go side by side
+//! as in the daemon; the total is by the clock on the wall, and beside it stands the CPU that it took,
+//! since machines are shared.
 
 mod world;
 
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tidegate_core::catalog::Catalog;
 use tidegate_core::ids::PoolId;
@@ -49,19 +52,17 @@ fn say(text: &str) {
     println!("{text}");
 }
 
-/// Milliseconds of one turn over all pools.
+/// One turn over all pools: milliseconds of each stage, summed over pools, and of the whole.
 #[derive(Debug, Clone, Copy, Default)]
 struct Turn {
-    predict: f64,
     cycle: f64,
     record: f64,
     publish: f64,
-}
-
-impl Turn {
-    fn total(&self) -> f64 {
-        self.cycle + self.record + self.publish
-    }
+    total: f64,
+    /// CPU milliseconds of the whole, over all threads.
+    cpu: f64,
+    /// Series that were predicted anew.
+    made: usize,
 }
 
 #[expect(clippy::disallowed_methods, reason = "its arguments are its input")]
@@ -101,7 +102,7 @@ fn main() -> Result<()> {
     ));
     component(&policies, &kinds)?;
     say(
-        "  apis pools | predict   cycle  record publish   total ms | goal ms | rss KB/api  head  models  rest | plan from restart ms",
+        "  apis pools |   made predict   cycle  record publish total ms  cpu ms | goal ms | KB/api  head models  rest |",
     );
     for (apis, pools) in sizes {
         measure(dir.path(), &policies, &kinds, apis, pools)?;
@@ -151,6 +152,15 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
+/// CPU milliseconds that the process has used, as Linux tells it in hundredths of a second.
+fn cpu_ms() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name is in brackets and may hold anything; of what follows, the 12th and 13th are ticks.
+    let after = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = after.split_whitespace().skip(11).take(2);
+    ticks.filter_map(|t| t.parse::<f64>().ok()).sum::<f64>() * 10.0
+}
+
 /// Resident memory, in bytes, as Linux tells it.
 fn resident() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -181,9 +191,12 @@ fn measure(
         settings: &settings,
     };
     let warm = world.turn(&mut states, &mut plans, FED)?;
-    let mut turns = vec![];
+    let (mut turns, mut predict) = (vec![], 0.0);
     for minute in FED + 1..=FED + TURNS as i64 {
         world::feed(&store, &catalog, minute - 1..minute)?;
+        if turns.len() + 1 == TURNS {
+            predict = world.predict(&states, minute)?;
+        }
         turns.push(world.turn(&mut states, &mut plans, minute)?);
     }
     let of = |pick: fn(&Turn) -> f64| median(turns.iter().map(pick).collect());
@@ -196,24 +209,28 @@ fn measure(
         .map(|s| s.state.len())
         .sum();
     let models = kb(models as f64);
+    let goal = 10_000.0_f64.max(apis as f64) / 10.0;
+    say(&format!(
+        "{apis:>6} {pools:>5} | {:>6.0} {predict:>7.0} {:>7.0} {:>7.0} {:>7.0} {:>8.0} {:>7.0} | {goal:>7.0} | {:>6.1} {head:>5.1} {models:>6.1} {:>5.1} | first cycle {:.0}",
+        of(|t| t.made as f64),
+        of(|t| t.cycle),
+        of(|t| t.record),
+        of(|t| t.publish),
+        of(|t| t.total),
+        of(|t| t.cpu),
+        kb(used),
+        kb(used) - head - models,
+        warm.total,
+    ));
     let minute = FED + TURNS as i64;
     store.close();
     drop((store, plans));
     let banks: BTreeMap<PoolId, forecast::Bank> =
         states.into_iter().map(|(id, s)| (id, s.bank)).collect();
     let (restart, outcome) = timed(|| world::again(&path, policies, &catalog, banks, minute));
-    outcome?;
-    let goal = 10_000.0_f64.max(apis as f64) / 10.0;
+    let opened = outcome?;
     say(&format!(
-        "{apis:>6} {pools:>5} | {:>7.0} {:>7.0} {:>7.0} {:>7.0} {:>10.0} | {goal:>7.0} | {:>10.1} {head:>5.1} {models:>7.1} {:>5.1} | {restart:>6.0} (first cycle {:.0})",
-        of(|t| t.predict),
-        of(|t| t.cycle),
-        of(|t| t.record),
-        of(|t| t.publish),
-        of(Turn::total),
-        kb(used),
-        kb(used) - head - models,
-        warm.total(),
+        "{apis:>6} {pools:>5} | restart: last plans served again after {opened:.0} ms, next plans after {restart:.0} ms"
     ));
     std::fs::remove_dir_all(path)?;
     Ok(())
@@ -229,46 +246,96 @@ pub(crate) struct World<'a> {
 }
 
 impl World<'_> {
-    /// One cycle of every pool, as the daemon's driver performs it.
+    /// One cycle of every pool, as the daemon's driver performs it: pools side by side.
     pub(crate) fn turn(
         &self,
         states: &mut BTreeMap<PoolId, PoolState>,
         plans: &mut BTreeMap<PoolId, Arc<Plan>>,
         minute: i64,
     ) -> Result<Turn> {
-        let mut turn = Turn::default();
-        for (pool, state) in states {
-            let pins = self.policies.pin();
-            let input = Input {
-                now: world::instant(minute),
-                pool,
-                catalog: self.catalog,
-                history: self.store,
-                pins: &pins,
-                settings: self.settings,
-            };
-            turn.predict += self.predict(&input, state)?;
-            let (ms, output) = timed(|| cycle::run(&input, state));
-            turn.cycle += ms;
-            let output = output?;
-            let first = output.faults.first();
-            anyhow::ensure!(first.is_none(), "a policy failed: {first:?}");
-            let record = output.record.context("no plan was made")?;
-            let (ms, written) = timed(|| Ledger::append(self.store, &record));
-            written?;
-            turn.record += ms;
-            let (ms, ()) = timed(|| {
-                state.commit(output.delta, Some(&record));
-                if let Some(plan) = &state.last {
-                    plans.insert(pool.clone(), plan.clone());
+        let lanes = std::thread::available_parallelism().map_or(1, usize::from);
+        let queue = Mutex::new(states.iter_mut());
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let lane = || -> Result<Vec<Turn>> {
+            let mut turns = vec![];
+            while let Some((pool, state)) = next() {
+                turns.push(self.pool(pool, state, minute)?);
+            }
+            Ok(turns)
+        };
+        let before = cpu_ms();
+        let (total, turns) = timed(|| {
+            std::thread::scope(|scope| {
+                let others: Vec<_> = (1..lanes).map(|_| scope.spawn(lane)).collect();
+                let mut all = lane()?;
+                for other in others {
+                    let turns = other
+                        .join()
+                        .map_err(|_| anyhow::anyhow!("a lane panicked"))?;
+                    all.extend(turns?);
                 }
-            });
-            turn.publish += ms;
+                anyhow::Ok(all)
+            })
+        });
+        let mut sum = Turn {
+            total,
+            cpu: cpu_ms() - before,
+            ..Turn::default()
+        };
+        for turn in turns? {
+            sum.cycle += turn.cycle;
+            sum.record += turn.record;
+            sum.publish += turn.publish;
+            sum.made += turn.made;
         }
-        Ok(turn)
+        for (pool, state) in states {
+            plans.extend(state.last.clone().map(|plan| (pool.clone(), plan)));
+        }
+        Ok(sum)
     }
 
-    fn predict(&self, input: &Input<'_>, state: &PoolState) -> Result<f64> {
+    fn pool(&self, pool: &PoolId, state: &mut PoolState, minute: i64) -> Result<Turn> {
+        let pins = self.policies.pin();
+        let (cycle, output) = timed(|| cycle::run(&self.input(pool, minute, &pins), state));
+        let output = output?;
+        let first = output.faults.first();
+        anyhow::ensure!(first.is_none(), "a policy failed: {first:?}");
+        let record = output.record.context("no plan was made")?;
+        let made = output.delta.made.len();
+        let (record_ms, written) = timed(|| Ledger::append(self.store, &record));
+        written?;
+        let (publish, ()) = timed(|| state.commit(output.delta, Some(&record)));
+        Ok(Turn {
+            cycle,
+            record: record_ms,
+            publish,
+            made,
+            ..Turn::default()
+        })
+    }
+
+    fn input<'a>(&'a self, pool: &'a PoolId, minute: i64, pins: &'a world::Pin) -> Input<'a> {
+        Input {
+            now: world::instant(minute),
+            pool,
+            catalog: self.catalog,
+            history: self.store,
+            pins,
+            settings: self.settings,
+        }
+    }
+
+    /// Milliseconds of the room of forecasts by itself, summed over pools, in a minute that is to come.
+    fn predict(&self, states: &BTreeMap<PoolId, PoolState>, minute: i64) -> Result<f64> {
+        let mut sum = 0.0;
+        for (pool, state) in states {
+            let pins = self.policies.pin();
+            sum += self.room(&self.input(pool, minute, &pins), state)?;
+        }
+        Ok(sum)
+    }
+
+    fn room(&self, input: &Input<'_>, state: &PoolState) -> Result<f64> {
         let mut targets = vec![];
         for api in self.catalog.apis_of(input.pool) {
             for signal in SIGNALS {
@@ -280,6 +347,8 @@ impl World<'_> {
                 targets.push(forecast::Target { key, roster });
             }
         }
+        let series = self.catalog.apis.len() * SIGNALS.len();
+        let cadence = self.settings.refresh.cadence(series, self.settings.step);
         let (ms, output) = timed(|| {
             forecast::run(&forecast::Input {
                 now: input.now,
@@ -291,7 +360,10 @@ impl World<'_> {
                 bank: &state.bank,
                 tracks: &state.tracks,
                 choices: &state.choices,
-                reuse: None,
+                reuse: Some(forecast::Reuse {
+                    held: &state.held,
+                    cadence,
+                }),
                 history: input.history,
                 catalog: input.catalog,
             })
