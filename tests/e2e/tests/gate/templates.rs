@@ -101,7 +101,7 @@ async fn templates_say_what_apis_are_and_are_told_as_what_said_so() -> Result<()
     says(
         &daemon,
         &["apply", "-f", &large],
-        "large.yaml:16: api shop/pay: floor.requests: ",
+        "large.yaml:14: api shop/pay: floor.requests: ",
     )?;
     let twice = TEMPLATES.replace("availability: {}, ", "");
     let twice = gate.file("twice.yaml", twice)?.display().to_string();
