@@ -379,17 +379,15 @@ fn safe_shares(question: &AllocationInput, rows: &[Row<'_>]) -> Vec<Resources> {
                 .filter(|&a| question.tiers[a] == tier)
                 .collect();
             let mut wants: Vec<f64> = members.iter().map(|&a| want(a)).collect();
-            for (tenant, room) in quota.iter().enumerate() {
-                let theirs = |n: usize| question.tenants[members[n]] as usize == tenant;
-                let asked: f64 = (0..members.len())
-                    .filter(|&n| theirs(n))
-                    .map(|n| wants[n])
-                    .sum();
-                if asked > *room {
-                    let cut = room / asked * (1.0 - 1e-9);
-                    (0..members.len())
-                        .filter(|&n| theirs(n))
-                        .for_each(|n| wants[n] *= cut);
+            let tenant = |n: usize| question.tenants[members[n]] as usize;
+            let mut asked = vec![0.0; quota.len()];
+            for (n, want) in wants.iter().enumerate() {
+                asked[tenant(n)] += want;
+            }
+            for (n, want) in wants.iter_mut().enumerate() {
+                let (asked, room) = (asked[tenant(n)], quota[tenant(n)]);
+                if asked > room {
+                    *want *= room / asked * (1.0 - 1e-9);
                 }
             }
             let total: f64 = wants.iter().sum();

@@ -210,6 +210,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         count: input.settings.plan_steps as usize,
     };
     let lead = pool.lead_time_s.div_ceil(step.secs());
+    let granted = demand::granted(state.last.as_deref());
     let (mut rows, mut needs) = (vec![], vec![]);
     for (api, facts) in apis.iter().zip(&facts) {
         let tier = tiers
@@ -217,7 +218,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
             .get(&api.id)
             .cloned()
             .unwrap_or_else(|| (gather::initial(api, input.now), String::new()));
-        let mut learned = gather::learned(input, state, pool, api, &objectives, &delta)?;
+        let mut learned = gather::learned(input, state, pool, api, &objectives, &granted, &delta)?;
         let Ok(mut demand) = demand::run(&demand::Input {
             now: input.now,
             api: &api.id,

@@ -25,7 +25,7 @@ mod why;
 pub use cost::Cost;
 pub use duel::{Duel, Source};
 pub use latency::Curve;
-pub use learned::{Learned, Look, queues};
+pub use learned::{Learned, Look, granted, queues};
 
 use duel::Promise;
 use std::collections::BTreeMap;

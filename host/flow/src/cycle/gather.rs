@@ -207,6 +207,7 @@ pub(super) fn learned(
     pool: &Pool,
     api: &Api,
     objectives: &Objectives<'_>,
+    granted: &[f64],
     delta: &Delta,
 ) -> Result<Learned, Error> {
     let mut learned = state.learned.get(&api.id).cloned().unwrap_or_default();
@@ -220,6 +221,7 @@ pub(super) fn learned(
         api,
         pool,
         last: state.last.as_deref(),
+        granted,
         target: input.settings.demand.target_utilisation,
         tolerance: input.settings.demand.step_tolerance,
     };

@@ -52,6 +52,8 @@ pub struct Look<'a> {
     pub pool: &'a Pool,
     /// The plan that was last published.
     pub last: Option<&'a Plan>,
+    /// Its limits, summed over its apis ([`granted`]).
+    pub granted: &'a [f64],
     /// Configured target utilisation.
     pub target: f64,
     /// Part of the steps that may miss an objective.
@@ -394,12 +396,28 @@ impl Learned {
     }
 }
 
+/// `[step][dimension]`: a plan's limits, summed over its apis. Once a cycle, since every api of a pool
+/// asks for it.
+#[must_use]
+pub fn granted(plan: Option<&Plan>) -> Vec<f64> {
+    let Some(plan) = plan else {
+        return vec![];
+    };
+    let mut sums = vec![0.0; plan.grid.count * plan.dimensions.len()];
+    for api in &plan.apis {
+        for (sum, limit) in sums.iter_mut().zip(&api.limit) {
+            *sum += limit;
+        }
+    }
+    sums
+}
+
 /// What an api could use in a step under a plan.
 fn in_force(plan: &Plan, look: &Look<'_>, step: Timestamp) -> Option<Resources> {
-    let grant = plan.grant(&look.api.id, step)?;
+    let limit = plan.limit(&look.api.id, step)?;
     let row = plan.step_at(step);
     let (limits, wanted) = (plan.dimensions.len(), plan.row(&plan.wanted, row));
-    let capacity = grant.limit.map(|dimension, limit| {
+    let capacity = limit.map(|dimension, limit| {
         let least = look.pool.min.get(dimension).unwrap_or(f64::INFINITY);
         let Some(k) = plan.dimensions.iter().position(|d| *d == dimension) else {
             return limit;
@@ -407,7 +425,8 @@ fn in_force(plan: &Plan, look: &Look<'_>, step: Timestamp) -> Option<Resources> 
         if least >= look.pool.ready.get(dimension).unwrap_or(0.0) {
             return limit;
         }
-        let granted: f64 = plan.apis.iter().map(|a| a.limit[row * limits + k]).sum();
+        let granted = look.granted.get(row * limits + k).copied();
+        let granted = granted.unwrap_or(0.0);
         let there = wanted.get(dimension).unwrap_or(granted).max(least);
         limit * (there / granted).min(1.0)
     });

@@ -32,6 +32,7 @@ fn learned(requests: f64, cores: f64) -> Learned {
         api: &fake::api("shop/orders"),
         pool: &pool(Dimension::Cpu),
         last: None,
+        granted: &[],
         target: 0.85,
         tolerance: 0.01,
     };
@@ -246,6 +247,7 @@ fn an_uncertain_cost_widens_what_the_higher_tiers_buy() {
         api: &fake::api("shop/orders"),
         pool: &pool(Dimension::Cpu),
         last: None,
+        granted: &[],
         target: 0.85,
         tolerance: 0.01,
     };
