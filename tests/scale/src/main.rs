@@ -253,7 +253,7 @@ impl World<'_> {
         plans: &mut BTreeMap<PoolId, Arc<Plan>>,
         minute: i64,
     ) -> Result<Turn> {
-        let lanes = std::thread::available_parallelism().map_or(1, usize::from);
+        let lanes = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2));
         let queue = Mutex::new(states.iter_mut());
         let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
         let lane = || -> Result<Vec<Turn>> {
@@ -298,8 +298,11 @@ impl World<'_> {
         let pins = self.policies.pin();
         let (cycle, output) = timed(|| cycle::run(&self.input(pool, minute, &pins), state));
         let output = output?;
-        let first = output.faults.first();
-        anyhow::ensure!(first.is_none(), "a policy failed: {first:?}");
+        // On a machine that others use as well, a deadline may pass; the chain of retreat then answers.
+        for fault in &output.faults {
+            let (module, subject, error) = (&fault.module, &fault.subject, &fault.error);
+            say(&format!("       {module} gave no answer on {subject:.40}: {error}"));
+        }
         let record = output.record.context("no plan was made")?;
         let made = output.delta.made.len();
         let (record_ms, written) = timed(|| Ledger::append(self.store, &record));
