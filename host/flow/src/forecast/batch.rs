@@ -258,7 +258,7 @@ pub(super) fn predict(
             answer.status[i].clone()?;
             let from = i * steps + lag(state);
             let to = from + grid.count;
-            Ok(Forecast {
+            let mut forecast = Forecast {
                 key: state.key.clone(),
                 grid,
                 levels: input.levels.to_vec(),
@@ -267,7 +267,11 @@ pub(super) fn predict(
                 served: served.clone(),
                 state: Digest::of(&state.state),
                 calibration: None,
-            })
+            };
+            if let Some(prior) = &state.prior {
+                super::prior::widen(&mut forecast, prior);
+            }
+            Ok(forecast)
         })
         .collect())
 }

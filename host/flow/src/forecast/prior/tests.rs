@@ -4,14 +4,14 @@
 use super::*;
 use crate::baseline::LastValue;
 use crate::fake;
-use crate::forecast::fit;
+use crate::forecast::{Input, Target, Tracks, fit, run};
 use std::sync::Arc;
 use tidegate_core::catalog::{Catalog, Versioned};
 use tidegate_core::distribution::Distribution;
-use tidegate_core::ids::Generation;
+use tidegate_core::ids::{Digest, Generation};
 use tidegate_core::module::ModuleRef;
-use tidegate_core::ports::storage::{Completion, History, Watermark};
-use tidegate_core::roster::{Member, Retreat};
+use tidegate_core::ports::storage::{Completion, History, SeriesState, Watermark};
+use tidegate_core::roster::{Member, Retreat, Roster, Served};
 use tidegate_core::sample::SampleBatch;
 use tidegate_core::time::Step;
 
@@ -256,4 +256,91 @@ fn a_fit_tells_of_its_cold_starts_and_has_seen_no_more_than_was_measured() {
     let end = world.history.newest(&keys[1]).unwrap();
     assert!(output.states.iter().all(|s| s.seen == end));
     assert_eq!(output.states.len(), 2);
+}
+
+/// A forecast of one step that claims 90 to 120 around 100.
+fn claimed() -> Forecast {
+    Forecast {
+        key: key("shop/new"),
+        grid: Grid {
+            start: Timestamp(0),
+            step: Step::MINUTE,
+            count: 1,
+        },
+        levels: vec![Level::new(1_000).unwrap(), Level::P50, Level::P90],
+        mean: vec![102.0],
+        quantiles: vec![90.0, 100.0, 120.0],
+        served: Served {
+            module: ModuleRef::native("test"),
+            retreat: Retreat::Active,
+        },
+        state: Digest([0; 32]),
+        calibration: None,
+    }
+}
+
+#[test]
+fn the_less_of_its_own_a_series_had_the_wider_is_what_rests_on_others() {
+    let widened = |own_s| {
+        let mut forecast = claimed();
+        let prior = Prior {
+            category: "web".into(),
+            peers: 3,
+            own_s,
+        };
+        widen(&mut forecast, &prior);
+        forecast
+    };
+    // Sixteen hours: twice the variance.
+    let q = widened(16 * 3_600).quantiles;
+    assert!((q[2] - 100.0 - 20.0 * 2f64.sqrt()).abs() < 1e-9, "{q:?}");
+    assert!((100.0 - q[0] - 10.0 * 2f64.sqrt()).abs() < 1e-9, "{q:?}");
+    // Two hours: three times as wide; the centre and the mean stay.
+    let (two, none) = (widened(7_200), widened(0));
+    assert!((two.mean[0] - claimed().mean[0]).abs() < 1e-12);
+    assert!((two.quantiles[2] - 160.0).abs() < 1e-9 && (two.quantiles[1] - 100.0).abs() < 1e-9);
+    // Whatever is known, it has an end, and no load is below nothing.
+    assert!((none.quantiles[2] - 180.0).abs() < 1e-9, "{none:?}");
+    assert!(none.quantiles.iter().all(|q| *q >= 0.0));
+}
+
+#[test]
+fn a_forecast_that_rests_on_a_prior_goes_out_wider_than_the_module_answered() {
+    let days = 10 * BINS;
+    let world = world(&[
+        ("shop/a", "web", humps(100.0, 0, days)),
+        ("shop/new", "web", humps(3.0, days - 30, days)),
+    ]);
+    let (keys, member) = ([key("shop/new")], member());
+    let fitted = fit(&world.input(&keys, &member)).unwrap().states.remove(0);
+    let asked = |prior: Option<Prior>| {
+        let mut bank = crate::forecast::Bank::default();
+        bank.put(SeriesState {
+            prior,
+            ..fitted.clone()
+        });
+        let targets = [Target {
+            key: keys[0].clone(),
+            roster: Roster::of(vec![member.clone()]),
+        }];
+        let mut output = run(&Input {
+            now: fitted.seen,
+            seed: 0,
+            step: Step::from_secs(STEP).unwrap(),
+            steps: 4,
+            levels: &Level::STANDARD,
+            targets: &targets,
+            bank: &bank,
+            tracks: &Tracks::default(),
+            choices: &BTreeMap::new(),
+            reuse: None,
+            history: &world.history,
+            catalog: &world.catalog,
+        })
+        .unwrap();
+        let forecast = output.forecasts.remove(&keys[0]).unwrap();
+        forecast.quantile(0, Level::P90) - forecast.quantile(0, Level::P50)
+    };
+    let (with, without) = (asked(fitted.prior.clone()), asked(None));
+    assert!(with > 1.5 * without && without > 0.0, "{with} {without}");
 }
