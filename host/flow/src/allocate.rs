@@ -254,11 +254,20 @@ fn question(input: &Input<'_>) -> AllocationInput {
     }
 }
 
+/// Whether an autoscaler makes the pool as large as is wanted: it may grow above what is ready, or
+/// shrink below.
+pub(crate) fn grows(pool: &Pool, dimension: Dimension) -> bool {
+    let ready = pool.ready.get(dimension).unwrap_or(0.0);
+    let (least, most) = (pool.min.get(dimension), pool.max.get(dimension));
+    least.is_some_and(|least| least < ready) || most.is_some_and(|most| most > ready)
+}
+
 /// `[api][step][dimension]`: demand at each tier's guaranteed quantile, and above it as much of the way
-/// to what the tier buys as the pool can grow to hold, the same part for everybody. So a pool that can
-/// grow is asked to, in one that has grown to its end the guaranteed quantiles decide, and between the two
+/// to what the tier buys as the pool has room for or can grow to hold, the same part for everybody. So a
+/// pool that can grow is asked to, in one that is full the guaranteed quantiles decide, and between the two
 /// nobody's demand jumps. A choice of one or the other by a switch was rejected: it would flap at the
-/// limit. In a pool of one size nothing can be bought, and to ask for more would only take from others.
+/// limit. A pool of one size is no other case: what is left of it insures those first who have little
+/// insurance, before it is headroom by weight.
 fn asked(input: &Input<'_>, dimensions: &[Dimension], ready: &[f64]) -> Vec<f64> {
     let d = dimensions.len();
     let cells = input.grid.count * d;
@@ -266,14 +275,12 @@ fn asked(input: &Input<'_>, dimensions: &[Dimension], ready: &[f64]) -> Vec<f64>
         |row: &Row<'_>, k: usize| row.api.ceiling.get(dimensions[k]).unwrap_or(UNBOUNDED);
     let part = |cell: usize| {
         let k = cell % d;
-        let (least, most) = (
-            input.pool.min.get(dimensions[k]),
-            input.pool.max.get(dimensions[k]),
-        );
-        if most.is_none() && least.is_none_or(|least| least >= ready[k]) {
-            return 0.0;
-        }
-        let most = most.unwrap_or(0.0).max(ready[k]);
+        let most = input
+            .pool
+            .max
+            .get(dimensions[k])
+            .unwrap_or(0.0)
+            .max(ready[k]);
         let (mut sure, mut more) = (0.0, 0.0);
         for row in input.rows {
             let ceiling = ceilings(row, k);

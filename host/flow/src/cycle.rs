@@ -211,6 +211,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
     };
     let lead = pool.lead_time_s.div_ceil(step.secs());
     let granted = demand::granted(state.last.as_deref());
+    let grows = dimensions.iter().any(|d| allocate::grows(pool, *d));
     let (mut rows, mut needs) = (vec![], vec![]);
     for (api, facts) in apis.iter().zip(&facts) {
         let tier = tiers
@@ -219,14 +220,20 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
             .cloned()
             .unwrap_or_else(|| (gather::initial(api, input.now), String::new()));
         let mut learned = gather::learned(input, state, pool, api, &objectives, &granted, &delta)?;
+        let spec = input.catalog.tier(tier.0.tier);
         let Ok(mut demand) = demand::run(&demand::Input {
             now: input.now,
             api: &api.id,
             dimensions: &dimensions,
             forecasts: &predicted.forecasts,
             learned: &learned,
-            level: input.catalog.tier(tier.0.tier).demand_level,
-            buy_level: input.catalog.tier(tier.0.tier).buy_level,
+            level: spec.demand_level,
+            buy_level: spec.buy_level,
+            insured: if grows {
+                spec.buy_level
+            } else {
+                spec.demand_level
+            },
             grid,
             ahead: input.settings.ahead.saturating_add(lead) as usize,
             expected: (facts.expected > 0.0).then_some(facts.expected),

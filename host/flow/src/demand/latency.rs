@@ -7,8 +7,11 @@
 //! unknown of an api (servers, service time, variability of arrivals *within* a step and of service)
 //! is one number, `k`: the miss rate is `own + (1 - own) x u x exp(-k (1 - u))`, where `own` is what is
 //! missed whatever the utilisation. A bursty api has a small `k`, and so has one that is hard to
-//! foresee: `u` is the use that was *foreseen* when the capacity was decided, over that capacity, so
-//! errors of the forecast at the lead time are learned together with bursts.
+//! foresee: `u` is the use that was *foreseen* when the capacity was decided, over that capacity less what
+//! insures against a wrong forecast. So what the insurance does not cover, bursts and errors beyond the
+//! quantile, is learned as one, at the figure that demand is divided by. (Over the whole capacity, steps
+//! lay far below the aim that they were granted with; errors were insured, and headroom learned for them
+//! again: an eighth of all that was bought.)
 //!
 //! **Learning.** A posterior over a grid of `(own, k)`, updated by each step's miss: the share of slow
 //! requests over the share that is allowed, at most 1, cubed, so that a step at half of the allowance

@@ -7,7 +7,8 @@
 //! taken when both of its series have gone past it.
 //!
 //! Utilisation is the use that was foreseen when capacity was decided, the lead time before, over the
-//! capacity that was *there*: the limit in force at each step is noted, the least
+//! capacity that was *there* for it: less what was asked for in case that the forecast errs, which else
+//! would be paid twice, once as insurance and once as headroom. What was there is noted: the limit in force at each step is noted, the least
 //! of those since the pool's lead time before, because what was just granted is not ready yet. In a pool
 //! that declares a minimum below what is ready, an autoscaler follows `wanted`, and each api can count
 //! on its part of that only. Where plans are not enforced, nothing is noted, and no latency is learned.
@@ -29,7 +30,7 @@ use tidegate_core::time::{Grid, Step, Timestamp};
 use tidegate_core::units::{Dimension, Resources, Signal};
 
 /// Number of the layout of [`Learned::blob`].
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Seconds of history that a cost is learned from at first.
 const FIRST_S: i64 = 86_400;
 /// Seconds for which a note is kept beyond the lead time: longer than samples take to settle.
@@ -87,6 +88,8 @@ pub struct Learned {
     notes: Vec<(Timestamp, Resources)>,
     /// Start of a step, and the median use that was foreseen of it.
     foreseen: Vec<(Timestamp, Resources)>,
+    /// Start of a step, and what was asked for on top in case that the forecast errs.
+    insured: Vec<(Timestamp, Resources)>,
     uses: BTreeMap<Dimension, Use>,
     objectives: BTreeMap<ScopedId, Objective>,
 }
@@ -133,6 +136,7 @@ impl Learned {
         if look.api.mode != Mode::Enforce {
             self.notes.clear();
             self.foreseen.clear();
+            self.insured.clear();
             return;
         }
         // A plan that is published within a step serves from the next cycle on: what is noted of a
@@ -149,9 +153,10 @@ impl Learned {
         let oldest = NOTED_S + i64::from(look.pool.lead_time_s) + 2 * i64::from(look.step.secs());
         self.notes
             .retain(|(t, _)| *t <= current && current.since_ms(*t) <= oldest * 1000);
-        self.foreseen
-            .retain(|(t, _)| current.since_ms(*t) <= oldest * 1000);
-        for notes in [&mut self.notes, &mut self.foreseen] {
+        for told in [&mut self.foreseen, &mut self.insured] {
+            told.retain(|(t, _)| current.since_ms(*t) <= oldest * 1000);
+        }
+        for notes in [&mut self.notes, &mut self.foreseen, &mut self.insured] {
             let surplus = notes.len().saturating_sub(NOTES);
             notes.drain(..surplus);
         }
@@ -169,14 +174,17 @@ impl Learned {
             .filter(|c| *c > 0.0)
     }
 
-    /// Foreseen use over what was there, of a step.
+    /// Foreseen use of a step, over what was there beside what insures against a wrong forecast: the
+    /// figure that demand is made with, so that an aim is learned where it is used. 0 to 1.
     fn planned(&self, pool: &Pool, start: Timestamp, dimension: Dimension) -> Option<f64> {
         let at = self
             .foreseen
             .binary_search_by_key(&start, |(t, _)| *t)
             .ok()?;
         let used = self.foreseen[at].1.get(dimension)?;
-        Some(used / self.capacity(pool, start, dimension)?)
+        let insured = self.insured.get(at).and_then(|(_, i)| i.get(dimension));
+        let there = self.capacity(pool, start, dimension)? - insured.unwrap_or(0.0);
+        Some(if there > used { used / there } else { 1.0 })
     }
 
     fn learn_use(
@@ -293,10 +301,12 @@ impl Learned {
         }
     }
 
-    /// Remembers the median use that is foreseen of a step; what was said first stands.
-    pub(super) fn foresee(&mut self, step: Timestamp, used: Resources) {
+    /// Remembers the median use that is foreseen of a step, and what is insured on top; what was said
+    /// first stands.
+    pub(super) fn foresee(&mut self, step: Timestamp, used: Resources, insured: Resources) {
         if self.foreseen.last().is_none_or(|(t, _)| *t < step) {
             self.foreseen.push((step, used));
+            self.insured.push((step, insured));
         }
     }
 
@@ -312,7 +322,7 @@ impl Learned {
     #[must_use]
     pub fn blob(&self) -> Blob {
         let mut to = Writer::default();
-        for notes in [&self.notes, &self.foreseen] {
+        for notes in [&self.notes, &self.foreseen, &self.insured] {
             to.count(notes.len());
             for (t, amounts) in notes {
                 to.int(t.0);
@@ -362,7 +372,7 @@ impl Learned {
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         let mut all = Self::default();
         let since = |t: i64| (t != i64::MIN).then_some(Timestamp(t));
-        for notes in [&mut all.notes, &mut all.foreseen] {
+        for notes in [&mut all.notes, &mut all.foreseen, &mut all.insured] {
             for _ in 0..from.count(12)? {
                 let at = Timestamp(from.int()?);
                 let mut amounts = Resources::NONE;
