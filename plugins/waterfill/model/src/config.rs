@@ -47,7 +47,8 @@ impl<T: Copy> ByTier<T> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// A grant is up this many steps before the demand that it is for.
+    /// A grant is up this many steps before the demand that it is for. The host's demand is met ahead of
+    /// time already, by the lead time and the cycle: more is held from those who are short now.
     pub lead_steps: u32,
     /// While everybody's demand is met, a limit stays if it is within this part of the new one.
     pub hysteresis: f64,
@@ -56,7 +57,8 @@ pub struct Config {
     pub margin: f64,
     /// Whether guarantees that the forecast does not need are lent.
     pub lend: bool,
-    /// What a lender keeps above its demand at the tier's quantile, as a part of it.
+    /// What a lender keeps above its demand at the tier's quantile, as a part of it. That quantile is its
+    /// reserve, so by default nothing.
     pub loan_reserve: f64,
     /// Whether apis of a tier lend.
     pub lends: ByTier<bool>,
@@ -70,11 +72,11 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            lead_steps: 1,
+            lead_steps: 0,
             hysteresis: 0.05,
             margin: 0.0,
             lend: true,
-            loan_reserve: 0.1,
+            loan_reserve: 0.0,
             lends: ByTier::all(true),
             borrows: ByTier::all(true),
             max_share: ByTier::all(1.0),

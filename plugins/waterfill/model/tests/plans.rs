@@ -111,13 +111,17 @@ fn a_grant_rises_before_the_peak_and_earlier_when_its_step_bounds_are_narrow() {
         &[(Tier::Gold, 0.0, demand), (Tier::Silver, 0.0, rival)],
     );
     pool.previous_limit = vec![1.0, 9.0];
-    let plan = allocate(&exact(), &pool).unwrap();
+    let config = Config {
+        lead_steps: 1,
+        ..exact()
+    };
+    let plan = allocate(&config, &pool).unwrap();
     near(
         &plan.allocation.guaranteed[..6],
         &[1.0, 1.0, 1.0, 8.0, 8.0, 1.0],
     );
     pool.step_up[0] = 2.0;
-    let plan = allocate(&exact(), &pool).unwrap();
+    let plan = allocate(&config, &pool).unwrap();
     near(
         &plan.allocation.guaranteed[..6],
         &[1.0, 2.0, 4.0, 8.0, 8.0, 1.0],
@@ -132,7 +136,7 @@ fn an_idle_gold_floor_is_lent_with_amount_and_expiry_and_comes_back() {
     ];
     let mut pool = pool(&[10.0; 3], &apis);
     let config = Config {
-        lead_steps: 0,
+        loan_reserve: 0.1,
         ..exact()
     };
     let plan = allocate(&config, &pool).unwrap();
