@@ -254,12 +254,13 @@ fn question(input: &Input<'_>) -> AllocationInput {
     }
 }
 
-/// Whether an autoscaler makes the pool as large as is wanted: it may grow above what is ready, or
-/// shrink below.
-pub(crate) fn grows(pool: &Pool, dimension: Dimension) -> bool {
-    let ready = pool.ready.get(dimension).unwrap_or(0.0);
-    let (least, most) = (pool.min.get(dimension), pool.max.get(dimension));
-    least.is_some_and(|least| least < ready) || most.is_some_and(|most| most > ready)
+/// Whether an autoscaler makes the pool as large as is wanted, in any dimension: it may grow above what is
+/// ready, or shrink below.
+pub(crate) fn is_moved(pool: &Pool) -> bool {
+    pool.ready.iter().any(|(dimension, ready)| {
+        let (least, most) = (pool.min.get(dimension), pool.max.get(dimension));
+        least.is_some_and(|least| least < ready) || most.is_some_and(|most| most > ready)
+    })
 }
 
 /// `[api][step][dimension]`: demand at each tier's guaranteed quantile, and above it as much of the way

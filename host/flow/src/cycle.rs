@@ -211,7 +211,6 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
     };
     let lead = pool.lead_time_s.div_ceil(step.secs());
     let granted = demand::granted(state.last.as_deref());
-    let grows = dimensions.iter().any(|d| allocate::grows(pool, *d));
     let (mut rows, mut needs) = (vec![], vec![]);
     for (api, facts) in apis.iter().zip(&facts) {
         let tier = tiers
@@ -229,7 +228,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
             learned: &learned,
             level: spec.demand_level,
             buy_level: spec.buy_level,
-            insured: if grows {
+            insured: if allocate::is_moved(pool) {
                 spec.buy_level
             } else {
                 spec.demand_level

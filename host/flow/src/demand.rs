@@ -46,6 +46,9 @@ pub struct Settings {
     /// them. Three to five times as many are missed in the end: jumps that nothing foretold, and misses of
     /// half a step.
     pub step_tolerance: f64,
+    /// The same in a pool that no autoscaler moves: a core more for one api is one less for another there,
+    /// and the last misses of who is served first cost many of who is served last.
+    pub fixed_tolerance: f64,
 }
 
 impl Default for Settings {
@@ -53,6 +56,7 @@ impl Default for Settings {
         Self {
             target_utilisation: 0.85,
             step_tolerance: 0.000_3,
+            fixed_tolerance: 0.001,
         }
     }
 }

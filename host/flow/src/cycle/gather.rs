@@ -223,7 +223,11 @@ pub(super) fn learned(
         last: state.last.as_deref(),
         granted,
         target: input.settings.demand.target_utilisation,
-        tolerance: input.settings.demand.step_tolerance,
+        tolerance: if crate::allocate::is_moved(pool) {
+            input.settings.demand.step_tolerance
+        } else {
+            input.settings.demand.fixed_tolerance
+        },
     };
     learned.advance(input.history, &look, &slos)?;
     Ok(learned)
