@@ -161,6 +161,13 @@ fn cold_starts(subject: &Subject, traces: &[Trace]) -> Result<(), String> {
             let starts = cold(&start, &short, 1, &ThreadTime, &tell).map_err(|e| e.to_string())?;
             let made: Vec<_> = starts.into_iter().map(|s| s.made).collect();
             let report = report(&subject.name, &short, &made, &[3, 12, 288], 288);
+            for row in &report.rows {
+                let far = row.scores.last().map_or(f64::NAN, |s| s.get(Metric::Mspl));
+                println!(
+                    "  {history} {:14} {company:?} {:42} mspl {far:.4}",
+                    subject.name, row.name
+                );
+            }
             for (k, at) in report.score_at.iter().enumerate() {
                 let of = |m| report.total[k].get(m);
                 println!(
