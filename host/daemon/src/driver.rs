@@ -7,6 +7,7 @@
 
 mod cycle;
 mod fitter;
+mod look;
 
 pub(crate) use fitter::{Fits, Fitter, fit_binding};
 

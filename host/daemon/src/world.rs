@@ -117,7 +117,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// What a pool's cycle carries after its last record.
 fn resumed(store: &Store, pool: &PoolId) -> Result<PoolState, StoreError> {
     let record = match store.last(pool) {
-        Some(generation) => store.record(pool, generation)?,
+        Some(generation) => store.whole(pool, generation)?,
         None => None,
     };
     Ok(PoolState::resume(record.as_ref()))

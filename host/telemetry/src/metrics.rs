@@ -119,6 +119,7 @@ struct Instruments {
     policy_duration: Histogram<f64>,
     swaps: Counter<u64>,
     plan_generation: Gauge<u64>,
+    plan_amendments: Counter<u64>,
     alerts_active: Gauge<u64>,
     fits: Counter<u64>,
     fit_cpu: Histogram<f64>,
@@ -151,6 +152,7 @@ impl Metrics {
             policy_duration: histogram(&meter, &POLICY_DURATION),
             swaps: counter(&meter, &SWAPS),
             plan_generation: gauge(&meter, &PLAN_GENERATION),
+            plan_amendments: counter(&meter, &PLAN_AMENDMENTS),
             alerts_active: gauge(&meter, &ALERTS_ACTIVE),
             fits: counter(&meter, &FITS),
             fit_cpu: histogram(&meter, &FIT_CPU),
@@ -235,6 +237,12 @@ impl Metrics {
         self.0
             .plan_generation
             .record(generation, &[KeyValue::new("pool", pool.to_owned())]);
+    }
+
+    /// A plan of `pool` was amended between two cycles.
+    pub fn amended(&self, pool: &str) {
+        let pool = KeyValue::new("pool", pool.to_owned());
+        self.0.plan_amendments.add(1, &[pool]);
     }
 
     /// So many alerts of `kind` are active now.

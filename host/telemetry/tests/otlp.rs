@@ -237,6 +237,7 @@ async fn every_instrument_of_the_table_reaches_the_collector_with_its_unit_and_a
     metrics.called("allocator", "waterfill", CallOutcome::Refused, took);
     metrics.swapped("allocator", SwapOutcome::RolledBack);
     metrics.published("checkout", 42);
+    metrics.amended("checkout");
     metrics.alerts("contention", 1);
     metrics.fitted("ets", "drift");
     metrics.fit_cost("shop", "ets", took);

@@ -235,7 +235,7 @@ impl World {
     fn resume(&mut self) -> Result<(), StoreError> {
         for pool in self.catalog.pools.keys() {
             let record = match self.store.last(pool) {
-                Some(generation) => self.store.record(pool, generation)?,
+                Some(generation) => self.store.whole(pool, generation)?,
                 None => None,
             };
             self.pools

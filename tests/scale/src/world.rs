@@ -345,7 +345,7 @@ pub(crate) fn again(
         let mut states = BTreeMap::new();
         for (pool, bank) in banks {
             let record = match store.last(&pool) {
-                Some(generation) => store.record(&pool, generation)?,
+                Some(generation) => store.whole(&pool, generation)?,
                 None => None,
             };
             let mut state = PoolState::resume(record.as_ref());

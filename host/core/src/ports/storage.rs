@@ -121,6 +121,21 @@ pub trait Ledger: Send + Sync {
     /// When it cannot be read.
     fn record(&self, pool: &PoolId, generation: Generation) -> Result<Option<Record>, StoreError>;
 
+    /// The record of a plan, with what a plan that amends another rests on.
+    ///
+    /// # Errors
+    /// When it, or what it rests on, cannot be read.
+    fn whole(&self, pool: &PoolId, generation: Generation) -> Result<Option<Record>, StoreError> {
+        let Some(record) = self.record(pool, generation)? else {
+            return Ok(None);
+        };
+        let base = match record.amends {
+            Some(base) => self.record(pool, base)?,
+            None => None,
+        };
+        Ok(Some(record.resting_on(base)))
+    }
+
     /// The newest generation of a pool.
     fn last(&self, pool: &PoolId) -> Option<Generation>;
 

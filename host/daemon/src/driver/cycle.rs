@@ -1,12 +1,14 @@
 //! One turn: the cycle of every pool that is due, with its effects.
 
-use crate::clock::stopwatch;
+use super::look::look;
+use crate::clock::{Clock, stopwatch};
 use crate::keeper::Keeper;
 use crate::policies::Round;
 use crate::world::{World, lock};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tidegate_core::alert::{Alert, AlertKind, Severity};
 use tidegate_core::catalog::Catalog;
 use tidegate_core::ids::{Generation, PoolId};
@@ -41,12 +43,43 @@ pub(super) fn turn(world: &Arc<World>, now: Timestamp, seen: &mut Seen) {
         epoch: world.policies.epoch(),
     };
     Keeper::turn(world, now);
+    // With each, whether its last cycle has seen the step already.
+    let mut due: Vec<(&PoolId, bool)> = vec![];
     for pool in catalog.pools.keys() {
-        if seen.0.get(pool) != Some(&sight) || aged(world, pool, now) {
+        let before = seen.0.get(pool);
+        if before != Some(&sight) || aged(world, pool, now) {
+            due.push((pool, before.is_some_and(|b| b.step == sight.step)));
             seen.0.insert(pool.clone(), sight.clone());
-            apart(world, pool, now, || one(world, &catalog, pool, now));
         }
     }
+    // A replay's pools follow one another, so that what a fault leads to has one order. Half of the cores,
+    // because each predicts on several itself, and a policy's deadline is by the clock on the wall.
+    let lanes = match world.clock {
+        Clock::System => std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2)),
+        Clock::Driven(_) => 1,
+    };
+    side_by_side(lanes, &due, |(pool, within)| {
+        apart(world, pool, now, || {
+            one(world, &catalog, pool, now, within);
+        });
+    });
+}
+
+/// Works on so many at a time: pools share no state, so that a machine's cores may share them. The
+/// threads end with the turn, as those of a room's lanes do.
+fn side_by_side<T: Copy + Sync>(lanes: usize, all: &[T], work: impl Fn(T) + Sync) {
+    let next = AtomicUsize::new(0);
+    let lane = || {
+        while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(*one);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..lanes.min(all.len()) {
+            scope.spawn(lane);
+        }
+        lane();
+    });
 }
 
 /// A panic is a bug, of this pool's cycle alone: the pools after it are not to pay for it.
@@ -64,7 +97,8 @@ fn aged(world: &World, pool: &PoolId, now: Timestamp) -> bool {
         .is_some_and(|plan| now.since_ms(plan.made_at) * 2 > world.settings.validity_ms)
 }
 
-fn one(world: &Arc<World>, catalog: &Catalog, pool: &PoolId, now: Timestamp) {
+/// One pool's cycle; `within` a step that the last one saw, after a look at what is fresher than steps.
+fn one(world: &Arc<World>, catalog: &Catalog, pool: &PoolId, now: Timestamp, within: bool) {
     let span =
         tracing::info_span!("cycle", pool = %pool, at = now.0, generation = tracing::field::Empty);
     world.handoff.take(pool).adopt(&span);
@@ -81,6 +115,9 @@ fn one(world: &Arc<World>, catalog: &Catalog, pool: &PoolId, now: Timestamp) {
         pins: &pins,
         settings: &world.settings,
     };
+    if within {
+        look(world, &input, &mut state);
+    }
     let output = match cycle::run(&input, &state) {
         Ok(output) => output,
         Err(error) => {
@@ -140,7 +177,7 @@ fn publish(
 }
 
 /// Raises, beside what stands, that a pool got no new plan.
-fn held(world: &World, pool: &PoolId, now: Timestamp, why: &str) {
+pub(super) fn held(world: &World, pool: &PoolId, now: Timestamp, why: &str) {
     let alert = Alert {
         kind: AlertKind::PlanHeld,
         severity: Severity::Critical,
@@ -195,6 +232,19 @@ fn invariant_name(invariant: tidegate_core::invariant::Invariant) -> &'static st
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_pool_has_its_cycle_once_however_many_go_side_by_side() {
+        for lanes in [1, 2, 9] {
+            let turns: Vec<AtomicUsize> = (0..5).map(|_| AtomicUsize::new(0)).collect();
+            side_by_side(lanes, &[0_usize, 1, 2, 3, 4], |i| {
+                turns[i].fetch_add(1, Ordering::Relaxed);
+            });
+            let counts = turns.into_iter().map(AtomicUsize::into_inner);
+            assert_eq!(counts.collect::<Vec<_>>(), [1; 5]);
+        }
+        side_by_side(4, &[], |(): ()| {});
+    }
 
     #[test]
     fn a_pool_whose_cycle_panics_is_told_of_and_left_alone() {

@@ -176,7 +176,7 @@ impl PlansPort for Gate {
         let record = self
             .world
             .store
-            .record(&declared.pool, generation)
+            .whole(&declared.pool, generation)
             .map_err(stored)?
             .ok_or_else(none)?;
         let input = observe::ExplainInput {

@@ -117,6 +117,13 @@ pub(super) const PLAN_GENERATION: Instrument = row(
     &["pool"],
     "the generation of the plan last published",
 );
+pub(super) const PLAN_AMENDMENTS: Instrument = row(
+    "tidegate.plan.amendments",
+    C,
+    "{plan}",
+    &["pool"],
+    "plans amended within a step, since measured use departed from them",
+);
 pub(super) const ALERTS_ACTIVE: Instrument = row(
     "tidegate.alerts.active",
     G,
@@ -189,7 +196,7 @@ pub(super) const TASK_FAULTS: Instrument = row(
 );
 
 /// Every instrument of the daemon.
-pub const INSTRUMENTS: [Instrument; 20] = [
+pub const INSTRUMENTS: [Instrument; 21] = [
     INGEST_SAMPLES,
     INGEST_REFUSED,
     QUOTA_REFUSED,
@@ -200,6 +207,7 @@ pub const INSTRUMENTS: [Instrument; 20] = [
     POLICY_DURATION,
     SWAPS,
     PLAN_GENERATION,
+    PLAN_AMENDMENTS,
     ALERTS_ACTIVE,
     FITS,
     FIT_CPU,
