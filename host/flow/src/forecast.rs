@@ -4,7 +4,7 @@
 //! and asked for the horizon, in one batch per module and cohort. A series for which the pinned
 //! module has no state yet is served by the next member that has one, and says so.
 //!
-//! Most forecasts of a large world are those of a step before, as [`held`] keeps them.
+//! Most forecasts of a large world are those of a step before, as [`Held`] keeps them.
 //!
 //! No module's quantiles go out as they come: [`calibrate`] corrects them by what they promised
 //! before and what came. Beside the module that answers, its challengers are asked now and then, in
