@@ -73,7 +73,7 @@ mod tests {
             times,
             values: Values::Numbers(values),
         }];
-        let (done, heard) = mpsc::channel();
+        let (done, heard) = mpsc::sync_channel(1);
         let acked = Box::new(move |outcome| done.send(outcome).unwrap());
         gate.ingest(&Principal::local(), SampleBatch { series }, acked);
         let (_, rejections) = heard.recv().unwrap().unwrap();
