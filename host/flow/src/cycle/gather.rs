@@ -45,7 +45,8 @@ pub(super) fn initial(api: &Api, now: Timestamp) -> TierState {
 }
 
 /// Requests/s that the calendar promises at least, per step of the horizon: the greatest uplift of
-/// the events that last in a part of it, times ordinary load.
+/// the events that last in a part of it or begin at its end, times ordinary load. Who declares a
+/// minimum wants it there when the event begins, and a grant takes its time to be followed.
 pub(super) fn promised(input: &Input<'_>, api: &Api, expected: f64) -> Vec<f64> {
     let settings = input.settings;
     let grid = Grid {
@@ -62,7 +63,7 @@ pub(super) fn promised(input: &Input<'_>, api: &Api, expected: f64) -> Vec<f64> 
             let (from, to) = (from.max(grid.start), to.min(grid.end()));
             let first = grid.index_of(from).unwrap_or(grid.count);
             let last = grid.index_of(to.plus_ms(-1)).unwrap_or(first);
-            for step in promised.iter_mut().take(last + 1).skip(first) {
+            for step in promised.iter_mut().take(last + 1).skip(first.saturating_sub(1)) {
                 *step = f64::max(*step, uplift * expected);
             }
         }
