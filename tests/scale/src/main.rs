@@ -301,7 +301,9 @@ impl World<'_> {
         // On a machine that others use as well, a deadline may pass; the chain of retreat then answers.
         for fault in &output.faults {
             let (module, subject, error) = (&fault.module, &fault.subject, &fault.error);
-            say(&format!("       {module} gave no answer on {subject:.40}: {error}"));
+            say(&format!(
+                "       {module} gave no answer on {subject:.40}: {error}"
+            ));
         }
         let record = output.record.context("no plan was made")?;
         let made = output.delta.made.len();

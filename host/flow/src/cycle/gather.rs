@@ -63,7 +63,11 @@ pub(super) fn promised(input: &Input<'_>, api: &Api, expected: f64) -> Vec<f64> 
             let (from, to) = (from.max(grid.start), to.min(grid.end()));
             let first = grid.index_of(from).unwrap_or(grid.count);
             let last = grid.index_of(to.plus_ms(-1)).unwrap_or(first);
-            for step in promised.iter_mut().take(last + 1).skip(first.saturating_sub(1)) {
+            for step in promised
+                .iter_mut()
+                .take(last + 1)
+                .skip(first.saturating_sub(1))
+            {
                 *step = f64::max(*step, uplift * expected);
             }
         }
