@@ -124,6 +124,18 @@ fn slo<'a>(catalog: &'a Catalog, id: &str) -> Option<&'a Slo> {
     Some(&catalog.slos.get(&id.parse().unwrap())?.value)
 }
 
+/// An SLO that stands for itself, of half of all requests.
+fn declared(id: &str, api: &str) -> Change {
+    put(Object::Slo(Slo {
+        id: id.parse().unwrap(),
+        api: api.parse().unwrap(),
+        indicator: Indicator::Availability,
+        objective: 0.5,
+        window_s: 86_400,
+        template: None,
+    }))
+}
+
 #[test]
 fn a_template_fills_what_its_apis_leave_open_and_says_so() {
     let catalog = after(
@@ -183,14 +195,7 @@ fn a_declared_slo_wins_over_that_of_a_template_and_gives_way_when_it_is_deleted(
         slos: vec![promise("up", 0.99)],
         ..template("critical", None, &[("class", "critical")])
     };
-    let declared = put(Object::Slo(Slo {
-        id: "shop/pay/up".parse().unwrap(),
-        api: "shop/pay".parse().unwrap(),
-        indicator: Indicator::Availability,
-        objective: 0.5,
-        window_s: 86_400,
-        template: None,
-    }));
+    let declared = declared("shop/pay/up", "shop/pay");
     let both = after(&world(), &[of(templated), declared]);
     assert_eq!(slo(&both, "shop/pay/up").unwrap().objective, 0.5);
     assert_eq!(slo(&both, "bank/pay/up").unwrap().objective, 0.99);
@@ -284,14 +289,7 @@ fn two_slos_of_one_name_are_refused() {
         slos: vec![promise("a/up", 0.9)],
         ..template("critical", None, &[("class", "critical")])
     });
-    let other = put(Object::Slo(Slo {
-        id: "shop/pay/a/up".parse().unwrap(),
-        api: "shop/pay/a".parse().unwrap(),
-        indicator: Indicator::Availability,
-        objective: 0.5,
-        window_s: 86_400,
-        template: None,
-    }));
+    let other = declared("shop/pay/a/up", "shop/pay/a");
     let problems = refused(&world(), &[api("shop/pay/a", &[]), other, nested]);
     assert!(
         problems[0].problem.contains("an SLO of api shop/pay, and"),
