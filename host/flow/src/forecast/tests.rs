@@ -21,6 +21,22 @@ fn member(retreat: Retreat) -> Member<dyn Forecaster> {
     }
 }
 
+/// A fit to the hour of minutes before `now`, in a world without events.
+fn hour_fitted(now: Timestamp, key: &SeriesKey, history: &Rates) -> Result<FitOutput, StoreError> {
+    fit(&FitInput {
+        now,
+        seed: 0,
+        step: Step::MINUTE,
+        window: 60,
+        keys: std::slice::from_ref(key),
+        member: &member(Retreat::Active),
+        base: &[],
+        reach: 60,
+        history,
+        catalog: &Catalog::default(),
+    })
+}
+
 #[test]
 fn a_state_does_not_outlive_a_change_of_the_step() {
     let hour = Step::from_secs(3600).unwrap();
@@ -31,18 +47,7 @@ fn a_state_does_not_outlive_a_change_of_the_step() {
     };
     let mut history = Rates::default();
     history.feed(Signal::Requests, 0..300, 1.0);
-    let at_minutes = fit(&FitInput {
-        now: Timestamp(300 * 60_000),
-        seed: 0,
-        step: Step::MINUTE,
-        window: 60,
-        keys: std::slice::from_ref(&key),
-        member: &member(Retreat::Active),
-        base: &[],
-        reach: 60,
-        history: &history,
-        catalog: &Catalog::default(),
-    });
+    let at_minutes = hour_fitted(Timestamp(300 * 60_000), &key, &history);
     let mut bank = Bank::default();
     at_minutes
         .unwrap()
@@ -85,18 +90,7 @@ fn after_the_clock_stepped_back_no_state_answers_for_another_time() {
     history.feed(Signal::Requests, 30..60, 9.0);
     let catalog = Catalog::default();
     let at = |minute: i64| Timestamp(minute * 60_000);
-    let fitted = fit(&FitInput {
-        now: at(60),
-        seed: 0,
-        step: Step::MINUTE,
-        window: 60,
-        keys: std::slice::from_ref(&key),
-        member: &member(Retreat::Active),
-        base: &[],
-        reach: 60,
-        history: &history,
-        catalog: &catalog,
-    });
+    let fitted = hour_fitted(at(60), &key, &history);
     let mut bank = Bank::default();
     fitted.unwrap().states.into_iter().for_each(|s| bank.put(s));
     let targets = [Target {
