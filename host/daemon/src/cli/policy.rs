@@ -27,7 +27,8 @@ pub(crate) enum Verb {
         #[arg(long)]
         tenant: Option<String>,
     },
-    /// Give up a module that no binding uses; what it decided stays explained
+    /// Give up a module that no binding uses; what it decided stays explained. One that is shipped is
+    /// there again, for everybody, when the daemon starts again
     Remove {
         /// A module's name where one version is held, its digest, or the beginning of one
         module: String,
