@@ -18,8 +18,8 @@
 //!
 //! Nor does one member alone make the interval there: a distance is counted up to a few times that of
 //! the next largest. One runaway among four would otherwise be the answer, since a mean of quantiles
-//! has no breakdown point. Within what is judged every distance counts: the one member that is wide may
-//! be the one that has noticed a burst.
+//! has no breakdown point. Within what is judged a distance counts up to fifty times the next largest: the
+//! one member that is wide may be the one that has noticed a burst, and one beyond that has lost itself.
 
 use tidegate_model_kit::median;
 
@@ -36,6 +36,8 @@ const JUDGED: f64 = 0.25;
 const UNJUDGED: f64 = 1.0;
 /// Where nobody is judged, a distance is counted up to so many times the next largest of its level.
 const RUNAWAY: f64 = 4.0;
+/// And so many times anywhere.
+const ABSURD: f64 = 50.0;
 /// The part of the median in a centre.
 const ROBUST: Trust = Trust {
     near: 0.25,
@@ -59,12 +61,9 @@ pub(crate) fn unjudged(h: usize, span: f64) -> f64 {
 }
 
 /// Draws the one distance that is beyond all others of its level to a few times the next largest; the
-/// smaller the `doubt` (0 to 1) the less, and not at all without any.
+/// smaller the `doubt` (0 to 1) the less, and without any only what is absurd.
 pub(crate) fn rein_in(distances: &mut [f64], doubt: f64) {
-    if doubt <= 0.0 {
-        return;
-    }
-    let most = RUNAWAY / doubt;
+    let most = (RUNAWAY / doubt).min(ABSURD);
     let (mut first, mut second, mut at) = (0.0, 0.0, None);
     for (member, distance) in distances.iter().enumerate() {
         let size = distance.abs();
@@ -171,6 +170,7 @@ mod tests {
         check([-2.0, -3.0, -1e9, -1.0], 1.0, 12.0);
         check([2.0, 3.0, 99.0, 1.0], 0.5, 24.0);
         check([2.0, 3.0, 99.0, 1.0], 0.0, 99.0);
+        check([2.0, 3.0, -1e9, 1.0], 0.0, 150.0);
         check([90.0, 1.0, 80.0, 2.0], 1.0, 90.0);
         check([0.0, 5.0, 0.0, 0.0], 1.0, 5.0);
     }
