@@ -5,148 +5,28 @@
 //! module's own limits: what `describe` says must be what the manifest says, since everybody else
 //! trusts the manifest. Every refusal says what to change.
 
+mod error;
+
+pub use error::AdmissionError;
+
 use crate::adapter::{self, ADAPTERS, Adapter};
 use crate::call::Prepared;
-use crate::engine::Engine;
+use crate::engine::{Engine, MEMORIES, TABLES};
 use crate::guest::clip;
-use crate::manifest::{self, Asked, ManifestError, SECTION};
+use crate::manifest::{self, Asked};
 use crate::module::{Loaded, Source};
 use crate::nan;
 use crate::options::{CallLimits, Limits};
-use crate::schema::{self, SchemaError};
+use crate::schema;
 use crate::structure::{self, NoStructure, Structure};
+use crate::trial::Artefact;
 use std::sync::Arc;
 use tidegate_core::ids::Digest;
 use tidegate_core::module::{Manifest, ModuleKind};
-use tidegate_core::policy::CallError;
 use wasmtime::component::Component;
 
 /// Longest text of a compiler's or linker's complaint that is repeated, in bytes.
 const QUOTE: usize = 600;
-
-/// Why a component may not serve.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum AdmissionError {
-    /// Too many bytes.
-    #[error(
-        "the component has {bytes} bytes, at most {most} are admitted; strip debug sections or ask the operator for more"
-    )]
-    TooLarge {
-        /// Its size.
-        bytes: usize,
-        /// The limit.
-        most: usize,
-    },
-    /// Not WebAssembly at all.
-    #[error("this is not WebAssembly; push the .wasm that `tidegate policy build` writes")]
-    NotWasm,
-    /// A core module.
-    #[error("this is a core module, not a component; build it with `tidegate policy build`")]
-    CoreModule,
-    /// Truncated or damaged.
-    #[error("the component is damaged: {0}; build it again and push it whole")]
-    Malformed(String),
-    /// No manifest section.
-    #[error(
-        "the component has no `{SECTION}` section; build it with `tidegate policy build`, which writes one"
-    )]
-    NoManifest,
-    /// More than one.
-    #[error("the component has {0} `{SECTION}` sections, exactly one is allowed; build it again")]
-    ManyManifests(usize),
-    /// The manifest is wrong.
-    #[error("the manifest is wrong: {0}")]
-    Manifest(#[from] ManifestError),
-    /// The config schema is wrong.
-    #[error("the manifest's `config_schema` is wrong: {0}")]
-    Schema(SchemaError),
-    /// An interface version that this engine does not serve.
-    #[error(
-        "interface {asked} is not served by this version, only {known}; build against one of these"
-    )]
-    UnknownInterface {
-        /// What the manifest says.
-        asked: String,
-        /// What is served.
-        known: String,
-    },
-    /// An import outside the allow-list.
-    #[error("the component imports `{import}`, but a policy gets only {allowed}: {remedy}")]
-    ForbiddenImport {
-        /// Which.
-        import: String,
-        /// What is allowed.
-        allowed: String,
-        /// What to do.
-        remedy: &'static str,
-    },
-    /// The export of its kind is missing.
-    #[error(
-        "a component of kind {kind} must export `{export}`, the component exports {found}; use the macro of the SDK for this kind, or correct `kind` in the manifest"
-    )]
-    MissingExport {
-        /// From the manifest.
-        kind: ModuleKind,
-        /// What it should export.
-        export: &'static str,
-        /// What it exports.
-        found: String,
-    },
-    /// An export that its kind does not have.
-    #[error(
-        "a component of kind {kind} exports `{expected}` alone, the component also exports `{export}`; one component serves one kind, so move it to another"
-    )]
-    ExtraExport {
-        /// From the manifest.
-        kind: ModuleKind,
-        /// What it should export.
-        expected: &'static str,
-        /// What it exports beside it.
-        export: String,
-    },
-    /// It asks for more than it may have.
-    #[error(
-        "the manifest asks for {what} = {asked}, at most {most} is granted; lower it or ask the operator for more"
-    )]
-    LimitTooHigh {
-        /// Which limit.
-        what: &'static str,
-        /// What it asks for.
-        asked: u64,
-        /// The ceiling.
-        most: u64,
-    },
-    /// wasmtime refused the code.
-    #[error(
-        "the component is not valid here: {0}; policies may use SIMD, but not threads, relaxed SIMD, several memories or 64-bit memories"
-    )]
-    Invalid(String),
-    /// Functions have other types than the interface.
-    #[error(
-        "the component does not fit interface {interface}: {detail}; build it against the WIT of that version"
-    )]
-    WrongTypes {
-        /// The version.
-        interface: &'static str,
-        /// What differs.
-        detail: String,
-    },
-    /// `describe` failed.
-    #[error("`describe` gave no answer: {0}; it must answer without input")]
-    Canary(CallError),
-    /// `describe` says something else than the manifest.
-    #[error(
-        "`describe` says {what} = `{described}`, the manifest says `{manifest}`; build the component again so that they agree"
-    )]
-    Disagrees {
-        /// Which field.
-        what: &'static str,
-        /// What the code says.
-        described: String,
-        /// What the manifest says.
-        manifest: String,
-    },
-}
 
 impl Engine {
     /// Reads a component's manifest and checks all that needs no compilation.
@@ -157,27 +37,94 @@ impl Engine {
         inspect(bytes, limits).map(|inspected| inspected.manifest)
     }
 
-    /// Admits a component: checks it, compiles it or takes it from the cache, links it, and calls
-    /// `describe` once.
+    /// Admits a component in this process: checks it, takes its code from the cache or compiles
+    /// it, links it, and calls `describe` once. For code that one trusts, or a process that may
+    /// end: a daemon has strangers' components tried by [`crate::examine`] first.
     ///
     /// # Errors
     /// The first thing to change.
     pub fn admit(&self, bytes: &[u8], limits: &Limits) -> Result<Loaded, AdmissionError> {
-        let inspected = inspect(bytes, limits)?;
-        let Inspected {
-            manifest,
-            asked,
-            adapter,
-        } = inspected;
-        let limits = self.grant(asked, limits)?;
+        let (checked, limits) = self.check(bytes, limits)?;
         let digest = Digest::of(bytes);
-        let (component, source) = self.code(bytes, &digest)?;
+        if let Some(component) = self.cached(&digest) {
+            return self.load(bytes, digest, checked, limits, &component, Source::Cached);
+        }
+        let component = self.compile(bytes)?;
+        let loaded = self.load(bytes, digest, checked, limits, &component, Source::Compiled)?;
+        self.keep(&digest, &component);
+        Ok(loaded)
+    }
+
+    /// Admits a component that was admitted by such an engine before and whose code is in the
+    /// cache; `None` where it is not.
+    ///
+    /// # Errors
+    /// The first thing to change; the limits may be narrower than they were.
+    pub fn admit_kept(
+        &self,
+        bytes: &[u8],
+        limits: &Limits,
+    ) -> Result<Option<Loaded>, AdmissionError> {
+        let digest = Digest::of(bytes);
+        let Some(component) = self.cached(&digest) else {
+            return Ok(None);
+        };
+        let (checked, limits) = self.check(bytes, limits)?;
+        self.load(bytes, digest, checked, limits, &component, Source::Cached)
+            .map(Some)
+    }
+
+    /// Admits a component that a worker has examined and compiled.
+    ///
+    /// # Errors
+    /// The first thing to change.
+    pub fn admit_examined(
+        &self,
+        bytes: &[u8],
+        limits: &Limits,
+        artefact: &Artefact,
+    ) -> Result<Loaded, AdmissionError> {
+        let (checked, limits) = self.check(bytes, limits)?;
+        let digest = Digest::of(bytes);
+        let component = artefact
+            .component(&self.shared.wasm)
+            .map_err(|error| AdmissionError::Invalid(quote(&format!("{error:#}"))))?;
+        let loaded = self.load(bytes, digest, checked, limits, &component, Source::Compiled)?;
+        self.keep(&digest, &component);
+        Ok(loaded)
+    }
+
+    /// All that needs no code.
+    pub(crate) fn check(
+        &self,
+        bytes: &[u8],
+        limits: &Limits,
+    ) -> Result<(Inspected, CallLimits), AdmissionError> {
+        let inspected = inspect(bytes, limits)?;
+        let limits = self.grant(inspected.asked, limits)?;
+        Ok((inspected, limits))
+    }
+
+    /// Links the code of a checked component and asks what it is.
+    pub(crate) fn load(
+        &self,
+        bytes: &[u8],
+        digest: Digest,
+        checked: Inspected,
+        limits: CallLimits,
+        component: &Component,
+        source: Source,
+    ) -> Result<Loaded, AdmissionError> {
+        let Inspected {
+            manifest, adapter, ..
+        } = checked;
+        check_parts(component)?;
         let wrong_types = |error: wasmtime::Error| AdmissionError::WrongTypes {
             interface: adapter.version(),
             detail: quote(&format!("{error:#}")),
         };
         let pre = adapter
-            .link(&self.shared.wasm, &component)
+            .link(&self.shared.wasm, component)
             .map_err(wrong_types)?;
         let prepared = Arc::new(Prepared {
             shared: self.shared.clone(),
@@ -192,7 +139,7 @@ impl Engine {
             .map_err(wrong_types)?;
         let described = adapter
             .describe(manifest.kind, &prepared)
-            .map_err(AdmissionError::Canary)?;
+            .map_err(AdmissionError::Describe)?;
         agree(&manifest, &described)?;
         Ok(Loaded {
             digest,
@@ -203,6 +150,26 @@ impl Engine {
             prepared,
             source,
         })
+    }
+
+    fn cached(&self, digest: &Digest) -> Option<Component> {
+        let cache = self.shared.cache.as_ref()?;
+        cache.load(&self.shared.wasm, digest)
+    }
+
+    /// Kept only once all else has passed: what is in the cache was admitted.
+    fn keep(&self, digest: &Digest, component: &Component) {
+        if let Some(cache) = &self.shared.cache {
+            cache.store(digest, component);
+        }
+    }
+
+    /// Native code for a component.
+    pub(crate) fn compile(&self, bytes: &[u8]) -> Result<Component, AdmissionError> {
+        let rewritten = nan::rewritten(bytes)
+            .map_err(|error| AdmissionError::Invalid(quote(&error.to_string())))?;
+        Component::from_binary(&self.shared.wasm, &rewritten)
+            .map_err(|error| AdmissionError::Invalid(quote(&format!("{error:#}"))))
     }
 
     fn grant(&self, asked: Asked, limits: &Limits) -> Result<CallLimits, AdmissionError> {
@@ -236,28 +203,30 @@ impl Engine {
             stack: options.stack,
         })
     }
-
-    fn code(&self, bytes: &[u8], digest: &Digest) -> Result<(Component, Source), AdmissionError> {
-        let engine = &self.shared.wasm;
-        let cache = self.shared.cache.as_ref();
-        if let Some(component) = cache.and_then(|cache| cache.load(engine, digest)) {
-            return Ok((component, Source::Cached));
-        }
-        let rewritten = nan::rewritten(bytes)
-            .map_err(|error| AdmissionError::Invalid(quote(&error.to_string())))?;
-        let component = Component::from_binary(engine, &rewritten)
-            .map_err(|error| AdmissionError::Invalid(quote(&format!("{error:#}"))))?;
-        if let Some(cache) = cache {
-            cache.store(digest, &component);
-        }
-        Ok((component, Source::Compiled))
-    }
 }
 
-struct Inspected {
-    manifest: Manifest,
+/// A component whose outside is right.
+pub(crate) struct Inspected {
+    pub(crate) manifest: Manifest,
     asked: Asked,
     adapter: &'static dyn Adapter,
+}
+
+/// What one instance takes of the pool is bounded, or one module's calls could starve the others.
+fn check_parts(component: &Component) -> Result<(), AdmissionError> {
+    // `None`: modules are given to it from outside, which the allow-list of imports excludes.
+    let Some(needs) = component.resources_required() else {
+        return Ok(());
+    };
+    for (what, have, most) in [
+        ("linear memories", needs.num_memories, MEMORIES),
+        ("tables", needs.num_tables, TABLES),
+    ] {
+        if have > most {
+            return Err(AdmissionError::TooManyParts { what, have, most });
+        }
+    }
+    Ok(())
 }
 
 fn inspect(bytes: &[u8], limits: &Limits) -> Result<Inspected, AdmissionError> {
@@ -308,7 +277,8 @@ fn check_imports(structure: &Structure<'_>, adapter: &dyn Adapter) -> Result<(),
     let remedy = if import.starts_with("wasi:") {
         "a policy is a pure function without clock, files, sockets or randomness. Build it for \
          wasm32-unknown-unknown with `tidegate policy build`, or stub WASI out \
-         (componentize-py: --stub-wasi); the time and a seed are in its input"
+         (componentize-py: --stub-wasi, jco componentize: --disable all); the time and a seed are \
+         in its input"
     } else if import.starts_with("tidegate:policy/") {
         "build it against the interface version that its manifest names"
     } else {

@@ -87,6 +87,8 @@ impl Cache {
         engine.precompile_compatibility_hash().hash(&mut hasher);
         // wasmtime does not know what was rewritten before it compiled.
         crate::nan::VERSION.hash(&mut hasher);
+        // What is kept was admitted, under the questions of its time.
+        crate::trial::VERSION.hash(&mut hasher);
         Ok(Self {
             directory: directory.to_owned(),
             key,

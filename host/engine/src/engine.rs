@@ -25,6 +25,15 @@ const TABLE_RESIDENT: usize = 64 * 1024;
 /// and the call take 56.
 const MEMORY_RESIDENT: usize = MIB;
 
+/// Most linear memories of one component. More would take the places of other modules' instances.
+pub(crate) const MEMORIES: u32 = 1;
+
+/// Most tables of one component: its own, and one for each library that joins it to the host.
+pub(crate) const TABLES: u32 = 8;
+
+/// Most core modules of one component: an interpreter with shared libraries has some twenty.
+const CORE_INSTANCES: u32 = 32;
+
 /// Why there is no engine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -105,6 +114,13 @@ impl Engine {
         }
     }
 
+    /// An engine without a pool, for a process of one call at a time.
+    pub(crate) fn on_demand(options: Options) -> Result<Self, EngineError> {
+        let wasm = wasmtime::Engine::new(&config(&options, None))
+            .map_err(|error| EngineError::Start(format!("{error:#}")))?;
+        Self::finish(wasm, options, Allocation::OnDemand)
+    }
+
     fn finish(
         wasm: wasmtime::Engine,
         options: Options,
@@ -161,13 +177,16 @@ fn config(options: &Options, pool: Option<u32>) -> Config {
         .guard_before_linear_memory(true);
     if let Some(instances) = pool {
         let mut pooling = PoolingAllocationConfig::new();
-        // A component of ours is one main core module with one memory, and up to a few small ones
-        // that join it to the host; an interpreter with shared libraries has some twenty.
+        // As many of each as all instances together may have: a pool that one module could empty
+        // would fail the calls of the others.
         pooling
             .total_component_instances(instances)
-            .total_memories(instances)
-            .total_core_instances(instances.saturating_mul(8).max(64))
-            .total_tables(instances.saturating_mul(4).max(64))
+            .total_memories(instances.saturating_mul(MEMORIES))
+            .max_memories_per_component(MEMORIES)
+            .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
+            .max_core_instances_per_component(CORE_INSTANCES)
+            .total_tables(instances.saturating_mul(TABLES))
+            .max_tables_per_component(TABLES)
             .table_elements(TABLE_ELEMENTS)
             .max_component_instance_size(MIB)
             .max_core_instance_size(MIB)

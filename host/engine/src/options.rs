@@ -5,6 +5,7 @@
 //! A module asks for memory and time in its manifest; it gets what it asks for up to the ceiling
 //! and is refused above it, since a module that silently got less would fail later and obscurely.
 
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// One MiB in bytes.
@@ -36,7 +37,7 @@ impl Default for Options {
 }
 
 /// What one module may be and use.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Size of the component in bytes, checked before anything is parsed. An interpreter with its
     /// library (Python) takes 18 MB.

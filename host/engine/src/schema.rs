@@ -11,6 +11,10 @@
 //! configuration they are misspellings. A full validator crate would be one of the largest
 //! dependencies of the daemon, for keywords that no policy has needed yet.
 
+mod smallest;
+
+pub(crate) use smallest::smallest;
+
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
 

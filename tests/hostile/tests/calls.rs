@@ -305,15 +305,15 @@ fn a_guest_that_cannot_start_is_not_admitted() {
     let start = "(func $spin (loop $ever (br $ever))) (start $spin)";
     let deadline = CallError::Deadline { limit_ms: 60 };
     let spins = refused(&Guest::forecaster("start").extra(start));
-    assert_eq!(spins, AdmissionError::Canary(deadline.clone()));
+    assert_eq!(spins, AdmissionError::Describe(deadline.clone()));
     let spins = refused(&Guest::forecaster("describe").body("describe", LOOP));
-    assert_eq!(spins, AdmissionError::Canary(deadline));
+    assert_eq!(spins, AdmissionError::Describe(deadline));
     let large = refused(&Guest::forecaster("large").pages(2000));
     let memory = CallError::Limit {
         what: "memory",
         limit: 64 << 20,
     };
-    assert_eq!(large, AdmissionError::Canary(memory));
+    assert_eq!(large, AdmissionError::Describe(memory));
 }
 
 #[test]
