@@ -1,0 +1,110 @@
+//! A forecaster's first day: fit, update, predict, and its own states through `migrate`.
+//!
+//! Every series is asked in one batch and the first of them alone, since the cycle batches as it
+//! likes; forecasts are held to FC1 as in production.
+
+use super::questions::{self, FRESH, STEPS};
+use super::{AdmissionError, At, Sung};
+use crate::batch::Pick as _;
+use tidegate_core::invariant::check_forecasts;
+use tidegate_core::policy::{Blobs, CallError, Fitted, Forecaster, Frames};
+
+const CASE: &str = "two weeks of a daily wave, with gaps, of zeros and of a step";
+
+pub(super) fn sing(
+    policy: &dyn Forecaster,
+    config: &str,
+    sung: &mut Sung,
+) -> Result<(), AdmissionError> {
+    let at = |call| At { call, case: CASE };
+    let frames = questions::frames(0, STEPS);
+    let Some(fitted) = at("fit").answer(sung, policy.fit(config, &frames))? else {
+        return Ok(());
+    };
+    // What could not be fitted is asked no more, as in the cycle.
+    let kept = served(at("fit"), sung, &fitted)?;
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let states = fitted.states.pick(&kept);
+    let migrated = policy.migrate(&fitted.model, &states);
+    if let Some(migrated) = at("migrate").answer(sung, migrated)? {
+        served(at("migrate"), sung, &migrated)?;
+    }
+    predict(policy, &fitted.model, &states, &kept, STEPS, sung)?;
+    let news: Frames = questions::frames(STEPS, FRESH).pick(&kept);
+    let updated = policy.update(&fitted.model, &states, &news);
+    let Some(updated) = at("update").answer(sung, updated)? else {
+        return Ok(());
+    };
+    let still = served(at("update"), sung, &updated)?;
+    if still.is_empty() {
+        return Ok(());
+    }
+    let model = if updated.model.is_empty() {
+        &fitted.model
+    } else {
+        &updated.model
+    };
+    let kept: Vec<usize> = still.iter().filter_map(|&i| kept.get(i).copied()).collect();
+    let states = updated.states.pick(&still);
+    predict(policy, model, &states, &kept, STEPS + FRESH, sung)
+}
+
+fn predict(
+    policy: &dyn Forecaster,
+    model: &[u8],
+    states: &Blobs,
+    series: &[usize],
+    from: usize,
+    sung: &mut Sung,
+) -> Result<(), AdmissionError> {
+    let at = At {
+        call: "predict",
+        case: CASE,
+    };
+    let horizon = questions::horizon(from).pick(series);
+    let mut ask = |states: &Blobs, horizon: &_| {
+        let answer = at.answer(sung, policy.predict(model, states, horizon))?;
+        if let Some(answer) = &answer {
+            check_forecasts(horizon, answer).map_err(|b| at.fails(CallError::Refused(b)))?;
+        }
+        Ok::<_, AdmissionError>(answer)
+    };
+    let together = ask(states, &horizon)?;
+    let again = ask(states, &horizon)?;
+    at.same(&together, &again, "when it was asked again")?;
+    let alone = ask(&states.pick(&[0]), &horizon.pick(&[0]))?;
+    let (Some(together), Some(alone)) = (together, alone) else {
+        return Ok(());
+    };
+    let (means, cells) = (alone.mean.len(), alone.quantiles.len());
+    let part = (
+        together.mean.get(..means),
+        together.quantiles.get(..cells),
+        together.status.first().map(Result::is_ok),
+    );
+    let whole = (
+        Some(&alone.mean[..]),
+        Some(&alone.quantiles[..]),
+        alone.status.first().map(Result::is_ok),
+    );
+    at.same(&part, &whole, "when a series was asked alone")
+}
+
+/// The series that were served. One that trapped was told apart from its neighbours by the batch's
+/// rescue and looks like a typed error; it is none.
+fn served(at: At, sung: &mut Sung, fitted: &Fitted) -> Result<Vec<usize>, AdmissionError> {
+    use tidegate_core::policy::PolicyError;
+    let mut served = vec![];
+    for (i, status) in fitted.status.iter().enumerate() {
+        match status {
+            Ok(()) => served.push(i),
+            Err(error @ PolicyError::Internal(_)) => {
+                return Err(at.fails(CallError::Policy(error.clone())));
+            }
+            Err(_) => sung.declined += 1,
+        }
+    }
+    Ok(served)
+}
