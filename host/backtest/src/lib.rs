@@ -5,4 +5,5 @@
 //! component, its native twin and a test's stub go the same way.
 
 pub mod evaluate;
+pub mod replay;
 pub mod shape;

@@ -5,10 +5,10 @@
 
 use super::Args;
 use super::config::{Bound, Setup};
+use crate::cli::component;
 use crate::cli::errors::usage;
-use crate::cli::words::hint;
-use crate::shipped::{self, SHIPPED};
-use anyhow::{Context, Result, anyhow};
+use crate::shipped;
+use anyhow::{Result, anyhow};
 use std::sync::Arc;
 use tidegate_backtest::shape::tidegate::Policies;
 use tidegate_core::ids::Digest;
@@ -60,7 +60,7 @@ fn forecaster(args: &Args, setup: &Setup, engine: &Engine) -> Result<Member<dyn 
     if args.native {
         let linked = tidegate_native::forecaster(name).ok_or_else(|| {
             let all = tidegate_native::forecasters();
-            unknown(
+            component::unknown(
                 name,
                 &all.iter().map(|l| l.name.as_str()).collect::<Vec<_>>(),
             )
@@ -93,25 +93,12 @@ fn member<P: ?Sized>(module: ModuleRef, config: &str, policy: Arc<P>) -> Member<
 
 /// A shipped module by name, or a component FILE.wasm.
 fn admit(engine: &Engine, name: &str) -> Result<Loaded> {
-    let bytes = if name.ends_with(".wasm") {
-        std::fs::read(name).with_context(|| format!("cannot read {name}"))?
-    } else {
-        let shipped = SHIPPED.iter().find(|s| s.name == name);
-        let known = || SHIPPED.iter().map(|s| s.name).collect::<Vec<_>>();
-        shipped
-            .ok_or_else(|| unknown(name, &known()))?
-            .bytes
-            .to_vec()
-    };
+    let bytes = component::bytes(name, || {
+        Err(usage(format!(
+            "`{name}` is a stored module, and a backtest takes shipped ones and FILE.wasm"
+        )))
+    })?;
     engine
         .admit(&bytes, &Limits::default())
         .map_err(|e| anyhow!("`{name}` is refused: {e}"))
-}
-
-fn unknown(name: &str, known: &[&str]) -> anyhow::Error {
-    usage(format!(
-        "no shipped module is called `{name}`{}; there are {}; a component of yours is FILE.wasm",
-        hint(name, known),
-        known.join(", ")
-    ))
 }

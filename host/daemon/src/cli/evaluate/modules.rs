@@ -5,16 +5,15 @@
 //! without the sandbox. The engine's own rule (`last-value`) is native either way.
 
 use super::{Args, input};
+use crate::cli::component;
 use crate::cli::errors::usage;
 use crate::cli::words::hint;
 use crate::shipped;
-use anyhow::{Context, Result, anyhow};
-use std::path::Path;
+use anyhow::{Result, anyhow};
 use std::sync::Arc;
 use tidegate_backtest::evaluate::subject::Subject;
 use tidegate_core::module::ModuleKind;
 use tidegate_core::policy::Forecaster;
-use tidegate_core::ports::storage::Modules as _;
 use tidegate_engine::{Engine, Limits, Loaded, Options, Policy};
 use tidegate_flow::baseline::LastValue;
 
@@ -134,55 +133,12 @@ impl Opener<'_> {
 
     /// The component that a text names.
     fn bytes(&self, name: &str) -> Result<Vec<u8>> {
-        if let Some(digest) = name.strip_prefix('@') {
-            return self.stored(digest);
-        }
-        if name.ends_with(".wasm") || name.contains(std::path::MAIN_SEPARATOR) {
-            let path = Path::new(name);
-            return std::fs::read(path).with_context(|| format!("cannot read {name}"));
-        }
-        match shipped::SHIPPED.iter().find(|s| s.name == name) {
-            Some(shipped) => Ok(shipped.bytes.to_vec()),
-            None => {
-                let known: Vec<&str> = shipped::SHIPPED.iter().map(|s| s.name).collect();
-                Err(usage(format!(
-                    "no shipped module is called `{name}`{}; there are {}; a component of yours is FILE.wasm, a stored one @DIGEST",
-                    hint(name, &known),
-                    known.join(", ")
-                )))
-            }
-        }
-    }
-
-    fn stored(&self, prefix: &str) -> Result<Vec<u8>> {
-        let Some(dir) = &self.args.store else {
-            return Err(usage(format!(
-                "--module @{prefix} is a stored module; say where with --store DIR"
-            )));
-        };
-        let store = input::store(dir)?;
-        let fits = |digest: &str| prefix.len() >= 6 && digest.starts_with(prefix);
-        let all = store.list().context("cannot list the stored modules")?;
-        let found: Vec<_> = all.iter().filter(|m| fits(&m.digest.to_string())).collect();
-        match found.as_slice() {
-            [one] => store
-                .bytes(&one.digest)
-                .context("cannot read the stored module")?
-                .ok_or_else(|| {
-                    anyhow!(
-                        "the stored module {} has no bytes; push it again",
-                        one.digest
-                    )
-                }),
-            [] => Err(usage(format!(
-                "no module in {} has a digest that begins with `{prefix}`; `tidegate policy list` shows them (give at least six digits)",
-                dir.display()
+        component::bytes(name, || match &self.args.store {
+            Some(dir) => input::store(dir),
+            None => Err(usage(format!(
+                "--module {name} is a stored module; say where with --store DIR"
             ))),
-            many => Err(usage(format!(
-                "`{prefix}` begins {} digests; write more of it",
-                many.len()
-            ))),
-        }
+        })
     }
 }
 
