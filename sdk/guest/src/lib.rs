@@ -78,6 +78,10 @@ pub use joint::{Cohort, Joint, JointForecaster};
 pub use judge::JudgePolicy;
 pub use policy::{Exported, Policy};
 pub use series::{Covariates, SeriesView};
+/// A pool's columns and the fit of any allocation to the pool's rules.
+pub use tidegate_fit as fit;
 pub use tidegate_fit::{Allocation, Dimension, FitReport, PoolColumns, fit_to_pool};
+/// Arithmetic that forecasters share: quantiles, seasons, covariates, state bytes.
+pub use tidegate_model_kit as kit;
 pub use tidegate_model_kit::{ModelError as Error, Prediction, Series};
 pub use tierer::TiererPolicy;

@@ -68,6 +68,18 @@ pub struct Covariates<'a> {
 }
 
 impl<'a> Covariates<'a> {
+    /// Nothing is known beside the values: for an author's own tests.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self {
+            names: &[],
+            values: &[],
+            total: 0,
+            from: 0,
+            to: 0,
+        }
+    }
+
     /// The values of that name, one per row, or `None` where the host does not know it.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a [f64]> {
