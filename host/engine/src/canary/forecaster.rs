@@ -7,7 +7,9 @@ use super::questions::{self, FRESH, STEPS};
 use super::{AdmissionError, At, Sung};
 use crate::batch::Pick as _;
 use tidegate_core::invariant::check_forecasts;
-use tidegate_core::policy::{Blobs, CallError, Fitted, Forecaster, Frames};
+use tidegate_core::policy::{
+    Blobs, CallError, Forecaster, Frames, Horizon, PolicyError, SeriesStatus,
+};
 
 const CASE: &str = "two weeks of a daily wave, with gaps, of zeros and of a step";
 
@@ -22,14 +24,14 @@ pub(super) fn sing(
         return Ok(());
     };
     // What could not be fitted is asked no more, as in the cycle.
-    let kept = served(at("fit"), sung, &fitted)?;
+    let kept = served(at("fit"), sung, &fitted.status)?;
     if kept.is_empty() {
         return Ok(());
     }
     let states = fitted.states.pick(&kept);
     let migrated = policy.migrate(&fitted.model, &states);
     if let Some(migrated) = at("migrate").answer(sung, migrated)? {
-        served(at("migrate"), sung, &migrated)?;
+        served(at("migrate"), sung, &migrated.status)?;
     }
     predict(policy, &fitted.model, &states, &kept, STEPS, sung)?;
     let news: Frames = questions::frames(STEPS, FRESH).pick(&kept);
@@ -37,7 +39,7 @@ pub(super) fn sing(
     let Some(updated) = at("update").answer(sung, updated)? else {
         return Ok(());
     };
-    let still = served(at("update"), sung, &updated)?;
+    let still = served(at("update"), sung, &updated.status)?;
     if still.is_empty() {
         return Ok(());
     }
@@ -64,10 +66,11 @@ fn predict(
         case: CASE,
     };
     let horizon = questions::horizon(from).pick(series);
-    let mut ask = |states: &Blobs, horizon: &_| {
+    let mut ask = |states: &Blobs, horizon: &Horizon| {
         let answer = at.answer(sung, policy.predict(model, states, horizon))?;
         if let Some(answer) = &answer {
             check_forecasts(horizon, answer).map_err(|b| at.fails(CallError::Refused(b)))?;
+            served(at, sung, &answer.status)?;
         }
         Ok::<_, AdmissionError>(answer)
     };
@@ -94,10 +97,13 @@ fn predict(
 
 /// The series that were served. One that trapped was told apart from its neighbours by the batch's
 /// rescue and looks like a typed error; it is none.
-fn served(at: At, sung: &mut Sung, fitted: &Fitted) -> Result<Vec<usize>, AdmissionError> {
-    use tidegate_core::policy::PolicyError;
+fn served(
+    at: At,
+    sung: &mut Sung,
+    statuses: &[SeriesStatus],
+) -> Result<Vec<usize>, AdmissionError> {
     let mut served = vec![];
-    for (i, status) in fitted.status.iter().enumerate() {
+    for (i, status) in statuses.iter().enumerate() {
         match status {
             Ok(()) => served.push(i),
             Err(error @ PolicyError::Internal(_)) => {
