@@ -9,6 +9,9 @@
     reason = "a build script hears from cargo by environment and answers on stdout"
 )]
 
+#[path = "build/sdk.rs"]
+mod sdk;
+
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 use tidegate_build::{Builder, Progress};
@@ -72,6 +75,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if fs::read_to_string(&out).ok().as_deref() != Some(&list) {
         fs::write(&out, list)?;
     }
+    sdk::embed(workspace, &out.with_file_name("sdk.rs"))?;
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
     Ok(())
 }

@@ -10,6 +10,7 @@ mod keeper;
 mod policies;
 mod recur;
 mod render;
+mod sdk;
 mod serve;
 mod shipped;
 #[cfg(test)]

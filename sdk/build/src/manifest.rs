@@ -246,7 +246,7 @@ fn field(name: &str, problem: String) -> ManifestError {
 }
 
 /// The rule of [`Manifest::name`].
-pub(crate) fn check_name(name: &str) -> Result<(), String> {
+pub fn check_name(name: &str) -> Result<(), String> {
     let part = |part: &str| {
         !part.is_empty()
             && part

@@ -1,6 +1,9 @@
-//! `tidegate policy`: build, push, remove, bind, roll back.
+//! `tidegate policy`: begin, test, build, push, remove, bind, roll back.
 
 mod build;
+mod dev;
+mod new;
+mod test;
 
 use super::connect::{Flags, Session, online};
 use super::errors::{Told as _, usage};
@@ -16,6 +19,12 @@ use tidegate_client::v1::push_module_request::Part;
 /// What to do with policies.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Begin a plugin of your own, with everything that it is compiled from
+    New(new::Args),
+    /// Run a plugin's own tests, then its component against what the host relies on
+    Test(test::Args),
+    /// Build, push and bind a plugin at every change of its source
+    Dev(dev::Args),
     /// Compile a plugin crate into a component
     Build(build::Args),
     /// Upload a component; it is admitted or refused with what to change
@@ -64,6 +73,9 @@ const CHUNK: usize = 256 << 10;
 /// Does it.
 pub(crate) fn run(verb: Verb, flags: &Flags) -> Result<()> {
     match verb {
+        Verb::New(args) => new::run(&args, flags.output),
+        Verb::Test(args) => test::run(&args, flags.output),
+        Verb::Dev(args) => dev::run(&args, flags),
         Verb::Build(args) => build::run(&args, flags.output),
         Verb::Push { file, tenant } => {
             // Read before the connection: a wrong path is told without a daemon.
@@ -131,7 +143,8 @@ pub(crate) fn run(verb: Verb, flags: &Flags) -> Result<()> {
     }
 }
 
-async fn push(bytes: Vec<u8>, tenant: String, session: Session) -> Result<()> {
+/// Uploads a component.
+async fn upload(bytes: Vec<u8>, tenant: String, session: &Session) -> Result<v1::Module> {
     let digest: String = Sha256::digest(&bytes)
         .iter()
         .map(|b| format!("{b:02x}"))
@@ -153,7 +166,11 @@ async fn push(bytes: Vec<u8>, tenant: String, session: Session) -> Result<()> {
         .push(tokio_stream::iter(parts))
         .await
         .told()?;
-    let module = answer.module.unwrap_or_default();
+    Ok(answer.module.unwrap_or_default())
+}
+
+async fn push(bytes: Vec<u8>, tenant: String, session: Session) -> Result<()> {
+    let module = upload(bytes, tenant, &session).await?;
     let manifest = module.manifest.clone().unwrap_or_default();
     session.print(
         || json::module(&module),

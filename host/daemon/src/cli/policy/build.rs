@@ -3,8 +3,22 @@
 use crate::cli::connect::Output;
 use crate::cli::say;
 use anyhow::Result;
-use std::path::PathBuf;
-use tidegate_build::{Builder, InstallTarget, Profile, Progress};
+use std::path::{Path, PathBuf};
+use tidegate_build::{Builder, Built, InstallTarget, Profile, Progress};
+
+/// How to compile: the same for every verb that does.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Build {
+    /// Compile quickly, with debug information
+    #[arg(long)]
+    debug: bool,
+    /// Use no network
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// Run `rustup target add` when the target is missing
+    #[arg(long)]
+    install_target: bool,
+}
 
 /// What to build.
 #[derive(Debug, clap::Args)]
@@ -12,23 +26,26 @@ pub(crate) struct Args {
     /// Directory of the plugin's Cargo.toml, or of a workspace of plugins
     #[arg(default_value = ".")]
     directory: PathBuf,
-    /// Compile quickly, with debug information
-    #[arg(long)]
-    debug: bool,
-    /// Use no network
-    #[arg(long)]
-    offline: bool,
-    /// Run `rustup target add` when the target is missing
-    #[arg(long)]
-    install_target: bool,
+    #[command(flatten)]
+    build: Build,
 }
 
-/// Builds.
-pub(crate) fn run(args: &Args, output: Output) -> Result<()> {
-    let builder = Builder::new(&args.directory)
-        .profile(if args.debug { Profile::Debug } else { Profile::Guest })
-        .offline(args.offline)
-        .install_target(if args.install_target { InstallTarget::Allowed } else { InstallTarget::Never })
+/// Builds what a directory holds, and tells on stderr what it does.
+pub(super) fn built(directory: &Path, how: &Build) -> Result<Vec<Built>> {
+    let profile = if how.debug {
+        Profile::Debug
+    } else {
+        Profile::Guest
+    };
+    let install = if how.install_target {
+        InstallTarget::Allowed
+    } else {
+        InstallTarget::Never
+    };
+    let builder = Builder::new(directory)
+        .profile(profile)
+        .offline(how.offline)
+        .install_target(install)
         .progress(|progress| match progress {
             Progress::Installing { command } => eprintln!("running {command}"),
             Progress::LibraryFromSource { rustc } => {
@@ -40,7 +57,12 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<()> {
             _ => {}
         });
     let packages = builder.packages()?;
-    let built = builder.build(&packages)?;
+    Ok(builder.build(&packages)?)
+}
+
+/// Builds.
+pub(crate) fn run(args: &Args, output: Output) -> Result<()> {
+    let built = built(&args.directory, &args.build)?;
     match output {
         Output::Json => {
             let files: Vec<serde_json::Value> = built
