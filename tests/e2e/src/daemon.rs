@@ -170,6 +170,17 @@ impl Gate {
         }
         Ok(outcome)
     }
+
+    /// Runs a verb of the command line that needs no daemon, on this gate's data directory.
+    ///
+    /// # Errors
+    /// When the verb does not end.
+    pub fn offline(&self, verb: &str, arguments: &[&str]) -> Result<Outcome> {
+        let mut command = Command::new(binary()?);
+        command.arg(verb).arg("--store").arg(self.data());
+        command.args(arguments).env("COLUMNS", "100");
+        bounded(&mut command, BOUND)
+    }
 }
 
 /// One process of `tidegate serve`; killed by its number when dropped.

@@ -325,6 +325,19 @@ impl World {
         }
     }
 
+    /// The tierer that a record names, be it a module or the engine's own rule.
+    #[must_use]
+    pub fn tierer(&self, module: &ModuleRef) -> Option<Arc<dyn Tierer>> {
+        if *module == ModuleRef::native("base-tier") {
+            return Some(Arc::new(BaseTier));
+        }
+        let native = self.natives.iter().find(|n| n.module == *module)?;
+        match &native.policy {
+            tidegate_engine::Policy::Tierer(policy) => Some(policy.clone()),
+            _ => None,
+        }
+    }
+
     pub(crate) fn note(&mut self, text: String) {
         let at = self.now;
         self.journal.push(Note { at, text });

@@ -6,9 +6,10 @@
 
 mod common;
 
-use common::{World as Drawn, worlds};
+use common::{Recorded, World as Drawn, worlds};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use tidegate_backtest::replay::Replay;
 use tidegate_core::canonical::Canonical;
 use tidegate_core::ids::{ApiId, Generation};
 use tidegate_core::invariant::{check_allocation, check_succession};
@@ -16,7 +17,6 @@ use tidegate_core::plan::Plan;
 use tidegate_core::policy::{Allocation, LoanRow};
 use tidegate_core::record::Record;
 use tidegate_core::tier::TierState;
-use tidegate_flow::allocate::inputs_digest;
 use tidegate_harness::World;
 
 /// The answer that a plan was made of.
@@ -99,27 +99,6 @@ fn safe_capacity_fits(record: &Record) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// LE1: the record alone gives the plan's inputs digest and its matrices, bit for bit.
-fn the_record_gives_the_plan(world: &World, record: &Record) -> Result<(), TestCaseError> {
-    let plan = &record.plan;
-    let digest = inputs_digest(&record.allocation, &record.allocator_config, &plan.served);
-    prop_assert_eq!(digest, plan.inputs);
-    let allocator = world
-        .allocator(&plan.served.module)
-        .expect("who answered is known");
-    let again = allocator
-        .allocate(&record.allocator_config, &record.allocation)
-        .expect("who answered once answers again");
-    let bits = |v: &[f64]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-    let published = answer(record);
-    prop_assert_eq!(bits(&again.limit), bits(&published.limit));
-    prop_assert_eq!(bits(&again.guaranteed), bits(&published.guaranteed));
-    prop_assert_eq!(bits(&again.wanted), bits(&published.wanted));
-    prop_assert_eq!(again.loans, published.loans);
-    prop_assert_eq!(again.state, published.state);
-    Ok(())
-}
-
 /// TI1: one level per dwell time of the tier that is left.
 fn tiers_move_by_dwell(
     world: &World,
@@ -157,6 +136,8 @@ fn every_plan(world: &World, expected: u64) -> Result<(), TestCaseError> {
     for pool in world.catalog().pools.keys() {
         let records = world.records(pool);
         prop_assert!(records.len() as u64 <= expected);
+        // LE1: what the records say was asked gives what they say was answered, bit for bit.
+        let mut replay = Replay::default();
         let mut last: Option<Generation> = None;
         let mut tiers = BTreeMap::new();
         for record in &records {
@@ -165,8 +146,13 @@ fn every_plan(world: &World, expected: u64) -> Result<(), TestCaseError> {
             last = Some(record.plan.generation);
             shares_are_lawful(record)?;
             safe_capacity_fits(record)?;
-            the_record_gives_the_plan(world, record)?;
             tiers_move_by_dwell(world, &mut tiers, &record.plan)?;
+            let again = replay.record(record, &Recorded(world));
+            prop_assert!(
+                again.divergences.is_empty() && again.unknown.is_empty(),
+                "{again:?}"
+            );
+            prop_assert!(again.decisions > 0);
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ mod demo;
 mod expiry;
 mod kill;
 mod python;
+mod replay;
 mod restart;
 mod strangers;
 mod swap;

@@ -53,6 +53,9 @@ pub fn fit_columns(question: &AllocationInput) -> PoolColumns {
         step_down: q.step_down,
         emergency: q.emergency.iter().map(|e| u8::from(*e)).collect(),
         quota: q.quota,
+        lends: q.lends.iter().map(|l| u8::from(*l)).collect(),
+        borrows: q.borrows.iter().map(|b| u8::from(*b)).collect(),
+        max_share: q.max_share,
     }
 }
 
