@@ -8,6 +8,7 @@
     reason = "the command line talks to a person"
 )]
 
+mod admit_worker;
 mod apply;
 mod backtest;
 mod component;
@@ -85,6 +86,9 @@ enum Verb {
     Advance(status::AdvanceArgs),
     /// Show how the daemon fares
     Status,
+    /// Try a component; the daemon starts it and speaks its frames
+    #[command(hide = true)]
+    AdmitWorker,
     /// Print completions for a shell
     Completions {
         /// bash, zsh, fish, elvish or powershell
@@ -149,6 +153,7 @@ fn dispatch(verb: Verb, flags: &connect::Flags) -> anyhow::Result<()> {
         Verb::Token(args) => token::run(&args, flags.output),
         Verb::Advance(args) => online(flags, async |session| status::advance(args, session).await),
         Verb::Status => online(flags, status::run),
+        Verb::AdmitWorker => admit_worker::run(),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut script);

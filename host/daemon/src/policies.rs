@@ -11,11 +11,13 @@ mod challengers;
 mod held;
 mod pins;
 mod remove;
+mod worker;
 
 pub(crate) use aside::Round;
 use held::Held;
 pub(crate) use held::Whose;
 pub(crate) use pins::PinnedPolicies;
+pub(crate) use worker::Worker;
 
 use crate::world::lock;
 use anyhow::{Context, Result};
@@ -37,11 +39,22 @@ use tidegate_engine::{
 use tidegate_flow::baseline::{BaseTier, FloorsFirst, LastValue, Wait};
 use tidegate_store::Store;
 
+/// Where a component that is not known yet is tried.
+#[derive(Debug)]
+pub(crate) enum Trials {
+    /// In a process of its own.
+    Apart(Worker),
+    /// Here, and for its form alone: tests are no executable of which a process could be made.
+    #[cfg(test)]
+    Inside,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Policies {
     engine: Engine,
     limits: Limits,
+    trials: Trials,
     slots: Slots,
     store: Arc<Store>,
     /// Oldest admission first.
@@ -58,7 +71,7 @@ pub(crate) struct Policies {
 
 impl Policies {
     /// Starts the engine and loads every stored module.
-    pub(crate) fn open(cache: &Path, store: &Arc<Store>) -> Result<Self> {
+    pub(crate) fn open(cache: &Path, store: &Arc<Store>, trials: Trials) -> Result<Self> {
         std::fs::create_dir_all(cache)
             .with_context(|| format!("cannot create {}", cache.display()))?;
         let engine = Engine::new(Options {
@@ -74,6 +87,7 @@ impl Policies {
         let policies = Self {
             engine,
             limits: Limits::default(),
+            trials,
             slots: Slots::new(baselines, FaultLimit::default()),
             store: store.clone(),
             held: Mutex::default(),
@@ -87,7 +101,7 @@ impl Policies {
                 tracing::error!(module = %entry.manifest.name, digest = %entry.digest, "a stored module has no bytes; push it again");
                 continue;
             };
-            match policies.engine.admit(&bytes, &policies.limits) {
+            match policies.admit(&bytes, None) {
                 Ok(loaded) => lock(&policies.held).push(Held { loaded, entry }),
                 // One that this engine no longer takes must not keep the daemon from starting.
                 Err(error) => {

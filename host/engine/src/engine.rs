@@ -149,6 +149,12 @@ impl Engine {
         })
     }
 
+    /// How it was set up.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
     /// Where this engine's instances come from.
     #[must_use]
     pub fn allocation(&self) -> Allocation {

@@ -1,11 +1,11 @@
 //! Pushes: what is admitted for whom, and how many of them a tenant may hold.
 //!
 //! Quotas are asked before the engine is: compiling a component costs seconds, and a tenant that is
-//! full must not be able to spend them. They are asked again under the lock that adds the holding, so
+//! full must not be able to spend them. It runs in a process of its own ([`super::worker`]). They are asked again under the lock that adds the holding, so
 //! that two pushes at once cannot both take the last place.
 
-use super::Policies;
 use super::held::Held;
+use super::{Policies, Trials};
 use crate::world::lock;
 use tidegate_core::catalog::Tenant;
 use tidegate_core::ids::{Digest, TenantId};
@@ -14,6 +14,7 @@ use tidegate_core::ports::serve::{ModuleInfo, ServeError};
 use tidegate_core::ports::storage::{Modules as _, StoredModule};
 use tidegate_core::quota::{Exceeded, Quota};
 use tidegate_core::time::Timestamp;
+use tidegate_engine::{AdmissionError, Loaded, Terms};
 
 impl Policies {
     /// Admits a component and keeps it for an owner; the same bytes again change nothing. Of what is
@@ -43,10 +44,7 @@ impl Policies {
         };
         let loaded = match &there {
             Some(held) => held.loaded.clone(),
-            None => self
-                .engine
-                .admit(bytes, &self.limits)
-                .map_err(|error| ServeError::field("component", "bytes", error.to_string()))?,
+            None => self.admit(bytes, of)?,
         };
         let manifest = loaded.manifest().clone();
         let holding = Holding {
@@ -85,6 +83,30 @@ impl Policies {
         drop(held);
         tracing::info!(module = %info.manifest.name, version = %info.manifest.version, digest = %digest, by, owner = of.map_or("everybody", |t| t.as_str()), "module admitted");
         Ok(info)
+    }
+
+    /// A component as a module: from the cache where it was admitted before, else by a trial.
+    pub(super) fn admit(
+        &self,
+        bytes: &[u8],
+        owner: Option<&TenantId>,
+    ) -> Result<Loaded, ServeError> {
+        let refused =
+            |error: AdmissionError| ServeError::field("component", "bytes", error.to_string());
+        let (engine, limits) = (&self.engine, &self.limits);
+        if let Some(loaded) = engine.admit_kept(bytes, limits).map_err(refused)? {
+            return Ok(loaded);
+        }
+        match &self.trials {
+            Trials::Apart(worker) => {
+                let terms = Terms::new(limits.clone(), engine.options());
+                let artefact = worker.examine(bytes, terms, owner)?;
+                engine.admit_examined(bytes, limits, &artefact)
+            }
+            #[cfg(test)]
+            Trials::Inside => engine.admit(bytes, limits),
+        }
+        .map_err(refused)
     }
 
     /// Whether a tenant may hold one more.
