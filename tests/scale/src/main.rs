@@ -11,26 +11,27 @@
 //! predicted anew, `predict` the room of forecasts run once by itself, pool after pool; it is part of
 //! `cycle`, as are the calls of the other policies. Stages are summed over pools, which go side by side
 //! as in the daemon; the total is by the clock on the wall, and beside it stands the CPU that it took,
-//! since machines are shared.
+//! since machines are shared. `--turns N` measures more of them; `--memory` counts live heap and tells
+//! which structure holds how much of it.
 
+mod memory;
+mod turn;
 mod world;
 
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
-use tidegate_core::catalog::Catalog;
 use tidegate_core::ids::PoolId;
 use tidegate_core::plan::Plan;
 use tidegate_core::policy::{Blobs, Horizon};
-use tidegate_core::ports::storage::{Ledger, SeriesState};
-use tidegate_core::sample::SeriesKey;
+use tidegate_core::ports::storage::SeriesState;
 use tidegate_core::time::Step;
 use tidegate_core::units::Level;
-use tidegate_flow::cycle::{self, Input, PoolState, Settings};
 use tidegate_flow::forecast;
 use tidegate_store::Store;
+use turn::{Turn, World};
 use world::{FED, Policies, SIGNALS};
 
 /// Measured cycles.
@@ -38,6 +39,9 @@ const TURNS: usize = 3;
 
 /// Series in one call when the component alone is timed.
 const CALL: usize = 256;
+
+#[global_allocator]
+static HEAP: memory::Counting = memory::Counting;
 
 /// Milliseconds that something took.
 #[expect(clippy::disallowed_methods, reason = "it measures")]
@@ -52,34 +56,50 @@ fn say(text: &str) {
     println!("{text}");
 }
 
-/// One turn over all pools: milliseconds of each stage, summed over pools, and of the whole.
-#[derive(Debug, Clone, Copy, Default)]
-struct Turn {
-    cycle: f64,
-    record: f64,
-    publish: f64,
-    total: f64,
-    /// CPU milliseconds of the whole, over all threads.
-    cpu: f64,
-    /// Series that were predicted anew.
-    made: usize,
+/// What was asked for.
+#[derive(Debug)]
+struct Asked {
+    /// Apis and pools.
+    sizes: Vec<(usize, usize)>,
+    /// Measured cycles.
+    turns: usize,
+    /// Whether live heap is counted, and told per structure.
+    memory: bool,
 }
 
 #[expect(clippy::disallowed_methods, reason = "its arguments are its input")]
-fn main() -> Result<()> {
-    let mut sizes = vec![];
-    for text in std::env::args().skip(1) {
-        let (apis, pools) = text.split_once('/').unwrap_or((&text, "1"));
+fn asked() -> Result<Asked> {
+    let mut asked = Asked {
+        sizes: vec![],
+        turns: TURNS,
+        memory: false,
+    };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(text) = arguments.next() {
         let number = |t: &str| {
-            t.parse::<usize>()
-                .ok()
-                .filter(|n| *n > 0)
-                .with_context(|| format!("`{text}`: write APIS or APIS/POOLS, both above 0"))
+            t.parse::<usize>().ok().filter(|n| *n > 0).with_context(|| {
+                format!("`{text}`: write APIS, APIS/POOLS or --turns N, all above 0")
+            })
         };
-        sizes.push((number(apis)?, number(pools)?));
+        match text.as_str() {
+            "--memory" => asked.memory = true,
+            "--turns" => asked.turns = number(&arguments.next().unwrap_or_default())?,
+            _ => {
+                let (apis, pools) = text.split_once('/').unwrap_or((&text, "1"));
+                asked.sizes.push((number(apis)?, number(pools)?));
+            }
+        }
     }
-    if sizes.is_empty() {
-        sizes = vec![(1000, 1), (10_000, 1), (10_000, 10)];
+    if asked.sizes.is_empty() {
+        asked.sizes = vec![(1000, 1), (10_000, 1), (10_000, 10)];
+    }
+    Ok(asked)
+}
+
+fn main() -> Result<()> {
+    let asked = asked()?;
+    if asked.memory {
+        memory::count();
     }
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
     let components = std::env::var_os("TIDEGATE_COMPONENTS")
@@ -104,8 +124,8 @@ fn main() -> Result<()> {
     say(
         "  apis pools |   made predict   cycle  record publish total ms  cpu ms | goal ms | KB/api  head models  rest |",
     );
-    for (apis, pools) in sizes {
-        measure(dir.path(), &policies, &kinds, apis, pools)?;
+    for &(apis, pools) in &asked.sizes {
+        measure(dir.path(), &policies, &kinds, &asked, apis, pools)?;
     }
     Ok(())
 }
@@ -152,15 +172,6 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// CPU milliseconds that the process has used, as Linux tells it in hundredths of a second.
-fn cpu_ms() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name is in brackets and may hold anything; of what follows, the 12th and 13th are ticks.
-    let after = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = after.split_whitespace().skip(11).take(2);
-    ticks.filter_map(|t| t.parse::<f64>().ok()).sum::<f64>() * 10.0
-}
-
 /// Resident memory, in bytes, as Linux tells it.
 fn resident() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -173,9 +184,11 @@ fn measure(
     dir: &Path,
     policies: &Policies,
     kinds: &[Vec<SeriesState>],
+    asked: &Asked,
     apis: usize,
     pools: usize,
 ) -> Result<()> {
+    let measured = asked.turns as i64;
     let settings = world::settings();
     let path = dir.join(format!("store-{apis}-{pools}"));
     let before = resident();
@@ -192,9 +205,9 @@ fn measure(
     };
     let warm = world.turn(&mut states, &mut plans, FED)?;
     let (mut turns, mut predict) = (vec![], 0.0);
-    for minute in FED + 1..=FED + TURNS as i64 {
+    for minute in FED + 1..=FED + measured {
         world::feed(&store, &catalog, minute - 1..minute)?;
-        if turns.len() + 1 == TURNS {
+        if turns.len() + 1 == asked.turns {
             predict = world.predict(&states, minute)?;
         }
         turns.push(world.turn(&mut states, &mut plans, minute)?);
@@ -222,9 +235,21 @@ fn measure(
         kb(used) - head - models,
         warm.total,
     ));
-    let minute = FED + TURNS as i64;
+    if asked.memory {
+        memory::apart(&mut states, plans, apis);
+    } else {
+        drop(plans);
+    }
+    let minute = FED + measured;
     store.close();
-    drop((store, plans));
+    let before = memory::live();
+    drop(store);
+    if asked.memory {
+        say(&format!(
+            "        and the store {:.2}",
+            kb((before - memory::live()) as f64)
+        ));
+    }
     let banks: BTreeMap<PoolId, forecast::Bank> =
         states.into_iter().map(|(id, s)| (id, s.bank)).collect();
     let (restart, outcome) = timed(|| world::again(&path, policies, &catalog, banks, minute));
@@ -234,149 +259,4 @@ fn measure(
     ));
     std::fs::remove_dir_all(path)?;
     Ok(())
-}
-
-/// What a turn needs beside the pools' states.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct World<'a> {
-    pub(crate) policies: &'a Policies,
-    pub(crate) catalog: &'a Catalog,
-    pub(crate) store: &'a Store,
-    pub(crate) settings: &'a Settings,
-}
-
-impl World<'_> {
-    /// One cycle of every pool, as the daemon's driver performs it: pools side by side.
-    pub(crate) fn turn(
-        &self,
-        states: &mut BTreeMap<PoolId, PoolState>,
-        plans: &mut BTreeMap<PoolId, Arc<Plan>>,
-        minute: i64,
-    ) -> Result<Turn> {
-        let lanes = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2));
-        let queue = Mutex::new(states.iter_mut());
-        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let lane = || -> Result<Vec<Turn>> {
-            let mut turns = vec![];
-            while let Some((pool, state)) = next() {
-                turns.push(self.pool(pool, state, minute)?);
-            }
-            Ok(turns)
-        };
-        let before = cpu_ms();
-        let (total, turns) = timed(|| {
-            std::thread::scope(|scope| {
-                let others: Vec<_> = (1..lanes).map(|_| scope.spawn(lane)).collect();
-                let mut all = lane()?;
-                for other in others {
-                    let turns = other
-                        .join()
-                        .map_err(|_| anyhow::anyhow!("a lane panicked"))?;
-                    all.extend(turns?);
-                }
-                anyhow::Ok(all)
-            })
-        });
-        let mut sum = Turn {
-            total,
-            cpu: cpu_ms() - before,
-            ..Turn::default()
-        };
-        for turn in turns? {
-            sum.cycle += turn.cycle;
-            sum.record += turn.record;
-            sum.publish += turn.publish;
-            sum.made += turn.made;
-        }
-        for (pool, state) in states {
-            plans.extend(state.last.clone().map(|plan| (pool.clone(), plan)));
-        }
-        Ok(sum)
-    }
-
-    fn pool(&self, pool: &PoolId, state: &mut PoolState, minute: i64) -> Result<Turn> {
-        let pins = self.policies.pin();
-        let (cycle, output) = timed(|| cycle::run(&self.input(pool, minute, &pins), state));
-        let output = output?;
-        // On a machine that others use as well, a deadline may pass; the chain of retreat then answers.
-        for fault in &output.faults {
-            let (module, subject, error) = (&fault.module, &fault.subject, &fault.error);
-            say(&format!(
-                "       {module} gave no answer on {subject:.40}: {error}"
-            ));
-        }
-        let record = output.record.context("no plan was made")?;
-        let made = output.delta.made.len();
-        let (record_ms, written) = timed(|| Ledger::append(self.store, &record));
-        written?;
-        let (publish, ()) = timed(|| state.commit(output.delta, Some(&record)));
-        Ok(Turn {
-            cycle,
-            record: record_ms,
-            publish,
-            made,
-            ..Turn::default()
-        })
-    }
-
-    fn input<'a>(&'a self, pool: &'a PoolId, minute: i64, pins: &'a world::Pin) -> Input<'a> {
-        Input {
-            now: world::instant(minute),
-            pool,
-            catalog: self.catalog,
-            history: self.store,
-            pins,
-            settings: self.settings,
-        }
-    }
-
-    /// Milliseconds of the room of forecasts by itself, summed over pools, in a minute that is to come.
-    fn predict(&self, states: &BTreeMap<PoolId, PoolState>, minute: i64) -> Result<f64> {
-        let mut sum = 0.0;
-        for (pool, state) in states {
-            let pins = self.policies.pin();
-            sum += self.room(&self.input(pool, minute, &pins), state)?;
-        }
-        Ok(sum)
-    }
-
-    fn room(&self, input: &Input<'_>, state: &PoolState) -> Result<f64> {
-        let mut targets = vec![];
-        for api in self.catalog.apis_of(input.pool) {
-            for signal in SIGNALS {
-                let key = SeriesKey {
-                    api: api.id.clone(),
-                    signal,
-                };
-                let roster = input.pins.forecaster(api, signal);
-                targets.push(forecast::Target { key, roster });
-            }
-        }
-        let series = self.catalog.apis.len() * SIGNALS.len();
-        let cadence = self.settings.refresh.cadence(series, self.settings.step);
-        let (ms, output) = timed(|| {
-            forecast::run(&forecast::Input {
-                now: input.now,
-                seed: self.settings.seed,
-                step: self.settings.step,
-                steps: self.settings.horizon,
-                levels: &Level::STANDARD,
-                targets: &targets,
-                bank: &state.bank,
-                tracks: &state.tracks,
-                choices: &state.choices,
-                reuse: Some(forecast::Reuse {
-                    held: &state.held,
-                    cadence,
-                }),
-                history: input.history,
-                catalog: input.catalog,
-            })
-        });
-        anyhow::ensure!(
-            output?.forecasts.len() == targets.len(),
-            "series without forecast"
-        );
-        Ok(ms)
-    }
 }

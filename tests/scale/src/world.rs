@@ -356,7 +356,7 @@ pub(crate) fn again(
     });
     let (store, mut states) = outcome?;
     let settings = settings();
-    let world = crate::World {
+    let world = crate::turn::World {
         policies,
         catalog,
         store: &store,
