@@ -196,6 +196,12 @@ impl Canonical for AllocationInput {
         for column in columns {
             to.floats(column);
         }
+        // Told where a tier shares otherwise than freely: a question of before tiers could keeps its bytes.
+        if !self.is_shared_freely() {
+            to.codes(self.lends.iter().map(|l| u64::from(*l)));
+            to.codes(self.borrows.iter().map(|b| u64::from(*b)));
+            to.floats(&self.max_share);
+        }
     }
 }
 

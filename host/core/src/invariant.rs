@@ -7,6 +7,7 @@
 
 mod allocation;
 mod forecast;
+mod holding;
 
 pub use allocation::check_allocation;
 pub use forecast::{check_forecasts, check_grid};
@@ -28,9 +29,9 @@ pub enum Invariant {
     AL2,
     /// Grants move within their step bounds.
     AL3,
-    /// Tenants stay within their quota.
+    /// Tenants stay within their quota, apis within their ceiling, tiers within their share.
     AL4,
-    /// Loans have an amount and an end, and can be reclaimed.
+    /// Loans have an amount and an end, can be reclaimed, and are from and to whom they may be.
     AL5,
     /// Generations rise by one from the parent.
     PL1,

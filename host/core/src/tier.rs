@@ -45,7 +45,30 @@ impl Tier {
     }
 }
 
-/// What a tier buys, per pool or everywhere.
+/// How the apis of a tier share a pool with the others. Checked on every allocator's answer (AL4, AL5).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sharing {
+    /// Whether what is guaranteed to them and unused may be lent; where not, it waits for them.
+    pub lends: bool,
+    /// Whether they may borrow what others do not use.
+    pub borrows: bool,
+    /// Most that they hold of a pool together, loans included, as a part of what is ready, 0 to 1 (1: no
+    /// bound). Gold floors, and what step bounds forbid to take away at once, are held beyond it.
+    pub max_share: f64,
+}
+
+impl Default for Sharing {
+    /// Everybody lends and borrows, and nobody is bounded: no capacity idles by default.
+    fn default() -> Self {
+        Self {
+            lends: true,
+            borrows: true,
+            max_share: 1.0,
+        }
+    }
+}
+
+/// What a tier buys, and how it shares.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TierSpec {
     /// Which.
@@ -61,10 +84,13 @@ pub struct TierSpec {
     pub floor_of_expected: f64,
     /// Largest factor by which a limit rises in one step, > 1 (AL3).
     pub step_up: f64,
-    /// Smallest factor to which a limit falls in one step, 0 to 1 (AL3).
+    /// Smallest factor to which a limit falls in one step, 0 to 1 (AL3). So it is also how much a
+    /// higher tier can take from this one at once: 0 is all.
     pub step_down: f64,
     /// Seconds that an api stays before it may move again (TI1).
     pub dwell_s: u32,
+    /// How it shares.
+    pub sharing: Sharing,
 }
 
 impl TierSpec {
@@ -85,6 +111,7 @@ impl TierSpec {
             step_up,
             step_down,
             dwell_s: 900,
+            sharing: Sharing::default(),
         }
     }
 }

@@ -248,6 +248,13 @@ fn question(input: &Input<'_>) -> AllocationInput {
         step_up: input.rows.iter().map(|r| spec(r).step_up).collect(),
         step_down: input.rows.iter().map(|r| spec(r).step_down).collect(),
         emergency: input.rows.iter().map(|r| r.emergency.is_some()).collect(),
+        lends: (input.rows.iter()).map(|r| spec(r).sharing.lends).collect(),
+        borrows: (input.rows.iter())
+            .map(|r| spec(r).sharing.borrows)
+            .collect(),
+        max_share: Tier::ALL
+            .map(|tier| input.catalog.tier(tier).sharing.max_share)
+            .to_vec(),
         floor,
         quota,
         dimensions,
@@ -366,7 +373,7 @@ fn assemble(
 /// What each api gets when the daemon is gone: its declared safe capacity, else its ordinary load,
 /// Gold before Silver before Bronze, cut in proportion where a tier does not fit: first within each
 /// tenant's quota (AL4), so that one tenant's large wish does not cut its neighbours, then within
-/// the pool. The sum never exceeds the pool: a dead daemon leaves a safe world.
+/// the tier's share and the pool. The sum never exceeds the pool: a dead daemon leaves a safe world.
 fn safe_shares(question: &AllocationInput, rows: &[Row<'_>]) -> Vec<Resources> {
     let d = question.dimensions.len();
     let mut shares = vec![Resources::NONE; rows.len()];
@@ -399,8 +406,9 @@ fn safe_shares(question: &AllocationInput, rows: &[Row<'_>]) -> Vec<Resources> {
                 }
             }
             let total: f64 = wants.iter().sum();
-            let scale = if total > left {
-                left / total * (1.0 - 1e-9)
+            let room = left.min(most_of(question, tier, i));
+            let scale = if total > room {
+                room / total * (1.0 - 1e-9)
             } else {
                 1.0
             };
@@ -422,6 +430,17 @@ fn safe_shares(question: &AllocationInput, rows: &[Row<'_>]) -> Vec<Resources> {
         }
     }
     shares
+}
+
+/// Most that the apis of a tier hold of dimension `i` together when nobody plans: the tier's share of the
+/// pool, or its Gold floors where they are more.
+fn most_of(question: &AllocationInput, tier: Tier, i: usize) -> f64 {
+    let d = question.dimensions.len();
+    let floors = question.floor.iter().skip(i).step_by(d);
+    let gold = floors.zip(&question.tiers);
+    let due = gold.filter(|(_, of)| **of == tier && tier == Tier::Gold);
+    let due = due.map(|(floor, _)| floor).sum::<f64>();
+    (question.share_of(tier) * question.capacity[i]).max(due)
 }
 
 /// Takes off what rounding put on top: shares that fit in each tier's arithmetic may still sum to

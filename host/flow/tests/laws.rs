@@ -74,6 +74,7 @@ prop_compose! {
         rows in rows(steps),
         capacity in vec(0.5..40.0_f64, D),
         quota in vec(prop_oneof![2 => Just(UNBOUNDED), 1 => 1.0..20.0_f64], 3 * D),
+        max_share in vec(prop_oneof![2 => Just(1.0), 1 => 0.0..1.0_f64], 3),
         steps in Just(steps),
     ) -> AllocationInput {
         let each = |of: &dyn Fn(&Row) -> f64| -> Vec<f64> {
@@ -103,6 +104,9 @@ prop_compose! {
             step_down: rows.iter().map(|r| r.bounds.1).collect(),
             emergency: rows.iter().map(|r| r.emergency).collect(),
             quota,
+            lends: rows.iter().map(|r| r.weight > 2.0).collect(),
+            borrows: rows.iter().map(|r| r.floor > 2.0).collect(),
+            max_share,
         }
     }
 }

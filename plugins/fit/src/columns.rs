@@ -111,6 +111,12 @@ pub struct PoolColumns {
     pub emergency: Vec<u8>,
     /// `[tenant][dimension]`, may be [`UNBOUNDED`].
     pub quota: Vec<f64>,
+    /// One per api: not 0 where its unused guarantee may be lent.
+    pub lends: Vec<u8>,
+    /// One per api: not 0 where it may borrow.
+    pub borrows: Vec<u8>,
+    /// One per tier, lowest first: most that its apis hold together, as a part of the capacity, 0 to 1.
+    pub max_share: Vec<f64>,
 }
 
 impl PoolColumns {
@@ -149,10 +155,14 @@ impl PoolColumns {
             step_up: Vec::new(),
             step_down: Vec::new(),
             emergency: Vec::new(),
+            lends: Vec::new(),
+            borrows: Vec::new(),
+            max_share: vec![1.0; Tier::SERVED.len()],
         }
     }
 
-    /// Adds a new api of the first tenant: weight 1, no ceiling, no demand, wide step bounds.
+    /// Adds a new api of the first tenant: weight 1, no ceiling, no demand, wide step bounds; it lends
+    /// and borrows.
     /// `floor` is `[dimension]`; a shorter one is filled up with zeros.
     pub fn push(&mut self, tier: Tier, floor: &[f64]) {
         let (d, cells) = (self.dimensions.len(), self.steps * self.dimensions.len());
@@ -173,6 +183,8 @@ impl PoolColumns {
         self.step_up.push(UNBOUNDED);
         self.step_down.push(0.0);
         self.emergency.push(0);
+        self.lends.push(1);
+        self.borrows.push(1);
     }
 
     /// n.
@@ -197,6 +209,21 @@ impl PoolColumns {
     #[must_use]
     pub fn cell(&self, api: usize, step: usize, dimension: usize) -> usize {
         (api * self.steps + step) * self.dimensions.len() + dimension
+    }
+
+    /// Most that the apis of a tier hold together, as a part of the capacity.
+    #[must_use]
+    pub fn share_of(&self, tier: Tier) -> f64 {
+        self.max_share.get(tier as usize).copied().unwrap_or(1.0)
+    }
+
+    /// The tiers that may not hold the whole pool, the most guaranteed first, each with its apis in input
+    /// order.
+    #[must_use]
+    pub fn bounded_tiers(&self) -> Vec<(Tier, Vec<usize>)> {
+        let bounded = Tier::SERVED.into_iter().filter(|t| self.share_of(*t) < 1.0);
+        let own = |tier: Tier| (0..self.len()).filter(move |&api| self.tiers[api] == tier);
+        bounded.map(|tier| (tier, own(tier).collect())).collect()
     }
 
     /// The quota of an api's tenant.
@@ -291,6 +318,11 @@ impl PoolColumns {
         length("tiers", self.tiers.len(), n)?;
         length("tenants", self.tenants.len(), n)?;
         length("emergency", self.emergency.len(), n)?;
+        length("lends", self.lends.len(), n)?;
+        length("borrows", self.borrows.len(), n)?;
+        column("max-share", &self.max_share, 3, "in 0..=1", |v| {
+            (0.0..=1.0).contains(&v)
+        })?;
         if !self.quota.len().is_multiple_of(d) {
             return Err(Error::InvalidInput(format!(
                 "quota has {} values, not a multiple of the {d} dimensions",

@@ -3,8 +3,10 @@
 //! Per step and dimension, each api's limit climbs a ladder of three rungs: (1) a Gold api's
 //! floor, less what it can reclaim from loans (AL2); (2) the smallest limit that its step bounds
 //! allow (AL3); (3) the wish, clamped between its step bounds and its ceiling. First each tenant
-//! with a quota climbs under the quota (AL4), then all climb what is left of their rungs under
-//! the capacity (AL1). Hence the precedence AL1 > AL4 > AL2 > AL3 holds by construction.
+//! with a quota climbs under the quota (AL4), then each tier with a share of its own climbs from its
+//! second rung under that share, then all climb what is left of their rungs under the capacity (AL1).
+//! Hence the precedence AL1 > AL4 > AL2 > AL3 holds by construction, and a tier's share gives way to
+//! floors and step bounds.
 //!
 //! Step bounds go from step to step: step 0 against the limit in force, step s against step s - 1
 //! of the same plan, so that a plan can be carried out as it stands. Scaling every number of the
@@ -33,6 +35,8 @@ pub enum Scope {
     Pool,
     /// A tenant's quota (AL4), by index.
     Tenant(u32),
+    /// A tier's share of the pool (AL4).
+    Tier(Tier),
 }
 
 /// What had to be cut.
@@ -64,7 +68,7 @@ pub struct Cut {
 /// Where and how a wish had to give way; empty when it was lawful but for floors and steps.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FitReport {
-    /// In order of step, dimension, tenant, pool.
+    /// In order of step, dimension, tenant, tier, pool.
     pub cuts: Vec<Cut>,
 }
 
@@ -162,6 +166,7 @@ pub fn fit_step(
         )));
     }
     let everyone: Vec<usize> = (0..n).collect();
+    let bounded = pool.bounded_tiers();
     let mut report = FitReport::default();
     let mut ladder = Ladder {
         first: vec![0.0; n],
@@ -209,6 +214,11 @@ pub fn fit_step(
         for (tenant, members) in limited_tenants(pool, k) {
             let quota = pool.quota[tenant as usize * d + k];
             note(Scope::Tenant(tenant), ladder.climb(&members, quota));
+        }
+        for (tier, members) in &bounded {
+            let share = pool.share_of(*tier) * capacity;
+            let most = share.max(ladder.due(members));
+            note(Scope::Tier(*tier), ladder.climb(members, most));
         }
         note(Scope::Pool, ladder.climb(&everyone, capacity));
 

@@ -49,6 +49,12 @@ impl Ladder {
         (low + fraction * (high - low)).clamp(low, high)
     }
 
+    /// What `members` hold at their second rung: floors and what step bounds keep.
+    pub(crate) fn due(&self, members: &[usize]) -> f64 {
+        let each = members.iter().map(|&i| self.rung(i, 2));
+        each.fold(0.0, |total, amount| total + amount)
+    }
+
     /// Lowers `top` of `members` so that their sum is at most `capacity`.
     pub(crate) fn climb(&mut self, members: &[usize], capacity: f64) -> Reached {
         let sum = |me: &Self, rung: usize, fraction: f64| {

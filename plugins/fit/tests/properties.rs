@@ -69,8 +69,9 @@ fn case() -> impl Strategy<Value = (PoolColumns, Allocation)> {
             vec(api(steps, d), n),
             vec(amount(), steps * d),
             vec(bound(), 3 * d),
+            vec(prop_oneof![2 => Just(1.0), 1 => 0.0..1.0f64], 3),
         )
-            .prop_map(move |(apis, capacity, quota)| {
+            .prop_map(move |(apis, capacity, quota, max_share)| {
                 let all = [Dimension::Cpu, Dimension::Memory, Dimension::Requests];
                 let mut pool = PoolColumns::new(all[..d].to_vec(), capacity);
                 let mut wish = Allocation::default();
@@ -86,6 +87,7 @@ fn case() -> impl Strategy<Value = (PoolColumns, Allocation)> {
                     wish.limit.extend(&a.limit);
                 }
                 pool.quota = quota;
+                pool.max_share = max_share;
                 (pool, wish)
             })
     })
@@ -142,6 +144,28 @@ proptest! {
                     prop_assert!((0.0..=limit).contains(&plan.guaranteed[pool.cell(api, step, k)]));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_tier_holds_no_more_than_its_share_but_for_what_is_due_to_it((pool, mut plan) in case()) {
+        let report = fit_to_pool(&pool, &mut plan).unwrap();
+        let d = pool.width();
+        for (step, k) in (0..pool.steps).flat_map(|s| (0..d).map(move |k| (s, k))) {
+            let row = limits(&pool, &plan, step, k);
+            for (tier, own) in pool.bounded_tiers() {
+                let due = sum(own.iter().map(|&i| {
+                    let floor = if tier == Tier::Gold { pool.floor[i * d + k] } else { 0.0 };
+                    let was = before(&pool, &plan, i, step, k);
+                    step_floor(&pool, i, was).max(floor).min(pool.ceiling[i * d + k])
+                }));
+                let share = pool.share_of(tier) * pool.capacity[step * d + k];
+                prop_assert!(sum(own.iter().map(|&i| row[i])) <= share.max(due));
+            }
+            // What is due is not cut for a share.
+            let cut = report.cuts.iter().filter(|c| (c.step, c.dimension) == (step, k));
+            let mut by_share = cut.filter(|c| matches!(c.scope, Scope::Tier(_)));
+            prop_assert!(by_share.all(|c| c.level == Level::Wishes));
         }
     }
 

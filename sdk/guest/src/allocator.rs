@@ -142,6 +142,9 @@ fn columns(input: AllocationInput) -> Result<PoolColumns, PolicyError> {
         step_down: input.step_down,
         emergency: input.emergency,
         quota: bounds(input.quota),
+        lends: input.lends,
+        borrows: input.borrows,
+        max_share: input.max_share,
     };
     pool.validate()?;
     Ok(pool)

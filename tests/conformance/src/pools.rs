@@ -66,6 +66,10 @@ impl Numbers {
         }
     }
 
+    fn share(&mut self) -> f64 {
+        if self.below(3) == 0 { self.unit() } else { 1.0 }
+    }
+
     fn bound(&mut self) -> f64 {
         if self.below(3) == 0 {
             self.amount()
@@ -166,6 +170,9 @@ pub fn pool(shape: Shape, seed: u64) -> AllocationInput {
                 }
             })
             .collect(),
+        lends: (0..n).map(|_| r.below(4) > 0).collect(),
+        borrows: (0..n).map(|_| r.below(4) > 0).collect(),
+        max_share: Tier::ALL.map(|_| r.share()).to_vec(),
     }
 }
 

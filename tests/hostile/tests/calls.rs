@@ -391,6 +391,9 @@ fn every_kind_is_called_through_its_own_interface() {
         step_down: vec![0.5; 3],
         emergency: vec![false; 3],
         quota: vec![9.0; 2],
+        lends: vec![true; 3],
+        borrows: vec![true; 3],
+        max_share: vec![1.0; 3],
     };
     let plan = allocator.allocate("{}", &input).unwrap();
     assert_eq!(

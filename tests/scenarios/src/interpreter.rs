@@ -148,6 +148,10 @@ impl Interpreter {
         spec.weight = words.option("weight")?.unwrap_or(spec.weight);
         spec.step_up = words.option("up")?.unwrap_or(spec.step_up);
         spec.step_down = words.option("down")?.unwrap_or(spec.step_down);
+        let sharing = &mut spec.sharing;
+        sharing.lends = words.option("lends")?.unwrap_or(sharing.lends);
+        sharing.borrows = words.option("borrows")?.unwrap_or(sharing.borrows);
+        sharing.max_share = words.option("share")?.unwrap_or(sharing.max_share);
         outcome(self.world.apply([Object::Tier(spec)]))
     }
 

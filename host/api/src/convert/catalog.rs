@@ -16,7 +16,7 @@ use tidegate_core::catalog::{
 use tidegate_core::event::{Event, Origin, Recurrence};
 use tidegate_core::ids::Generation;
 use tidegate_core::module::{Binding, Challenger, Selector};
-use tidegate_core::tier::{Tier, TierSpec};
+use tidegate_core::tier::{Sharing, Tier, TierSpec};
 use tidegate_core::time::Timestamp;
 use tidegate_proto::v1;
 
@@ -200,6 +200,7 @@ fn tier_spec(t: v1::TierSpec, field: &str, problems: &mut Problems) -> Option<Ti
         0 => demand_level.map(TierSpec::default_buy),
         given => problems.take(&format!("{field}.buy_level"), level(given)),
     };
+    let free = Sharing::default();
     Some(TierSpec {
         tier: which?,
         demand_level: demand_level?,
@@ -209,6 +210,11 @@ fn tier_spec(t: v1::TierSpec, field: &str, problems: &mut Problems) -> Option<Ti
         step_up: t.step_up,
         step_down: t.step_down,
         dwell_s: t.dwell_s,
+        sharing: Sharing {
+            lends: t.lends.unwrap_or(free.lends),
+            borrows: t.borrows.unwrap_or(free.borrows),
+            max_share: t.max_share.unwrap_or(free.max_share),
+        },
     })
 }
 
@@ -335,6 +341,9 @@ pub(crate) fn object_out(versioned: Versioned<Object>, told: &Told) -> v1::Versi
             step_up: t.step_up,
             step_down: t.step_down,
             dwell_s: t.dwell_s,
+            lends: Some(t.sharing.lends),
+            borrows: Some(t.sharing.borrows),
+            max_share: Some(t.sharing.max_share),
         }),
         Object::Api(a) => Wire::Api(apis::api_out(a, told)),
         Object::Slo(s) => Wire::Slo(apis::slo_out(s)),

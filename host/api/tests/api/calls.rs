@@ -131,6 +131,9 @@ async fn every_kind_of_object_comes_back_as_it_was_written() {
                 step_up: 4.0,
                 step_down: 0.5,
                 dwell_s: 600,
+                lends: Some(false),
+                borrows: Some(true),
+                max_share: Some(0.75),
             }),
         ),
         (

@@ -194,6 +194,10 @@ fn tier(tier: &TierSpec, report: &mut Report<'_>) {
             )
         },
     );
+    let share = tier.sharing.max_share;
+    report.unless((0.0..=1.0).contains(&share), "max_share", || {
+        format!("{share} is not a part of a pool; write 0.5 for half of it, or 1 for no bound")
+    });
 }
 
 /// Apis of several tenants share a pool by weight: sums and products of weights must stay finite.

@@ -1,21 +1,24 @@
 //! AL1 to AL5 on an allocator's answer, in the order in which they precede each other. Each check
 //! excuses only what a stronger invariant forces, so that no breach hides behind another.
 
-use super::{Breach, Invariant, TOLERANCE};
+use super::{Breach, Invariant, TOLERANCE, holding};
 use crate::policy::{Allocation, AllocationInput};
 use crate::tier::Tier;
 
 /// Checks an answer against its question.
 ///
 /// # Errors
-/// The first breach in the order AL1 (with shape and sanity), AL4, AL2, AL3, AL5.
+/// The first breach in the order AL1 (with shape and sanity), AL4, AL5, AL2, AL3, and last the share of
+/// a tier, which gives way to them.
 pub fn check_allocation(input: &AllocationInput, answer: &Allocation) -> Result<(), Breach> {
     shape(input, answer)?;
     al1_capacity(input, answer)?;
     al4_quota(input, answer)?;
+    holding::al4_ceilings(input, answer)?;
     al5_loans(input, answer)?;
     al2_floors(input, answer)?;
-    al3_steps(input, answer)
+    al3_steps(input, answer)?;
+    holding::al4_shares(input, answer)
 }
 
 fn shape(input: &AllocationInput, answer: &Allocation) -> Result<(), Breach> {
@@ -227,6 +230,20 @@ fn al5_loans(input: &AllocationInput, answer: &Allocation) -> Result<(), Breach>
         }
         if loan.from_step >= loan.until_step || loan.until_step as usize > s {
             return breach("has no end within the plan");
+        }
+        let (lender, borrower) = (loan.lender as usize, loan.borrower as usize);
+        let of = |api: usize| input.tiers[api].name();
+        if !input.lends[lender] {
+            return breach(&format!(
+                "is from api {lender} of tier {}, which does not lend",
+                of(lender)
+            ));
+        }
+        if !input.borrows[borrower] {
+            return breach(&format!(
+                "is to api {borrower} of tier {}, which does not borrow",
+                of(borrower)
+            ));
         }
     }
     // What is lent is guaranteed and unused: limit + lent <= guaranteed + borrowed headroom.

@@ -57,6 +57,13 @@ pub struct AllocationInput {
     pub emergency: Vec<bool>,
     /// `[tenant][dimension]`.
     pub quota: Vec<f64>,
+    /// `[api]`: whether its unused guarantee may be lent.
+    pub lends: Vec<bool>,
+    /// `[api]`: whether it may borrow.
+    pub borrows: Vec<bool>,
+    /// `[tier]`, lowest first: most that the apis of a tier hold together, as a part of the capacity,
+    /// 0 to 1.
+    pub max_share: Vec<f64>,
 }
 
 impl AllocationInput {
@@ -70,6 +77,19 @@ impl AllocationInput {
     #[must_use]
     pub fn at(&self, api: usize, step: usize, dimension: usize) -> usize {
         (api * self.grid.count + step) * self.dimensions.len() + dimension
+    }
+
+    /// Most that the apis of a tier hold together, as a part of the capacity; 1 where nothing is said.
+    #[must_use]
+    pub fn share_of(&self, tier: Tier) -> f64 {
+        self.max_share.get(tier as usize).copied().unwrap_or(1.0)
+    }
+
+    /// Whether every tier lends and borrows, and none is bounded in what it holds.
+    #[must_use]
+    pub fn is_shared_freely(&self) -> bool {
+        let all = |allowed: &[bool]| allowed.iter().all(|&a| a);
+        all(&self.lends) && all(&self.borrows) && self.max_share.iter().all(|&part| part >= 1.0)
     }
 }
 

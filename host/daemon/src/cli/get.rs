@@ -246,6 +246,7 @@ fn table(objects: &[Which]) -> Table {
             "step up",
             "step down",
             "dwell",
+            "sharing",
         ],
         Some(Which::Api(_)) => &[
             "api",
@@ -332,6 +333,7 @@ pub(super) fn row(object: &Which) -> Vec<String> {
             words::number(t.step_up),
             words::number(t.step_down),
             span(t.dwell_s),
+            words::sharing(t),
         ],
         Which::Api(a) => vec![
             name,

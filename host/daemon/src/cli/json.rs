@@ -89,6 +89,7 @@ pub(crate) fn object(object: &Which) -> Value {
             "kind": "tier", "tier": tier(t.tier), "demand_level": t.demand_level, "buy_level": t.buy_level, "weight": t.weight,
             "floor_of_expected": t.floor_of_expected, "step_up": t.step_up,
             "step_down": t.step_down, "dwell": seconds(t.dwell_s),
+            "lends": t.lends, "borrows": t.borrows, "max_share": t.max_share,
         }),
         Which::Api(a) => json!({
             "kind": "api", "name": a.name, "pool": a.pool, "labels": labels(&a.labels),

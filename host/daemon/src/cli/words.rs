@@ -136,6 +136,24 @@ pub(crate) fn instant(ms: i64) -> String {
     }
 }
 
+/// How a tier shares: `lends, borrows, up to 30%`.
+pub(crate) fn sharing(t: &v1::TierSpec) -> String {
+    let lends = if t.lends.unwrap_or(true) {
+        "lends"
+    } else {
+        "never lends"
+    };
+    let borrows = if t.borrows.unwrap_or(true) {
+        "borrows"
+    } else {
+        "never borrows"
+    };
+    match t.max_share.unwrap_or(1.0) {
+        share if share < 1.0 => format!("{lends}, {borrows}, up to {}%", number(100.0 * share)),
+        _ => format!("{lends}, {borrows}"),
+    }
+}
+
 /// A number with three or four significant digits.
 pub(crate) fn number(value: f64) -> String {
     let magnitude = value.abs();

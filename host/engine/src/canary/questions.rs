@@ -143,6 +143,9 @@ pub(super) fn pool(ready: f64, state: Blob) -> AllocationInput {
         step_down: vec![0.5; apis],
         emergency: vec![false; apis],
         quota: vec![tidegate_core::policy::UNBOUNDED; 2 * dimensions],
+        lends: vec![true; apis],
+        borrows: vec![true; apis],
+        max_share: vec![1.0; 3],
     }
 }
 

@@ -1,7 +1,8 @@
 //! Floors first, then demand, then what is left by weight.
 //!
 //! Four rises, each from where the last one ended: Gold floors, lower step bounds, demand, upper
-//! bound. In each, a tenant is stopped by its quota, and all are stopped in proportion by the pool.
+//! bound. In each, a tenant is stopped by its quota and a tier by its share (but for the first two, which
+//! are due whatever the share), and all are stopped in proportion by the pool.
 //! So every invariant holds by construction, in the order AL1 > AL4 > AL2 > AL3; nothing is lent.
 
 use tidegate_core::policy::{
@@ -93,7 +94,7 @@ fn divide(input: &AllocationInput, dim: usize, step: usize, previous: &[f64]) ->
         .collect();
     let mut shares = vec![0.0; n];
     for target in [&floor, &lower, &demand] {
-        rise(input, dim, capacity, &mut shares, target);
+        rise(input, dim, capacity, &mut shares, target, &lower);
     }
     // What is left goes out by weight, up to each upper bound.
     let left = capacity - shares.iter().sum::<f64>();
@@ -102,7 +103,7 @@ fn divide(input: &AllocationInput, dim: usize, step: usize, previous: &[f64]) ->
         let target: Vec<f64> = (0..n)
             .map(|a| (shares[a] + left * input.weights[a] / weights).min(upper[a]))
             .collect();
-        rise(input, dim, capacity, &mut shares, &target);
+        rise(input, dim, capacity, &mut shares, &target, &lower);
     }
     // AL1 is exact: rounding must not carry the sum over the capacity.
     while shares.iter().sum::<f64>() > capacity {
@@ -111,9 +112,17 @@ fn divide(input: &AllocationInput, dim: usize, step: usize, previous: &[f64]) ->
     shares
 }
 
-/// Raises `shares` towards `target`: each tenant as far as its quota allows, then all in proportion
-/// as far as the pool allows.
-fn rise(input: &AllocationInput, dim: usize, capacity: f64, shares: &mut [f64], target: &[f64]) {
+/// Raises `shares` towards `target`: each tenant as far as its quota allows, each tier as far as its
+/// share of the pool allows or as `due` to its apis in any case, then all in proportion as far as the pool
+/// allows.
+fn rise(
+    input: &AllocationInput,
+    dim: usize,
+    capacity: f64,
+    shares: &mut [f64],
+    target: &[f64],
+    due: &[f64],
+) {
     let d = input.dimensions.len();
     let tenants = input.quota.len() / d.max(1);
     let mut gap: Vec<f64> = shares
@@ -127,6 +136,17 @@ fn rise(input: &AllocationInput, dim: usize, capacity: f64, shares: &mut [f64], 
         let held: f64 = members.iter().map(|&a| shares[a]).sum();
         let asked: f64 = members.iter().map(|&a| gap[a]).sum();
         let room = (input.quota[tenant * d + dim] - held).max(0.0);
+        if asked > room {
+            members.iter().for_each(|&a| gap[a] *= room / asked);
+        }
+    }
+    for tier in (Tier::ALL.into_iter()).filter(|t| input.share_of(*t) < 1.0) {
+        let members: Vec<usize> = (0..shares.len())
+            .filter(|&a| input.tiers[a] == tier)
+            .collect();
+        let sum = |of: &[f64]| -> f64 { members.iter().map(|&a| of[a]).sum() };
+        let most = (input.share_of(tier) * capacity).max(sum(due));
+        let (room, asked) = ((most - sum(shares)).max(0.0), sum(&gap));
         if asked > room {
             members.iter().for_each(|&a| gap[a] *= room / asked);
         }

@@ -1,5 +1,7 @@
 //! Explains a grant in sentences, from load to number, out of its record alone.
 
+mod bounds;
+
 use tidegate_core::access::Principal;
 use tidegate_core::ids::ApiId;
 use tidegate_core::plan::Grant;
@@ -80,7 +82,7 @@ pub fn explain(input: &ExplainInput<'_>) -> Option<(Grant, Vec<String>)> {
                 demand - limit,
                 holders(input, i, step)
             ));
-            say.extend(quota(input, i, step));
+            say.extend(bounds::active(input, row, i, step));
         }
     }
     say.push(format!(
@@ -113,29 +115,6 @@ pub fn explain(input: &ExplainInput<'_>) -> Option<(Grant, Vec<String>)> {
         say.push("The plan has expired: safe capacity is in force until a new one is made.".into());
     }
     Some((grant, say))
-}
-
-/// Whether it is the tenant's quota that stands in the way: more capacity would not help then.
-fn quota(input: &ExplainInput<'_>, dimension: usize, step: usize) -> Option<String> {
-    let plan = &input.record.plan;
-    let question = &input.record.allocation;
-    let d = plan.dimensions.len();
-    // The question's rows are the plan's.
-    let row = plan.apis.iter().position(|a| a.api == *input.api)?;
-    let tenant = *question.tenants.get(row)? as usize;
-    let quota = *question.quota.get(tenant * d + dimension)?;
-    let mine = plan
-        .apis
-        .iter()
-        .filter(|a| a.api.tenant == input.api.tenant);
-    let held: f64 = mine.filter_map(|a| a.limit.get(step * d + dimension)).sum();
-    let unit = plan.dimensions.get(dimension)?.unit();
-    (held >= quota * (1.0 - 1e-6)).then(|| {
-        format!(
-            "Tenant {} holds all of its quota of {quota:.2} {unit}: only a larger quota helps.",
-            input.api.tenant
-        )
-    })
 }
 
 /// Who holds what, by tier; foreign tenants are lumped together.

@@ -11,7 +11,7 @@ use tidegate_core::event::{Event, Origin, Recurrence};
 use tidegate_core::ids::{Generation, Name, PoolId, ScopedId, TemplateId, TenantId};
 use tidegate_core::module::{Binding, Challenger, ModuleKind, Selector};
 use tidegate_core::slo::{Indicator, Judged, Slo};
-use tidegate_core::tier::{Tier, TierSpec};
+use tidegate_core::tier::{Sharing, Tier, TierSpec};
 use tidegate_core::time::Timestamp;
 use tidegate_core::units::{Level, Resources};
 
@@ -60,13 +60,17 @@ fn tier_spec(t: &TierSpec) -> StoredTierSpec {
     }
 }
 
-/// Without a level that is bought: the one that older versions could not name.
+mirror_struct!(Sharing as StoredSharing { lends: bool, borrows: bool, max_share: f64 });
+
+/// Without a level that is bought, or without how it shares: as it was when neither could be said.
 fn restored_tier(
     t: &StoredTierSpec,
     buy_level: Option<<Level as Mirror>::Stored>,
+    sharing: Option<StoredSharing>,
 ) -> Result<Object, Malformed> {
     let demand_level = Mirror::restore(t.demand_level)?;
     let buy_level = buy_level.map(Mirror::restore).transpose()?;
+    let sharing: Option<Sharing> = sharing.map(Mirror::restore).transpose()?;
     Ok(Object::Tier(TierSpec {
         tier: Mirror::restore(t.tier)?,
         demand_level,
@@ -76,6 +80,7 @@ fn restored_tier(
         step_up: t.step_up,
         step_down: t.step_down,
         dwell_s: t.dwell_s,
+        sharing: sharing.unwrap_or_default(),
     }))
 }
 
@@ -341,8 +346,8 @@ impl Mirror for Indicator {
 /// A declared thing. Variants are numbered by their order, which is part of the layout. A binding
 /// without challengers is written as it was before there were any, one that has some under a number
 /// of its own, and so is an event that has a title, a rule or an origin, a tier that buys another
-/// quantile than by default, and an api that declares what is the default: what older versions wrote is
-/// read as it is, and they read what uses nothing new.
+/// quantile than by default, one that shares otherwise than freely, and an api that declares what is the
+/// default: what older versions wrote is read as it is, and they read what uses nothing new.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum StoredObject {
     Tenant(StoredTenant),
@@ -357,6 +362,7 @@ pub(crate) enum StoredObject {
     Buying(StoredTierSpec, <Level as Mirror>::Stored),
     Explicit(StoredApi, Vec<u8>),
     Template(StoredTemplate),
+    Sharing(StoredTierSpec, <Level as Mirror>::Stored, StoredSharing),
 }
 
 impl Mirror for Object {
@@ -366,6 +372,9 @@ impl Mirror for Object {
         match self {
             Object::Tenant(v) => StoredObject::Tenant(v.store()),
             Object::Pool(v) => StoredObject::Pool(v.store()),
+            Object::Tier(v) if v.sharing != Sharing::default() => {
+                StoredObject::Sharing(tier_spec(v), v.buy_level.store(), v.sharing.store())
+            }
             Object::Tier(v) if v.buy_level == TierSpec::default_buy(v.demand_level) => {
                 StoredObject::Tier(tier_spec(v))
             }
@@ -394,8 +403,11 @@ impl Mirror for Object {
         Ok(match stored {
             StoredObject::Tenant(v) => Object::Tenant(Mirror::restore(v)?),
             StoredObject::Pool(v) => Object::Pool(Mirror::restore(v)?),
-            StoredObject::Tier(v) => restored_tier(&v, None)?,
-            StoredObject::Buying(v, level) => restored_tier(&v, Some(level))?,
+            StoredObject::Tier(v) => restored_tier(&v, None, None)?,
+            StoredObject::Buying(v, level) => restored_tier(&v, Some(level), None)?,
+            StoredObject::Sharing(v, level, sharing) => {
+                restored_tier(&v, Some(level), Some(sharing))?
+            }
             StoredObject::Api(v) => restored_api(v, None)?,
             StoredObject::Explicit(v, open) => restored_api(v, Some(open))?,
             StoredObject::Slo(v) => restored_slo(v)?,

@@ -6,11 +6,34 @@
 //! has another default here, and a default that depends on where it is left out misleads.
 
 use serde::{Deserialize, Serialize};
-use tidegate_fit::Error;
-pub use tidegate_model_waterfill::ByTier;
+use tidegate_fit::{Error, Tier};
 
 /// JSON schema of [`Config`].
 pub const CONFIG_SCHEMA: &str = include_str!("../config.schema.json");
+
+/// One of a thing for each tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ByTier<T> {
+    /// Guaranteed.
+    pub gold: T,
+    /// Priority.
+    pub silver: T,
+    /// Best effort.
+    pub bronze: T,
+}
+
+impl<T: Copy> ByTier<T> {
+    /// That of a tier.
+    #[must_use]
+    pub const fn of(&self, tier: Tier) -> T {
+        match tier {
+            Tier::Gold => self.gold,
+            Tier::Silver => self.silver,
+            Tier::Bronze => self.bronze,
+        }
+    }
+}
 
 /// What is worth how much, and how fast it is learned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,12 +71,6 @@ pub struct Config {
     pub lend: bool,
     /// What a lender keeps above what it buys, as a part of it.
     pub loan_reserve: f64,
-    /// Whether apis of a tier lend.
-    pub lends: ByTier<bool>,
-    /// Whether apis of a tier borrow.
-    pub borrows: ByTier<bool>,
-    /// Most that the apis of a tier hold together, as a part of the pool.
-    pub max_share: ByTier<f64>,
 }
 
 impl Default for Config {
@@ -79,9 +96,6 @@ impl Default for Config {
             margin: 0.0,
             lend: true,
             loan_reserve: 0.0,
-            lends: ByTier::all(true),
-            borrows: ByTier::all(true),
-            max_share: ByTier::all(1.0),
         }
     }
 }
@@ -131,9 +145,6 @@ impl Config {
             margin: self.margin,
             lend: self.lend,
             loan_reserve: self.loan_reserve,
-            lends: self.lends,
-            borrows: self.borrows,
-            max_share: self.max_share,
         }
     }
 }

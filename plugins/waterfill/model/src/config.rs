@@ -4,44 +4,10 @@
 //! it with the struct, field by field and default by default.
 
 use serde::{Deserialize, Serialize};
-use tidegate_fit::{Error, Tier};
+use tidegate_fit::Error;
 
 /// JSON schema of [`Config`].
 pub const CONFIG_SCHEMA: &str = include_str!("../config.schema.json");
-
-/// One of a thing for each tier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ByTier<T> {
-    /// Guaranteed.
-    pub gold: T,
-    /// Priority.
-    pub silver: T,
-    /// Best effort.
-    pub bronze: T,
-}
-
-impl<T: Copy> ByTier<T> {
-    /// The same for all.
-    #[must_use]
-    pub const fn all(one: T) -> Self {
-        Self {
-            gold: one,
-            silver: one,
-            bronze: one,
-        }
-    }
-
-    /// That of a tier.
-    #[must_use]
-    pub const fn of(&self, tier: Tier) -> T {
-        match tier {
-            Tier::Gold => self.gold,
-            Tier::Silver => self.silver,
-            Tier::Bronze => self.bronze,
-        }
-    }
-}
 
 /// How the pool is divided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,13 +26,6 @@ pub struct Config {
     /// What a lender keeps above its demand at the tier's quantile, as a part of it. That quantile is its
     /// reserve, so by default nothing.
     pub loan_reserve: f64,
-    /// Whether apis of a tier lend.
-    pub lends: ByTier<bool>,
-    /// Whether apis of a tier borrow.
-    pub borrows: ByTier<bool>,
-    /// Most that the apis of a tier hold together, as a part of the pool; more only where Gold floors and
-    /// step bounds make more due.
-    pub max_share: ByTier<f64>,
 }
 
 impl Default for Config {
@@ -77,9 +36,6 @@ impl Default for Config {
             margin: 0.0,
             lend: true,
             loan_reserve: 0.0,
-            lends: ByTier::all(true),
-            borrows: ByTier::all(true),
-            max_share: ByTier::all(1.0),
         }
     }
 }
@@ -95,9 +51,6 @@ impl Config {
             ("margin", self.margin, 10.0),
             ("loan_reserve", self.loan_reserve, 10.0),
             ("lead_steps", f64::from(self.lead_steps), 1000.0),
-            ("max_share.gold", self.max_share.gold, 1.0),
-            ("max_share.silver", self.max_share.silver, 1.0),
-            ("max_share.bronze", self.max_share.bronze, 1.0),
         ];
         match fields
             .iter()

@@ -18,10 +18,9 @@
 //! **Loans.** Where demand is unmet, guarantees that the forecast does not need are lent for one
 //! step, never more than lender and borrower can undo within the step after (AL5).
 //!
-//! **Sharing.** Of each tier the configuration says whether its apis lend, whether they borrow, and what
-//! part of the pool they hold at most together (`lends`, `borrows`, `max_share`). They are the
-//! allocator's and not the tier's, since a pool has one allocator, and one pool may be shared otherwise
-//! than the next.
+//! **Sharing.** Whether the apis of a tier lend, whether they borrow, and what part of the pool they hold
+//! at most together is the tier's: it comes in the question, and the host refuses a plan that passes it
+//! over.
 //!
 //! What is absent: state, prices, learning.
 
@@ -31,7 +30,7 @@ mod reasons;
 mod shares;
 mod water;
 
-pub use config::{ByTier, CONFIG_SCHEMA, Config};
+pub use config::{CONFIG_SCHEMA, Config};
 pub use loans::Loan;
 pub use tidegate_fit::{Allocation, Dimension, Error, FitReport, PoolColumns, Tier};
 pub use water::water_level;
@@ -81,7 +80,7 @@ pub fn allocate(config: &Config, pool: &PoolColumns) -> Result<Output, Error> {
         };
         let mut contended = vec![false; d];
         for (k, short) in contended.iter_mut().enumerate() {
-            let shares = Shares::of(pool, config, &needs, step, k, &before);
+            let shares = Shares::of(pool, &needs, step, k, &before);
             *short = shares.contended;
             for api in 0..n {
                 row.guaranteed[api * d + k] =

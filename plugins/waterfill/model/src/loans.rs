@@ -10,7 +10,7 @@
 use tidegate_fit::{Allocation, PoolColumns, Tier, UNBOUNDED, step_ceiling, step_floor};
 
 use crate::config::Config;
-use crate::shares::{by_tenant, capped};
+use crate::shares::by_tenant;
 use crate::water::pour;
 
 /// Transfers below this part of the capacity are not worth a line in the plan.
@@ -107,7 +107,7 @@ impl Cell<'_> {
     fn spare(&self, before: &[f64], row: &Allocation, api: usize) -> f64 {
         let (pool, k) = (self.pool, self.dimension);
         let at = api * pool.width() + k;
-        if pool.emergency[api] != 0 || !self.config.lends.of(pool.tiers[api]) {
+        if pool.emergency[api] != 0 || pool.lends[api] == 0 {
             return 0.0;
         }
         let limit = row.limit[at];
@@ -145,11 +145,10 @@ impl Cell<'_> {
                     UNBOUNDED
                 };
                 let most = step_ceiling(pool, api, k, before[at]).min(pool.ceiling[at]) - limit;
-                let may = self.config.borrows.of(pool.tiers[api]);
-                let room = if may {
-                    unmet.min(undoable).min(most).max(0.0)
-                } else {
+                let room = if pool.borrows[api] == 0 {
                     0.0
+                } else {
+                    unmet.min(undoable).min(most).max(0.0)
                 };
                 (0.0, room, pool.weights[api])
             })
@@ -166,8 +165,8 @@ impl Cell<'_> {
                     .for_each(|(&api, held)| cups[api].1 = held);
             }
         }
-        for (tier, own) in capped(pool, self.config) {
-            let share = self.config.max_share.of(tier) * pool.capacity[self.step * d + k];
+        for (tier, own) in pool.bounded_tiers() {
+            let share = pool.share_of(tier) * pool.capacity[self.step * d + k];
             let holds = own
                 .iter()
                 .fold(0.0, |sum, &api| sum + row.limit[api * d + k]);

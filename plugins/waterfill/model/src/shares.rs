@@ -50,7 +50,6 @@ impl Shares {
     /// Pours the capacity of one cell. `before` is `[api][dimension]`.
     pub(crate) fn of(
         pool: &PoolColumns,
-        config: &Config,
         needs: &[f64],
         step: usize,
         k: usize,
@@ -96,8 +95,8 @@ impl Shares {
             }
         }
         let lows: Vec<f64> = cups.iter().map(|c| c.0).collect();
-        for (tier, own) in capped(pool, config) {
-            let most_held = cap(config, tier, capacity, &own, &lows);
+        for (tier, own) in pool.bounded_tiers() {
+            let most_held = cap(pool, tier, capacity, &own, &lows);
             let (held, left) = pour(&cups, &pool.tiers, &own, most_held);
             let limits = headroom(pool, &own, &held, &most, left, k);
             for ((&api, held), limit) in own.iter().zip(held).zip(limits) {
@@ -200,9 +199,9 @@ pub(crate) fn hold(
         && by_tenant(pool)
             .iter()
             .all(|(t, own)| fits(own, pool.quota[t * d + k]))
-        && capped(pool, config).iter().all(|(tier, own)| {
+        && pool.bounded_tiers().iter().all(|(tier, own)| {
             let capacity = pool.capacity[step * d + k];
-            fits(own, cap(config, *tier, capacity, own, &shares.lows))
+            fits(own, cap(pool, *tier, capacity, own, &shares.lows))
         });
     if lawful {
         for (api, limit) in mixed.into_iter().enumerate() {
@@ -211,23 +210,17 @@ pub(crate) fn hold(
     }
 }
 
-/// The tiers that may not hold the whole pool, with their apis in input order.
-pub(crate) fn capped(pool: &PoolColumns, config: &Config) -> Vec<(Tier, Vec<usize>)> {
-    let tiers = Tier::SERVED.into_iter();
-    let bound = tiers.filter(|tier| config.max_share.of(*tier) < 1.0);
-    bound
-        .map(|tier| {
-            let own = (0..pool.len()).filter(|&api| pool.tiers[api] == tier);
-            (tier, own.collect())
-        })
-        .collect()
-}
-
 /// Most that the apis of a tier hold together: their share of the capacity, or what each holds in any
 /// case where that is more.
-pub(crate) fn cap(config: &Config, tier: Tier, capacity: f64, own: &[usize], lows: &[f64]) -> f64 {
+pub(crate) fn cap(
+    pool: &PoolColumns,
+    tier: Tier,
+    capacity: f64,
+    own: &[usize],
+    lows: &[f64],
+) -> f64 {
     let due = own.iter().fold(0.0, |sum, &api| sum + lows[api]);
-    (config.max_share.of(tier) * capacity).max(due)
+    (pool.share_of(tier) * capacity).max(due)
 }
 
 /// The tenants that have apis here, with their apis in input order.

@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tidegate_fit::{Allocation, fit_with_loans};
-use tidegate_model_waterfill::{ByTier, Config, Dimension, Output, PoolColumns, Tier, allocate};
+use tidegate_model_waterfill::{Config, Dimension, Output, PoolColumns, Tier, allocate};
 
 /// One dimension; per api its tier, floor and demand per step.
 fn pool(capacity: &[f64], apis: &[(Tier, f64, &[f64])]) -> PoolColumns {
@@ -51,28 +51,15 @@ fn gold_is_served_before_silver_and_silver_before_bronze() {
 #[test]
 fn a_tier_holds_no_more_than_its_share_whatever_others_leave() {
     let apis: [(Tier, f64, &[f64]); 2] = [(Tier::Silver, 0.0, &[8.0]), (Tier::Bronze, 0.0, &[1.0])];
-    let config = Config {
-        max_share: ByTier {
-            silver: 0.3,
-            ..ByTier::all(1.0)
-        },
-        ..exact()
-    };
-    let limit = allocate(&config, &pool(&[10.0], &apis))
-        .unwrap()
-        .allocation
-        .limit;
+    let mut silver = pool(&[10.0], &apis);
+    silver.max_share = vec![1.0, 0.3, 1.0];
+    let limit = allocate(&exact(), &silver).unwrap().allocation.limit;
     near(&limit[..1], &[3.0]);
     // A Gold floor is held beyond a share of nothing.
     let floor: [(Tier, f64, &[f64]); 1] = [(Tier::Gold, 2.0, &[8.0])];
-    let none = Config {
-        max_share: ByTier::all(0.0),
-        ..exact()
-    };
-    let limit = allocate(&none, &pool(&[10.0], &floor))
-        .unwrap()
-        .allocation
-        .limit;
+    let mut none = pool(&[10.0], &floor);
+    none.max_share = vec![0.0; 3];
+    let limit = allocate(&exact(), &none).unwrap().allocation.limit;
     near(&limit, &[2.0]);
 }
 
@@ -289,15 +276,27 @@ fn lent(pool: &PoolColumns, plan: &Output) -> Vec<f64> {
     lent
 }
 
-/// One of a thing for each tier.
-fn any_of<T: Copy + std::fmt::Debug>(
+/// One of a thing for each tier, lowest first.
+fn any_of<T: std::fmt::Debug>(
     one: impl Strategy<Value = T> + Clone,
-) -> impl Strategy<Value = ByTier<T>> {
-    (one.clone(), one.clone(), one).prop_map(|(gold, silver, bronze)| ByTier {
-        gold,
-        silver,
-        bronze,
-    })
+) -> impl Strategy<Value = [T; 3]> {
+    [one.clone(), one.clone(), one]
+}
+
+/// The pool, with tiers that share so.
+fn sharing(
+    mut pool: PoolColumns,
+    lends: [bool; 3],
+    borrows: [bool; 3],
+    share: [f64; 3],
+) -> PoolColumns {
+    let of = |which: [bool; 3]| -> Vec<u8> {
+        let each = pool.tiers.iter();
+        each.map(|&tier| u8::from(which[tier as usize])).collect()
+    };
+    (pool.lends, pool.borrows) = (of(lends), of(borrows));
+    pool.max_share = share.map(|part| part.min(1.0)).to_vec();
+    pool
 }
 
 proptest! {
@@ -353,18 +352,13 @@ proptest! {
         borrows in any_of(prop::bool::ANY),
         max_share in any_of(0.0..1.2f64),
     ) {
-        let max_share = ByTier {
-            gold: max_share.gold.min(1.0),
-            silver: max_share.silver.min(1.0),
-            bronze: max_share.bronze.min(1.0),
-        };
-        let config = Config { lends, borrows, max_share, ..Config::default() };
-        let plan = allocate(&config, &pool).unwrap();
+        let pool = sharing(pool, lends, borrows, max_share);
+        let plan = allocate(&Config::default(), &pool).unwrap();
         for loan in &plan.loans {
-            prop_assert!(lends.of(pool.tiers[loan.lender as usize]));
-            prop_assert!(borrows.of(pool.tiers[loan.borrower as usize]));
+            prop_assert!(lends[pool.tiers[loan.lender as usize] as usize]);
+            prop_assert!(borrows[pool.tiers[loan.borrower as usize] as usize]);
         }
-        // As lawful as any: the host's invariants know nothing of the policy.
+        // And within its share by itself: the last fit finds nothing to cut.
         let mut again = plan.allocation.clone();
         fit_with_loans(&pool, &mut again, &lent(&pool, &plan)).unwrap();
         prop_assert_eq!(&again, &plan.allocation);
@@ -376,15 +370,15 @@ proptest! {
         max_share in any_of(0.0..1.0f64),
         lend in prop::bool::ANY,
     ) {
-        let pool = unbound(pool);
-        let config = Config { max_share, lend, ..Config::default() };
+        let pool = sharing(unbound(pool), [true; 3], [true; 3], max_share);
+        let config = Config { lend, ..Config::default() };
         let plan = allocate(&config, &pool).unwrap();
         let d = pool.width();
         for (step, k) in (0..pool.steps).flat_map(|s| (0..d).map(move |k| (s, k))) {
             for tier in [Tier::Gold, Tier::Silver, Tier::Bronze] {
                 let own: Vec<usize> = (0..pool.len()).filter(|&i| pool.tiers[i] == tier).collect();
                 let held: f64 = own.iter().map(|&i| plan.allocation.limit[pool.cell(i, step, k)]).sum();
-                let share = max_share.of(tier) * pool.capacity[step * d + k];
+                let share = pool.share_of(tier) * pool.capacity[step * d + k];
                 let floors: f64 = match tier {
                     Tier::Gold => own.iter().map(|&i| pool.floor[i * d + k].min(pool.ceiling[i * d + k])).sum(),
                     Tier::Silver | Tier::Bronze => 0.0,

@@ -110,6 +110,9 @@ pub(crate) fn columns(q: &AllocationInput) -> PoolColumns {
         step_down: q.step_down.clone(),
         emergency: q.emergency.iter().map(|e| u8::from(*e)).collect(),
         quota: q.quota.clone(),
+        lends: q.lends.iter().map(|l| u8::from(*l)).collect(),
+        borrows: q.borrows.iter().map(|b| u8::from(*b)).collect(),
+        max_share: q.max_share.clone(),
     }
 }
 

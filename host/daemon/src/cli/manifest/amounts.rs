@@ -15,6 +15,9 @@ pub(crate) struct Latency(pub(crate) f64);
 /// A part, above 0 and below 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Objective(pub(crate) f64);
+/// A part of a whole, 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Share(pub(crate) f64);
 /// When: an instant, or a time on the clock of a zone that is told elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Instant {
@@ -89,6 +92,19 @@ impl FromStr for Objective {
     }
 }
 
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("`{text}` is not a part; write for example 0.3 or 30%");
+        match split(text).ok_or_else(bad)? {
+            (number, "") => Self::of_number(number),
+            (number, "%") if number <= 100.0 => Ok(Self(number / 100.0)),
+            _ => Err(bad()),
+        }
+    }
+}
+
 impl FromStr for Instant {
     type Err = String;
 
@@ -142,6 +158,21 @@ impl Scalar for Objective {
             )),
             n => Err(format!(
                 "{n} is not above 0 and below 1; write for example 0.999 or 99.9%"
+            )),
+        }
+    }
+}
+
+impl Scalar for Share {
+    const EXPECTED: &'static str = "a part such as 0.3 or 30%";
+    fn of_number(number: f64) -> Result<Self, String> {
+        match number {
+            n if (0.0..=1.0).contains(&n) => Ok(Self(n)),
+            n if n > 1.0 && n <= 100.0 => {
+                Err(format!("{n} is not a part; write {n}% or {}", n / 100.0))
+            }
+            n => Err(format!(
+                "{n} is not a part from 0 to 1; write for example 0.3 or 30%"
             )),
         }
     }
@@ -212,7 +243,7 @@ macro_rules! scalar {
         }
     )*};
 }
-scalar!(Quantity, Latency, Objective, Instant);
+scalar!(Quantity, Latency, Objective, Share, Instant);
 
 #[cfg(test)]
 mod tests {
@@ -253,6 +284,22 @@ mod tests {
                 read(bad).unwrap_err().contains("2026-11-27T09:00:00Z"),
                 "{bad}"
             );
+        }
+    }
+
+    #[test]
+    fn a_part_is_a_number_up_to_one_or_a_percentage() {
+        let read = |text: &str| text.parse::<Share>().map(|s| s.0);
+        assert_eq!(
+            (read("0.3"), read("30%"), read("0")),
+            (Ok(0.3), Ok(0.3), Ok(0.0))
+        );
+        for (bad, remedy) in [
+            ("30", "write 30% or 0.3"),
+            ("130%", "30%"),
+            ("a third", "30%"),
+        ] {
+            assert!(read(bad).unwrap_err().contains(remedy), "{bad}");
         }
     }
 

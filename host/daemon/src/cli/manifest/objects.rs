@@ -1,6 +1,6 @@
 //! The documents, kind by kind, and what they are on the wire.
 
-use super::amounts::Quantity;
+use super::amounts::{Quantity, Share};
 use crate::config::Seconds;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -164,6 +164,10 @@ pub(super) struct TierSpec {
     step_down: f64,
     #[serde(alias = "dwell_s")]
     dwell: Seconds,
+    /// How it shares; left out: freely.
+    lends: Option<bool>,
+    borrows: Option<bool>,
+    max_share: Option<Share>,
 }
 
 impl From<TierSpec> for v1::TierSpec {
@@ -177,6 +181,9 @@ impl From<TierSpec> for v1::TierSpec {
             step_up: t.step_up,
             step_down: t.step_down,
             dwell_s: t.dwell.0,
+            lends: t.lends,
+            borrows: t.borrows,
+            max_share: t.max_share.map(|s| s.0),
         }
     }
 }

@@ -48,7 +48,9 @@ impl Allocator for Guest {
             .map(shared::dimension)
             .collect();
         let tiers = shared::tiers(&input.tiers);
-        let emergency: Vec<u8> = input.emergency.iter().map(|&e| u8::from(e)).collect();
+        let flags = |column: &[bool]| -> Vec<u8> { column.iter().map(|&f| u8::from(f)).collect() };
+        let emergency = flags(&input.emergency);
+        let (lends, borrows) = (flags(&input.lends), flags(&input.borrows));
         let lent = wit::AllocationInput {
             now: input.now.0,
             seed: input.seed,
@@ -77,6 +79,9 @@ impl Allocator for Guest {
             step_down: &input.step_down,
             emergency: &emergency,
             quota: &input.quota,
+            lends: &lends,
+            borrows: &borrows,
+            max_share: &input.max_share,
         };
         let (answer,) = self.module.run(Class::Cycle, |store, instance| {
             instance

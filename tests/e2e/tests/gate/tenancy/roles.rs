@@ -69,6 +69,7 @@ fn changes() -> Vec<Right> {
         step_up: 2.0,
         step_down: 0.5,
         dwell_s: 600,
+        ..v1::TierSpec::default()
     };
     vec![
         apply(
