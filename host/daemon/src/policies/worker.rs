@@ -216,7 +216,8 @@ impl Worker {
                      `tidegate policy build`, and report the component if that does not help"
                 ),
                 None => {
-                    let line = words.lines().last().unwrap_or("without a word");
+                    let said = |line: &&str| !line.is_empty() && !line.starts_with("note:");
+                    let line = words.lines().rfind(said).unwrap_or("without a word");
                     format!(
                         "the process that tried it gave up: {line}; build it again with `tidegate \
                          policy build`, and report the component if that does not help"
