@@ -144,8 +144,12 @@ fn replicas(cores: f64) -> u32 {
     cores.clamp(1.0, 1e6) as u32
 }
 
-/// Limits in whole replicas: each gets what fits wholly, and what is left goes to those who lack most
-/// of one, higher tiers first. The sum stays within `all`, and nobody is left without one.
+/// Limits in whole replicas, by largest remainders (Hamilton's method; Balinski & Young, Fair
+/// Representation, 2nd ed. 2001): each gets what fits wholly, and what is left goes to those who lack least
+/// of one more, of alike ones to the higher tier. The sum stays within `all`, and nobody is left without one.
+/// Tiers are in the limits already: to round the higher ones up first took a replica of a Bronze api that
+/// was short for the tenth of one that a Gold api held beyond its p99, and a quarter more of Bronze's
+/// minutes were missed for it.
 fn whole(limits: &[(f64, Tier)], all: u32) -> Vec<u32> {
     let mut counts: Vec<u32> = limits
         .iter()
@@ -154,8 +158,8 @@ fn whole(limits: &[(f64, Tier)], all: u32) -> Vec<u32> {
     let mut order: Vec<usize> = (0..limits.len()).collect();
     let part = |i: usize| limits[i].0 - limits[i].0.floor();
     order.sort_by(|&a, &b| {
-        let by_tier = limits[b].1.cmp(&limits[a].1);
-        by_tier.then(part(b).total_cmp(&part(a))).then(a.cmp(&b))
+        let by_part = part(b).total_cmp(&part(a));
+        by_part.then(limits[b].1.cmp(&limits[a].1)).then(a.cmp(&b))
     });
     let mut left = i64::from(all) - counts.iter().map(|n| i64::from(*n)).sum::<i64>();
     for &i in order.iter().filter(|&&i| part(i) > 1e-6) {
@@ -207,16 +211,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_become_whole_replicas_and_higher_tiers_round_up_first() {
+    fn limits_become_whole_replicas_by_largest_remainders_and_the_higher_of_alike_tiers_first() {
         let gold = (3.5, Tier::Gold);
         assert_eq!(
             whole(&[gold, (2.9, Tier::Bronze), (1.6, Tier::Silver)], 8),
-            [4, 2, 2]
+            [3, 3, 2]
         );
         assert_eq!(
             whole(&[gold, (2.9, Tier::Bronze), (1.6, Tier::Silver)], 7),
-            [4, 2, 1]
+            [3, 3, 1]
         );
+        assert_eq!(whole(&[(2.5, Tier::Bronze), gold], 6), [2, 4]);
         assert_eq!(whole(&[(3.0, Tier::Gold), (5.0, Tier::Bronze)], 8), [3, 5]);
     }
 

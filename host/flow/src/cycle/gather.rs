@@ -3,7 +3,7 @@
 use super::{Delta, Error, Input, PoolState, Profile};
 use crate::demand::{self, Learned, Look};
 use crate::forecast::Target;
-use crate::tier::{Facts, Groups, LEVELS};
+use crate::tier::{Facts, Groups, LEVELS, Seen, Tracker};
 use std::collections::BTreeMap;
 use tidegate_core::catalog::{Api, Catalog, Pool};
 use tidegate_core::forecast::Forecast;
@@ -100,16 +100,17 @@ pub(super) fn facts(
     delta: &mut Delta,
 ) -> Result<Vec<Facts>, Error> {
     let step = input.settings.step;
+    let none = Tracker::default();
     let mut groups = Groups::default();
     for slo in apis
         .iter()
         .flat_map(|api| objectives.get(&api.id))
         .flatten()
     {
-        let mut tracker = state.trackers.get(&slo.id).cloned().unwrap_or_default();
-        tracker.advance(input.history, slo, step, input.now)?;
-        groups.add(slo, &tracker);
-        delta.trackers.insert(slo.id.clone(), tracker);
+        let kept = state.trackers.get(&slo.id).unwrap_or(&none);
+        let found = kept.look(input.history, slo, step, input.now)?;
+        groups.add(slo, Seen::of(kept, found.as_ref()));
+        delta.budgets.insert(slo.id.clone(), found);
     }
     let mut all = vec![];
     for api in apis {
@@ -120,10 +121,9 @@ pub(super) fn facts(
         let forecast = forecasts.get(&key);
         let (mut burn, mut budget_left) = (Burn::default(), 1.0_f64);
         for slo in objectives.get(&api.id).into_iter().flatten() {
-            let Some(tracker) = delta.trackers.get(&slo.id) else {
-                continue;
-            };
-            let (burns, left) = groups.judge(slo, tracker);
+            let kept = state.trackers.get(&slo.id).unwrap_or(&none);
+            let found = delta.budgets.get(&slo.id).and_then(Option::as_ref);
+            let (burns, left) = groups.judge(slo, Seen::of(kept, found));
             for (worst, new) in burn.iter_mut().zip(burns) {
                 *worst = f64::max(*worst, new);
             }
@@ -217,9 +217,16 @@ pub(super) fn learned(
 ) -> Result<Learned, Error> {
     let mut learned = state.learned.get(&api.id).cloned().unwrap_or_default();
     let slos = objectives.get(&api.id).into_iter().flatten();
+    let none = Tracker::default();
     let slos: Vec<_> = slos
-        .filter_map(|slo| Some((*slo, delta.trackers.get(&slo.id)?)))
+        .map(|slo| {
+            let kept = state.trackers.get(&slo.id).unwrap_or(&none);
+            let found = delta.budgets.get(&slo.id).and_then(Option::as_ref);
+            (*slo, Seen::of(kept, found))
+        })
         .collect();
+    let tier = state.tiers.get(&api.id).copied();
+    let tier = tier.unwrap_or_else(|| initial(api, input.now)).tier;
     let look = Look {
         now: input.now,
         step: input.settings.step,
@@ -228,11 +235,10 @@ pub(super) fn learned(
         last: state.last.as_deref(),
         granted,
         target: input.settings.demand.target_utilisation,
-        tolerance: if crate::allocate::is_moved(pool) {
-            input.settings.demand.step_tolerance
-        } else {
-            input.settings.demand.fixed_tolerance
-        },
+        tolerance: input
+            .settings
+            .demand
+            .tolerance(pool, input.catalog.tier(tier).demand_level),
     };
     learned.advance(input.history, &look, &slos)?;
     Ok(learned)

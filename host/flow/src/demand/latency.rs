@@ -104,7 +104,7 @@ impl Curve {
     #[must_use]
     pub fn new(allowed: f64, threshold: f64, configured: f64, tolerance: f64) -> Self {
         let configured = configured.clamp(LEAST, MOST);
-        let tolerance = tolerance.clamp(1e-4, 0.3);
+        let tolerance = tolerable(tolerance);
         Self {
             allowed,
             threshold,
@@ -114,6 +114,16 @@ impl Curve {
             evidence: 0.0,
             seen: configured,
             aim: configured,
+        }
+    }
+
+    /// Aims at another miss rate from now on, as when its api moves to another tier: what was learned of
+    /// the service stays.
+    pub(super) fn tolerate(&mut self, tolerance: f64) {
+        let tolerance = tolerable(tolerance);
+        if tolerance.to_bits() != self.tolerance.to_bits() {
+            self.tolerance = tolerance;
+            self.aim = self.aim_for(tolerance);
         }
     }
 
@@ -214,7 +224,7 @@ impl Curve {
 
     /// Whether it is about this objective still.
     pub(super) fn is_of(&self, fresh: &Self) -> bool {
-        let all = |c: &Self| [c.allowed, c.threshold, c.configured, c.tolerance].map(f64::to_bits);
+        let all = |c: &Self| [c.allowed, c.threshold, c.configured].map(f64::to_bits);
         all(self) == all(fresh)
     }
 
@@ -255,6 +265,11 @@ impl Curve {
             aim,
         })
     }
+}
+
+/// Miss rates that can be told from others.
+fn tolerable(rate: f64) -> f64 {
+    rate.clamp(1e-4, 0.3)
 }
 
 fn steepness(i: usize) -> f64 {
@@ -332,6 +347,31 @@ mod tests {
         assert!(bursty < 0.7, "{bursty}");
         assert!((0.8..0.9).contains(&ordinary), "{ordinary}");
         assert!(smooth > 0.9, "{smooth}");
+    }
+
+    #[test]
+    fn who_moves_to_another_tier_aims_otherwise_at_once_and_keeps_what_it_has_learned() {
+        let mut curve = fresh(0.85);
+        run(&mut curve, 3000, kingman(12.0));
+        let (care, known) = (curve.aim(), curve.log.clone());
+        curve.tolerate(0.25);
+        assert!(curve.aim() > care + 0.1, "{care} {}", curve.aim());
+        assert_eq!(curve.log, known);
+        curve.tolerate(0.003);
+        assert_eq!(curve.aim().to_bits(), care.to_bits());
+    }
+
+    #[test]
+    fn who_is_met_up_to_the_median_does_not_claim_errors_of_the_forecast_as_headroom() {
+        // Errors of a quarter, of which nothing is insured.
+        let truth = |u: f64| 0.5 * libm::erfc((1.0 / u - 1.0) / 0.25 / std::f64::consts::SQRT_2);
+        let ask = |tolerance: f64| {
+            let mut curve = Curve::new(0.05, 0.2, 0.85, tolerance);
+            run(&mut curve, 6000, truth);
+            1.0 / curve.aim()
+        };
+        let (bronze, before) = (ask(0.25), ask(0.001));
+        assert!(bronze < 1.25 && before > 1.6, "{bronze} {before}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::codec::{Reader, Writer};
 use super::cost::{Cost, Observed};
 use super::duel::{Duel, Promise, Source};
 use super::latency::Curve;
-use crate::tier::Tracker;
+use crate::tier::Seen;
 use std::collections::BTreeMap;
 use tidegate_core::catalog::{Api, Mode, Pool};
 use tidegate_core::ids::ScopedId;
@@ -113,7 +113,7 @@ impl Learned {
         &mut self,
         history: &dyn History,
         look: &Look<'_>,
-        slos: &[(&Slo, &Tracker)],
+        slos: &[(&Slo, Seen<'_>)],
     ) -> Result<(), StoreError> {
         self.note(look);
         let dimensions = look.pool.ready.dimensions();
@@ -122,9 +122,9 @@ impl Learned {
         }
         let of = |id: &ScopedId| slos.iter().any(|(slo, _)| slo.id == *id);
         self.objectives.retain(|id, _| of(id));
-        for (slo, tracker) in slos {
+        for (slo, seen) in slos {
             if let Indicator::Latency { threshold } = slo.indicator {
-                self.learn_latency(look, slo, threshold, tracker);
+                self.learn_latency(look, slo, threshold, *seen);
             }
         }
         Ok(())
@@ -245,13 +245,15 @@ impl Learned {
         Ok(())
     }
 
-    fn learn_latency(&mut self, look: &Look<'_>, slo: &Slo, threshold: f64, tracker: &Tracker) {
+    fn learn_latency(&mut self, look: &Look<'_>, slo: &Slo, threshold: f64, seen: Seen<'_>) {
         let mut of = self.objectives.remove(&slo.id).unwrap_or_default();
         let fresh = Curve::new(1.0 - slo.objective, threshold, look.target, look.tolerance);
         of.curves.retain(|_, c| c.is_of(&fresh));
+        let known = of.curves.values_mut();
+        known.for_each(|curve| curve.tolerate(look.tolerance));
         let from = of.until.unwrap_or(Timestamp(i64::MIN));
         let dimensions: Vec<Dimension> = look.pool.ready.dimensions();
-        for (start, events) in tracker.settled_since(from) {
+        for (start, events) in seen.settled_since(from) {
             of.until = Some(start.plus_steps(look.step, 1));
             let scarcest = dimensions
                 .iter()

@@ -310,3 +310,20 @@ fn what_was_learned_comes_back_from_a_record_and_damaged_bytes_are_nothing_known
     };
     assert_eq!(Learned::of(&other), Learned::default());
 }
+
+#[test]
+fn where_nobody_can_buy_a_tier_claims_no_headroom_against_what_its_quantile_leaves_out() {
+    let settings = Settings::default();
+    let fixed = pool(Dimension::Cpu);
+    let shrinks = Pool {
+        min: Resources::NONE.with(Dimension::Cpu, 1.0),
+        ..fixed.clone()
+    };
+    let levels = [Level::P99, Level::P90, Level::P50];
+    let near = |got: f64, want: f64| (got - want).abs() < 1e-12;
+    for (level, want) in levels.into_iter().zip([0.01, 0.01, 0.25]) {
+        assert!(near(settings.tolerance(&fixed, level), want), "{level:?}");
+        let bought = settings.tolerance(&shrinks, level);
+        assert!(near(bought, settings.step_tolerance), "{level:?}");
+    }
+}
