@@ -1,9 +1,10 @@
 //! Asks the tierer per tenant, and applies dwell times, bounds and pins to what it wants.
 
 mod burn;
+mod counts;
 mod group;
 
-pub use burn::Tracker;
+pub use burn::{Advance, Seen, Tracker};
 pub use group::Groups;
 
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 use crate::adjust::Floors;
 use crate::demand::Learned;
 use crate::forecast::{Bank, Drifts, Earlier, Held, Tracks, Watch, Watched};
-use crate::tier::Tracker;
+use crate::tier::{Advance, Tracker};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_core::forecast::{Choice, Track};
@@ -79,8 +79,8 @@ pub struct Delta {
     pub tiers: BTreeMap<ApiId, TierState>,
     /// What tierers keep.
     pub tier_states: BTreeMap<TenantId, Kept>,
-    /// Error budgets.
-    pub trackers: BTreeMap<ScopedId, Tracker>,
+    /// What was found of error budgets, of every SLO of the pool; `None` where nothing was.
+    pub budgets: BTreeMap<ScopedId, Option<Advance>>,
     /// Ordinary loads that were refreshed.
     pub profiles: BTreeMap<ApiId, Profile>,
     /// What was learned of needs, of every api of the pool.
@@ -208,7 +208,13 @@ impl PoolState {
         self.drifts.commit(delta.drifts, |w| bank.knows(w));
         delta.tracks.into_iter().for_each(|t| self.tracks.put(t));
         self.choices.extend(delta.choices);
-        self.trackers = delta.trackers;
+        self.trackers
+            .retain(|slo, _| delta.budgets.contains_key(slo));
+        for (slo, found) in delta.budgets {
+            if let Some(found) = found {
+                self.trackers.entry(slo).or_default().take(found);
+            }
+        }
         self.profiles.extend(delta.profiles);
         self.learned = delta.learned;
         self.floors = delta.floors;

@@ -4,7 +4,7 @@
 //! hundredth. So the events are added per window, and the rate is taken of the sums; every api of the
 //! group is then told the same. A group is a tenant's apis in one pool ([`Judged::Together`]).
 
-use super::burn::Tracker;
+use super::burn::Seen;
 use std::collections::BTreeMap;
 use tidegate_core::ids::{Name, TemplateId, TenantId};
 use tidegate_core::slo::{BURN_WINDOWS, Burn, Events, Judged, Slo};
@@ -29,28 +29,28 @@ fn key(slo: &Slo) -> Option<Key<'_>> {
 }
 
 impl<'a> Groups<'a> {
-    /// Adds what an api's tracker holds of an SLO; nothing for one without a group.
-    pub fn add(&mut self, slo: &'a Slo, tracker: &Tracker) {
+    /// Adds what is seen of an SLO of an api; nothing for one without a group.
+    pub fn add(&mut self, slo: &'a Slo, seen: Seen<'_>) {
         let Some(key) = key(slo) else {
             return;
         };
         let sum = self.0.entry(key).or_default();
         for (of_group, window) in sum.windows.iter_mut().zip(BURN_WINDOWS) {
-            of_group.add(tracker.within(window));
+            of_group.add(seen.within(window));
         }
-        sum.budget.add(tracker.within(slo.window_s));
+        sum.budget.add(seen.within(slo.window_s));
     }
 
     /// Burn per window of [`BURN_WINDOWS`] and the part of the budget that is left: the group's where
     /// the SLO has one, else the api's own.
     #[must_use]
-    pub fn judge(&self, slo: &Slo, tracker: &Tracker) -> (Burn, f64) {
+    pub fn judge(&self, slo: &Slo, seen: Seen<'_>) -> (Burn, f64) {
         match key(slo).and_then(|key| self.0.get(&key)) {
             Some(sum) => (
                 sum.windows.map(|events| slo.burn(events)),
                 slo.budget_left(sum.budget),
             ),
-            None => (tracker.burn(slo), tracker.budget_left(slo)),
+            None => (seen.burn(slo), seen.budget_left(slo)),
         }
     }
 }
@@ -59,6 +59,7 @@ impl<'a> Groups<'a> {
 mod tests {
     use super::*;
     use crate::fake::Rates;
+    use crate::tier::Tracker;
     use tidegate_core::slo::{FromTemplate, Indicator};
     use tidegate_core::time::{Step, Timestamp};
     use tidegate_core::units::Signal;
@@ -93,11 +94,13 @@ mod tests {
             rates.feed(Signal::Errors, 0..HOUR, errors);
             let mut tracker = Tracker::default();
             let now = Timestamp(HOUR * 60_000);
-            tracker.advance(&rates, slo, Step::MINUTE, now).unwrap();
-            groups.add(slo, &tracker);
+            let found = tracker.look(&rates, slo, Step::MINUTE, now).unwrap();
+            groups.add(slo, Seen::of(&tracker, found.as_ref()));
+            tracker.take(found.unwrap());
             trackers.push(tracker);
         }
-        let judged = slos.iter().zip(&trackers).map(|(s, t)| groups.judge(s, t));
+        let seen = trackers.iter().map(|t| Seen::of(t, None));
+        let judged = slos.iter().zip(seen).map(|(s, t)| groups.judge(s, t));
         judged.map(|(burn, _)| burn[2]).collect()
     }
 
