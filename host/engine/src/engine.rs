@@ -10,7 +10,9 @@ use crate::cache::{Cache, CacheError};
 use crate::gate::Gate;
 use crate::guest::TABLE_ELEMENTS;
 use crate::options::{MIB, Options};
+use crate::room;
 use crate::ticker::Ticker;
+use crate::warm::{KEPT, Places};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -31,8 +33,12 @@ pub(crate) const MEMORIES: u32 = 1;
 /// Most tables of one component: its own, and one for each library that joins it to the host.
 pub(crate) const TABLES: u32 = 8;
 
-/// Most core modules of one component: an interpreter with shared libraries has some twenty.
-const CORE_INSTANCES: u32 = 32;
+/// Most core modules of one component: an interpreter with shared libraries, and the stubs of what it may
+/// not have, has some forty.
+const CORE_INSTANCES: u32 = 64;
+
+/// Smallest pool that is worth its trouble, where more was asked for.
+const LEAST: u32 = 4;
 
 /// Why there is no engine.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +76,8 @@ pub struct Engine {
 pub(crate) struct Shared {
     pub(crate) wasm: wasmtime::Engine,
     pub(crate) gate: Gate,
+    /// Places for instances that are kept between calls, beside those of the gate.
+    pub(crate) warm: Places,
     pub(crate) cache: Option<Cache>,
     pub(crate) options: Options,
     /// Rises when all running fits are cancelled.
@@ -88,30 +96,32 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Engine {
-    /// Starts an engine. Tries the pool at its full size, then a quarter of it, then none, because
-    /// address space may be limited (`ulimit -v`, small containers).
+    /// Starts an engine: with a pool of the size that was asked for, or for which there is address
+    /// space ([`crate::room`]); with half of it, and so on, where the system refuses that; without
+    /// one where not even four instances fit.
     ///
     /// # Errors
     /// When not even the smallest configuration is possible, or the cache cannot be opened.
     pub fn new(options: Options) -> Result<Self, EngineError> {
-        let full = options.instances.max(1);
-        let mut last = None;
-        for instances in [Some(full), (full > 4).then_some(full / 4)]
-            .into_iter()
-            .flatten()
-        {
+        let asked = options.instances.max(1);
+        // What is kept warm has places beside those that are asked for.
+        let room = room::instances(&options).map(|all| all.saturating_sub(KEPT));
+        let mut instances = room.map_or(asked, |room| room.min(asked));
+        if instances < asked {
+            tracing::warn!(
+                asked,
+                instances,
+                "the address space is limited: a smaller pool"
+            );
+        }
+        while instances >= asked.min(LEAST) {
             match wasmtime::Engine::new(&config(&options, Some(instances))) {
                 Ok(wasm) => return Self::finish(wasm, options, Allocation::Pool { instances }),
-                Err(error) => {
-                    tracing::warn!(instances, "no pool of this size: {error:#}");
-                    last = Some(error);
-                }
+                Err(error) => tracing::warn!(instances, "no pool of this size: {error:#}"),
             }
+            instances /= 2;
         }
-        match wasmtime::Engine::new(&config(&options, None)) {
-            Ok(wasm) => Self::finish(wasm, options, Allocation::OnDemand),
-            Err(error) => Err(EngineError::Start(format!("{:#}", last.unwrap_or(error)))),
-        }
+        Self::on_demand(options)
     }
 
     /// An engine without a pool, for a process of one call at a time.
@@ -140,6 +150,7 @@ impl Engine {
             shared: Arc::new(Shared {
                 wasm,
                 gate: Gate::new(places),
+                warm: Places::default(),
                 cache,
                 options,
                 cancelled: Arc::default(),
@@ -181,7 +192,8 @@ fn config(options: &Options, pool: Option<u32>) -> Config {
         .parallel_compilation(true)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16))
         .guard_before_linear_memory(true);
-    if let Some(instances) = pool {
+    if let Some(calls) = pool {
+        let instances = calls.saturating_add(KEPT);
         let mut pooling = PoolingAllocationConfig::new();
         // As many of each as all instances together may have: a pool that one module could empty
         // would fail the calls of the others.

@@ -160,6 +160,79 @@ pub fn encode(core_wasm: &[u8], manifest: &Manifest) -> Result<Vec<u8>, EncodeEr
     Ok(component)
 }
 
+/// Makes a policy of a component that another language's tools have encoded: finds the world in its
+/// exports, checks what it imports, and appends the manifest, whose `interface` is what was found.
+///
+/// # Errors
+/// See [`EncodeError`]; every variant says what to change.
+pub fn wrap(component: &[u8], manifest: &Manifest) -> Result<Vec<u8>, EncodeError> {
+    check_component_imports(component)?;
+    let world = exported(component)?;
+    if world.kind != manifest.kind {
+        return Err(EncodeError::Disagreement {
+            field: "kind",
+            declared: manifest.kind.to_string(),
+            found: format!("the world `{}`", world.kind),
+            remedy: "correct the declaration, or export the other world",
+        });
+    }
+    let manifest = Manifest {
+        interface: world.interface,
+        ..manifest.clone()
+    };
+    let mut wrapped = component.to_vec();
+    manifest::append(&mut wrapped, &manifest)?;
+    Validator::new_with_features(host_features())
+        .validate_all(&wrapped)
+        .map_err(|e| EncodeError::Features(e.to_string()))?;
+    Ok(wrapped)
+}
+
+/// The world whose interface a component exports.
+fn exported(component: &[u8]) -> Result<World, EncodeError> {
+    let bad = |e: wasmparser::BinaryReaderError| EncodeError::NotAModule(e.to_string());
+    let mut found = Vec::new();
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(component) {
+        match payload.map_err(bad)? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentExportSection(exports) if depth == 0 => {
+                for export in exports {
+                    let name = export.map_err(bad)?.name.name.to_owned();
+                    found.extend(world_of(&name));
+                }
+            }
+            _ => {}
+        }
+    }
+    match found.as_slice() {
+        [] => Err(EncodeError::NoWorld),
+        [one] => Ok(one.clone()),
+        more => {
+            let names: Vec<_> = more.iter().map(|world| world.kind.name()).collect();
+            Err(EncodeError::SeveralWorlds(names.join(", ")))
+        }
+    }
+}
+
+/// The world that exports an interface, `tidegate:policy/forecasting@0.1.0-next` for example.
+fn world_of(export: &str) -> Option<World> {
+    let interface = export.strip_prefix(PACKAGE)?.strip_prefix('/')?;
+    let (name, version) = interface.split_once('@')?;
+    let kind = match name {
+        "forecasting" => Kind::Forecaster,
+        "tiering" => Kind::Tierer,
+        "allocation" => Kind::Allocator,
+        "judging" => Kind::Judge,
+        _ => return None,
+    };
+    Some(World {
+        kind,
+        interface: version.to_owned(),
+    })
+}
+
 /// What the host runs: the standard, less what would make results depend on the machine or the
 /// moment (relaxed SIMD, threads) and what it does not need (several memories, 64-bit ones).
 fn host_features() -> WasmFeatures {
@@ -229,7 +302,7 @@ fn remedy(module: &str, name: &str) -> String {
     if module.starts_with("wasi") {
         return "a dependency asks for a clock, files or randomness; build for \
                 wasm32-unknown-unknown, find it with `cargo tree`, and turn that feature off (time \
-                and seeds are inputs of a policy)"
+                and seeds are inputs of a policy); componentize-py leaves them out with --stub-wasi"
             .to_owned();
     }
     if module.starts_with("__wbindgen") || name.starts_with("__wbindgen") {

@@ -4,6 +4,7 @@ mod build;
 mod dev;
 mod new;
 mod test;
+mod wrap;
 
 use super::connect::{Flags, Session, online};
 use super::errors::{Told as _, usage};
@@ -27,6 +28,8 @@ pub(crate) enum Verb {
     Dev(dev::Args),
     /// Compile a plugin crate into a component
     Build(build::Args),
+    /// Make a policy of a component that another language's tools have made
+    Wrap(wrap::Args),
     /// Upload a component; it is admitted or refused with what to change
     Push {
         /// The component (.wasm)
@@ -77,6 +80,7 @@ pub(crate) fn run(verb: Verb, flags: &Flags) -> Result<()> {
         Verb::Test(args) => test::run(&args, flags.output),
         Verb::Dev(args) => dev::run(&args, flags),
         Verb::Build(args) => build::run(&args, flags.output),
+        Verb::Wrap(args) => wrap::run(&args, flags.output),
         Verb::Push { file, tenant } => {
             // Read before the connection: a wrong path is told without a daemon.
             let bytes =
