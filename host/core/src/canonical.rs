@@ -76,6 +76,7 @@ impl Encoder {
 
     /// Appends floats with their number.
     pub fn floats(&mut self, values: &[f64]) -> &mut Self {
+        self.bytes.reserve(8 * (values.len() + 1));
         self.uint(values.len() as u64);
         for value in values {
             self.float(*value);

@@ -55,15 +55,24 @@ pub struct Calibration {
 }
 
 impl Forecast {
+    /// Where a level stands in a row.
+    fn place(&self, level: Level) -> usize {
+        let place = self.levels.iter().position(|&l| l >= level);
+        place.unwrap_or(self.levels.len().saturating_sub(1))
+    }
+
+    /// A level's quantiles, step by step, as [`Self::quantile`] gives them.
+    pub fn column(&self, level: Level) -> impl Iterator<Item = f64> + '_ {
+        let (width, place) = (self.levels.len(), self.place(level));
+        let at = move |step: usize| self.quantiles.get(step * width + place).copied();
+        (0..self.grid.count).map(move |step| at(step).unwrap_or(0.0))
+    }
+
     /// The quantile at a step; the nearest level that was asked for at or above `level`, else the
     /// highest there is.
     #[must_use]
     pub fn quantile(&self, step: usize, level: Level) -> f64 {
-        let i = self
-            .levels
-            .iter()
-            .position(|&l| l >= level)
-            .unwrap_or(self.levels.len().saturating_sub(1));
+        let i = self.place(level);
         self.quantiles
             .get(step * self.levels.len() + i)
             .copied()
@@ -93,8 +102,6 @@ impl Forecast {
     /// The highest value of a level over all steps.
     #[must_use]
     pub fn peak(&self, level: Level) -> f64 {
-        (0..self.grid.count)
-            .map(|s| self.quantile(s, level))
-            .fold(0.0, f64::max)
+        self.column(level).fold(0.0, f64::max)
     }
 }

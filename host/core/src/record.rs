@@ -51,21 +51,21 @@ impl ForecastRecord {
         use crate::units::Level;
         let mut encoder = crate::canonical::Encoder::default();
         encoder.floats(&forecast.mean).floats(&forecast.quantiles);
-        let at = (0..forecast.grid.count)
-            .max_by(|&a, &b| {
-                forecast
-                    .quantile(a, Level::P99)
-                    .total_cmp(&forecast.quantile(b, Level::P99))
-                    .then(b.cmp(&a))
-            })
-            .unwrap_or(0);
+        let (mut peak, mut at) = (0.0_f64, 0);
+        let mut highest = f64::NEG_INFINITY;
+        for (step, p99) in forecast.column(Level::P99).enumerate() {
+            peak = peak.max(p99);
+            if p99.total_cmp(&highest).is_gt() {
+                (highest, at) = (p99, step);
+            }
+        }
         Self {
             key: forecast.key.clone(),
             served: forecast.served.clone(),
             state: forecast.state,
             calibration: forecast.calibration.map(|c| c.track),
             answer: encoder.digest(),
-            peak: forecast.peak(Level::P99),
+            peak,
             peak_at: forecast.grid.at(at),
         }
     }

@@ -36,6 +36,7 @@ pub use tracks::Tracks;
 use crate::forecast::batch::Cohort;
 use crate::forecast::held::Events;
 use crate::forecast::tracking::Tracking;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_core::canonical;
@@ -57,6 +58,22 @@ pub fn fitted_with(config: &str, step: Step) -> Digest {
     let mut encoder = canonical::Encoder::default();
     encoder.text(config).raw(&step.secs().to_le_bytes());
     encoder.digest()
+}
+
+/// [`fitted_with`] of the configs of a run: very many series have few, and each is hashed once. They are
+/// told apart by where they lie; the targets keep them there.
+#[derive(Debug, Default)]
+struct Configs(RefCell<BTreeMap<(*const u8, usize), Digest>>);
+
+impl Configs {
+    fn of(&self, member: &Member<dyn Forecaster>, step: Step) -> Digest {
+        let config = &member.config;
+        let mut known = self.0.borrow_mut();
+        let place = (config.as_ptr(), config.len());
+        *known
+            .entry(place)
+            .or_insert_with(|| fitted_with(config, step))
+    }
 }
 
 /// A series and who serves it.
@@ -260,9 +277,12 @@ fn reuse<'a>(
         return Ok(targets);
     };
     let mut due = vec![];
+    let configs = Configs::default();
     for target in targets {
         let key = &target.key;
-        let kept = held.get(key).zip(asked(input, target, champions));
+        let kept = held
+            .get(key)
+            .and_then(|kept| Some((kept, asked(input, target, champions, &configs)?)));
         let Some((kept, asked)) = kept else {
             due.push(target);
             continue;
@@ -292,25 +312,29 @@ fn asked<'a>(
     input: &Input<'a>,
     target: &Target,
     champions: &Champions,
+    configs: &Configs,
 ) -> Option<(Digest, Digest, Option<&'a SeriesState>)> {
-    let with = |member: &Member<dyn Forecaster>| fitted_with(&member.config, input.step);
-    let links = [
-        Link::Champion,
-        Link::Chain(Retreat::Active),
-        Link::Chain(Retreat::LastGood),
-    ];
-    let members = links.iter().flat_map(|l| l.members(target, champions));
-    let fitted = members.filter_map(|member| {
-        let (module, config) = (member.module.digest, with(member));
-        let state = input.bank.get(&target.key, module, config);
-        let state = state.filter(|s| s.seen <= input.now)?;
-        Some((module, config, Some(state)))
-    });
-    let baseline = Link::Chain(Retreat::Baseline).members(target, champions);
-    let baseline = baseline
+    let won = champions.get(&target.key);
+    let mut rivals = target.roster.challengers.iter();
+    let champion = rivals.find(|m| Some(&m.module.digest) == won);
+    let of = |retreat: Retreat| {
+        let members = target.roster.members.iter();
+        members.filter(move |m| m.retreat == retreat)
+    };
+    let members = champion
         .into_iter()
-        .map(|m| (m.module.digest, with(m), None));
-    fitted.chain(baseline).next()
+        .chain(of(Retreat::Active))
+        .chain(of(Retreat::LastGood));
+    for member in members {
+        let (module, config) = (member.module.digest, configs.of(member, input.step));
+        let state = input.bank.get(&target.key, module, config);
+        if let Some(state) = state.filter(|s| s.seen <= input.now) {
+            return Some((module, config, Some(state)));
+        }
+    }
+    let baseline = of(Retreat::Baseline).next()?;
+    let config = configs.of(baseline, input.step);
+    Some((baseline.module.digest, config, None))
 }
 
 /// Whom a series has chosen in place of the bound module.

@@ -127,7 +127,24 @@ impl Learned {
                 self.learn_latency(look, slo, threshold, *seen);
             }
         }
+        self.let_go(look);
         Ok(())
+    }
+
+    /// Lets go of notes that every part has read past: they would only be carried through each record.
+    fn let_go(&mut self, look: &Look<'_>) {
+        let parts = self.uses.values().map(|of| of.until);
+        let parts = parts.chain(self.objectives.values().map(|of| of.until));
+        // Nothing is before what has read nothing yet.
+        let Some(read) = parts.min().flatten() else {
+            return;
+        };
+        let reach = i64::from(look.pool.lead_time_s) * 1000 + look.step.ms();
+        self.notes.retain(|(t, _)| read.since_ms(*t) <= reach);
+        let is_learning = !self.objectives.is_empty();
+        for told in [&mut self.foreseen, &mut self.insured] {
+            told.retain(|(t, _)| is_learning && *t >= read);
+        }
     }
 
     /// Notes what could be used in the steps that have begun since the last note.

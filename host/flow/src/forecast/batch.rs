@@ -42,9 +42,10 @@ pub(super) fn cohorts<'a>(
     let mut cohorts: BTreeMap<CohortKey, Cohort<'a>> = BTreeMap::new();
     // A model is shared by many states, and hashed once.
     let mut models: BTreeMap<(*const u8, usize), Digest> = BTreeMap::new();
+    let configs = super::Configs::default();
     for (target, members) in asked {
         for member in members {
-            let config = super::fitted_with(&member.config, input.step);
+            let config = configs.of(member, input.step);
             let state = match input.bank.get(&target.key, member.module.digest, config) {
                 // A state that has seen more than there is yet (the clock stepped back) would give
                 // another time's forecast: the next link answers until the clock has caught up.

@@ -327,8 +327,8 @@ pub fn looks(salt: u64, start: Timestamp, step: Step) -> bool {
 
 /// Steps since a series had its turn, where every series has one each `cadence` steps. Turns are looks
 /// ([`looks`]) where the cadence is a multiple of their distance.
-pub(super) fn since(key: &SeriesKey, start: Timestamp, step: Step, cadence: u32) -> u32 {
-    let past = index(start, step).wrapping_add(salt(key)) % u64::from(cadence.max(1));
+pub(super) fn since(salt: u64, start: Timestamp, step: Step, cadence: u32) -> u32 {
+    let past = index(start, step).wrapping_add(salt) % u64::from(cadence.max(1));
     u32::try_from(past).unwrap_or(0)
 }
 

@@ -103,6 +103,8 @@ pub struct Source {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Earlier {
     key: SeriesKey,
+    /// What tells it apart where turns are dealt out ([`calibrate::salt`]).
+    salt: u64,
     source: Arc<Source>,
     /// When the state was fitted that it comes from; of the baseline, which has none, when it was made.
     fitted_at: Timestamp,
@@ -197,6 +199,7 @@ impl Earlier {
         let is_whole = codes.len() == forecast.grid.count * WIDTH;
         is_whole.then(|| Self {
             key: forecast.key.clone(),
+            salt: calibrate::salt(&forecast.key),
             source,
             fitted_at: state.fitted_at,
             seen: state.seen,
@@ -262,7 +265,7 @@ impl Earlier {
         if at.cadence <= 1 {
             return self.grid.start != at.grid.start || self.seen < at.end;
         }
-        let since = calibrate::since(&self.key, at.grid.start, at.grid.step, at.cadence);
+        let since = calibrate::since(self.salt, at.grid.start, at.grid.step, at.cadence);
         let turn = at.grid.start.plus_steps(at.grid.step, -i64::from(since));
         self.grid.start < turn || self.grid.start > at.grid.start
     }

@@ -183,14 +183,14 @@ fn a_series_has_its_turn_once_a_cadence_and_every_step_its_share_of_series() {
 }
 
 fn since(name: &str, cadence: u32) -> u32 {
-    calibrate::since(&key(name), at(1000), Step::MINUTE, cadence)
+    calibrate::since(calibrate::salt(&key(name)), at(1000), Step::MINUTE, cadence)
 }
 
 #[test]
 fn promises_are_taken_of_forecasts_that_are_new() {
     for minute in 0..60 {
         let start = at(minute);
-        let turn = calibrate::since(&key("shop/a"), start, Step::MINUTE, 30) == 0;
+        let turn = calibrate::since(calibrate::salt(&key("shop/a")), start, Step::MINUTE, 30) == 0;
         let looks = calibrate::looks(calibrate::salt(&key("shop/a")), start, Step::MINUTE);
         assert!(looks || !turn);
     }
