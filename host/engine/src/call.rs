@@ -1,14 +1,16 @@
 //! One call into a guest: a fresh store and instance, bounded in time, memory, stack, answer and
 //! log, and gone afterwards.
 //!
-//! Instances are never reused: what a call leaves behind in its memory could reach the next one,
-//! and a replay could not tell. A fresh instance from a prepared one costs microseconds, since the
-//! pool maps the module's memory image copy-on-write.
+//! Instances are not reused: what a call leaves behind in its memory could reach the next one, and a
+//! replay could not tell. A fresh instance from a prepared one costs microseconds, since the pool
+//! maps the module's memory image copy-on-write. The exception is a module that asks for reuse, and
+//! whose promise is audited ([`crate::warm`]).
 
 use crate::engine::Shared;
-use crate::gate::Class;
+use crate::gate::{Busy, Class};
 use crate::guest::{Guest, clip};
 use crate::options::CallLimits;
+use crate::warm::{self, Kept, Warm};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tidegate_core::policy::CallError;
@@ -30,6 +32,10 @@ pub(crate) struct Prepared {
     pub(crate) pre: InstancePre<Guest>,
     pub(crate) name: Arc<str>,
     pub(crate) limits: CallLimits,
+    /// Its calls that run now.
+    pub(crate) busy: Busy,
+    /// Instances that are kept, where it asked for it.
+    pub(crate) warm: Option<Warm>,
     /// Rises when this module's running fits are cancelled.
     pub(crate) cancelled: Arc<AtomicU64>,
     /// Most bytes of memories and tables that a call has had.
@@ -55,25 +61,86 @@ enum Stopped {
 }
 
 impl Prepared {
-    /// Runs `body` on a fresh instance and drops it.
+    /// Runs `body` on an instance: a fresh one that is dropped, unless the module is warm. It may run
+    /// twice, on two instances, when reuse is audited.
     ///
     /// # Errors
     /// The limit that was exceeded, or the trap.
-    pub(crate) fn run<R>(
+    pub(crate) fn run<R: std::fmt::Debug>(
         &self,
         class: Class,
-        body: impl FnOnce(&mut Store<Guest>, &Instance) -> wasmtime::Result<R>,
+        body: impl Fn(&mut Store<Guest>, &Instance) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
-        let _place = self.shared.gate.enter(class);
+        let most = self.limits.concurrency;
+        let _place = self.shared.gate.enter(class, &self.busy, most);
+        match &self.warm {
+            Some(warm) if class == Class::Cycle && warm.is_on() => self.run_warm(warm, &body),
+            _ => self.run_fresh(class, &body).map(|(answer, ..)| answer),
+        }
+    }
+
+    fn run_fresh<R>(
+        &self,
+        class: Class,
+        body: impl Fn(&mut Store<Guest>, &Instance) -> wasmtime::Result<R>,
+    ) -> Result<(R, Store<Guest>, Instance), CallError> {
         let guest = Guest::new(self.name.clone(), &self.limits);
         let mut store = Store::new(&self.shared.wasm, guest);
         store.limiter(|guest| &mut guest.account);
+        self.call(&mut store, class, |store| {
+            let instance = self.pre.instantiate(&mut *store)?;
+            Ok((body(store, &instance)?, instance))
+        })
+        .map(|(answer, instance)| (answer, store, instance))
+    }
+
+    /// Any error drops the instance.
+    fn run_warm<R: std::fmt::Debug>(
+        &self,
+        warm: &Warm,
+        body: impl Fn(&mut Store<Guest>, &Instance) -> wasmtime::Result<R>,
+    ) -> Result<R, CallError> {
+        let class = Class::Cycle;
+        let Some(mut kept) = warm.take() else {
+            let place = warm.place();
+            let (answer, store, instance) = self.run_fresh(class, &body)?;
+            if let Some(place) = place {
+                warm.put(Kept::new(store, instance, place));
+            }
+            return Ok(answer);
+        };
+        kept.store.data_mut().renew(&self.limits);
+        let instance = kept.instance;
+        let answer = self.call(&mut kept.store, class, |store| body(store, &instance))?;
+        if warm.is_audited() {
+            match self.run_fresh(class, &body) {
+                Ok((fresh, ..)) if warm::same(&fresh, &answer) => {}
+                // A busy machine says nothing about purity.
+                Err(CallError::Deadline { .. } | CallError::Unavailable(_)) => {}
+                outcome => {
+                    warm.withdraw();
+                    tracing::error!(
+                        module = &*self.name,
+                        "a reused instance answered other than a fresh one: the module is not pure, and its instances are reused no more"
+                    );
+                    return outcome.map(|(fresh, ..)| fresh);
+                }
+            }
+        }
+        warm.put(kept);
+        Ok(answer)
+    }
+
+    /// One bounded call on a store.
+    fn call<R>(
+        &self,
+        store: &mut Store<Guest>,
+        class: Class,
+        body: impl FnOnce(&mut Store<Guest>) -> wasmtime::Result<R>,
+    ) -> Result<R, CallError> {
         store.set_hostcall_fuel(self.limits.returned_bytes);
-        self.bound_time(&mut store, class);
-        let outcome = self
-            .pre
-            .instantiate(&mut store)
-            .and_then(|instance| body(&mut store, &instance));
+        self.bound_time(store, class);
+        let outcome = body(store);
         store.data().log.close();
         // A guest's memory never shrinks: what it has at the end is the most that it had.
         self.peak

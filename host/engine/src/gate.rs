@@ -2,8 +2,11 @@
 //!
 //! The pool has a fixed number of instances, and a call that finds none must not count as its
 //! module's fault: it waits here instead. Fits, which run for seconds, may take no more than three
-//! quarters of the places, so that predictions never queue behind them alone.
+//! quarters of the places, so that predictions never queue behind them alone. The same holds within
+//! one module, which has a number of places of its own: one that is slow delays its own callers, and
+//! not those of the others.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 /// What kind of call it is.
@@ -21,6 +24,13 @@ struct Taken {
     fits: u32,
 }
 
+/// Calls of one module that run now. Changed under the gate's lock alone.
+#[derive(Debug, Default)]
+pub(crate) struct Busy {
+    all: AtomicU32,
+    fits: AtomicU32,
+}
+
 /// The places.
 #[derive(Debug)]
 pub(crate) struct Gate {
@@ -33,6 +43,7 @@ pub(crate) struct Gate {
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
     gate: &'a Gate,
+    busy: &'a Busy,
     class: Class,
 }
 
@@ -45,11 +56,20 @@ impl Gate {
         }
     }
 
-    /// Waits for a place.
-    pub(crate) fn enter(&self, class: Class) -> Place<'_> {
-        let most_fits = (self.places * 3 / 4).max(1);
+    /// Waits for a place, of all and of the `most` that one module may have.
+    pub(crate) fn enter<'a>(&'a self, class: Class, busy: &'a Busy, most: u32) -> Place<'a> {
+        let fits_of = |places: u32| (places.saturating_mul(3) / 4).max(1);
+        let is_full = |all: u32, fits: u32, places: u32| {
+            all >= places || (class == Class::Fit && fits >= fits_of(places))
+        };
         let full = |taken: &mut Taken| {
-            taken.all >= self.places || (class == Class::Fit && taken.fits >= most_fits)
+            let (all, fits) = (&busy.all, &busy.fits);
+            is_full(taken.all, taken.fits, self.places)
+                || is_full(
+                    all.load(Ordering::Relaxed),
+                    fits.load(Ordering::Relaxed),
+                    most.max(1),
+                )
         };
         // The counts are consistent after any panic: each change is one statement.
         let guard = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,7 +79,14 @@ impl Gate {
             .unwrap_or_else(PoisonError::into_inner);
         taken.all += 1;
         taken.fits += u32::from(class == Class::Fit);
-        Place { gate: self, class }
+        busy.all.fetch_add(1, Ordering::Relaxed);
+        busy.fits
+            .fetch_add(u32::from(class == Class::Fit), Ordering::Relaxed);
+        Place {
+            gate: self,
+            busy,
+            class,
+        }
     }
 }
 
@@ -72,6 +99,9 @@ impl Drop for Place<'_> {
             .unwrap_or_else(PoisonError::into_inner);
         taken.all -= 1;
         taken.fits -= u32::from(self.class == Class::Fit);
+        let fits = u32::from(self.class == Class::Fit);
+        self.busy.all.fetch_sub(1, Ordering::Relaxed);
+        self.busy.fits.fetch_sub(fits, Ordering::Relaxed);
         drop(taken);
         // All, because a waiting fit may not use a place that a waiting prediction can.
         self.gate.freed.notify_all();
@@ -81,22 +111,39 @@ impl Drop for Place<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::AtomicBool;
 
     #[test]
     fn fits_leave_places_for_the_cycle() {
-        let gate = Gate::new(4);
-        let fits: Vec<Place<'_>> = (0..3).map(|_| gate.enter(Class::Fit)).collect();
+        let (gate, busy) = (Gate::new(4), Busy::default());
+        let fits: Vec<Place<'_>> = (0..3).map(|_| gate.enter(Class::Fit, &busy, 9)).collect();
         let entered = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let _place = gate.enter(Class::Fit);
+                let _place = gate.enter(Class::Fit, &busy, 9);
                 entered.store(true, Ordering::SeqCst);
             });
-            let place = gate.enter(Class::Cycle);
+            let place = gate.enter(Class::Cycle, &busy, 9);
             assert!(!entered.load(Ordering::SeqCst));
             drop(place);
             drop(fits);
+        });
+        assert!(entered.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn one_module_takes_no_more_than_its_own_places() {
+        let (gate, slow, other) = (Gate::new(64), Busy::default(), Busy::default());
+        let held: Vec<Place<'_>> = (0..2).map(|_| gate.enter(Class::Cycle, &slow, 2)).collect();
+        let entered = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _place = gate.enter(Class::Cycle, &slow, 2);
+                entered.store(true, Ordering::SeqCst);
+            });
+            drop(gate.enter(Class::Cycle, &other, 2));
+            assert!(!entered.load(Ordering::SeqCst));
+            drop(held);
         });
         assert!(entered.load(Ordering::SeqCst));
     }

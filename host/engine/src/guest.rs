@@ -41,13 +41,14 @@ impl Guest {
                 limit: limits.memory,
                 refused: None,
             },
-            log: Log {
-                module,
-                left: limits.log_bytes,
-                dropped: 0,
-                last_error: None,
-            },
+            log: Log::new(module, limits),
         }
+    }
+
+    /// Another call on the same instance: what it holds stays in the account.
+    pub(crate) fn renew(&mut self, limits: &CallLimits) {
+        self.account.refused = None;
+        self.log = Log::new(self.log.module.clone(), limits);
     }
 }
 
@@ -64,6 +65,11 @@ impl Account {
     /// Bytes of memories and tables now.
     pub(crate) fn used(&self) -> u64 {
         self.used
+    }
+
+    /// Most that they may be, in bytes.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
     }
 
     /// A refused growth answers -1 to the guest, as the Wasm standard has it, so that a careful
@@ -118,6 +124,15 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    fn new(module: Arc<str>, limits: &CallLimits) -> Self {
+        Self {
+            module,
+            left: limits.log_bytes,
+            dropped: 0,
+            last_error: None,
+        }
+    }
+
     /// Writes a line while the bound lasts.
     pub(crate) fn write(&mut self, severity: Severity, message: &str) {
         if severity == Severity::Error {
@@ -170,6 +185,7 @@ mod tests {
         returned_bytes: 1,
         log_bytes: 100,
         stack: 1,
+        concurrency: 1,
     };
 
     #[test]

@@ -7,7 +7,7 @@
 //! atomic pointer; a cycle takes a [`Pinned`] and resolves its rosters from that.
 //!
 //! Absent by rule: `flow`, the store, the network, the time of day. What a version of the WIT
-//! looks like is known to its adapter alone. No call outlives its store, no instance its call.
+//! looks like is known to its adapter alone. No call outlives its store, no instance its call but where a manifest asks for reuse.
 //!
 //! Reading order: options and engine, admission and trial, one call, adapters and batches, slots.
 
@@ -16,6 +16,7 @@ mod options;
 mod cache;
 mod engine;
 mod gate;
+mod room;
 mod ticker;
 
 mod admission;
@@ -31,6 +32,7 @@ pub mod wire;
 
 mod call;
 mod guest;
+mod warm;
 
 mod adapter;
 mod batch;
@@ -44,6 +46,8 @@ pub use manifest::{ManifestError, SECTION as MANIFEST_SECTION};
 pub use module::{Loaded, Policy, Source};
 pub use options::{Limits, Options};
 pub use schema::{ConfigError, SchemaError, check_config, check_schema};
+pub use warm::Reuse;
+
 pub use trial::{Artefact, Passed, Terms, TrialError, examine};
 
 pub use slots::{

@@ -4,8 +4,7 @@
 //! The section's name is [`SECTION`] and its content JSON of the shape below, at the component's
 //! outermost level. The writer is `sdk/build`, which is strict; this reader ignores keys that it
 //! does not know, so that a newer builder may add one. The two share a test in `tests/hostile` and
-//! no code, since a host must not trust the builder. `warm` is read by nobody yet: every call gets
-//! a fresh instance.
+//! no code, since a host must not trust the builder.
 
 use serde::Deserialize;
 use tidegate_core::ids::Name;
@@ -37,6 +36,8 @@ struct Section {
     #[serde(default)]
     limits: Option<Asked>,
     #[serde(default)]
+    warm: bool,
+    #[serde(default)]
     description: String,
 }
 
@@ -52,6 +53,9 @@ pub(crate) struct Asked {
     /// Wall time of `fit`, in milliseconds.
     #[serde(default)]
     pub(crate) fit_deadline_ms: Option<u64>,
+    /// Whether instances may be kept between calls; stands beside the limits.
+    #[serde(skip)]
+    pub(crate) warm: bool,
 }
 
 /// Reads a section.
@@ -87,7 +91,10 @@ pub(crate) fn parse(section: &[u8]) -> Result<(Manifest, Asked), ManifestError> 
             "`description` is longer than {MAX_LINE} bytes: make it one line"
         ));
     }
-    let asked = said.limits.unwrap_or_default();
+    let asked = Asked {
+        warm: said.warm,
+        ..said.limits.unwrap_or_default()
+    };
     for (what, value) in [
         ("memory_bytes", asked.memory_bytes),
         ("deadline_ms", asked.deadline_ms),

@@ -1,6 +1,7 @@
 //! An admitted module: compiled, linked, its limits fixed, ready to serve.
 
 use crate::call::Prepared;
+use crate::warm::{Reuse, Warm};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tidegate_core::ids::Digest;
@@ -95,7 +96,7 @@ impl Loaded {
         }
     }
 
-    /// The policy itself. Each call runs on a fresh instance.
+    /// The policy itself. Each call runs on a fresh instance, unless its manifest asks for reuse.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
@@ -105,6 +106,12 @@ impl Loaded {
     #[must_use]
     pub fn peak_memory(&self) -> u64 {
         self.prepared.peak.load(Ordering::Relaxed)
+    }
+
+    /// What the reuse of its instances has come to; `None` where it does not ask for any.
+    #[must_use]
+    pub fn reuse(&self) -> Option<Reuse> {
+        self.prepared.warm.as_ref().map(Warm::reuse)
     }
 
     /// Ends the fits of this module that run now, because it was unbound or retired; they answer

@@ -58,6 +58,8 @@ pub struct Limits {
     pub returned_bytes: usize,
     /// Bytes of log that one call may write; what is over is dropped and counted.
     pub log_bytes: usize,
+    /// Calls of one module at the same time; more wait. Fits take at most three quarters of them.
+    pub concurrency: u32,
 }
 
 impl Default for Limits {
@@ -72,6 +74,7 @@ impl Default for Limits {
             fit_deadline_ms_max: 600_000,
             returned_bytes: 32 * MIB,
             log_bytes: 8 * 1024,
+            concurrency: 16,
         }
     }
 }
@@ -85,4 +88,5 @@ pub(crate) struct CallLimits {
     pub(crate) returned_bytes: usize,
     pub(crate) log_bytes: usize,
     pub(crate) stack: usize,
+    pub(crate) concurrency: u32,
 }

@@ -86,7 +86,7 @@ impl Allocator for Guest {
         let (answer,) = self.module.run(Class::Cycle, |store, instance| {
             instance
                 .get_typed_func::<(wit::AllocationInput<'_>,), Answer>(&mut *store, &self.allocate)?
-                .call(store, (lent,))
+                .call(store, (lent.clone(),))
         })?;
         let said = shared::answer(answer)?;
         let plan = Allocation {

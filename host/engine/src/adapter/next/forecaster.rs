@@ -63,7 +63,7 @@ impl Guest {
         let (answer,) = self.module.run(Class::Cycle, |store, instance| {
             instance
                 .get_typed_func::<UpdateInput<'_>, FittedAnswer>(&mut *store, &self.update)?
-                .call(store, input)
+                .call(store, input.clone())
         })?;
         fitted(answer, frames.len())
     }
@@ -89,7 +89,7 @@ impl Guest {
         let (answer,) = self.module.run(Class::Cycle, |store, instance| {
             instance
                 .get_typed_func::<PredictInput<'_>, ForecastsAnswer>(&mut *store, &self.predict)?
-                .call(store, input)
+                .call(store, input.clone())
         })?;
         let said = shared::answer(answer)?;
         let forecasts = Forecasts {
@@ -109,7 +109,7 @@ impl Guest {
                     &mut *store,
                     &self.migrate,
                 )?
-                .call(store, input)
+                .call(store, input.clone())
         })?;
         fitted(answer, states.len())
     }

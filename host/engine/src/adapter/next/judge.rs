@@ -68,7 +68,7 @@ impl Judge for Guest {
         let (answer,) = self.module.run(Class::Cycle, |store, instance| {
             instance
                 .get_typed_func::<(wit::JudgeInput<'_>,), Answer>(&mut *store, &self.judge)?
-                .call(store, (lent,))
+                .call(store, (lent.clone(),))
         })?;
         let said = shared::answer(answer)?;
         Ok(Judgement {

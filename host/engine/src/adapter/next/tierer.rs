@@ -62,7 +62,7 @@ impl Tierer for Guest {
         let (answer,) = self.module.run(Class::Cycle, |store, instance| {
             instance
                 .get_typed_func::<(wit::TierInput<'_>,), Answer>(&mut *store, &self.decide)?
-                .call(store, (lent,))
+                .call(store, (lent.clone(),))
         })?;
         let said = shared::answer(answer)?;
         let want = input.apis.len();
