@@ -57,7 +57,7 @@ pub struct Api {
     pub lowest_tier: Tier,
     /// Never above.
     pub highest_tier: Tier,
-    /// Stays here whatever the tierer says.
+    /// Stays here whatever the tierer says. Declared to be `None` it is not pinned, whatever templates say.
     pub pinned_tier: Option<Tier>,
     /// Share within its tier, times the tier's weight; > 0.
     pub weight: f64,

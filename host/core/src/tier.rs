@@ -125,6 +125,32 @@ impl TierSpec {
     }
 }
 
+/// What is said of a pin. Where nothing is, a template may say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Pin {
+    /// Not pinned, whatever a template with fewer conditions says.
+    Free,
+    /// It stays here whatever the tierer says.
+    At(Tier),
+}
+
+impl Pin {
+    /// Where, if anywhere.
+    #[must_use]
+    pub fn tier(self) -> Option<Tier> {
+        match self {
+            Pin::Free => None,
+            Pin::At(tier) => Some(tier),
+        }
+    }
+
+    /// The name in APIs and files: that of the tier, or `none`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.tier().map_or("none", Tier::name)
+    }
+}
+
 /// The tier that an api is in, and since when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TierState {

@@ -13,7 +13,7 @@ use tidegate_core::catalog::{
 };
 use tidegate_core::module::Selector;
 use tidegate_core::slo::{Indicator, Judged, Slo};
-use tidegate_core::tier::Tier;
+use tidegate_core::tier::{Pin, Tier};
 use tidegate_core::units::{Dimension, Resources};
 
 fn put(object: Object) -> Change {
@@ -187,6 +187,38 @@ fn what_an_api_declares_wins_and_the_more_specific_template_wins_and_names_break
     let of = |id: &str| slo(&catalog, id).unwrap().template.clone().unwrap().id;
     assert_eq!(of("shop/own/up").as_str(), "c-two");
     assert_eq!(of("shop/pay/up").as_str(), "a-first");
+}
+
+#[test]
+fn an_api_or_a_narrower_template_that_says_that_it_is_not_pinned_is_not_whatever_a_template_says() {
+    let pinning = |name: &str, labels: &[(&str, &str)], pin| Template {
+        pinned_tier: Some(pin),
+        ..template(name, None, labels)
+    };
+    let mut unpinned = open("shop/free", &[("class", "critical")]);
+    unpinned.open.remove(&Field::PinnedTier);
+    let catalog = after(
+        &world(),
+        &[
+            put(Object::Api(unpinned)),
+            api("shop/tried", &[("class", "critical"), ("team", "x")]),
+            of(pinning(
+                "critical",
+                &[("class", "critical")],
+                Pin::At(Tier::Gold),
+            )),
+            of(pinning(
+                "team-x",
+                &[("class", "critical"), ("team", "x")],
+                Pin::Free,
+            )),
+        ],
+    );
+    let pinned = |api: &str| in_force(&catalog, api).pinned_tier;
+    assert_eq!(pinned("shop/pay"), Some(Tier::Gold));
+    assert_eq!((pinned("shop/free"), pinned("shop/tried")), (None, None));
+    let by = &in_force(&catalog, "shop/tried").open[&Field::PinnedTier];
+    assert_eq!(by.as_ref().unwrap().as_str(), "team-x");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use tidegate_core::event::Event;
 use tidegate_core::ids::{ApiId, BindingId, PoolId, TenantId};
 use tidegate_core::module::Selector;
 use tidegate_core::slo::{Indicator, Judged, Slo};
-use tidegate_core::tier::Tier;
+use tidegate_core::tier::{Pin, Tier};
 use tidegate_core::time::{Step, Timestamp};
 use tidegate_core::units::{Dimension, Level, Resources};
 use tidegate_engine::By;
@@ -34,6 +34,14 @@ fn cores(amount: f64) -> Resources {
 
 fn tier(text: &str) -> Result<Tier, String> {
     Tier::parse(text).ok_or_else(|| format!("`{text}` is no tier: gold, silver or bronze"))
+}
+
+/// A tier, or `none`.
+fn pin(text: Option<&str>) -> Result<Option<Pin>, String> {
+    match text {
+        Some("none") => Ok(Some(Pin::Free)),
+        text => Ok(text.map(tier).transpose()?.map(Pin::At)),
+    }
 }
 
 /// What the gate refused becomes a line; nothing is said where it did not.
@@ -160,10 +168,14 @@ impl Interpreter {
         let labels = words.prefixed("label:").into_iter();
         let labels = labels.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
         // `open` leaves to the templates what is not said here.
-        let (base_tier, open) = match words.next("a tier, or `open`")? {
+        let (base_tier, mut open) = match words.next("a tier, or `open`")? {
             "open" => (Tier::Bronze, Field::ALL.map(|field| (field, None)).into()),
             text => (tier(text)?, BTreeMap::new()),
         };
+        let pinned = pin(words.text("pin"))?;
+        if pinned.is_some() {
+            open.remove(&Field::PinnedTier);
+        }
         let bound = |text: Option<&str>, or: Tier| text.map_or(Ok(or), tier);
         let amount = |o: Option<f64>| o.map_or(Resources::NONE, cores);
         let pool = match words.option("pool")? {
@@ -181,7 +193,7 @@ impl Interpreter {
             base_tier,
             lowest_tier: bound(words.text("lowest"), Tier::Bronze)?,
             highest_tier: bound(words.text("highest"), Tier::Gold)?,
-            pinned_tier: None,
+            pinned_tier: pinned.and_then(Pin::tier),
             weight: words.option("weight")?.unwrap_or(1.0),
             floor: amount(words.option("floor")?),
             ceiling: amount(words.option("ceiling")?),
@@ -244,7 +256,7 @@ impl Interpreter {
             base_tier: bound(words.text("tier"))?,
             lowest_tier: bound(words.text("lowest"))?,
             highest_tier: bound(words.text("highest"))?,
-            pinned_tier: None,
+            pinned_tier: pin(words.text("pin"))?,
             weight: words.option("weight")?,
             floor: amount(words.option("floor")?),
             ceiling: amount(words.option("ceiling")?),

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use tidegate_core::catalog::template::{Field, GroupSlo, Template};
 use tidegate_core::catalog::{Api, Mode};
 use tidegate_core::slo::{Indicator, Judged, Slo};
-use tidegate_core::tier::Tier;
+use tidegate_core::tier::{Pin, Tier};
 use tidegate_core::units::Resources;
 use tidegate_proto::v1;
 
@@ -86,6 +86,10 @@ pub(super) fn api(a: v1::Api, field: &str, problems: &mut Problems) -> Option<Ap
     let pool = id(&a.pool, &format!("{field}.pool"), problems);
     let said = said?;
     let [base_tier, lowest_tier, highest_tier, pinned_tier] = said.tiers;
+    // What a template filled in is told beside `filled`; it is not what the client says.
+    let pinned_here = pinned_tier.filter(|_| !told.contains(&Field::PinnedTier));
+    pin(a.unpinned, pinned_here, field, problems)?;
+    let pinned_tier = pinned_tier.filter(|_| !a.unpinned);
     let [floor, ceiling, safe] = said.amounts;
     let absent = [
         (Field::Mode, said.mode.is_none()),
@@ -102,6 +106,7 @@ pub(super) fn api(a: v1::Api, field: &str, problems: &mut Problems) -> Option<Ap
     let open = absent
         .into_iter()
         .filter(|(field, absent)| *absent || told.contains(field))
+        .filter(|(field, _)| !(a.unpinned && *field == Field::PinnedTier))
         .map(|(field, _)| (field, None));
     let floor = floor.unwrap_or_default();
     Some(Api {
@@ -125,6 +130,29 @@ pub(super) fn api(a: v1::Api, field: &str, problems: &mut Problems) -> Option<Ap
         },
         open: open.collect(),
     })
+}
+
+/// What is said of a pin, unless it is both.
+fn pin(
+    unpinned: bool,
+    tier: Option<Tier>,
+    field: &str,
+    problems: &mut Problems,
+) -> Option<Option<Pin>> {
+    match (unpinned, tier) {
+        (true, Some(tier)) => {
+            problems.push(
+                format!("{field}.unpinned"),
+                format!(
+                    "it is pinned to {} as well; leave out one of the two",
+                    tier.name()
+                ),
+            );
+            None
+        }
+        (true, None) => Some(Some(Pin::Free)),
+        (false, tier) => Some(tier.map(Pin::At)),
+    }
 }
 
 /// An api on the wire, as it is in force.
@@ -160,6 +188,7 @@ pub(super) fn api_out(a: Api, told: &Told) -> v1::Api {
         time_zone: a.time_zone,
         forecasts: told.champions.iter().map(champion_out).collect(),
         filled,
+        unpinned: a.pinned_tier.is_none() && !a.open.contains_key(&Field::PinnedTier),
     }
 }
 
@@ -246,6 +275,7 @@ pub(super) fn template(t: v1::Template, field: &str, problems: &mut Problems) ->
     let said = said?;
     let [base_tier, lowest_tier, highest_tier, pinned_tier] = said.tiers;
     let [floor, ceiling, safe] = said.amounts;
+    let pinned_tier = pin(t.unpinned, pinned_tier, field, problems)?;
     Some(Template {
         id: name?,
         selector,
@@ -314,7 +344,8 @@ pub(super) fn template_out(t: Template, told: &Told) -> v1::Template {
         base_tier: maybe_tier_out(t.base_tier),
         lowest_tier: maybe_tier_out(t.lowest_tier),
         highest_tier: maybe_tier_out(t.highest_tier),
-        pinned_tier: maybe_tier_out(t.pinned_tier),
+        pinned_tier: maybe_tier_out(t.pinned_tier.and_then(Pin::tier)),
+        unpinned: t.pinned_tier == Some(Pin::Free),
         weight: t.weight,
         floor: t.floor.as_ref().map(resources_out),
         ceiling: t.ceiling.as_ref().map(resources_out),

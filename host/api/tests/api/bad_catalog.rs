@@ -60,6 +60,20 @@ async fn a_bad_change_set_is_refused_with_every_field_at_once() {
     let wanted = ["base_tier", "floor.cpu", "mode", "name", "pool"].map(path);
     assert_eq!(named, wanted);
 
+    let torn = Object::Api(v1::Api {
+        name: "shop/torn".into(),
+        pool: "main".into(),
+        pinned_tier: v1::Tier::Gold.into(),
+        unpinned: true,
+        ..Default::default()
+    });
+    let status = refused(
+        catalog.apply(set(vec![put(torn, None)])).await,
+        InvalidArgument,
+        "it is pinned to gold as well; leave out one of the two",
+    );
+    assert_eq!(fields(&status), [path("unpinned")]);
+
     let nothing = put(Object::Slo(v1::Slo::default()), None);
     let status = refused(
         catalog.apply(set(vec![nothing])).await,

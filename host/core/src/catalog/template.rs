@@ -14,7 +14,7 @@ use super::{Api, Catalog, FieldProblem, Mode, Object, ObjectKey, ObjectKind, Ver
 use crate::ids::{Name, ScopedId, TemplateId};
 use crate::module::Selector;
 use crate::slo::{FromTemplate, Indicator, Judged, Slo};
-use crate::tier::Tier;
+use crate::tier::{Pin, Tier};
 use crate::units::Resources;
 
 /// A field of an api that may be left open.
@@ -111,8 +111,8 @@ pub struct Template {
     pub lowest_tier: Option<Tier>,
     /// Never above.
     pub highest_tier: Option<Tier>,
-    /// Stays here whatever the tierer says.
-    pub pinned_tier: Option<Tier>,
+    /// Stays here whatever the tierer says, or is not pinned whatever a template with fewer conditions says.
+    pub pinned_tier: Option<Pin>,
     /// Share within its tier, times the tier's weight; > 0.
     pub weight: Option<f64>,
     /// Replaces the tier's floor, per dimension.
@@ -160,7 +160,7 @@ impl Api {
             Field::HighestTier => {
                 self.highest_tier = from.and_then(|t| t.highest_tier).unwrap_or(Tier::Gold);
             }
-            Field::PinnedTier => self.pinned_tier = from.and_then(|t| t.pinned_tier),
+            Field::PinnedTier => self.pinned_tier = from.and_then(|t| t.pinned_tier?.tier()),
             Field::Weight => self.weight = from.and_then(|t| t.weight).unwrap_or(1.0),
             Field::Floor => self.floor = from.and_then(|t| t.floor).unwrap_or_default(),
             Field::Ceiling => self.ceiling = from.and_then(|t| t.ceiling).unwrap_or_default(),

@@ -344,7 +344,7 @@ pub(super) fn row(object: &Which) -> Vec<String> {
                 tier(a.lowest_tier(), "bronze"),
                 tier(a.highest_tier(), "gold")
             ),
-            tier(a.pinned_tier(), "-"),
+            tier(a.pinned_tier(), if a.unpinned { "none" } else { "-" }),
             match a.mode() {
                 v1::Mode::Unspecified => "enforce".into(),
                 mode => words::lower(mode.as_str_name(), "MODE_"),

@@ -96,7 +96,7 @@ pub(crate) fn object(object: &Which) -> Value {
             "category": a.category,
             "mode": mode(a.mode()),
             "base_tier": tier(a.base_tier), "lowest_tier": tier(a.lowest_tier),
-            "highest_tier": tier(a.highest_tier), "pinned_tier": tier(a.pinned_tier),
+            "highest_tier": tier(a.highest_tier), "pinned_tier": pin(a.pinned_tier, a.unpinned),
             "weight": a.weight, "floor": resources(a.floor.as_ref()),
             "ceiling": resources(a.ceiling.as_ref()), "safe": resources(a.safe.as_ref()),
             "expected": a.expected, "time_zone": a.time_zone,
@@ -132,7 +132,7 @@ pub(crate) fn object(object: &Which) -> Value {
             "kind": "template", "name": t.name, "selector": t.selector.as_ref().map(selector),
             "mode": mode(t.mode()),
             "base_tier": tier(t.base_tier), "lowest_tier": tier(t.lowest_tier),
-            "highest_tier": tier(t.highest_tier), "pinned_tier": tier(t.pinned_tier),
+            "highest_tier": tier(t.highest_tier), "pinned_tier": pin(t.pinned_tier, t.unpinned),
             "weight": t.weight, "floor": resources(t.floor.as_ref()),
             "ceiling": resources(t.ceiling.as_ref()), "safe": resources(t.safe.as_ref()),
             "time_zone": t.time_zone,
@@ -141,6 +141,11 @@ pub(crate) fn object(object: &Which) -> Value {
         }),
     };
     pruned(value)
+}
+
+/// The tier of a pin, `none` where it is declared that there is none.
+fn pin(at: i32, unpinned: bool) -> Value {
+    if unpinned { json!("none") } else { tier(at) }
 }
 
 fn mode(mode: v1::Mode) -> Value {

@@ -78,7 +78,7 @@ fn value(template: &Template, field: Field) -> Option<String> {
         Field::BaseTier => template.base_tier.map(|t| t.name().into()),
         Field::LowestTier => template.lowest_tier.map(|t| t.name().into()),
         Field::HighestTier => template.highest_tier.map(|t| t.name().into()),
-        Field::PinnedTier => template.pinned_tier.map(|t| t.name().into()),
+        Field::PinnedTier => template.pinned_tier.map(|pin| pin.name().into()),
         Field::Weight => template.weight.map(|w| w.to_string()),
         Field::Floor => template.floor.as_ref().map(amounts),
         Field::Ceiling => template.ceiling.as_ref().map(amounts),

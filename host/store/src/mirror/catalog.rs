@@ -11,7 +11,7 @@ use tidegate_core::event::{Event, Origin, Recurrence};
 use tidegate_core::ids::{Generation, Name, PoolId, ScopedId, TemplateId, TenantId};
 use tidegate_core::module::{Binding, Challenger, ModuleKind, Selector};
 use tidegate_core::slo::{Indicator, Judged, Slo};
-use tidegate_core::tier::{Sharing, Tier, TierSpec};
+use tidegate_core::tier::{Pin, Sharing, Tier, TierSpec};
 use tidegate_core::time::Timestamp;
 use tidegate_core::units::{Level, Resources};
 
@@ -199,6 +199,25 @@ mirror_struct!(GroupSlo as StoredGroupSlo {
     judged: Judged,
 });
 
+/// As a tier, so that what older versions wrote is read; of a number of its own where it is none.
+impl Mirror for Pin {
+    type Stored = u8;
+
+    fn store(&self) -> u8 {
+        match self {
+            Pin::Free => 3,
+            Pin::At(tier) => tier.store(),
+        }
+    }
+
+    fn restore(stored: u8) -> Result<Self, Malformed> {
+        match stored {
+            3 => Ok(Pin::Free),
+            tier => Tier::restore(tier).map(Pin::At),
+        }
+    }
+}
+
 mirror_struct!(Template as StoredTemplate {
     id: TemplateId,
     selector: Selector,
@@ -206,7 +225,7 @@ mirror_struct!(Template as StoredTemplate {
     base_tier: Option<Tier>,
     lowest_tier: Option<Tier>,
     highest_tier: Option<Tier>,
-    pinned_tier: Option<Tier>,
+    pinned_tier: Option<Pin>,
     weight: Option<f64>,
     floor: Option<Resources>,
     ceiling: Option<Resources>,

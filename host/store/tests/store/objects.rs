@@ -11,7 +11,7 @@ use tidegate_core::ports::storage::{
     CatalogStore, Condemned, Modules, SeriesState, States, StoredModule,
 };
 use tidegate_core::slo::{Indicator, Judged, Slo};
-use tidegate_core::tier::{Tier, TierSpec};
+use tidegate_core::tier::{Pin, Sharing, Tier, TierSpec};
 use tidegate_core::units::{Dimension, Resources};
 
 fn module(bytes: &[u8], at: i64) -> StoredModule {
@@ -225,6 +225,14 @@ fn objects() -> Vec<Object> {
             quotas: BTreeMap::from([("shop".parse().unwrap(), r(8.0))]),
         }),
         Object::Tier(TierSpec::default_of(Tier::Gold)),
+        Object::Tier(TierSpec {
+            sharing: Sharing {
+                lends: false,
+                borrows: true,
+                max_share: 0.25,
+            },
+            ..TierSpec::default_of(Tier::Bronze)
+        }),
         api("shop/a", Some(Tier::Gold), None),
         api("shop/b", None, Some(12.5)),
         Object::Api(Api {
@@ -243,7 +251,7 @@ fn objects() -> Vec<Object> {
             base_tier: None,
             lowest_tier: Some(Tier::Bronze),
             highest_tier: Some(Tier::Silver),
-            pinned_tier: Some(Tier::Bronze),
+            pinned_tier: Some(Pin::At(Tier::Bronze)),
             weight: Some(0.5),
             floor: None,
             ceiling: Some(r(50.0)),
@@ -256,6 +264,24 @@ fn objects() -> Vec<Object> {
                 window_s: 3600,
                 judged: Judged::Together,
             }],
+        }),
+        Object::Template(Template {
+            id: "shop/free".parse().unwrap(),
+            selector: Selector {
+                tenant: Some("shop".parse().unwrap()),
+                ..Selector::default()
+            },
+            mode: Some(Mode::Observe),
+            base_tier: None,
+            lowest_tier: Some(Tier::Bronze),
+            highest_tier: Some(Tier::Silver),
+            pinned_tier: Some(Pin::Free),
+            weight: Some(0.5),
+            floor: None,
+            ceiling: Some(r(50.0)),
+            safe: Some(Resources::NONE),
+            time_zone: Some("Asia/Tokyo".into()),
+            slos: vec![],
         }),
         Object::Event(Event {
             apis: vec!["shop/a".parse().unwrap()],

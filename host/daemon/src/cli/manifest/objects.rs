@@ -43,6 +43,29 @@ pub(super) enum Tier {
     Gold,
 }
 
+/// A tier that it stays in, or `none`: not pinned, whatever a template says.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Pin {
+    None,
+    Bronze,
+    Silver,
+    Gold,
+}
+
+impl Pin {
+    /// On the wire: the tier, and whether there is none.
+    pub(super) fn out(pin: Option<Pin>) -> (i32, bool) {
+        let at = match pin {
+            None | Some(Pin::None) => None,
+            Some(Pin::Bronze) => Some(Tier::Bronze),
+            Some(Pin::Silver) => Some(Tier::Silver),
+            Some(Pin::Gold) => Some(Tier::Gold),
+        };
+        (tier(at), matches!(pin, Some(Pin::None)))
+    }
+}
+
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Mode {
@@ -203,7 +226,7 @@ pub(super) struct Api {
     base_tier: Option<Tier>,
     lowest_tier: Option<Tier>,
     highest_tier: Option<Tier>,
-    pinned_tier: Option<Tier>,
+    pinned_tier: Option<Pin>,
     weight: Option<f64>,
     floor: Option<Resources>,
     ceiling: Option<Resources>,
@@ -222,6 +245,7 @@ pub(super) struct Api {
 
 impl From<Api> for v1::Api {
     fn from(a: Api) -> Self {
+        let (pinned_tier, unpinned) = Pin::out(a.pinned_tier);
         v1::Api {
             name: a.name,
             pool: a.pool,
@@ -231,7 +255,7 @@ impl From<Api> for v1::Api {
             base_tier: tier(a.base_tier),
             lowest_tier: tier(a.lowest_tier),
             highest_tier: tier(a.highest_tier),
-            pinned_tier: tier(a.pinned_tier),
+            pinned_tier,
             weight: a.weight,
             floor: a.floor.map(Into::into),
             ceiling: a.ceiling.map(Into::into),
@@ -240,6 +264,7 @@ impl From<Api> for v1::Api {
             time_zone: a.time_zone,
             forecasts: vec![],
             filled: a.filled,
+            unpinned,
         }
     }
 }

@@ -2,7 +2,7 @@
 //! open on every api of a group.
 
 use super::amounts::{Latency, Objective};
-use super::objects::{Kind, Mode, Resources, Selector, Tier, mode, tier};
+use super::objects::{Kind, Mode, Pin, Resources, Selector, Tier, mode, tier};
 use crate::config::Seconds;
 use serde::Deserialize;
 use serde::de::{Error, IgnoredAny};
@@ -77,7 +77,7 @@ pub(super) struct Template {
     base_tier: Option<Tier>,
     lowest_tier: Option<Tier>,
     highest_tier: Option<Tier>,
-    pinned_tier: Option<Tier>,
+    pinned_tier: Option<Pin>,
     weight: Option<f64>,
     floor: Option<Resources>,
     ceiling: Option<Resources>,
@@ -93,6 +93,7 @@ pub(super) struct Template {
 
 impl From<Template> for v1::Template {
     fn from(t: Template) -> Self {
+        let (pinned_tier, unpinned) = Pin::out(t.pinned_tier);
         v1::Template {
             name: t.name,
             selector: Some(t.selector.into()),
@@ -100,7 +101,8 @@ impl From<Template> for v1::Template {
             base_tier: tier(t.base_tier),
             lowest_tier: tier(t.lowest_tier),
             highest_tier: tier(t.highest_tier),
-            pinned_tier: tier(t.pinned_tier),
+            pinned_tier,
+            unpinned,
             weight: t.weight,
             floor: t.floor.map(Into::into),
             ceiling: t.ceiling.map(Into::into),
