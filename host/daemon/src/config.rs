@@ -6,9 +6,11 @@
 
 mod duration;
 pub(crate) mod mistake;
+mod policies;
 mod read;
 
 pub(crate) use duration::Seconds;
+pub(crate) use policies::PoliciesConfig;
 pub(crate) use read::load;
 
 use crate::driver::Fits;
@@ -63,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) tls: Option<Tls>,
     /// Listen beyond loopback without tokens or without TLS.
     pub(crate) allow_insecure: bool,
+    /// How modules are tried, what they may use, and who must have signed them.
+    pub(crate) policies: PoliciesConfig,
     /// Logs and export.
     pub(crate) telemetry: TelemetryConfig,
 }
@@ -174,6 +178,7 @@ impl Default for Config {
             auth: Auth::default(),
             tls: None,
             allow_insecure: false,
+            policies: PoliciesConfig::default(),
             telemetry: TelemetryConfig::default(),
         }
     }
@@ -253,7 +258,7 @@ impl Config {
                 self.target_utilisation
             ));
         }
-        Ok(())
+        self.policies.check()
     }
 
     /// What fits may take.

@@ -11,12 +11,15 @@ mod challengers;
 mod held;
 mod pins;
 mod remove;
+pub(crate) mod rules;
+pub(crate) mod signature;
 mod worker;
 
 pub(crate) use aside::Round;
 use held::Held;
 pub(crate) use held::Whose;
 pub(crate) use pins::PinnedPolicies;
+pub(crate) use rules::Rules;
 pub(crate) use worker::Worker;
 
 use crate::world::lock;
@@ -33,8 +36,7 @@ use tidegate_core::ports::serve::{ServeError, SlotInfo};
 use tidegate_core::ports::storage::{Condemned, Modules, StoredModule};
 use tidegate_core::roster::{Fault, Member};
 use tidegate_engine::{
-    Baselines, By, Candidate, Engine, FaultLimit, Limits, Loaded, Options, RolledBack, Slots,
-    Swapped,
+    Baselines, By, Candidate, Engine, FaultLimit, Loaded, Options, RolledBack, Slots, Swapped,
 };
 use tidegate_flow::baseline::{BaseTier, FloorsFirst, LastValue, Wait};
 use tidegate_store::Store;
@@ -53,7 +55,7 @@ pub(crate) enum Trials {
 #[derive(Debug)]
 pub(crate) struct Policies {
     engine: Engine,
-    limits: Limits,
+    rules: Rules,
     trials: Trials,
     slots: Slots,
     store: Arc<Store>,
@@ -71,7 +73,12 @@ pub(crate) struct Policies {
 
 impl Policies {
     /// Starts the engine and loads every stored module.
-    pub(crate) fn open(cache: &Path, store: &Arc<Store>, trials: Trials) -> Result<Self> {
+    pub(crate) fn open(
+        cache: &Path,
+        store: &Arc<Store>,
+        trials: Trials,
+        rules: Rules,
+    ) -> Result<Self> {
         std::fs::create_dir_all(cache)
             .with_context(|| format!("cannot create {}", cache.display()))?;
         let engine = Engine::new(Options {
@@ -86,7 +93,7 @@ impl Policies {
         };
         let policies = Self {
             engine,
-            limits: Limits::default(),
+            rules,
             trials,
             slots: Slots::new(baselines, FaultLimit::default()),
             store: store.clone(),

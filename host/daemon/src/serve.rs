@@ -35,6 +35,7 @@ pub(crate) async fn run(config: Config, ready: Ready) -> Result<()> {
 /// Checks what only serving would meet: credentials, and the files of the listener's identity.
 pub(crate) fn check(config: &Config) -> Result<()> {
     credentials(&config.auth)?;
+    crate::policies::Rules::of(&config.policies)?;
     config.tls.as_ref().map(read_tls).transpose()?;
     Ok(())
 }

@@ -4,7 +4,7 @@
 use crate::clock::Clock;
 use crate::driver;
 use crate::gate::Gate;
-use crate::policies::{Policies, Trials};
+use crate::policies::{Policies, Rules, Trials};
 use crate::world::World;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,13 @@ use tidegate_telemetry::Metrics;
 /// Opens a world; what was kept in `dir` before is there again.
 pub(crate) fn gate(dir: &Path) -> Gate {
     let store = Store::open(dir.join("store"), tidegate_store::Options::default()).unwrap();
-    let policies = Policies::open(&dir.join("modules"), &store, Trials::Inside).unwrap();
+    let policies = Policies::open(
+        &dir.join("modules"),
+        &store,
+        Trials::Inside,
+        Rules::default(),
+    )
+    .unwrap();
     let clock = Clock::driven(Timestamp(0));
     let settings = Settings::default();
     let world = World::open(

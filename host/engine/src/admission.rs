@@ -96,6 +96,14 @@ impl Engine {
         Ok(loaded)
     }
 
+    /// Whether a component that was admitted fits these limits too.
+    ///
+    /// # Errors
+    /// The first thing to change.
+    pub fn fits(&self, bytes: &[u8], limits: &Limits) -> Result<(), AdmissionError> {
+        self.check(bytes, limits).map(|_| ())
+    }
+
     /// All that needs no code.
     pub(crate) fn check(
         &self,

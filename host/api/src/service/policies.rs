@@ -15,6 +15,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// Longest config of a binding, in bytes.
 const MAX_CONFIG: usize = 64 << 10;
+/// Length of an Ed25519 signature, in bytes.
+const SIGNATURE: usize = 64;
 /// Room that is made for an upload before its bytes are there: a header alone reserves no more.
 const FIRST_ROOM: usize = 1 << 20;
 
@@ -99,9 +101,17 @@ impl Policies for Shared {
             return Err(status(ServeError::Denied(text.into())));
         }
         let mut parts = request.into_inner();
-        let (header, owner) = self.header(&caller, &mut parts).await?;
+        let (mut header, owner) = self.header(&caller, &mut parts).await?;
+        let signature = std::mem::take(&mut header.signature);
+        if !matches!(signature.len(), 0 | SIGNATURE) {
+            let text = format!(
+                "an Ed25519 signature has {SIGNATURE} bytes, this one has {}; `tidegate policy sign` makes one",
+                signature.len()
+            );
+            return Err(bad_field("header.signature", text));
+        }
         let bytes = self.upload(header, &mut parts).await?;
-        let module = self.blocking(move |gate| gate.push(&caller, owner, bytes));
+        let module = self.blocking(move |gate| gate.push(&caller, owner, bytes, signature));
         let module = module.await?;
         Ok(Response::new(v1::PushModuleResponse {
             module: Some(module_out(module)),

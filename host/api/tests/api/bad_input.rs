@@ -107,6 +107,7 @@ async fn a_bad_upload_is_refused_before_the_policy_engine_sees_it() {
             size,
             digest: digest.into(),
             tenant: String::new(),
+            signature: vec![],
         })
     };
     let chunk = |n| Part::Chunk(vec![0; n]);
@@ -353,6 +354,7 @@ async fn a_port_that_breaks_is_our_failure_and_no_other_call_s() {
             size: 4,
             digest: String::new(),
             tenant: String::new(),
+            signature: vec![],
         }),
         Part::Chunk(vec![0; 4]),
     ];

@@ -261,6 +261,7 @@ async fn a_module_is_pushed_listed_bound_and_rolled_back() {
         size: component.len() as u64,
         digest: digest.clone(),
         tenant: String::new(),
+        signature: vec![],
     };
     let mut parts = vec![part(v1::push_module_request::Part::Header(header))];
     let chunks = component.chunks(1000).map(<[u8]>::to_vec);

@@ -269,6 +269,7 @@ impl PoliciesPort for Fake {
         caller: &Principal,
         owner: Option<TenantId>,
         bytes: Vec<u8>,
+        _: Vec<u8>,
     ) -> Result<ModuleInfo, ServeError> {
         assert!(
             !self.broken.load(SeqCst),

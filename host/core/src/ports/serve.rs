@@ -196,7 +196,8 @@ pub trait PoliciesPort: Send + Sync {
         tenant: Option<TenantId>,
     ) -> Result<Option<TenantId>, ServeError>;
 
-    /// Admits a component: structure, imports, manifest, limits. Idempotent by digest and owner.
+    /// Admits a component: signature, structure, imports, manifest, limits, canary calls. Idempotent
+    /// by digest and owner. `signature` is empty where none came.
     ///
     /// # Errors
     /// Says what to change in the component; or which quota of the owner is used up.
@@ -205,6 +206,7 @@ pub trait PoliciesPort: Send + Sync {
         caller: &Principal,
         owner: Option<TenantId>,
         bytes: Vec<u8>,
+        signature: Vec<u8>,
     ) -> Result<ModuleInfo, ServeError>;
 
     /// Gives up a module that an owner holds, told as for a push. `module` is a name of which one

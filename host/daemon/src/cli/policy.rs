@@ -3,6 +3,7 @@
 mod build;
 mod dev;
 mod new;
+mod sign;
 mod test;
 mod wrap;
 
@@ -30,6 +31,10 @@ pub(crate) enum Verb {
     Build(build::Args),
     /// Make a policy of a component that another language's tools have made
     Wrap(wrap::Args),
+    /// Make a key pair that signs modules
+    Key(sign::KeyArgs),
+    /// Sign a component, for daemons that take signed ones alone
+    Sign(sign::SignArgs),
     /// Upload a component; it is admitted or refused with what to change
     Push {
         /// The component (.wasm)
@@ -38,6 +43,9 @@ pub(crate) enum Verb {
         /// the credential unless told, everybody for an operator
         #[arg(long)]
         tenant: Option<String>,
+        /// Its signature, as `tidegate policy sign` makes it
+        #[arg(long, value_name = "FILE")]
+        signature: Option<PathBuf>,
     },
     /// Give up a module that no binding uses; what it decided stays explained. One that is shipped is
     /// there again, for everybody, when the daemon starts again
@@ -81,7 +89,13 @@ pub(crate) fn run(verb: Verb, flags: &Flags) -> Result<()> {
         Verb::Dev(args) => dev::run(&args, flags),
         Verb::Build(args) => build::run(&args, flags.output),
         Verb::Wrap(args) => wrap::run(&args, flags.output),
-        Verb::Push { file, tenant } => {
+        Verb::Key(args) => sign::key(&args, flags.output),
+        Verb::Sign(args) => sign::sign(&args, flags.output),
+        Verb::Push {
+            file,
+            tenant,
+            signature,
+        } => {
             // Read before the connection: a wrong path is told without a daemon.
             let bytes =
                 std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -91,8 +105,12 @@ pub(crate) fn run(verb: Verb, flags: &Flags) -> Result<()> {
                     "{file} is no WebAssembly file; `tidegate policy build DIR` makes one"
                 )));
             }
+            let signature = signature.as_deref().map(sign::read).transpose()?;
+            let signature = signature.unwrap_or_default();
             let tenant = tenant.unwrap_or_default();
-            online(flags, async |session| push(bytes, tenant, session).await)
+            online(flags, async |session| {
+                push(bytes, tenant, signature, session).await
+            })
         }
         Verb::Remove { module, tenant } => online(flags, async |session| {
             let request = v1::RemoveModuleRequest {
@@ -148,7 +166,12 @@ pub(crate) fn run(verb: Verb, flags: &Flags) -> Result<()> {
 }
 
 /// Uploads a component.
-async fn upload(bytes: Vec<u8>, tenant: String, session: &Session) -> Result<v1::Module> {
+async fn upload(
+    bytes: Vec<u8>,
+    tenant: String,
+    signature: Vec<u8>,
+    session: &Session,
+) -> Result<v1::Module> {
     let digest: String = Sha256::digest(&bytes)
         .iter()
         .map(|b| format!("{b:02x}"))
@@ -157,6 +180,7 @@ async fn upload(bytes: Vec<u8>, tenant: String, session: &Session) -> Result<v1:
         size: bytes.len() as u64,
         digest,
         tenant,
+        signature,
     };
     let mut parts = vec![v1::PushModuleRequest {
         part: Some(Part::Header(header)),
@@ -173,8 +197,8 @@ async fn upload(bytes: Vec<u8>, tenant: String, session: &Session) -> Result<v1:
     Ok(answer.module.unwrap_or_default())
 }
 
-async fn push(bytes: Vec<u8>, tenant: String, session: Session) -> Result<()> {
-    let module = upload(bytes, tenant, &session).await?;
+async fn push(bytes: Vec<u8>, tenant: String, signature: Vec<u8>, session: Session) -> Result<()> {
+    let module = upload(bytes, tenant, signature, &session).await?;
     let manifest = module.manifest.clone().unwrap_or_default();
     session.print(
         || json::module(&module),

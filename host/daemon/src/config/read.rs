@@ -70,5 +70,14 @@ mod tests {
         check("fit_budget: 2h\n", &["fit_budget", "1h"]);
         check("fit_deadline: 0s\n", &["fit_deadline", "at least 1s"]);
         check("listen: [1, 2]\n", &["1"]);
+        check(
+            "policies: { trial: { memory: 1 } }\n",
+            &["trial.memory", "128"],
+        );
+        check(
+            "policies: { tenants: { shop: { memory: 0 } } }\n",
+            &["shop.memory", "leave it out"],
+        );
+        check("policies: { limits: { memry: 1 } }\n", &["memry", "memory"]);
     }
 }

@@ -131,6 +131,7 @@ impl PoliciesPort for Gate {
         caller: &Principal,
         owner: Option<TenantId>,
         bytes: Vec<u8>,
+        signature: Vec<u8>,
     ) -> Result<ModuleInfo, ServeError> {
         let owner = self.pusher(caller, owner)?;
         let now = self.world.clock.now();
@@ -144,7 +145,12 @@ impl PoliciesPort for Gate {
                 )
             })?),
         };
-        let pushed = self.world.policies.push(&bytes, &caller.name, owner, now);
+        let policies = &self.world.policies;
+        let signed_by = policies.verify(&bytes, &signature, owner.map(|t| &t.id))?;
+        if let Some(key) = signed_by {
+            tracing::info!(key, by = %caller.name, "a signed module was pushed");
+        }
+        let pushed = policies.push(&bytes, &caller.name, owner, now);
         if let Err(ServeError::Quota(exceeded)) = &pushed {
             self.world.exceeded(exceeded, 1);
         }

@@ -16,6 +16,10 @@ use tidegate_core::quota::{Exceeded, Quota};
 use tidegate_core::time::Timestamp;
 use tidegate_engine::{AdmissionError, Loaded, Terms};
 
+fn refused(error: AdmissionError) -> ServeError {
+    ServeError::field("component", "bytes", error.to_string())
+}
+
 impl Policies {
     /// Admits a component and keeps it for an owner; the same bytes again change nothing. Of what is
     /// shared already, a tenant needs no holding of its own.
@@ -43,7 +47,12 @@ impl Policies {
             there
         };
         let loaded = match &there {
-            Some(held) => held.loaded.clone(),
+            // Tried already, for an owner who may have been given more.
+            Some(held) => {
+                let limits = self.rules.limits(of);
+                self.engine.fits(bytes, limits).map_err(refused)?;
+                held.loaded.clone()
+            }
             None => self.admit(bytes, of)?,
         };
         let manifest = loaded.manifest().clone();
@@ -85,15 +94,23 @@ impl Policies {
         Ok(info)
     }
 
+    /// The name of the key that signed a component; `None` where no signature is demanded.
+    pub(crate) fn verify(
+        &self,
+        bytes: &[u8],
+        signature: &[u8],
+        owner: Option<&TenantId>,
+    ) -> Result<Option<&str>, ServeError> {
+        self.rules.keys.verify(bytes, signature, owner)
+    }
+
     /// A component as a module: from the cache where it was admitted before, else by a trial.
     pub(super) fn admit(
         &self,
         bytes: &[u8],
         owner: Option<&TenantId>,
     ) -> Result<Loaded, ServeError> {
-        let refused =
-            |error: AdmissionError| ServeError::field("component", "bytes", error.to_string());
-        let (engine, limits) = (&self.engine, &self.limits);
+        let (engine, limits) = (&self.engine, self.rules.limits(owner));
         if let Some(loaded) = engine.admit_kept(bytes, limits).map_err(refused)? {
             return Ok(loaded);
         }

@@ -2,13 +2,12 @@
 
 use crate::clock::{Clock, wall};
 use crate::config::{ClockKind, Config};
-use crate::policies::{Policies, Trials, Worker};
+use crate::policies::{Policies, Rules, Trials, Worker};
 use crate::shipped;
 use crate::world::World;
 use anyhow::{Context, Result};
 use std::sync::Arc;
 use tidegate_core::ports::storage::History;
-use tidegate_engine::wire::Bounds;
 use tidegate_store::Store;
 use tidegate_telemetry::Metrics;
 
@@ -30,9 +29,15 @@ pub(crate) fn world(config: &Config, metrics: Metrics) -> Result<World> {
         // A replay goes on where its data ends.
         ClockKind::Driven => Clock::driven(store.watermark().newest),
     };
-    let trials = Worker::new(Bounds::default()).context("this executable has no name")?;
-    let policies = Policies::open(&config.data.join("modules"), &store, Trials::Apart(trials))
-        .context("the policy engine cannot start")?;
+    let rules = Rules::of(&config.policies)?;
+    let trials = Worker::new(config.policies.bounds()).context("this executable has no name")?;
+    let policies = Policies::open(
+        &config.data.join("modules"),
+        &store,
+        Trials::Apart(trials),
+        rules,
+    )
+    .context("the policy engine cannot start")?;
     let settings = config.settings();
     let refit_ms = i64::from(config.refit.0) * 1000;
     let mut world = World::open(

@@ -98,7 +98,7 @@ fn round(args: &Args, flags: &Flags) -> Result<BTreeSet<PathBuf>> {
     };
     let is_json = flags.output == Output::Json;
     online(flags, async |session: Session| {
-        upload(bytes, tenant, &session).await?;
+        upload(bytes, tenant, vec![], &session).await?;
         let answer = session.client.policies().bind(request).await.told()?;
         let slot = answer.slot.unwrap_or_default();
         let active = slot.active.as_ref().map(words::module_ref);

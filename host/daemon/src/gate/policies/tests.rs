@@ -298,12 +298,14 @@ fn a_tenant_cannot_push_under_a_name_that_everybody_binds() {
     let gate = gate(dir.path());
     gate.put(vec![tenant("shop")]);
     let (ets, local) = (component("ets"), Principal::local());
-    gate.push(&local, None, ets.clone()).unwrap();
+    gate.push(&local, None, ets.clone(), vec![]).unwrap();
     let shop = of(Role::Writer, &["shop"]);
-    let refused = gate.push(&shop, None, another(&ets, b'x')).unwrap_err();
+    let refused = gate
+        .push(&shop, None, another(&ets, b'x'), vec![])
+        .unwrap_err();
     assert!(refused.to_string().contains("shared module"), "{refused}");
     // The same bytes are nothing that it would have to hold.
-    let known = gate.push(&shop, None, ets.clone()).unwrap();
+    let known = gate.push(&shop, None, ets.clone(), vec![]).unwrap();
     assert_eq!(
         (
             known.owner,
@@ -311,9 +313,11 @@ fn a_tenant_cannot_push_under_a_name_that_everybody_binds() {
         ),
         (None, 0)
     );
-    assert!(gate.push(&local, None, another(&ets, b'x')).is_ok());
+    assert!(gate.push(&local, None, another(&ets, b'x'), vec![]).is_ok());
     // What divides a pool is the operator's to push.
-    let refused = gate.push(&shop, None, component("waterfill")).unwrap_err();
+    let refused = gate
+        .push(&shop, None, component("waterfill"), vec![])
+        .unwrap_err();
     assert!(matches!(refused, ServeError::Denied(_)), "{refused}");
 }
 
@@ -328,20 +332,20 @@ fn a_tenants_modules_are_its_own_and_as_many_as_it_may_hold() {
     let shop_id: TenantId = "shop".parse().unwrap();
 
     // For whom, if the credential holds several? And for whom not.
-    let unsaid = gate.push(&both, None, ets.clone()).unwrap_err();
+    let unsaid = gate.push(&both, None, ets.clone(), vec![]).unwrap_err();
     assert!(unsaid.to_string().contains("for which"), "{unsaid}");
-    let foreign = gate.push(&bank, Some(shop_id.clone()), ets.clone());
+    let foreign = gate.push(&bank, Some(shop_id.clone()), ets.clone(), vec![]);
     assert!(matches!(foreign, Err(ServeError::NotFound { .. })));
 
     let mine = gate
-        .push(&both, Some(shop_id.clone()), ets.clone())
+        .push(&both, Some(shop_id.clone()), ets.clone(), vec![])
         .unwrap();
     assert_eq!(mine.owner, Some(shop_id.clone()));
     assert_eq!(gate.modules(&shop).unwrap().len(), 1);
     assert!(gate.modules(&bank).unwrap().is_empty());
 
     // Bank may have the same bytes, and learns of nobody else who has them.
-    let theirs = gate.push(&bank, None, ets.clone()).unwrap();
+    let theirs = gate.push(&bank, None, ets.clone(), vec![]).unwrap();
     assert_eq!(
         (theirs.pushed_by.as_str(), theirs.digest),
         ("writer-bank", mine.digest)
@@ -349,7 +353,7 @@ fn a_tenants_modules_are_its_own_and_as_many_as_it_may_hold() {
 
     // What is shop's binds for shop alone: not for another, not for everybody, not by digest.
     let digest = gate
-        .push(&shop, None, another(&ets, b'1'))
+        .push(&shop, None, another(&ets, b'1'), vec![])
         .unwrap()
         .digest
         .to_string();
@@ -373,16 +377,18 @@ fn a_tenants_modules_are_its_own_and_as_many_as_it_may_hold() {
 
     // Four are its quota; the fifth is refused and nothing else is lost.
     for mark in [b'2', b'3'] {
-        gate.push(&shop, None, another(&ets, mark)).unwrap();
+        gate.push(&shop, None, another(&ets, mark), vec![]).unwrap();
     }
-    let refused = gate.push(&shop, None, another(&ets, b'4')).unwrap_err();
+    let refused = gate
+        .push(&shop, None, another(&ets, b'4'), vec![])
+        .unwrap_err();
     let ServeError::Quota(exceeded) = refused else {
         panic!("{refused}")
     };
     assert_eq!((exceeded.limit, exceeded.retry_ms), (4, None));
     assert_eq!(gate.modules(&shop).unwrap().len(), 4);
-    gate.push(&shop, None, ets.clone()).unwrap();
-    gate.push(&bank, None, another(&ets, b'4')).unwrap();
+    gate.push(&shop, None, ets.clone(), vec![]).unwrap();
+    gate.push(&bank, None, another(&ets, b'4'), vec![]).unwrap();
     let used = gate.usage(&shop, &shop_id).unwrap();
     assert_eq!(used.modules, 4);
     assert_eq!(gate.usage(&bank, &shop_id), None);
@@ -445,6 +451,6 @@ fn a_module_goes_when_nothing_uses_it_and_what_uses_it_is_told() {
     );
     // Its bytes are there for the records; pushed again, it is as it was.
     let bytes = Modules::bytes(&*gate.world.store, &theta).unwrap().unwrap();
-    gate.push(&admin, None, bytes).unwrap();
+    gate.push(&admin, None, bytes, vec![]).unwrap();
     assert_eq!(digest("theta"), Some(theta));
 }

@@ -88,6 +88,7 @@ async fn by_hand(table: &mut Table, channel: &Channel) -> Result<()> {
             size,
             digest: digest.into(),
             tenant: tenant.into(),
+            signature: vec![],
         })
     };
     let header = |size, digest: &str| header_for(size, digest, "");

@@ -103,6 +103,7 @@ pub(super) fn upload(component: &[u8], tenant: &str) -> Vec<Vec<u8>> {
         size: component.len() as u64,
         digest: String::new(),
         tenant: tenant.into(),
+        signature: vec![],
     };
     let chunks = component.chunks(1 << 18);
     let parts =
