@@ -224,10 +224,24 @@ impl Daemon {
     /// # Errors
     /// When the verb does not end.
     pub fn cli(&self, arguments: &[&str]) -> Result<Outcome> {
+        self.cli_with(arguments, &[], BOUND)
+    }
+
+    /// Runs a verb with more of an environment, at most `bound` long.
+    ///
+    /// # Errors
+    /// When the verb does not end.
+    pub fn cli_with(
+        &self,
+        arguments: &[&str],
+        environment: &[(&str, &Path)],
+        bound: Duration,
+    ) -> Result<Outcome> {
         let mut command = Command::new(binary()?);
         command.args(arguments).env("TIDEGATE_SERVER", &self.url);
         command.env_remove("TIDEGATE_TOKEN").env("COLUMNS", "100");
-        bounded(&mut command, BOUND)
+        command.envs(environment.iter().copied());
+        bounded(&mut command, bound)
     }
 
     /// Ends it as a power cut would: SIGKILL, nothing flushed.

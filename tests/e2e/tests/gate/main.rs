@@ -2,6 +2,7 @@
 //! not the test, and two daemons at a time are what two cores can bear.
 
 mod aftermath;
+mod author;
 mod bad_input;
 mod champion;
 mod demo;

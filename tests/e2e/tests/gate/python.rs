@@ -12,12 +12,13 @@ use std::time::Duration;
 use tidegate_e2e::{bounded, say};
 
 /// What is installed; a new list makes a new environment.
-const PACKAGES: [&str; 5] = [
+const PACKAGES: [&str; 6] = [
     "grpcio",
     "grpcio-tools",
     "grpcio-health-checking",
     "grpcio-reflection",
     "rotel",
+    "componentize-py",
 ];
 /// A slow registry is still a registry.
 const BOUND: Duration = Duration::from_secs(240);
@@ -77,7 +78,12 @@ impl Python {
 
     /// Its interpreter.
     pub(crate) fn program(&self) -> PathBuf {
-        self.root.join("bin").join("python")
+        self.tool("python")
+    }
+
+    /// A program that one of the packages installed.
+    pub(crate) fn tool(&self, name: &str) -> PathBuf {
+        self.root.join("bin").join(name)
     }
 
     /// The collector that comes in one of the packages: its binary, if it runs on this machine.

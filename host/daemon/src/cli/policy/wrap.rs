@@ -128,12 +128,19 @@ mod tests {
         let file = home.path().join("module.json");
         std::fs::write(home.path().join("schema.json"), r#"{"type": "object"}"#).unwrap();
         let base = r#"{"name": "mine", "version": "0.1.0", "kind": "tierer""#;
-        std::fs::write(&file, format!(r#"{base}, "config-schema": "schema.json"}}"#)).unwrap();
+        std::fs::write(
+            &file,
+            format!(r#"{base}, "config-schema": "schema.json"}}"#),
+        )
+        .unwrap();
         let read = manifest(&file).unwrap();
         assert_eq!((read.name.as_str(), read.kind), ("mine", Kind::Tierer));
         assert_eq!(read.config_schema, serde_json::json!({"type": "object"}));
         std::fs::write(&file, format!(r#"{base}, "limit": {{}}}}"#)).unwrap();
         let told = manifest(&file).unwrap_err().to_string();
-        assert!(told.contains("limit") && told.contains("module.json"), "{told}");
+        assert!(
+            told.contains("limit") && told.contains("module.json"),
+            "{told}"
+        );
     }
 }
