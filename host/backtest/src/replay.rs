@@ -24,6 +24,7 @@ use tidegate_core::module::ModuleRef;
 use tidegate_core::plan::{Loan, Plan};
 use tidegate_core::policy::{Allocation, Allocator, Blob, CallError, Tierer};
 use tidegate_core::record::{Record, TierRecord};
+use tidegate_core::tier::{self, Tier, TierState};
 use tidegate_flow::allocate::inputs_digest;
 
 /// Who decides when a decision is made again.
@@ -248,8 +249,9 @@ impl Replay {
             let divergence = compare::blobs(what, &call.state, &answer.state);
             told.divergences.push(divergence);
         }
-        let rows = record.plan.apis.iter().filter(|a| a.api.tenant == *tenant);
-        for (i, row) in rows.enumerate() {
+        let rows = record.plan.apis.iter().enumerate();
+        let rows = rows.filter(|(_, a)| a.api.tenant == *tenant);
+        for (i, (at, row)) in rows.enumerate() {
             let (Some(wanted), Some(reason)) = (answer.wanted.get(i), answer.reasons.get(i)) else {
                 let what = format!("the tier of {}", row.api);
                 told.divergences
@@ -261,17 +263,23 @@ impl Replay {
                 told.divergences
                     .push(Divergence::new(what, &row.tier_reason, reason));
             }
-            let Some(current) = call.input.current.get(i).copied() else {
+            let before = call.input.current.get(i).copied();
+            let hold = record.holds.get(at).copied();
+            // What was written before holds were kept cannot be moved again.
+            let Some((tier, hold)) = before.zip(hold) else {
                 continue;
             };
-            // Dwell times and pins are the host's, and hold a tier back; they never carry it elsewhere.
-            let moved = row.tier != current;
-            let pinned = row.tier_since == record.at;
-            if moved && row.tier != current.towards(*wanted) && !pinned {
+            let state = TierState {
+                tier,
+                since: hold.since,
+            };
+            let next = tier::apply(state, *wanted, hold.bounds, record.at);
+            if (next.tier, next.since) != (row.tier, row.tier_since) {
+                let text = |tier: Tier, since| format!("{} since {since}", tier.name());
                 told.divergences.push(Divergence::new(
                     format!("the tier of {}", row.api),
-                    row.tier.name(),
-                    current.towards(*wanted).name(),
+                    &text(row.tier, row.tier_since),
+                    &text(next.tier, next.since),
                 ));
             }
         }

@@ -7,6 +7,7 @@ use crate::plan::Plan;
 use crate::policy::{AllocationInput, Blob, TierInput};
 use crate::roster::Served;
 use crate::sample::SeriesKey;
+use crate::tier::TierBounds;
 use crate::time::Timestamp;
 use crate::units::Dimension;
 
@@ -23,6 +24,15 @@ pub struct TierRecord {
     pub served: Served,
     /// The state that it returned.
     pub state: Blob,
+}
+
+/// What an api's tier was held by when a tierer had answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TierHold {
+    /// Start of the tier that was in force.
+    pub since: Timestamp,
+    /// Its bounds, pin and dwell time.
+    pub bounds: TierBounds,
 }
 
 /// One forecast that a plan rests on.
@@ -138,6 +148,9 @@ pub struct Record {
     pub allocator_state: Blob,
     /// The tierer calls, one per tenant.
     pub tiers: Vec<TierRecord>,
+    /// What held each api's tier, in the order of the plan; empty in an amendment, and in what was
+    /// written before it was kept.
+    pub holds: Vec<TierHold>,
     /// The forecasts.
     pub forecasts: Vec<ForecastRecord>,
     /// What was made of them, one per api.
@@ -159,6 +172,7 @@ impl Record {
     pub fn resting_on(mut self, base: Option<Record>) -> Self {
         if let Some(base) = base.filter(|b| Some(b.plan.generation) == self.amends) {
             self.tiers = base.tiers;
+            self.holds = base.holds;
             self.forecasts = base.forecasts;
             self.needs = base.needs;
         }

@@ -15,11 +15,11 @@ use std::collections::BTreeMap;
 use tidegate_core::alert::{Alert, AlertKind, Severity};
 use tidegate_core::catalog::Api;
 use tidegate_core::forecast::Forecast;
-use tidegate_core::ids::PoolId;
+use tidegate_core::ids::{ApiId, PoolId};
 use tidegate_core::plan::Plan;
 use tidegate_core::ports::storage::Watermark;
 use tidegate_core::record::{
-    DemandRecord, FaultRecord, FloorRecord, ForecastRecord, Record, TierRecord,
+    DemandRecord, FaultRecord, FloorRecord, ForecastRecord, Record, TierHold, TierRecord,
 };
 use tidegate_core::roster::Fault;
 use tidegate_core::sample::SeriesKey;
@@ -50,6 +50,8 @@ pub struct Input<'a> {
     pub lagging: &'a [(SeriesKey, Timestamp)],
     /// The tierer calls.
     pub tiers: Vec<TierRecord>,
+    /// What held each api's tier.
+    pub holds: BTreeMap<ApiId, TierHold>,
     /// What demand rests on, one per api.
     pub needs: Vec<DemandRecord>,
     /// Measured needs that the plan keeps to.
@@ -168,6 +170,7 @@ pub fn run(input: Input<'_>) -> Result<Output, Error> {
         allocator_config: allocated.config,
         allocator_state: allocated.state,
         tiers: input.tiers,
+        holds: input.holds.into_values().collect(),
         forecasts: input
             .forecasts
             .values()

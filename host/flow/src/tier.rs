@@ -12,7 +12,7 @@ use tidegate_core::catalog::{Api, Catalog};
 use tidegate_core::ids::{ApiId, TenantId};
 use tidegate_core::invariant::{Breach, Invariant};
 use tidegate_core::policy::{Blob, Kept, TierInput, TierOutput, Tierer};
-use tidegate_core::record::TierRecord;
+use tidegate_core::record::{TierHold, TierRecord};
 use tidegate_core::roster::{Fault, Roster};
 use tidegate_core::slo::{BURN_WINDOWS, Burn};
 use tidegate_core::tier::{self, TierBounds, TierState};
@@ -66,6 +66,8 @@ pub struct Output {
     pub tiers: BTreeMap<ApiId, (TierState, String)>,
     /// One per tenant.
     pub records: Vec<TierRecord>,
+    /// What held each api's tier, for the record.
+    pub holds: BTreeMap<ApiId, TierHold>,
     /// Who failed on the way.
     pub faults: Vec<Fault>,
 }
@@ -110,19 +112,19 @@ pub fn run(input: &Input<'_>) -> Result<Output, Error> {
                 tier: question.current[row],
                 since: since(input, api),
             };
+            let hold = TierHold {
+                since: state.since,
+                bounds: bounds(input, api, state),
+            };
             let (next, reason) = match &answer {
                 None => (state, "no tierer answered; the tier stays".to_owned()),
                 Some(a) => (
-                    tier::apply(
-                        state,
-                        a.value.0.wanted[row],
-                        bounds(input, api, state),
-                        input.now,
-                    ),
+                    tier::apply(state, a.value.0.wanted[row], hold.bounds, input.now),
                     a.value.0.reasons[row].clone(),
                 ),
             };
             output.tiers.insert(api.id.clone(), (next, reason));
+            output.holds.insert(api.id.clone(), hold);
         }
         if let Some(answer) = answer {
             let (out, config, asked) = answer.value;

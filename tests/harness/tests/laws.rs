@@ -5,18 +5,21 @@
 //! whole world is run again for its bytes.
 
 mod common;
+mod recorded;
 
-use common::{Recorded, World as Drawn, worlds};
+use common::{World as Drawn, worlds};
 use proptest::prelude::*;
+use recorded::Recorded;
 use std::collections::BTreeMap;
 use tidegate_backtest::replay::Replay;
 use tidegate_core::canonical::Canonical;
 use tidegate_core::ids::{ApiId, Generation};
-use tidegate_core::invariant::{check_allocation, check_succession};
+use tidegate_core::invariant::{check_allocation, check_grid, check_succession};
 use tidegate_core::plan::Plan;
 use tidegate_core::policy::{Allocation, LoanRow};
 use tidegate_core::record::Record;
 use tidegate_core::tier::TierState;
+use tidegate_core::units::Level;
 use tidegate_harness::World;
 
 /// The answer that a plan was made of.
@@ -158,6 +161,27 @@ fn every_plan(world: &World, expected: u64) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// FC1, on what the rooms see after calibration: the asked steps and levels, finite, not negative, and
+/// rising from level to level.
+fn forecasts_are_lawful(world: &World) -> Result<(), TestCaseError> {
+    let settings = world.settings();
+    for forecast in world
+        .catalog()
+        .apis
+        .keys()
+        .filter_map(|api| world.forecast(api))
+    {
+        let grid = forecast.grid;
+        prop_assert_eq!(grid.step, settings.step);
+        prop_assert_eq!(grid.count, settings.horizon as usize);
+        prop_assert_eq!(&forecast.levels[..], &Level::STANDARD[..]);
+        let lawful = check_grid(&forecast.mean, &forecast.quantiles, forecast.levels.len());
+        prop_assert!(lawful.is_ok(), "{lawful:?}");
+        prop_assert_eq!(forecast.mean.len(), grid.count);
+    }
+    Ok(())
+}
+
 fn bytes(world: &World) -> Vec<Vec<u8>> {
     let pools = world.catalog().pools.keys();
     let records = pools.flat_map(|pool| world.records(pool));
@@ -174,12 +198,14 @@ proptest! {
         // Who is asked again must not be broken still; then every pool has a plan at once.
         drawn.mend(&mut world);
         every_plan(&world, steps)?;
+        forecasts_are_lawful(&world)?;
         world.run_until(world.now().plus_steps(world.settings().step, 1));
         for pool in world.catalog().pools.keys() {
             let plan = world.plan(pool.as_str()).expect("there is data and a rule");
             prop_assert_eq!(plan.made_at, world.now());
         }
         every_plan(&world, steps + 1)?;
+        forecasts_are_lawful(&world)?;
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! A decision that is made again from its record is the same to the bit, and what was changed is told.
 
-mod common;
+mod recorded;
 
-use common::Recorded;
+use recorded::Recorded;
 use std::sync::Arc;
 use tidegate_backtest::replay::{Deciders, Divergence, Replay};
 use tidegate_core::module::ModuleRef;
@@ -148,4 +148,14 @@ fn what_cannot_be_asked_is_said_and_not_taken_for_the_same() {
     let told = Replay::default().record(&records(&world)[0], &Nobody);
     assert_eq!(told.decisions, 0);
     assert_eq!(told.unknown.len(), 2, "{told:?}");
+}
+
+#[test]
+fn a_tier_that_left_before_its_dwell_time_was_over_is_told() {
+    let world = world();
+    let mut records = records(&world);
+    records[20].holds[0].since = records[20].at;
+    let told = divergences(&records, &Recorded(&world));
+    let what = "the tier of shop/orders";
+    assert!(told.iter().any(|d| d.what == what), "{told:?}");
 }

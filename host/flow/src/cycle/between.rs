@@ -81,6 +81,7 @@ pub fn between(input: &Input<'_>, state: &PoolState) -> Result<Between, Error> {
         allocator_config: amended.config,
         allocator_state: amended.state,
         tiers: vec![],
+        holds: vec![],
         forecasts: vec![],
         needs: vec![],
         faults: faults

@@ -11,11 +11,11 @@ use tidegate_core::module::ModuleRef;
 use tidegate_core::plan::{ApiPlan, Loan, Plan};
 use tidegate_core::policy::{AllocationInput, Blob, TierInput};
 use tidegate_core::record::{
-    DemandRecord, Departure, FaultRecord, FloorRecord, ForecastRecord, Record, TierRecord,
+    DemandRecord, Departure, FaultRecord, FloorRecord, ForecastRecord, Record, TierHold, TierRecord,
 };
 use tidegate_core::roster::{Retreat, Served};
 use tidegate_core::sample::SeriesKey;
-use tidegate_core::tier::Tier;
+use tidegate_core::tier::{Tier, TierBounds};
 use tidegate_core::time::{Grid, Timestamp};
 use tidegate_core::units::{Dimension, Resources};
 
@@ -75,6 +75,18 @@ mirror_struct!(TierRecord as StoredTierRecord {
     config: String,
     served: Served,
     state: Blob,
+});
+
+mirror_struct!(TierBounds as StoredTierBounds {
+    lowest: Tier,
+    highest: Tier,
+    pinned: Option<Tier>,
+    dwell_s: u32,
+});
+
+mirror_struct!(TierHold as StoredTierHold {
+    since: Timestamp,
+    bounds: TierBounds,
 });
 
 mirror_struct!(ForecastRecord as StoredForecastRecord {
@@ -138,4 +150,5 @@ mirror_struct!(Record as StoredRecord {
     alerts: Vec<Alert>,
     floors: Vec<FloorRecord>,
     amends: Option<Generation>,
+    holds: Vec<TierHold>,
 });

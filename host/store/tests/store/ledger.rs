@@ -9,10 +9,10 @@ use tidegate_core::plan::{ApiPlan, Loan, Plan};
 use tidegate_core::policy::{AllocationInput, Blob, TierInput};
 use tidegate_core::ports::storage::Ledger;
 use tidegate_core::record::{
-    DemandRecord, Departure, FaultRecord, FloorRecord, ForecastRecord, Record, TierRecord,
+    DemandRecord, Departure, FaultRecord, FloorRecord, ForecastRecord, Record, TierHold, TierRecord,
 };
 use tidegate_core::roster::{Retreat, Served};
-use tidegate_core::tier::Tier;
+use tidegate_core::tier::{Tier, TierBounds};
 use tidegate_core::units::{Dimension, Level, Resources};
 
 fn served() -> Served {
@@ -131,6 +131,15 @@ pub(super) fn record(pool: &str, generation: u64, at: i64) -> Record {
             config: "{}".into(),
             served: served(),
             state: blob("tierer after"),
+        }],
+        holds: vec![TierHold {
+            since: at,
+            bounds: TierBounds {
+                lowest: Tier::Bronze,
+                highest: Tier::Gold,
+                pinned: Some(Tier::Silver),
+                dwell_s: 300,
+            },
         }],
         forecasts: vec![ForecastRecord {
             key: key("shop/orders", Signal::Requests),

@@ -2,7 +2,8 @@
 //!
 //! Form 1 had no calibration of its forecasts, since nothing corrected them then; that is what its
 //! absence means. Form 2 had nothing of what demand has learned, since it learned anew each time. Form
-//! 3 knew no plan that amends another, form 4 no tier that shares otherwise than freely.
+//! 3 knew no plan that amends another, form 4 no tier that shares otherwise than freely, and not what
+//! held an api's tier.
 //! Records are written once and kept for ever, so an old form is read and never
 //! rewritten: a record's bytes are evidence.
 
@@ -135,6 +136,7 @@ impl From<Unshared> for StoredRecord {
             alerts: old.alerts,
             floors: old.floors,
             amends: old.amends,
+            holds: vec![],
         }
     }
 }
@@ -157,6 +159,7 @@ impl From<Unamended> for StoredRecord {
             alerts: old.alerts,
             floors: vec![],
             amends: None,
+            holds: vec![],
         }
     }
 }
@@ -179,6 +182,7 @@ impl From<Unlearned> for StoredRecord {
             alerts: old.alerts,
             floors: vec![],
             amends: None,
+            holds: vec![],
         }
     }
 }
@@ -210,6 +214,7 @@ impl From<Uncalibrated> for StoredRecord {
             alerts: old.alerts,
             floors: vec![],
             amends: None,
+            holds: vec![],
         }
     }
 }

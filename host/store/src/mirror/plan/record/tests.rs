@@ -82,6 +82,7 @@ fn record(calibration: Option<Digest>) -> Record {
         allocator_config: "{}".into(),
         allocator_state: Blob::default(),
         tiers: vec![],
+        holds: vec![],
         forecasts: vec![forecast],
         needs: vec![],
         faults: vec![],
