@@ -20,7 +20,8 @@ use crate::headroom::HEADROOMS;
 /// it as a margin.
 pub(crate) const UNTAUGHT: f64 = 1.3;
 
-/// Weight of the pull towards it, in the exponent per squared headroom.
+/// Weight of the pull towards it, in the exponent per squared headroom; below the median it is that of the
+/// median.
 const PULL: f64 = 8.0;
 
 /// The headroom for an api of `tier` that has seen `own` where its tier has seen `shared`.
@@ -38,7 +39,8 @@ pub(crate) fn headroom(config: &Config, tier: Tier, own: &Evidence, shared: &Evi
     };
     let (own, shared) = (own.costs(prices), shared.costs(prices));
     let scores: [f64; HEADROOMS.len()] = std::array::from_fn(|k| {
-        let pull = PULL * (HEADROOMS[k] - UNTAUGHT) * (HEADROOMS[k] - UNTAUGHT);
+        let away = HEADROOMS[k].max(0.0) - UNTAUGHT;
+        let pull = PULL * away * away;
         pull + config.learning_rate * (own[k] + part * shared[k])
     });
     let least = scores.iter().copied().fold(f64::INFINITY, f64::min);
@@ -88,7 +90,7 @@ mod tests {
         let nothing = Evidence::default();
         let low = chosen(Tier::Gold, &seen(2000, 0.0, 0.0), &nothing);
         assert!(low < 0.1, "{low}");
-        let risky = seen(2000, 1.1, 0.02);
+        let risky = seen(2000, 1.1, 0.05);
         let [gold, silver, bronze] = Tier::SERVED.map(|tier| chosen(tier, &risky, &nothing));
         assert!(
             gold > 1.25 && gold > silver && silver > bronze,

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::headroom::{ARMS, HEADROOMS};
+use crate::headroom::{ARMS, HEADROOMS, Need};
 
 /// What a measured step says of every headroom.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -74,7 +74,14 @@ impl Evidence {
 
     fn bought(&self, headroom: f64) -> f64 {
         let [median, width, beyond] = self.bought.map(f64::from);
-        median + headroom.min(1.0) * width + (headroom - 1.0).max(0.0) * beyond
+        let need = Need {
+            median,
+            demand: median,
+        };
+        median
+            + headroom.min(0.0) * need.below()
+            + headroom.clamp(0.0, 1.0) * width
+            + (headroom - 1.0).max(0.0) * beyond
     }
 
     /// Idle part of what a headroom buys, 0 to 1; `None` before anything was bought.

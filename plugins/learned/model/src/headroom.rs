@@ -1,7 +1,9 @@
 //! Headrooms: how far between the median and the tier's quantile, and beyond, an api buys.
 //!
-//! One number, the *headroom*: 0 buys the median need, 1 the tier's quantile, and
-//! beyond 1 as much again per unit. It is measured in interval widths and not as a factor
+//! One number, the *headroom*: 0 buys the median need, 1 the tier's quantile, beyond 1 as much again per
+//! unit, and -1 a tenth less than the median. (Less than the median is no recklessness: what the host calls
+//! so is the median use over its target utilisation, and where a forecaster's median is too high, or the
+//! target too low, it is the only thing that there is to save.) It is measured in interval widths and not as a factor
 //! on the need, so that one learned number follows the forecaster's own doubt through the day. A tier
 //! that buys its median has no width; beyond 1 a quarter of the median stands in for it.
 //!
@@ -11,11 +13,14 @@
 
 use crate::config::Config;
 
-/// The candidates, symmetric around 1.3, where an untaught policy has its weight.
-pub const HEADROOMS: [f64; ARMS] = [0.0, 0.4, 0.7, 1.0, 1.3, 1.6, 1.9, 2.8];
+/// The candidates, around 1.3 symmetric, where an untaught policy has its weight.
+pub const HEADROOMS: [f64; ARMS] = [-1.0, 0.0, 0.4, 0.7, 1.0, 1.3, 1.6, 1.9, 2.8];
 
 /// How many.
-pub const ARMS: usize = 8;
+pub const ARMS: usize = 9;
+
+/// What a headroom of -1 takes from the median, as a part of it.
+const BELOW: f64 = 0.1;
 
 /// Beyond the quantile, a unit of headroom is at least this part of the median.
 const LEAST_WIDTH: f64 = 0.25;
@@ -39,6 +44,12 @@ impl Need {
         (self.demand - self.median).max(0.0)
     }
 
+    /// What a headroom of -1 takes from the median.
+    #[must_use]
+    pub fn below(&self) -> f64 {
+        BELOW * self.median
+    }
+
     /// What each unit beyond 1 adds.
     #[must_use]
     pub fn beyond(&self) -> f64 {
@@ -49,11 +60,12 @@ impl Need {
     /// and at most `ceiling` demands.
     #[must_use]
     pub fn ask(&self, headroom: f64, factor: f64, config: &Config) -> f64 {
+        let below = headroom.min(0.0) * self.below();
         let within = headroom.clamp(0.0, 1.0) * self.width();
         let beyond = (headroom - 1.0).max(0.0) * self.beyond();
         let least = config.floor * self.median;
         let most = (config.ceiling * self.demand.max(self.median)).max(least);
-        let ask = (self.median + within + beyond) * factor;
+        let ask = (self.median + below + within + beyond) * factor;
         ask.clamp(least, most).min(MOST)
     }
 }
@@ -82,6 +94,8 @@ mod tests {
         ];
         let asks: Vec<f64> = ways.into_iter().map(asked).collect();
         assert_eq!(asks, [10.0, 12.0, 14.0, 18.0, 28.0, 12.0]);
+        // A tenth below the median, and there the safe set ends.
+        assert_eq!([-1.0, -5.0].map(|h| asked((h, 1.0))), [9.0, 9.0]);
     }
 
     #[test]

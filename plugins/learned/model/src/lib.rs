@@ -6,7 +6,7 @@
 //! headroom would have cost as a newsvendor reckons it, shortage by tier against slack, and buys the
 //! exponentially weighted mean of them. Per-tier evidence lets a new api begin well.
 //!
-//! **Safe.** The median need is the least that is bought and `ceiling` times the tier's quantile the
+//! **Safe.** `floor` times the median need is the least that is bought and `ceiling` times the tier's quantile the
 //! most; a shortage raises the purchase at once, by a factor that fades; while the host reports an
 //! emergency nothing less than the quantile is bought. Whatever is bought only changes *demand*, and
 //! waterfill makes the plan: AL1 to AL5 hold for any demand, so they hold for any state of mind.

@@ -1,7 +1,7 @@
 //! What is kept from call to call: evidence per api and per tier, and the asks that are still to be
 //! judged.
 //!
-//! At most 200 bytes per api in a pool of up to three dimensions: single precision, sums instead of
+//! At most 210 bytes per api in a pool of up to three dimensions: single precision, sums instead of
 //! samples. Apis are keyed by the host's stable keys; one that is not in the call is forgotten, and
 //! begins with what its tier has learned when it comes back. Bytes from a store are input: whatever
 //! [`State::decode`] lets pass can be used without a look.
@@ -17,7 +17,7 @@ use crate::evidence::Evidence;
 use crate::headroom::{HEADROOMS, Need};
 
 /// Number of the layout of [`State`].
-pub const STATE_FORMAT: u32 = 1;
+pub const STATE_FORMAT: u32 = 2;
 
 /// Regimes of load that are learned apart.
 pub(crate) const REGIMES: usize = 2;
@@ -127,10 +127,10 @@ impl Api {
                 a.before.map(amount) == [true; 2] || a.before.map(|v| v < 0.0) == [true; 2];
             amount(a.median) && amount(a.demand) && amount(a.limit) && before
         };
-        let [.., most] = HEADROOMS;
+        let [least, .., most] = HEADROOMS;
         self.tier < 3
             && usize::from(self.regime) < REGIMES
-            && (0.0..=most).contains(&f64::from(self.headroom))
+            && (least..=most).contains(&f64::from(self.headroom))
             && (1.0..=MOST_RETREAT).contains(&f64::from(self.retreat))
             && self.regimes.iter().all(Evidence::is_sane)
             && self.asks.len() <= MOST_DIMENSIONS
