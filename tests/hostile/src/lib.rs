@@ -7,6 +7,7 @@
 //! change of the WIT shows as a failed test.
 
 mod ask;
+pub mod bomb;
 mod text;
 
 pub use ask::{frames, horizon, roster_of, states};
