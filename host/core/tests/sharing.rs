@@ -116,7 +116,7 @@ fn a_tiers_share_gives_way_to_gold_floors_and_to_what_step_bounds_keep() {
     question.max_share = vec![0.5, 1.0, 0.0];
     // Both had 9: a fall below 4.5 in one step is not theirs to make.
     question.previous_limit = vec![4.0, 9.0, 9.0];
-    question.capacity = vec![13.0];
+    question.capacity = vec![14.0];
     let mut kept = answer();
     kept.loans.clear();
     kept.limit = vec![4.0, 4.5, 4.5];
