@@ -113,14 +113,7 @@ pub fn world(core_wasm: &[u8]) -> Result<World, EncodeError> {
             _ => return Err(EncodeError::ForeignWorld(format!("{owner}/{}", world.name))),
         }
     }
-    match found.as_slice() {
-        [] => Err(EncodeError::NoWorld),
-        [one] => Ok(one.clone()),
-        more => {
-            let names: Vec<_> = more.iter().map(|world| world.kind.name()).collect();
-            Err(EncodeError::SeveralWorlds(names.join(", ")))
-        }
-    }
+    only(&found)
 }
 
 /// Encodes a core module as a component with its manifest, and validates the result.
@@ -132,14 +125,7 @@ pub fn encode(core_wasm: &[u8], manifest: &Manifest) -> Result<Vec<u8>, EncodeEr
     // the author needs to hear of.
     check_core_imports(core_wasm)?;
     let world = world(core_wasm)?;
-    if world.kind != manifest.kind {
-        return Err(EncodeError::Disagreement {
-            field: "kind",
-            declared: manifest.kind.to_string(),
-            found: format!("the world `{}`", world.kind),
-            remedy: "correct [package.metadata.tidegate], or export the other world",
-        });
-    }
+    agree(&world, manifest)?;
     if world.interface != manifest.interface {
         return Err(EncodeError::Disagreement {
             field: "interface",
@@ -153,11 +139,31 @@ pub fn encode(core_wasm: &[u8], manifest: &Manifest) -> Result<Vec<u8>, EncodeEr
         .and_then(|encoder| encoder.validate(false).encode())
         .map_err(|e| EncodeError::Encode(e.into()))?;
     check_component_imports(&component)?;
-    manifest::append(&mut component, manifest)?;
-    Validator::new_with_features(host_features())
-        .validate_all(&component)
-        .map_err(|e| EncodeError::Features(e.to_string()))?;
+    seal(&mut component, manifest)?;
     Ok(component)
+}
+
+/// The manifest's kind must be that of the code.
+fn agree(world: &World, manifest: &Manifest) -> Result<(), EncodeError> {
+    if world.kind == manifest.kind {
+        return Ok(());
+    }
+    Err(EncodeError::Disagreement {
+        field: "kind",
+        declared: manifest.kind.to_string(),
+        found: format!("the world `{}`", world.kind),
+        remedy: "correct the declaration ([package.metadata.tidegate] of a crate), or export the \
+                 other world",
+    })
+}
+
+/// Appends the manifest and validates what has become of the component.
+fn seal(component: &mut Vec<u8>, manifest: &Manifest) -> Result<(), EncodeError> {
+    manifest::append(component, manifest)?;
+    Validator::new_with_features(host_features())
+        .validate_all(component)
+        .map_err(|e| EncodeError::Features(e.to_string()))?;
+    Ok(())
 }
 
 /// Makes a policy of a component that another language's tools have encoded: finds the world in its
@@ -168,23 +174,13 @@ pub fn encode(core_wasm: &[u8], manifest: &Manifest) -> Result<Vec<u8>, EncodeEr
 pub fn wrap(component: &[u8], manifest: &Manifest) -> Result<Vec<u8>, EncodeError> {
     check_component_imports(component)?;
     let world = exported(component)?;
-    if world.kind != manifest.kind {
-        return Err(EncodeError::Disagreement {
-            field: "kind",
-            declared: manifest.kind.to_string(),
-            found: format!("the world `{}`", world.kind),
-            remedy: "correct the declaration, or export the other world",
-        });
-    }
+    agree(&world, manifest)?;
     let manifest = Manifest {
         interface: world.interface,
         ..manifest.clone()
     };
     let mut wrapped = component.to_vec();
-    manifest::append(&mut wrapped, &manifest)?;
-    Validator::new_with_features(host_features())
-        .validate_all(&wrapped)
-        .map_err(|e| EncodeError::Features(e.to_string()))?;
+    seal(&mut wrapped, &manifest)?;
     Ok(wrapped)
 }
 
@@ -206,7 +202,12 @@ fn exported(component: &[u8]) -> Result<World, EncodeError> {
             _ => {}
         }
     }
-    match found.as_slice() {
+    only(&found)
+}
+
+/// A component is one policy.
+fn only(found: &[World]) -> Result<World, EncodeError> {
+    match found {
         [] => Err(EncodeError::NoWorld),
         [one] => Ok(one.clone()),
         more => {

@@ -135,6 +135,43 @@ fn a_manifest_of_another_kind_is_refused() {
     );
 }
 
+/// A component as another language's tools encode it: without a manifest.
+fn foreign(core: &[u8]) -> Vec<u8> {
+    let encoder = ComponentEncoder::default().module(core);
+    let encoder = encoder.and_then(|e| e.validate(false).encode());
+    encoder.expect("encodes")
+}
+
+#[test]
+fn a_component_of_other_tools_is_wrapped_with_the_interface_that_it_exports() {
+    for kind in Kind::ALL {
+        let core = core(kind.name());
+        let declared = Manifest {
+            interface: String::new(),
+            ..manifest(kind, &core)
+        };
+        let wrapped = component::wrap(&foreign(&core), &declared).expect("it is a policy");
+        let read = manifest::read(&wrapped).expect("has a manifest");
+        assert_eq!(read, manifest(kind, &core));
+        let again = component::wrap(&wrapped, &declared).expect_err("it has a manifest");
+        check_says(&again.to_string(), &["2", SECTION]);
+    }
+}
+
+#[test]
+fn a_foreign_component_of_another_kind_or_with_a_clock_is_refused() {
+    let core = core("judge");
+    let said = component::wrap(&foreign(&core), &manifest(Kind::Tierer, &core));
+    let said = said.expect_err("a judge is no tierer").to_string();
+    check_says(&said, &["kind = tierer", "the world `judge`"]);
+    let wit = "package wasi:clocks@0.2.0; interface now { get: func() -> u64; }
+        world timed { import now; export tick: func(); }";
+    let timed = foreign(&core_of(wit, "timed"));
+    let said = component::wrap(&timed, &manifest(Kind::Judge, &core));
+    let said = said.expect_err("it imports a clock").to_string();
+    check_says(&said, &["wasi:clocks/now", "--stub-wasi"]);
+}
+
 #[test]
 fn a_manifest_of_another_interface_version_is_refused() {
     let core = core("tierer");
