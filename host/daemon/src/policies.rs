@@ -24,7 +24,7 @@ pub(crate) use worker::Worker;
 
 use crate::world::lock;
 use anyhow::{Context, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -65,6 +65,8 @@ pub(crate) struct Policies {
     challengers: Mutex<BTreeMap<BindingId, Vec<Member<dyn Forecaster>>>>,
     /// Which of them are not asked for a while, because they never answer.
     aside: Mutex<aside::Aside>,
+    /// Modules of which it was told that their reuse was withdrawn.
+    impure: Mutex<BTreeSet<Digest>>,
     /// What the slots were last told to serve.
     followed: Mutex<BTreeMap<BindingId, (Digest, String)>>,
     /// Rises with every change of a slot.
@@ -100,6 +102,7 @@ impl Policies {
             held: Mutex::default(),
             challengers: Mutex::default(),
             aside: Mutex::default(),
+            impure: Mutex::default(),
             followed: Mutex::default(),
             epoch: AtomicU64::new(0),
         };
@@ -308,6 +311,18 @@ impl Policies {
     /// Notes that a slot serves nothing of what the catalog says.
     pub(crate) fn forget(&self, binding: &BindingId) {
         lock(&self.followed).remove(binding);
+    }
+
+    /// Modules whose reused instances were found to remember, and of which nobody was told yet.
+    pub(crate) fn newly_impure(&self) -> Vec<ModuleRef> {
+        let withdrawn = |h: &&Held| h.loaded.reuse().is_some_and(|r| r.withdrawn);
+        let all: Vec<ModuleRef> = {
+            let held = lock(&self.held);
+            let impure = held.iter().filter(withdrawn);
+            impure.map(|h| h.loaded.module_ref()).collect()
+        };
+        let mut told = lock(&self.impure);
+        all.into_iter().filter(|m| told.insert(m.digest)).collect()
     }
 
     /// Ends the fits of a module that run now.

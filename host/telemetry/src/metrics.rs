@@ -126,6 +126,7 @@ struct Instruments {
     fit_tenant_cpu: Counter<f64>,
     fit_outcomes: Counter<u64>,
     challenger_faults: Counter<u64>,
+    reuse_withdrawn: Counter<u64>,
     forecast_coverage: Gauge<f64>,
     forecast_loss: Gauge<f64>,
     champion_changes: Counter<u64>,
@@ -159,6 +160,7 @@ impl Metrics {
             fit_tenant_cpu: sum(&meter, &FIT_TENANT_CPU),
             fit_outcomes: counter(&meter, &FIT_OUTCOMES),
             challenger_faults: counter(&meter, &CHALLENGER_FAULTS),
+            reuse_withdrawn: counter(&meter, &REUSE_WITHDRAWN),
             forecast_coverage: share(&meter, &FORECAST_COVERAGE),
             forecast_loss: share(&meter, &FORECAST_LOSS),
             champion_changes: counter(&meter, &CHAMPION_CHANGES),
@@ -282,6 +284,12 @@ impl Metrics {
     pub fn challenger_faulted(&self, module: &str) {
         let module = KeyValue::new("module", module.to_owned());
         self.0.challenger_faults.add(1, &[module]);
+    }
+
+    /// A reused instance of `module` answered other than a fresh one.
+    pub fn reuse_withdrawn(&self, module: &str) {
+        let module = KeyValue::new("module", module.to_owned());
+        self.0.reuse_withdrawn.add(1, &[module]);
     }
 
     /// Of the requests of `api` that were forecast as far ahead as `band` says, this share lay at or

@@ -133,6 +133,7 @@ fn one(world: &Arc<World>, catalog: &Catalog, pool: &PoolId, now: Timestamp, wit
     };
     note_faults(world, &output.faults);
     note_shadow_faults(world, &output.shadow_faults);
+    note_impure(world, pool, now);
     // As a champion or in shadow: who answered anywhere has a state that moved.
     let answered = output.delta.states.iter().map(|s| s.module).collect();
     let faults = [output.faults.as_slice(), &output.shadow_faults].concat();
@@ -156,6 +157,25 @@ fn one(world: &Arc<World>, catalog: &Catalog, pool: &PoolId, now: Timestamp, wit
     }
     publish(world, pool, now, &mut state, output);
     world.metrics.cycled(pool.as_str(), clock.elapsed());
+}
+
+/// Tells of modules that were found to remember: they are asked in fresh instances since then.
+fn note_impure(world: &World, pool: &PoolId, now: Timestamp) {
+    for module in world.policies.newly_impure() {
+        world.metrics.reuse_withdrawn(&module.name);
+        let alert = Alert {
+            kind: AlertKind::ModuleFault,
+            severity: Severity::Warning,
+            pool: Some(pool.clone()),
+            api: None,
+            subject: module.name.clone(),
+            at: now,
+            message: format!(
+                "{module} answered other in a kept instance than in a fresh one; it gets fresh ones alone from now on;                  have its author remove what it remembers, or `warm` from its manifest"
+            ),
+        };
+        world.raise_one(pool, now, alert);
+    }
 }
 
 fn publish(

@@ -166,6 +166,13 @@ pub(super) const CHALLENGER_FAULTS: Instrument = row(
     &["module"],
     "answers that challengers owed in shadow and did not give",
 );
+pub(super) const REUSE_WITHDRAWN: Instrument = row(
+    "tidegate.policy.reuse_withdrawn",
+    C,
+    "{module}",
+    &["module"],
+    "modules whose reused instance answered other than a fresh one, and which get fresh ones alone since",
+);
 pub(super) const FORECAST_COVERAGE: Instrument = row(
     "tidegate.forecast.coverage",
     G,
@@ -196,7 +203,7 @@ pub(super) const TASK_FAULTS: Instrument = row(
 );
 
 /// Every instrument of the daemon.
-pub const INSTRUMENTS: [Instrument; 21] = [
+pub const INSTRUMENTS: [Instrument; 22] = [
     INGEST_SAMPLES,
     INGEST_REFUSED,
     QUOTA_REFUSED,
@@ -214,6 +221,7 @@ pub const INSTRUMENTS: [Instrument; 21] = [
     FIT_TENANT_CPU,
     FIT_OUTCOMES,
     CHALLENGER_FAULTS,
+    REUSE_WITHDRAWN,
     FORECAST_COVERAGE,
     FORECAST_LOSS,
     CHAMPION_CHANGES,
