@@ -16,7 +16,7 @@ use tidegate_core::quota::{Exceeded, Quota};
 use tidegate_core::time::Timestamp;
 use tidegate_engine::{AdmissionError, Loaded, Terms};
 
-fn refused(error: AdmissionError) -> ServeError {
+fn refused(error: &AdmissionError) -> ServeError {
     ServeError::field("component", "bytes", error.to_string())
 }
 
@@ -50,7 +50,7 @@ impl Policies {
             // Tried already, for an owner who may have been given more.
             Some(held) => {
                 let limits = self.rules.limits(of);
-                self.engine.fits(bytes, limits).map_err(refused)?;
+                self.engine.fits(bytes, limits).map_err(|e| refused(&e))?;
                 held.loaded.clone()
             }
             None => self.admit(bytes, of)?,
@@ -111,7 +111,7 @@ impl Policies {
         owner: Option<&TenantId>,
     ) -> Result<Loaded, ServeError> {
         let (engine, limits) = (&self.engine, self.rules.limits(owner));
-        if let Some(loaded) = engine.admit_kept(bytes, limits).map_err(refused)? {
+        if let Some(loaded) = engine.admit_kept(bytes, limits).map_err(|e| refused(&e))? {
             return Ok(loaded);
         }
         match &self.trials {
@@ -123,7 +123,7 @@ impl Policies {
             #[cfg(test)]
             Trials::Inside => engine.admit(bytes, limits),
         }
-        .map_err(refused)
+        .map_err(|e| refused(&e))
     }
 
     /// Whether a tenant may hold one more.
