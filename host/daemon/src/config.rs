@@ -21,6 +21,7 @@ use std::time::Duration;
 use tidegate_core::time::Step;
 use tidegate_flow::cycle::Settings;
 use tidegate_flow::demand;
+use tidegate_flow::forecast::Refresh;
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -49,6 +50,12 @@ pub(crate) struct Config {
     pub(crate) history: Seconds,
     /// How often a series is fitted anew.
     pub(crate) refit: Seconds,
+    /// Series that may be forecast anew in one step. Where there are more, each has its turn every few
+    /// steps, and its last forecast serves in between, unless what comes leaves it.
+    pub(crate) forecasts_per_step: u32,
+    /// How long a forecast may serve until it is made anew, however many series there are; 30 steps
+    /// where absent.
+    pub(crate) forecast_life: Option<Seconds>,
     /// CPU time of fitting per hour, shared fairly over tenants.
     pub(crate) fit_budget: Seconds,
     /// How long one batch of fits may take.
@@ -170,6 +177,8 @@ impl Default for Config {
             cycle: Seconds(10),
             history: Seconds(14 * 86_400),
             refit: Seconds(6 * 3600),
+            forecasts_per_step: 1000,
+            forecast_life: None,
             fit_budget: Seconds(900),
             fit_deadline: Seconds(60),
             target_utilisation: demand::Settings::default().target_utilisation,
@@ -243,6 +252,21 @@ impl Config {
         if self.refit.0 == 0 {
             return Err("refit: write at least 1s; 0 would fit every series in every cycle".into());
         }
+        if self.forecasts_per_step == 0 {
+            return Err(
+                "forecasts_per_step: 0 would never make one; write at least 1, or leave it out for 1000"
+                    .into(),
+            );
+        }
+        if let Some(life) = self.forecast_life {
+            let steps = whole("forecast_life", life)?;
+            // A forecast reaches that much further than the horizon.
+            if horizon + steps > 2016 {
+                return Err(format!(
+                    "forecast_life: {steps} steps beside the horizon's {horizon} are more than 2016; shorten it"
+                ));
+            }
+        }
         if !(1..=3600).contains(&self.fit_budget.0) {
             return Err(format!(
                 "fit_budget: {} s of CPU time per hour are not between 1s and 1h; fits run on one core",
@@ -279,6 +303,10 @@ impl Config {
             ahead: steps(self.ahead),
             fit_window: steps(self.history).max(3) as usize,
             seed: self.seed,
+            refresh: Refresh {
+                series_per_step: self.forecasts_per_step as usize,
+                longest: self.forecast_life.map_or(Refresh::default().longest, steps),
+            },
             demand: demand::Settings {
                 target_utilisation: self.target_utilisation,
                 ..demand::Settings::default()

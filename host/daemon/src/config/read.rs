@@ -67,6 +67,16 @@ mod tests {
             &["history", "2000000"],
         );
         check("refit: 0s\n", &["refit", "at least 1s"]);
+        check(
+            "forecasts_per_step: 0\n",
+            &["forecasts_per_step", "at least 1"],
+        );
+        check("forecast_life: 90s\n", &["forecast_life", "multiple"]);
+        check("forecast_life: 0s\n", &["forecast_life", "multiple"]);
+        check(
+            "forecast_life: 34h\n",
+            &["forecast_life", "2040 steps", "shorten it"],
+        );
         check("fit_budget: 2h\n", &["fit_budget", "1h"]);
         check("fit_deadline: 0s\n", &["fit_deadline", "at least 1s"]);
         check("listen: [1, 2]\n", &["1"]);
