@@ -38,7 +38,7 @@ fn cases() -> Vec<(&'static str, Guest)> {
           (local.set $i (i32.sub (local.get $i) (i32.const 1)))
           (br_if $again (local.get $i)))";
     let words = "(drop (memory.grow (i32.const 170)))
-        (call $log (i32.const 3) (i32.const 65536) (i32.const 10000000)) (unreachable)";
+        (call $log (i32.const 3) (i32.const 1048576) (i32.const 10000000)) (unreachable)";
     let remembers = "(global.set $called (i32.add (global.get $called) (i32.const 1)))
         (if (i32.gt_u (global.get $called) (i32.const 1))
           (then (f64.store (local.get $p) (f64.const 0.5))))";
@@ -96,7 +96,7 @@ pub(crate) fn run(row: &mut dyn FnMut(Row)) -> Result<()> {
     let limits = json!({ "deadline_ms": 100, "fit_deadline_ms": 200 });
     for (case, guest) in cases() {
         let policy = forecaster(&engine, &guest.manifest("limits", limits.clone()))?;
-        row(observe(case, &ask, || {
+        row(observe(case, std::process::id(), &ask, || {
             let mut outcome = policy.predict(&[], &states(1), &horizon(&[0], 2));
             // What remembers shows it the second time.
             if outcome.is_ok() {
@@ -112,8 +112,11 @@ pub(crate) fn run(row: &mut dyn FnMut(Row)) -> Result<()> {
     }
     let fit = Guest::forecaster("fit").body("fit", LOOP);
     let policy = forecaster(&engine, &fit.manifest("limits", limits))?;
-    row(observe("a fit without end", &ask, || {
-        told(policy.fit("{}", &frames(&[1])))
-    })?);
+    row(observe(
+        "a fit without end",
+        std::process::id(),
+        &ask,
+        || told(policy.fit("{}", &frames(&[1]))),
+    )?);
     Ok(())
 }
