@@ -55,9 +55,9 @@ pub struct Alert {
     pub severity: Severity,
     /// Where, if it is about a pool.
     pub pool: Option<PoolId>,
-    /// Where, if it is about an api.
+    /// Where, if it is about an api; of a group of apis its first.
     pub api: Option<ApiId>,
-    /// A dimension, module or feed that tells alerts of one kind apart.
+    /// A dimension, module, feed or group (`TEMPLATE/SLO`) that tells alerts of one kind apart.
     pub subject: String,
     /// When it was seen (on the cycle's clock).
     pub at: Timestamp,

@@ -292,6 +292,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         silent: &predicted.silent,
         lagging: &predicted.lagging,
         tiers: tiers.records,
+        holds: tiers.holds,
         needs,
         floors: delta.floors.records(),
         allocation,

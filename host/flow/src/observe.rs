@@ -1,5 +1,6 @@
 //! Writes down what was decided and why, and raises what an operator must know.
 
+mod burn;
 mod declared;
 mod explain;
 mod standing;
@@ -23,7 +24,6 @@ use tidegate_core::record::{
 };
 use tidegate_core::roster::Fault;
 use tidegate_core::sample::SeriesKey;
-use tidegate_core::slo::{BURN_RULES, BURN_WINDOWS};
 use tidegate_core::tier::Tier;
 use tidegate_core::time::{Step, Timestamp};
 
@@ -80,9 +80,7 @@ pub type Error = std::convert::Infallible;
 /// Never.
 pub fn run(input: Input<'_>) -> Result<Output, Error> {
     let mut alerts = vec![];
-    for (api, facts) in input.apis.iter().zip(input.facts) {
-        alerts.extend(burning(input.pool, api, facts, input.now));
-    }
+    burn::alerts(&input, &mut alerts);
     let requests = |key: &SeriesKey| key.signal == tidegate_core::units::Signal::Requests;
     for key in input.silent.iter().filter(|k| requests(k)) {
         alerts.push(Alert {
@@ -196,52 +194,6 @@ pub fn run(input: Input<'_>) -> Result<Output, Error> {
         record: Some(record),
         alerts,
     })
-}
-
-/// The most urgent burn rule that fires.
-fn burning(pool: &PoolId, api: &Api, facts: &Facts, now: Timestamp) -> Option<Alert> {
-    let place = BURN_RULES.iter().position(|r| r.fires(&facts.burn))?;
-    let rule = BURN_RULES[place];
-    let then = match place {
-        0 => "Its step bounds are lifted until this ends",
-        _ if rule.is_urgent => "`tidegate why` shows what it holds and why",
-        _ => "Slow but lasting: give it more, or a lower objective",
-    };
-    Some(Alert {
-        kind: AlertKind::SloBurn,
-        severity: match rule.is_urgent {
-            true => Severity::Critical,
-            false => Severity::Warning,
-        },
-        pool: Some(pool.clone()),
-        api: Some(api.id.clone()),
-        subject: String::new(),
-        at: now,
-        message: format!(
-            "{} spends its error budget {} times too fast ({}), {} times ({}); {:.0} % is left. {then}",
-            api.id,
-            times(facts.burn[rule.short]),
-            window(BURN_WINDOWS[rule.short]),
-            times(facts.burn[rule.long]),
-            window(BURN_WINDOWS[rule.long]),
-            facts.budget_left * 100.0
-        ),
-    })
-}
-
-fn times(burn: f64) -> String {
-    match burn < 9.5 {
-        true => format!("{burn:.1}"),
-        false => format!("{burn:.0}"),
-    }
-}
-
-fn window(seconds: u32) -> String {
-    match seconds {
-        s if s % 86_400 == 0 => format!("{} d", s / 86_400),
-        s if s % 3_600 == 0 => format!("{} h", s / 3_600),
-        s => format!("{} min", s / 60),
-    }
 }
 
 /// Demand that tiers have bought and the pool cannot give, at the worst step of the plan.

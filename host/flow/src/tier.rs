@@ -5,7 +5,7 @@ mod counts;
 mod group;
 
 pub use burn::{Advance, Seen, Tracker};
-pub use group::Groups;
+pub use group::{Apart, Groups, Spent};
 
 use std::collections::BTreeMap;
 use tidegate_core::catalog::{Api, Catalog};
@@ -33,6 +33,8 @@ pub struct Facts {
     pub burn: Burn,
     /// Worst SLO's budget that is left.
     pub budget_left: f64,
+    /// The same without what is judged over groups, and that by group; `None` where nothing is.
+    pub apart: Option<Box<Apart>>,
 }
 
 /// The levels at which peaks are told.
@@ -231,6 +233,7 @@ mod tests {
             utilisation: 0.0,
             burn: Burn::default(),
             budget_left: 1.0,
+            apart: None,
         };
         let decide = |now: Timestamp, state: TierState| {
             let out = run(&Input {

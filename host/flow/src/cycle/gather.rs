@@ -3,7 +3,7 @@
 use super::{Delta, Error, Input, PoolState, Profile};
 use crate::demand::{self, Learned, Look};
 use crate::forecast::Target;
-use crate::tier::{Facts, Groups, LEVELS, Seen, Tracker};
+use crate::tier::{Apart, Facts, Groups, LEVELS, Seen, Tracker};
 use std::collections::BTreeMap;
 use tidegate_core::catalog::{Api, Catalog, Pool};
 use tidegate_core::forecast::Forecast;
@@ -120,10 +120,12 @@ pub(super) fn facts(
         };
         let forecast = forecasts.get(&key);
         let (mut burn, mut budget_left) = (Burn::default(), 1.0_f64);
+        let mut apart = Apart::default();
         for slo in objectives.get(&api.id).into_iter().flatten() {
             let kept = state.trackers.get(&slo.id).unwrap_or(&none);
             let found = delta.budgets.get(&slo.id).and_then(Option::as_ref);
             let (burns, left) = groups.judge(slo, Seen::of(kept, found));
+            apart.add(slo, &burns, left);
             for (worst, new) in burn.iter_mut().zip(burns) {
                 *worst = f64::max(*worst, new);
             }
@@ -135,6 +137,7 @@ pub(super) fn facts(
             utilisation: utilisation(input, state.last.as_deref(), api)?,
             burn,
             budget_left,
+            apart: apart.told(),
         });
     }
     Ok(all)

@@ -7,10 +7,70 @@
 use super::burn::Seen;
 use std::collections::BTreeMap;
 use tidegate_core::ids::{Name, TemplateId, TenantId};
-use tidegate_core::slo::{BURN_WINDOWS, Burn, Events, Judged, Slo};
+use tidegate_core::slo::{BURN_RULES, BURN_WINDOWS, Burn, Events, Judged, Slo};
 
 /// A group and one of its SLOs.
 type Key<'a> = (&'a TenantId, &'a TemplateId, &'a Name);
+
+/// What is spent of an error budget.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spent {
+    /// Per window of [`BURN_WINDOWS`].
+    pub burn: Burn,
+    /// Part that is left.
+    pub left: f64,
+}
+
+/// What an api spends of budgets of its own, told apart from what its groups spend.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Apart {
+    /// The worst of what is judged over its own events, per window.
+    pub own: Spent,
+    /// Of what is judged over a group's events, by template and SLO: that by which an alert is raised.
+    pub groups: Vec<(TemplateId, Name, Spent)>,
+    /// Whether anything is judged over a group.
+    grouped: bool,
+}
+
+impl Default for Apart {
+    fn default() -> Self {
+        Self {
+            own: Spent {
+                burn: Burn::default(),
+                left: 1.0,
+            },
+            groups: vec![],
+            grouped: false,
+        }
+    }
+}
+
+impl Apart {
+    /// Adds what [`Groups::judge`] said of one of the api's SLOs.
+    pub fn add(&mut self, slo: &Slo, burn: &Burn, left: f64) {
+        match key(slo) {
+            None => {
+                for (worst, new) in self.own.burn.iter_mut().zip(burn) {
+                    *worst = f64::max(*worst, *new);
+                }
+                self.own.left = self.own.left.min(left);
+            }
+            Some((_, template, name)) => {
+                self.grouped = true;
+                if BURN_RULES.iter().any(|rule| rule.fires(burn)) {
+                    let spent = Spent { burn: *burn, left };
+                    self.groups.push((template.clone(), name.clone(), spent));
+                }
+            }
+        }
+    }
+
+    /// It, where anything is judged over a group: else all that is spent is the api's own.
+    #[must_use]
+    pub fn told(self) -> Option<Box<Apart>> {
+        self.grouped.then(|| Box::new(self))
+    }
+}
 
 /// Sums of a pool's groups; see the module.
 #[derive(Debug, Clone, Default)]
