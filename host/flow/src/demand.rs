@@ -74,7 +74,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             target_utilisation: 0.85,
-            step_tolerance: 0.000_3,
+            step_tolerance: 0.000_2,
             fixed_tolerance: 0.01,
         }
     }
