@@ -6,10 +6,12 @@
 //! written was never made (LE1).
 
 mod between;
+mod carry;
 mod gather;
 mod state;
 
 pub use between::{Between, between};
+pub use carry::Carried;
 pub use state::{Delta, Parting, PoolState, Profile};
 
 use crate::{adjust, allocate, demand, forecast, observe, tier};
@@ -152,9 +154,15 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
     let dimensions = pool.ready.dimensions();
     let mut delta = Delta::default();
 
-    let targets = gather::targets(input, &apis, &dimensions);
     // By what is declared and not by what is fed: a feed that comes or goes is not to move all turns.
     let series = input.catalog.apis.len() * Dimension::signals(&dimensions).len();
+    let cadence = input.settings.refresh.cadence(series, step);
+    let last = state.last.as_deref().zip(state.asked.as_deref());
+    let waiting = state
+        .carried
+        .waiting(input, &apis, &dimensions, last, cadence);
+    delta.carried = Carried::after(&waiting);
+    let targets = gather::targets(input, &apis, &dimensions, &waiting);
     let predicted = forecast::run(&forecast::Input {
         now: input.now,
         seed,
@@ -167,7 +175,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         choices: &state.choices,
         reuse: Some(forecast::Reuse {
             held: &state.held,
-            cadence: input.settings.refresh.cadence(series, step),
+            cadence,
         }),
         history: input.history,
         catalog: input.catalog,
@@ -187,7 +195,15 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
 
     let objectives = gather::objectives(input.catalog);
     let forecasts = &predicted.forecasts;
-    let facts = gather::facts(input, state, &apis, &objectives, forecasts, &mut delta)?;
+    let facts = gather::facts(
+        input,
+        state,
+        &apis,
+        &objectives,
+        forecasts,
+        &waiting,
+        &mut delta,
+    )?;
     let rosters = apis
         .iter()
         .map(|a| (a.id.tenant.clone(), input.pins.tierer(&a.id.tenant)))
@@ -220,26 +236,30 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
             .unwrap_or_else(|| (gather::initial(api, input.now), String::new()));
         let mut learned = gather::learned(input, state, pool, api, &objectives, &granted, &delta)?;
         let spec = input.catalog.tier(tier.0.tier);
-        let Ok(mut demand) = demand::run(&demand::Input {
-            now: input.now,
-            api: &api.id,
-            dimensions: &dimensions,
-            forecasts: &predicted.forecasts,
-            learned: &learned,
-            level: spec.demand_level,
-            buy_level: spec.buy_level,
-            insured: if allocate::is_moved(pool) {
-                spec.buy_level
-            } else {
-                spec.demand_level
-            },
-            grid,
-            ahead: input.settings.ahead.saturating_add(lead) as usize,
-            expected: (facts.expected > 0.0).then_some(facts.expected),
-            promised: &gather::promised(input, api, facts.expected),
-            unknown: &gather::unknown(pool, api, &dimensions, apis.len()),
-            settings: input.settings.demand,
-        });
+        let carried = waiting.demand(&api.id, grid, last);
+        let fresh = || {
+            demand::run(&demand::Input {
+                now: input.now,
+                api: &api.id,
+                dimensions: &dimensions,
+                forecasts: &predicted.forecasts,
+                learned: &learned,
+                level: spec.demand_level,
+                buy_level: spec.buy_level,
+                insured: if allocate::is_moved(pool) {
+                    spec.buy_level
+                } else {
+                    spec.demand_level
+                },
+                grid,
+                ahead: input.settings.ahead.saturating_add(lead) as usize,
+                expected: (facts.expected > 0.0).then_some(facts.expected),
+                promised: &gather::promised(input, api, facts.expected),
+                unknown: &gather::unknown(pool, api, &dimensions, apis.len()),
+                settings: input.settings.demand,
+            })
+        };
+        let Ok(mut demand) = carried.map_or_else(fresh, Ok);
         demand.promise(&mut learned);
         gather::keep(input, state, &api.id, &dimensions, grid, &mut demand);
         needs.push(DemandRecord {

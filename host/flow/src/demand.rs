@@ -18,6 +18,7 @@
 mod codec;
 mod cost;
 mod duel;
+mod few;
 mod latency;
 mod learned;
 mod why;
@@ -33,7 +34,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use tidegate_core::catalog::Pool;
 use tidegate_core::forecast::Forecast;
-use tidegate_core::ids::ApiId;
+use tidegate_core::ids::{ApiId, Generation};
+use tidegate_core::policy::AllocationInput;
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::{Grid, Timestamp};
 use tidegate_core::units::{Dimension, Level, Resources, Signal};
@@ -141,6 +143,45 @@ pub struct Output {
 }
 
 impl Output {
+    /// What was asked for an api, `[row]` of a question, over the steps of a plan that begins `shift` steps
+    /// later; the question's last step stands for those beyond it.
+    #[must_use]
+    pub fn carried(
+        asked: &AllocationInput,
+        (row, shift): (usize, usize),
+        grid: Grid,
+        from: Generation,
+    ) -> Self {
+        let (_, steps, dims) = asked.shape();
+        let over = |matrix: &[f64]| -> Vec<f64> {
+            let cells = (0..grid.count).flat_map(|step| {
+                let step = (step + shift).min(steps.saturating_sub(1));
+                let at = (row * steps + step) * dims;
+                at..at + dims
+            });
+            cells
+                .map(|at| matrix.get(at).copied().unwrap_or(0.0))
+                .collect()
+        };
+        let of = |column: &[f64]| -> Vec<f64> {
+            let row = column.iter().skip(row * dims);
+            row.take(dims).copied().collect()
+        };
+        Self {
+            demand: over(&asked.demand),
+            bought: over(&asked.demand),
+            median: over(&asked.median),
+            expected: of(&asked.expected),
+            usage: of(&asked.usage),
+            aims: vec![1.0; dims],
+            reasons: vec![format!(
+                "what plan {from} foresaw of these steps, since the daemon has started and has not come to forecast it anew"
+            )],
+            promises: vec![],
+            foreseen: (grid.at(1), Resources::NONE, Resources::NONE),
+        }
+    }
+
     /// Leaves with the learner what it is to compare with what comes.
     pub fn promise(&self, learned: &mut Learned) {
         learned.foresee(self.foreseen.0, self.foreseen.1, self.foreseen.2);

@@ -13,6 +13,7 @@
 
 mod bank;
 mod batch;
+mod configs;
 mod covariates;
 mod drift;
 mod fit;
@@ -28,18 +29,18 @@ mod tracking;
 mod tracks;
 
 pub use bank::Bank;
+pub use configs::fitted_with;
 pub use drift::{Drift, Drifts, Watch, Watched};
 pub use fit::{FitInput, FitOutput, fit};
 pub use held::{Earlier, Held, Refresh, Source};
 pub use tracks::Tracks;
 
 use crate::forecast::batch::Cohort;
+use crate::forecast::configs::Configs;
 use crate::forecast::held::Events;
 use crate::forecast::tracking::Tracking;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tidegate_core::canonical;
 use tidegate_core::catalog::Catalog;
 use tidegate_core::forecast::{Choice, Forecast, Track};
 use tidegate_core::ids::Digest;
@@ -49,32 +50,6 @@ use tidegate_core::roster::{Fault, Member, Retreat, Roster};
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::{Grid, Step, Timestamp};
 use tidegate_core::units::Level;
-
-/// What tells fits of one series by one module apart: the module's config, and the step at which it
-/// was fitted. A season of 1440 steps is a day at one step and five days at another, so a state must
-/// not outlive a change of the daemon's resolution.
-#[must_use]
-pub fn fitted_with(config: &str, step: Step) -> Digest {
-    let mut encoder = canonical::Encoder::default();
-    encoder.text(config).raw(&step.secs().to_le_bytes());
-    encoder.digest()
-}
-
-/// [`fitted_with`] of the configs of a run: very many series have few, and each is hashed once. They are
-/// told apart by where they lie; the targets keep them there.
-#[derive(Debug, Default)]
-struct Configs(RefCell<BTreeMap<(*const u8, usize), Digest>>);
-
-impl Configs {
-    fn of(&self, member: &Member<dyn Forecaster>, step: Step) -> Digest {
-        let config = &member.config;
-        let mut known = self.0.borrow_mut();
-        let place = (config.as_ptr(), config.len());
-        *known
-            .entry(place)
-            .or_insert_with(|| fitted_with(config, step))
-    }
-}
 
 /// A series and who serves it.
 #[derive(Debug, Clone)]

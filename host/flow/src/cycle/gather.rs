@@ -1,5 +1,6 @@
 //! Gathers what the rooms ask for: targets, facts, what was learned of needs.
 
+use super::carry::Waiting;
 use super::{Delta, Error, Input, PoolState, Profile};
 use crate::demand::{self, Learned, Look};
 use crate::forecast::Target;
@@ -16,9 +17,14 @@ use tidegate_core::time::{Grid, Step, Timestamp};
 use tidegate_core::units::{Dimension, Signal};
 
 /// Requests of every api, and the resources of the pool that are measured.
-pub(super) fn targets(input: &Input<'_>, apis: &[&Api], dimensions: &[Dimension]) -> Vec<Target> {
+pub(super) fn targets(
+    input: &Input<'_>,
+    apis: &[&Api],
+    dimensions: &[Dimension],
+    waiting: &Waiting<'_>,
+) -> Vec<Target> {
     let mut targets = vec![];
-    for api in apis {
+    for api in apis.iter().filter(|a| waiting.told(&a.id).is_none()) {
         for signal in Dimension::signals(dimensions) {
             let key = SeriesKey {
                 api: api.id.clone(),
@@ -97,6 +103,7 @@ pub(super) fn facts(
     apis: &[&Api],
     objectives: &Objectives<'_>,
     forecasts: &BTreeMap<SeriesKey, Forecast>,
+    waiting: &Waiting<'_>,
     delta: &mut Delta,
 ) -> Result<Vec<Facts>, Error> {
     let step = input.settings.step;
@@ -104,6 +111,7 @@ pub(super) fn facts(
     let mut groups = Groups::default();
     for slo in apis
         .iter()
+        .filter(|api| waiting.told(&api.id).is_none())
         .flat_map(|api| objectives.get(&api.id))
         .flatten()
     {
@@ -119,6 +127,7 @@ pub(super) fn facts(
             signal: Signal::Requests,
         };
         let forecast = forecasts.get(&key);
+        let peak = |level| forecast.map_or(0.0, |f| f.peak(level));
         let (mut burn, mut budget_left) = (Burn::default(), 1.0_f64);
         let mut apart = Apart::default();
         for slo in objectives.get(&api.id).into_iter().flatten() {
@@ -131,9 +140,16 @@ pub(super) fn facts(
             }
             budget_left = budget_left.min(left);
         }
+        let told = waiting.told(&api.id);
+        if let Some(told) = told {
+            (burn, budget_left) = (told.burn, told.budget_left);
+        }
         all.push(Facts {
-            expected: expected(input, state, api, delta)?,
-            peak: LEVELS.map(|level| forecast.map_or(0.0, |f| f.peak(level))),
+            expected: match told {
+                Some(told) => told.expected,
+                None => expected(input, state, api, delta)?,
+            },
+            peak: told.map_or_else(|| LEVELS.map(peak), |told| told.peak),
             utilisation: utilisation(input, state.last.as_deref(), api)?,
             burn,
             budget_left,

@@ -1,5 +1,6 @@
 //! What a pool's cycle carries from turn to turn, and how it comes back after a restart.
 
+use super::carry::Carried;
 use crate::adjust::Floors;
 use crate::demand::Learned;
 use crate::forecast::{Bank, Drifts, Earlier, Held, Tracks, Watch, Watched};
@@ -58,6 +59,8 @@ pub struct PoolState {
     pub asked: Option<Arc<AllocationInput>>,
     /// The plan of the last cycle, where later ones amend it.
     pub base: Option<Generation>,
+    /// What stands in for what was not looked at again since the start.
+    pub carried: Carried,
 }
 
 /// What a cycle changes, committed when its record is durable.
@@ -87,6 +90,8 @@ pub struct Delta {
     pub learned: BTreeMap<ApiId, Learned>,
     /// Floors that are still kept to.
     pub floors: Floors,
+    /// What goes on standing in.
+    pub carried: Carried,
 }
 
 /// What a pool knows of one api, on its way to another pool.
@@ -188,6 +193,7 @@ impl PoolState {
             asked: Some(Arc::new(record.allocation.clone())),
             base: Some(record.amends.unwrap_or(record.plan.generation)),
             floors: record.floors.iter().cloned().collect(),
+            carried: Carried::of(record),
             learned: record
                 .needs
                 .iter()
@@ -218,6 +224,7 @@ impl PoolState {
         self.profiles.extend(delta.profiles);
         self.learned = delta.learned;
         self.floors = delta.floors;
+        self.carried = delta.carried;
         if let Some(record) = record {
             self.last = Some(Arc::new(record.plan.clone()));
             self.tiers = delta.tiers;

@@ -16,9 +16,9 @@
 use super::codec::{Reader, Writer};
 use super::cost::{Cost, Observed};
 use super::duel::{Duel, Promise, Source};
+use super::few::Few;
 use super::latency::Curve;
 use crate::tier::Seen;
-use std::collections::BTreeMap;
 use tidegate_core::catalog::{Api, Mode, Pool};
 use tidegate_core::ids::ScopedId;
 use tidegate_core::plan::Plan;
@@ -78,7 +78,7 @@ struct Use {
 #[derive(Debug, Clone, PartialEq, Default)]
 struct Objective {
     until: Option<Timestamp>,
-    curves: BTreeMap<Dimension, Curve>,
+    curves: Few<Dimension, Curve>,
 }
 
 /// See the module.
@@ -90,8 +90,8 @@ pub struct Learned {
     foreseen: Vec<(Timestamp, Resources)>,
     /// Start of a step, and what was asked for on top in case that the forecast errs.
     insured: Vec<(Timestamp, Resources)>,
-    uses: BTreeMap<Dimension, Use>,
-    objectives: BTreeMap<ScopedId, Objective>,
+    uses: Few<Dimension, Use>,
+    objectives: Few<ScopedId, Objective>,
 }
 
 /// Resources for which requests queue, so that latency depends on their utilisation. Memory does not
@@ -278,10 +278,11 @@ impl Learned {
                 .filter_map(|&d| Some((d, self.planned(look.pool, start, d)?)))
                 .max_by(|(_, a), (_, b)| a.total_cmp(b));
             if let Some((dimension, utilisation)) = scarcest {
-                of.curves
-                    .entry(dimension)
-                    .or_insert_with(|| fresh.clone())
-                    .learn(events, utilisation, f64::from(look.step.secs()));
+                of.curves.or_insert_with(dimension, || fresh.clone()).learn(
+                    events,
+                    utilisation,
+                    f64::from(look.step.secs()),
+                );
             }
         }
         self.objectives.insert(slo.id.clone(), of);
@@ -352,8 +353,8 @@ impl Learned {
                 }
             }
         }
-        to.count(self.uses.len());
-        for (dimension, of) in &self.uses {
+        to.count(self.uses.iter().len());
+        for (dimension, of) in self.uses.iter() {
             to.text(dimension.name());
             to.int(of.until.map_or(i64::MIN, |t| t.0));
             of.cost.write(&mut to);
@@ -363,12 +364,12 @@ impl Learned {
             to.float(used);
             to.int(of.filled.map_or(i64::MIN, |t| t.0));
         }
-        to.count(self.objectives.len());
-        for (id, of) in &self.objectives {
+        to.count(self.objectives.iter().len());
+        for (id, of) in self.objectives.iter() {
             to.text(&id.to_string());
             to.int(of.until.map_or(i64::MIN, |t| t.0));
-            to.count(of.curves.len());
-            for (dimension, curve) in &of.curves {
+            to.count(of.curves.iter().len());
+            for (dimension, curve) in of.curves.iter() {
                 to.text(dimension.name());
                 curve.write(&mut to);
             }
@@ -415,7 +416,7 @@ impl Learned {
         for _ in 0..from.count(12)? {
             let id: ScopedId = from.text()?.parse().ok()?;
             let until = since(from.int()?);
-            let mut curves = BTreeMap::new();
+            let mut curves = Few::default();
             for _ in 0..from.count(12)? {
                 curves.insert(Dimension::parse(from.text()?)?, Curve::read(from)?);
             }

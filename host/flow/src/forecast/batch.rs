@@ -42,7 +42,7 @@ pub(super) fn cohorts<'a>(
     let mut cohorts: BTreeMap<CohortKey, Cohort<'a>> = BTreeMap::new();
     // A model is shared by many states, and hashed once.
     let mut models: BTreeMap<(*const u8, usize), Digest> = BTreeMap::new();
-    let configs = super::Configs::default();
+    let configs = super::configs::Configs::default();
     for (target, members) in asked {
         for member in members {
             let config = configs.of(member, input.step);
