@@ -261,7 +261,7 @@ impl Config {
         if let Some(life) = self.forecast_life {
             let steps = whole("forecast_life", life)?;
             // A forecast reaches that much further than the horizon.
-            if horizon + steps > 2016 {
+            if horizon.saturating_add(steps) > 2016 {
                 return Err(format!(
                     "forecast_life: {steps} steps beside the horizon's {horizon} are more than 2016; shorten it"
                 ));
