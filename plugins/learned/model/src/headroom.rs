@@ -95,7 +95,8 @@ mod tests {
         let asks: Vec<f64> = ways.into_iter().map(asked).collect();
         assert_eq!(asks, [10.0, 12.0, 14.0, 18.0, 28.0, 12.0]);
         // A tenth below the median, and there the safe set ends.
-        assert_eq!([-1.0, -5.0].map(|h| asked((h, 1.0))), [9.0, 9.0]);
+        let low: Vec<f64> = [(-1.0, 1.0), (-5.0, 1.0)].into_iter().map(asked).collect();
+        assert_eq!(low, [9.0, 9.0]);
     }
 
     #[test]
