@@ -166,3 +166,53 @@ fn told(input: &TierInput, row: usize) -> Option<Told> {
     };
     is_whole.then_some(told)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked() -> TierInput {
+        use tidegate_core::tier::Tier;
+        let tiers = vec![Tier::Silver; 2];
+        TierInput {
+            now: tidegate_core::time::Timestamp(0),
+            seed: 0,
+            state: tidegate_core::policy::Blob::default(),
+            apis: vec![7, 8],
+            current: tiers.clone(),
+            base: tiers.clone(),
+            lowest: tiers.clone(),
+            highest: tiers,
+            dwell: vec![0; 2],
+            expected: vec![1.0, 2.0],
+            levels: LEVELS.to_vec(),
+            peak: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+            utilisation: vec![0.5; 2],
+            burn_windows: BURN_WINDOWS.to_vec(),
+            burn: (0..2 * BURN_WINDOWS.len()).map(|b| b as f64).collect(),
+            budget_left: vec![0.9, 0.8],
+        }
+    }
+
+    #[test]
+    fn an_api_is_carried_with_what_the_tierer_was_told_of_it() {
+        let found = told(&asked(), 1).unwrap();
+        let first = BURN_WINDOWS.len() as f64;
+        let is = |a: f64, b: f64| assert_eq!(a.to_bits(), b.to_bits());
+        is(found.expected, 2.0);
+        is(found.peak[0], 4.0);
+        is(found.burn[0], first);
+        is(found.budget_left, 0.8);
+    }
+
+    #[test]
+    fn what_was_told_of_other_levels_or_windows_is_not_carried() {
+        let mut other = asked();
+        other.levels.reverse();
+        assert_eq!(told(&other, 0), None);
+        let mut other = asked();
+        other.burn_windows[0] += 1;
+        assert_eq!(told(&other, 0), None);
+        assert_eq!(told(&asked(), 2), None);
+    }
+}
