@@ -49,7 +49,7 @@ const fn pure(of: &'static str, sees: &'static [&'static str]) -> Row {
 }
 
 /// The table of design section 4.
-const SEES: [Row; 19] = [
+const SEES: [Row; 20] = [
     pure("tidegate-core", &[]),
     pure("tidegate-flow", &["tidegate-core"]),
     row("tidegate-store", &["tidegate-core"]),
@@ -78,6 +78,8 @@ const SEES: [Row; 19] = [
         &["tidegate-guest", "tidegate-fit", "tidegate-model-*"],
     ),
     pure("tidegate-model-*", &["tidegate-model-*", "tidegate-fit"]),
+    // What an author begins with sees what an author has.
+    pure("tidegate-template-*", &["tidegate-guest"]),
 ];
 
 /// What does I/O, knows the time or draws chance, and so may not come along with a pure crate.
