@@ -293,9 +293,8 @@ fn check_imports(structure: &Structure<'_>, adapter: &dyn Adapter) -> Result<(),
     };
     let remedy = if import.starts_with("wasi:") {
         "a policy is a pure function without clock, files, sockets or randomness. Build it for \
-         wasm32-unknown-unknown with `tidegate policy build`, or stub WASI out \
-         (componentize-py: --stub-wasi, jco componentize: --disable all); the time and a seed are \
-         in its input"
+         wasm32-unknown-unknown with `tidegate policy build`, or stub WASI out (componentize-py: \
+         --stub-wasi, jco: --disable all); time and seed are in its input"
     } else if import.starts_with("tidegate:policy/") {
         "build it against the interface version that its manifest names"
     } else {

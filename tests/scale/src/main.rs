@@ -12,7 +12,7 @@
 //! `cycle`, as are the calls of the other policies. Stages are summed over pools, which go side by side
 //! as in the daemon; the total is by the clock on the wall, and beside it stands the CPU that it took,
 //! since machines are shared. `--turns N` measures more of them; `--memory` counts live heap and tells
-//! which structure holds how much of it.
+//! which structure holds how much of it; `--components DIR` takes other components than those of this build.
 
 mod memory;
 mod turn;
@@ -20,7 +20,7 @@ mod world;
 
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use tidegate_core::ids::PoolId;
@@ -65,14 +65,16 @@ struct Asked {
     turns: usize,
     /// Whether live heap is counted, and told per structure.
     memory: bool,
+    /// Where the shipped components lie.
+    components: PathBuf,
 }
 
-#[expect(clippy::disallowed_methods, reason = "its arguments are its input")]
 fn asked() -> Result<Asked> {
     let mut asked = Asked {
         sizes: vec![],
         turns: TURNS,
         memory: false,
+        components: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests/components"),
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(text) = arguments.next() {
@@ -83,6 +85,10 @@ fn asked() -> Result<Asked> {
         };
         match text.as_str() {
             "--memory" => asked.memory = true,
+            "--components" => {
+                let directory = arguments.next();
+                asked.components = directory.context("--components DIR")?.into();
+            }
             "--turns" => asked.turns = number(&arguments.next().unwrap_or_default())?,
             _ => {
                 let (apis, pools) = text.split_once('/').unwrap_or((&text, "1"));
@@ -101,11 +107,8 @@ fn main() -> Result<()> {
     if asked.memory {
         memory::count();
     }
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
-    let components = std::env::var_os("TIDEGATE_COMPONENTS")
-        .map_or_else(|| target.join("guests/components"), Into::into);
     let dir = tempfile::tempdir()?;
-    let policies = Policies::open(&components, &dir.path().join("modules"))?;
+    let policies = Policies::open(&asked.components, &dir.path().join("modules"))?;
     let (kinds, fit_ms) = world::fitted(&policies)?;
     let bytes = |of: fn(&SeriesState) -> usize| {
         let all: Vec<usize> = kinds.iter().flatten().map(of).collect();
