@@ -97,7 +97,7 @@ impl std::fmt::Debug for Shared {
 
 impl Engine {
     /// Starts an engine: with a pool of the size that was asked for, or for which there is address
-    /// space ([`crate::room`]); with half of it, and so on, where the system refuses that; without
+    /// space (`room`); with half of it, and so on, where the system refuses that; without
     /// one where not even four instances fit.
     ///
     /// # Errors
