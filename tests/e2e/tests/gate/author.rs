@@ -27,7 +27,10 @@ fn forecaster(daemon: &Daemon) -> Result<String> {
         .to_owned())
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long the way took is printed")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long the way took is printed"
+)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forecaster_of_ones_own_is_begun_tested_and_serves_and_so_does_its_next_version()
 -> Result<()> {
