@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
 /// How long a daemon may take to listen or to stop: generous, because a busy machine is no failure.
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_mins(2);
 
 /// A directory with configuration, data and log, and how daemons are started in it.
 #[derive(Debug)]
