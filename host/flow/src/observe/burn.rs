@@ -198,6 +198,13 @@ mod tests {
         found.into_iter().map(told).collect()
     }
 
+    fn whose(told: &[(String, String, String)]) -> Vec<(&str, &str)> {
+        let pairs = told.iter();
+        pairs
+            .map(|(api, subject, _)| (&**api, &**subject))
+            .collect()
+    }
+
     #[test]
     fn a_groups_burn_is_told_once_by_the_groups_name_and_that_of_another_tenant_apart() {
         let told = raised(&[
@@ -206,12 +213,8 @@ mod tests {
             ("shop/b", of_group("shop/b", CALM, FAST)),
             ("shop/c", facts(CALM, None)),
         ]);
-        let whose: Vec<_> = told
-            .iter()
-            .map(|(api, subject, _)| (&**api, &**subject))
-            .collect();
         assert_eq!(
-            whose,
+            whose(&told),
             [("bank/a", "critical/up"), ("shop/a", "critical/up")]
         );
         assert_eq!(
@@ -229,12 +232,8 @@ mod tests {
             ("shop/b", of_group("shop/b", CALM, FAST)),
             ("shop/c", facts(FAST, None)),
         ]);
-        let whose: Vec<_> = told
-            .iter()
-            .map(|(api, subject, _)| (&**api, &**subject))
-            .collect();
         assert_eq!(
-            whose,
+            whose(&told),
             [("shop/a", ""), ("shop/c", ""), ("shop/a", "critical/up")]
         );
         assert!(
