@@ -47,8 +47,9 @@ struct UncalibratedForecast {
     peak_at: i64,
 }
 
+/// What every form before the present one begins with. Fields of a field are encoded in their place.
 #[derive(Serialize, Deserialize)]
-struct Uncalibrated {
+struct Head {
     at: i64,
     pool: String,
     plan: Stored<Plan>,
@@ -58,6 +59,11 @@ struct Uncalibrated {
     allocator_config: String,
     allocator_state: Stored<Blob>,
     tiers: Stored<Vec<TierRecord>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Uncalibrated {
+    head: Head,
     forecasts: Vec<UncalibratedForecast>,
     faults: Stored<Vec<FaultRecord>>,
     alerts: Stored<Vec<tidegate_core::alert::Alert>>,
@@ -66,15 +72,7 @@ struct Uncalibrated {
 /// The record as it was in between: its forecasts were calibrated, its needs not kept.
 #[derive(Serialize, Deserialize)]
 struct Unlearned {
-    at: i64,
-    pool: String,
-    plan: Stored<Plan>,
-    as_of: u64,
-    newest: i64,
-    allocation: UnsharedInput,
-    allocator_config: String,
-    allocator_state: Stored<Blob>,
-    tiers: Stored<Vec<TierRecord>>,
+    head: Head,
     forecasts: Vec<StoredForecastRecord>,
     faults: Stored<Vec<FaultRecord>>,
     alerts: Stored<Vec<tidegate_core::alert::Alert>>,
@@ -83,15 +81,7 @@ struct Unlearned {
 /// The record as it was when every plan was a cycle's.
 #[derive(Serialize, Deserialize)]
 struct Unamended {
-    at: i64,
-    pool: String,
-    plan: Stored<Plan>,
-    as_of: u64,
-    newest: i64,
-    allocation: UnsharedInput,
-    allocator_config: String,
-    allocator_state: Stored<Blob>,
-    tiers: Stored<Vec<TierRecord>>,
+    head: Head,
     forecasts: Vec<StoredForecastRecord>,
     needs: Stored<Vec<DemandRecord>>,
     faults: Stored<Vec<FaultRecord>>,
@@ -101,15 +91,7 @@ struct Unamended {
 /// The record as it was when how a tier shares was its allocator's to know.
 #[derive(Serialize, Deserialize)]
 struct Unshared {
-    at: i64,
-    pool: String,
-    plan: Stored<Plan>,
-    as_of: u64,
-    newest: i64,
-    allocation: UnsharedInput,
-    allocator_config: String,
-    allocator_state: Stored<Blob>,
-    tiers: Stored<Vec<TierRecord>>,
+    head: Head,
     forecasts: Vec<StoredForecastRecord>,
     needs: Stored<Vec<DemandRecord>>,
     faults: Stored<Vec<FaultRecord>>,
@@ -118,25 +100,42 @@ struct Unshared {
     amends: Option<u64>,
 }
 
+impl Head {
+    /// The record of which these were kept too, and nothing else.
+    fn record(
+        self,
+        forecasts: Vec<StoredForecastRecord>,
+        faults: Stored<Vec<FaultRecord>>,
+        alerts: Stored<Vec<tidegate_core::alert::Alert>>,
+    ) -> StoredRecord {
+        StoredRecord {
+            at: self.at,
+            pool: self.pool,
+            plan: self.plan,
+            as_of: self.as_of,
+            newest: self.newest,
+            allocation: self.allocation.into(),
+            allocator_config: self.allocator_config,
+            allocator_state: self.allocator_state,
+            tiers: self.tiers,
+            forecasts,
+            needs: vec![],
+            faults,
+            alerts,
+            floors: vec![],
+            amends: None,
+            holds: vec![],
+        }
+    }
+}
+
 impl From<Unshared> for StoredRecord {
     fn from(old: Unshared) -> Self {
         Self {
-            at: old.at,
-            pool: old.pool,
-            plan: old.plan,
-            as_of: old.as_of,
-            newest: old.newest,
-            allocation: old.allocation.into(),
-            allocator_config: old.allocator_config,
-            allocator_state: old.allocator_state,
-            tiers: old.tiers,
-            forecasts: old.forecasts,
             needs: old.needs,
-            faults: old.faults,
-            alerts: old.alerts,
             floors: old.floors,
             amends: old.amends,
-            holds: vec![],
+            ..old.head.record(old.forecasts, old.faults, old.alerts)
         }
     }
 }
@@ -144,46 +143,15 @@ impl From<Unshared> for StoredRecord {
 impl From<Unamended> for StoredRecord {
     fn from(old: Unamended) -> Self {
         Self {
-            at: old.at,
-            pool: old.pool,
-            plan: old.plan,
-            as_of: old.as_of,
-            newest: old.newest,
-            allocation: old.allocation.into(),
-            allocator_config: old.allocator_config,
-            allocator_state: old.allocator_state,
-            tiers: old.tiers,
-            forecasts: old.forecasts,
             needs: old.needs,
-            faults: old.faults,
-            alerts: old.alerts,
-            floors: vec![],
-            amends: None,
-            holds: vec![],
+            ..old.head.record(old.forecasts, old.faults, old.alerts)
         }
     }
 }
 
 impl From<Unlearned> for StoredRecord {
     fn from(old: Unlearned) -> Self {
-        Self {
-            at: old.at,
-            pool: old.pool,
-            plan: old.plan,
-            as_of: old.as_of,
-            newest: old.newest,
-            allocation: old.allocation.into(),
-            allocator_config: old.allocator_config,
-            allocator_state: old.allocator_state,
-            tiers: old.tiers,
-            forecasts: old.forecasts,
-            needs: vec![],
-            faults: old.faults,
-            alerts: old.alerts,
-            floors: vec![],
-            amends: None,
-            holds: vec![],
-        }
+        old.head.record(old.forecasts, old.faults, old.alerts)
     }
 }
 
@@ -198,24 +166,7 @@ impl From<Uncalibrated> for StoredRecord {
             peak: f.peak,
             peak_at: f.peak_at,
         });
-        Self {
-            at: old.at,
-            pool: old.pool,
-            plan: old.plan,
-            as_of: old.as_of,
-            newest: old.newest,
-            allocation: old.allocation.into(),
-            allocator_config: old.allocator_config,
-            allocator_state: old.allocator_state,
-            tiers: old.tiers,
-            forecasts: forecasts.collect(),
-            needs: vec![],
-            faults: old.faults,
-            alerts: old.alerts,
-            floors: vec![],
-            amends: None,
-            holds: vec![],
-        }
+        old.head.record(forecasts.collect(), old.faults, old.alerts)
     }
 }
 

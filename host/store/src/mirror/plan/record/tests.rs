@@ -98,13 +98,10 @@ fn unshared(asked: &Stored<AllocationInput>) -> UnsharedInput {
     postcard::take_from_bytes(&bytes).unwrap().0
 }
 
-#[test]
-fn a_record_of_before_tiers_said_how_they_share_is_read_as_of_tiers_that_share_freely() {
-    let mut wanted = record(Some(Digest([4; 32])));
-    wanted.amends = Some(Generation(1));
-    assert!(wanted.allocation.is_shared_freely());
-    let stored = wanted.store();
-    let old = Unshared {
+/// What every old form begins with.
+fn head(record: &Record) -> Head {
+    let stored = record.store();
+    Head {
         at: stored.at,
         pool: stored.pool,
         plan: stored.plan,
@@ -114,6 +111,43 @@ fn a_record_of_before_tiers_said_how_they_share_is_read_as_of_tiers_that_share_f
         allocator_config: stored.allocator_config,
         allocator_state: stored.allocator_state,
         tiers: stored.tiers,
+    }
+}
+
+/// The bytes of an old form are the fields in their order, whatever holds them together here.
+#[test]
+fn a_head_is_written_as_its_fields_one_by_one() {
+    let wanted = record(None);
+    let Head {
+        at,
+        pool,
+        plan,
+        as_of,
+        newest,
+        allocation,
+        allocator_config,
+        allocator_state,
+        tiers,
+    } = head(&wanted);
+    let one_by_one = postcard::to_extend(
+        &(
+            (at, pool, plan, as_of, newest),
+            (allocation, allocator_config, allocator_state, tiers),
+        ),
+        vec![],
+    );
+    let whole = postcard::to_extend(&head(&wanted), vec![]);
+    assert_eq!(whole.unwrap(), one_by_one.unwrap());
+}
+
+#[test]
+fn a_record_of_before_tiers_said_how_they_share_is_read_as_of_tiers_that_share_freely() {
+    let mut wanted = record(Some(Digest([4; 32])));
+    wanted.amends = Some(Generation(1));
+    assert!(wanted.allocation.is_shared_freely());
+    let stored = wanted.store();
+    let old = Unshared {
+        head: head(&wanted),
         forecasts: stored.forecasts,
         needs: stored.needs,
         faults: stored.faults,
@@ -138,15 +172,7 @@ fn a_record_of_before_calibration_is_read_as_one_without() {
         peak_at: f.peak_at,
     });
     let old = Uncalibrated {
-        at: stored.at,
-        pool: stored.pool,
-        plan: stored.plan,
-        as_of: stored.as_of,
-        newest: stored.newest,
-        allocation: unshared(&stored.allocation),
-        allocator_config: stored.allocator_config,
-        allocator_state: stored.allocator_state,
-        tiers: stored.tiers,
+        head: head(&wanted),
         forecasts: forecasts.collect(),
         faults: stored.faults,
         alerts: stored.alerts,
@@ -160,15 +186,7 @@ fn a_record_of_before_needs_were_kept_is_read_as_one_without() {
     let wanted = record(Some(Digest([4; 32])));
     let stored = wanted.store();
     let old = Unlearned {
-        at: stored.at,
-        pool: stored.pool,
-        plan: stored.plan,
-        as_of: stored.as_of,
-        newest: stored.newest,
-        allocation: unshared(&stored.allocation),
-        allocator_config: stored.allocator_config,
-        allocator_state: stored.allocator_state,
-        tiers: stored.tiers,
+        head: head(&wanted),
         forecasts: stored.forecasts,
         faults: stored.faults,
         alerts: stored.alerts,
@@ -182,15 +200,7 @@ fn a_record_of_before_amendments_is_read_as_that_of_a_cycle() {
     let wanted = record(Some(Digest([4; 32])));
     let stored = wanted.store();
     let old = Unamended {
-        at: stored.at,
-        pool: stored.pool,
-        plan: stored.plan,
-        as_of: stored.as_of,
-        newest: stored.newest,
-        allocation: unshared(&stored.allocation),
-        allocator_config: stored.allocator_config,
-        allocator_state: stored.allocator_state,
-        tiers: stored.tiers,
+        head: head(&wanted),
         forecasts: stored.forecasts,
         needs: stored.needs,
         faults: stored.faults,
