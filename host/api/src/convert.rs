@@ -7,6 +7,7 @@
 pub(crate) mod words;
 
 mod apis;
+pub(crate) mod bindings;
 pub(crate) mod catalog;
 pub(crate) mod forecasts;
 pub(crate) mod modules;

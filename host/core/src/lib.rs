@@ -27,6 +27,7 @@ pub mod forecast;
 pub mod plan;
 
 pub mod invariant;
+pub mod life;
 pub mod module;
 pub mod policy;
 pub mod roster;

@@ -2,6 +2,7 @@
 
 use crate::catalog::Api;
 use crate::ids::{BindingId, Digest, PoolId, TenantId};
+use crate::life::Gate;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -95,6 +96,24 @@ pub struct Holding {
     pub pushed_by: String,
     /// When it was admitted for this owner.
     pub admitted_at: Timestamp,
+    /// The trusted key that had signed it; `None` where no signature was demanded.
+    pub signed_by: Option<Signer>,
+}
+
+/// A key that signs modules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signer {
+    /// Its name in the daemon's configuration, when the module was pushed.
+    pub name: String,
+    /// Its id: the first 16 hexadecimal digits of the SHA-256 of the public key, which stay when it
+    /// is given another name.
+    pub id: String,
+}
+
+impl fmt::Display for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.id)
+    }
 }
 
 /// What a component's manifest section says; readable without running code.
@@ -168,6 +187,11 @@ pub struct Binding {
     /// is better for a series by enough and for long enough, it answers there. At most
     /// [`Binding::MOST_CHALLENGERS`].
     pub challengers: Vec<Challenger>,
+    /// A candidate for the whole binding: it gets live input beside the module, and its answers do
+    /// not count.
+    pub shadow: Option<ShadowModule>,
+    /// When the shadow is promoted, and when the promotion is taken back.
+    pub gate: Gate,
 }
 
 /// A module, with config, that stands beside a binding's own.
@@ -179,15 +203,27 @@ pub struct Challenger {
     pub config: String,
 }
 
+/// A module, with config, that is in shadow of a binding's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShadowModule {
+    /// The module, by name (newest admitted version) or full digest.
+    pub module: String,
+    /// JSON under the module's schema.
+    pub config: String,
+}
+
 impl Binding {
     /// Most challengers of one binding: each costs fits, updates and predictions of every series.
     pub const MOST_CHALLENGERS: usize = 4;
 
-    /// The binding with another module of its own. A challenger that it becomes is none any more.
+    /// The binding with another module of its own. A challenger or a shadow that it becomes is none
+    /// any more.
     #[must_use]
     pub fn served_by(&self, module: String, config: String) -> Self {
         let mut next = self.clone();
         next.challengers.retain(|c| c.module != module);
+        next.shadow
+            .take_if(|s| s.module == module && s.config == config);
         Self {
             module,
             config,

@@ -237,10 +237,12 @@ impl Level {
 
     /// A level, if it lies between 1 and 9,999.
     #[must_use]
-    pub fn new(per_10_000: u16) -> Option<Self> {
-        (1..10_000)
-            .contains(&per_10_000)
-            .then_some(Self(per_10_000))
+    pub const fn new(per_10_000: u16) -> Option<Self> {
+        if 0 < per_10_000 && per_10_000 < 10_000 {
+            Some(Self(per_10_000))
+        } else {
+            None
+        }
     }
 
     /// Per 10,000.

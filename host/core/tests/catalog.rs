@@ -9,10 +9,11 @@ use tidegate_core::catalog::{
     Api, Catalog, Change, Effect, Mode, Object, ObjectKey, ObjectKind, Pool, Tenant,
 };
 use tidegate_core::ids::Generation;
-use tidegate_core::module::{Binding, Challenger, ModuleKind, Selector};
+use tidegate_core::life::{Backtest, Gate};
+use tidegate_core::module::{Binding, Challenger, ModuleKind, Selector, ShadowModule};
 use tidegate_core::slo::{Indicator, Slo};
 use tidegate_core::tier::Tier;
-use tidegate_core::units::{Dimension, Resources};
+use tidegate_core::units::{Dimension, Level, Resources};
 
 fn tenant() -> Object {
     Object::Tenant(Tenant {
@@ -158,6 +159,8 @@ fn a_binding_that_could_never_match_is_refused() {
             module: "any".into(),
             config: "{}".into(),
             challengers: vec![],
+            shadow: None,
+            gate: Gate::default(),
         }))
     };
     refused(
@@ -194,6 +197,8 @@ fn challengers_stand_beside_a_forecaster_few_and_each_once() {
                     config: (*config).into(),
                 })
                 .collect(),
+            shadow: None,
+            gate: Gate::default(),
         }))
     };
     let forecaster = |all: &[(&str, &str)]| binding(ModuleKind::Forecaster, all);
@@ -237,10 +242,153 @@ fn a_challenger_that_becomes_the_module_is_none_any_more() {
         module: "ets".into(),
         config: "{}".into(),
         challengers: vec![challenger("theta", "{}"), challenger("arima", "{}")],
+        shadow: in_shadow("ensemble", "{}"),
+        gate: Gate::default(),
     };
     let next = binding.served_by("theta".into(), "{}".into());
     assert_eq!(next.module, "theta");
     assert_eq!(next.challengers, [challenger("arima", "{}")]);
+    assert_eq!(next.shadow, binding.shadow);
+    let promoted = binding.served_by("ensemble".into(), "{}".into());
+    assert_eq!(promoted.shadow, None);
+}
+
+fn in_shadow(module: &str, config: &str) -> Option<ShadowModule> {
+    Some(ShadowModule {
+        module: module.into(),
+        config: config.into(),
+    })
+}
+
+#[test]
+fn a_shadow_is_another_version_than_what_serves_and_is_not_there_twice() {
+    let binding = |kind, shadow| {
+        put(Object::Binding(Binding {
+            id: "mine".parse().unwrap(),
+            kind,
+            selector: Selector::default(),
+            module: "ets".into(),
+            config: "{}".into(),
+            challengers: match kind {
+                ModuleKind::Forecaster => vec![Challenger {
+                    module: "theta".into(),
+                    config: "{}".into(),
+                }],
+                _ => vec![],
+            },
+            shadow,
+            gate: Gate::default(),
+        }))
+    };
+    use ModuleKind::{Allocator, Forecaster, Judge, Tierer};
+    for kind in [Forecaster, Tierer, Allocator] {
+        assert!(
+            full()
+                .apply(&[binding(kind, in_shadow("arima", "{}"))])
+                .is_ok()
+        );
+    }
+    // Another config of the same module is another version.
+    let other = in_shadow("ets", "{\"season\":24}");
+    assert!(full().apply(&[binding(Forecaster, other)]).is_ok());
+    for (kind, shadow, field, part) in [
+        (
+            Forecaster,
+            in_shadow("", "{}"),
+            "shadow.module",
+            "policy list",
+        ),
+        (
+            Forecaster,
+            in_shadow("ets", "{}"),
+            "shadow",
+            "compared with itself",
+        ),
+        (
+            Forecaster,
+            in_shadow("theta", "{}"),
+            "shadow.module",
+            "remove it from one",
+        ),
+        (Judge, in_shadow("other", "{}"), "shadow", "policy bind"),
+    ] {
+        refused(binding(kind, shadow), field, part);
+    }
+}
+
+#[test]
+fn a_gate_that_could_never_decide_is_refused_by_its_field() {
+    let gated = |gate| {
+        put(Object::Binding(Binding {
+            id: "mine".parse().unwrap(),
+            kind: ModuleKind::Forecaster,
+            selector: Selector::default(),
+            module: "ets".into(),
+            config: "{}".into(),
+            challengers: vec![],
+            shadow: None,
+            gate,
+        }))
+    };
+    let fine = Gate {
+        backtest: Some(Backtest {
+            window_s: 7 * 86_400,
+            worse_by: 0.1,
+        }),
+        watch_s: 0,
+        min_duration_s: 0,
+        ..Gate::default()
+    };
+    assert!(full().apply(&[gated(fine)]).is_ok());
+    let backtest = |window_s, worse_by| Gate {
+        backtest: Some(Backtest { window_s, worse_by }),
+        ..fine
+    };
+    let long = Gate::LONGEST_S + 1;
+    let max = |max_duration_s| Gate {
+        max_duration_s,
+        ..fine
+    };
+    let margin = |margin| Gate { margin, ..fine };
+    for (gate, field, part) in [
+        (
+            Gate {
+                alpha: Level::P90,
+                ..fine
+            },
+            "gate.alpha",
+            "at most 5000",
+        ),
+        (margin(-0.1), "gate.margin", "0.05 for 5 %"),
+        (margin(f64::NAN), "gate.margin", "0.05 for 5 %"),
+        (margin(1.0), "gate.margin", "0.05 for 5 %"),
+        (max(0), "gate.max_duration", "14d"),
+        (max(long), "gate.max_duration", "90 days"),
+        (
+            Gate {
+                watch_s: long,
+                ..fine
+            },
+            "gate.watch",
+            "90 days",
+        ),
+        (
+            Gate {
+                min_duration_s: 61,
+                ..max(60)
+            },
+            "gate.min_duration",
+            "at most that",
+        ),
+        (backtest(60, 0.1), "gate.backtest.window", "for example 7d"),
+        (
+            backtest(7200, f64::INFINITY),
+            "gate.backtest.worse_by",
+            "0.1 for 10 %",
+        ),
+    ] {
+        refused(gated(gate), field, part);
+    }
 }
 
 #[test]

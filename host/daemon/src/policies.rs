@@ -12,6 +12,7 @@ mod held;
 mod pins;
 mod remove;
 pub(crate) mod rules;
+mod shadows;
 pub(crate) mod signature;
 mod worker;
 
@@ -160,6 +161,7 @@ impl Policies {
         Ok(Binding {
             module: pinned_name(&self.find(&binding.module, Whose::of(binding))?),
             challengers: self.pinned_challengers(binding)?,
+            shadow: self.pinned_shadow(binding)?,
             ..binding.clone()
         })
     }
@@ -188,6 +190,7 @@ impl Policies {
             let loaded = self.check(&binding.value)?;
             let before = stands.bindings.get(&binding.value.id);
             self.check_challengers(&binding.value, before.map(|b| &b.value))?;
+            self.check_shadow(&binding.value, before.map(|b| &b.value))?;
             let renamed = before.is_none_or(|b| b.value.module != binding.value.module);
             if renamed && !self.admits(&binding.value.id, loaded.digest()) {
                 return Err(ServeError::field(

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use std::sync::Arc;
 use tidegate_core::catalog::{Change, Object};
 use tidegate_core::ids::Generation;
+use tidegate_core::life::Gate;
 use tidegate_core::module::{Binding, ModuleKind, Selector};
 use tidegate_core::ports::storage::CatalogStore;
 use tidegate_core::time::Timestamp;
@@ -45,7 +46,7 @@ pub(crate) fn install(world: &World, now: Timestamp) -> Result<()> {
     for shipped in SHIPPED {
         world
             .policies
-            .push(shipped.bytes, PUSHED_BY, None, now)
+            .push(shipped.bytes, PUSHED_BY, None, None, now)
             .map_err(|e| anyhow::anyhow!("{e}"))
             .with_context(|| format!("the shipped policy `{}` was refused", shipped.name))?;
     }
@@ -67,6 +68,8 @@ pub(crate) fn install(world: &World, now: Timestamp) -> Result<()> {
             module: module.into(),
             config: "{}".into(),
             challengers: vec![],
+            shadow: None,
+            gate: Gate::default(),
         };
         let binding = world
             .policies

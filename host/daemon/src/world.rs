@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidegate_core::alert::Alert;
 use tidegate_core::catalog::{Catalog, Change, Object};
 use tidegate_core::ids::{ApiId, BindingId, PoolId, TenantId};
-use tidegate_core::module::{Binding, ModuleKind, ModuleRef};
+use tidegate_core::module::{ModuleKind, ModuleRef};
 use tidegate_core::plan::Plan;
 use tidegate_core::ports::serve::AppliedReport;
 use tidegate_core::ports::storage::{CatalogStore, Ledger, StoreError};
@@ -305,11 +305,8 @@ impl World {
             .serving(&swap.binding)
             .unwrap_or_else(|| (to.clone(), stands.value.config.clone()));
         let module_text = format!("{}@{}", module.name, module.digest.short());
-        let binding = Binding {
-            module: module_text,
-            config: config.clone(),
-            ..stands.value.clone()
-        };
+        // What stood beside it as this very version does so no more.
+        let binding = stands.value.served_by(module_text, config.clone());
         let change = Change::Put {
             object: Box::new(Object::Binding(binding)),
             expect: None,

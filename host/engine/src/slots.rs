@@ -15,6 +15,7 @@ mod meter;
 mod quarantine;
 mod swap;
 mod table;
+mod words;
 
 pub use meter::FaultLimit;
 pub use quarantine::Reach;
@@ -312,7 +313,7 @@ impl Slots {
     ) {
         self.condemn(|next| {
             for (digest, binding, party) in places {
-                next.quarantine.condemn(digest, binding, party);
+                next.quarantine.note(digest, binding, party);
             }
         });
     }
@@ -354,6 +355,8 @@ impl Slots {
             epoch: slot.epoch,
             calls: slot.meter.calls(),
             faults: slot.meter.faults(),
+            // Whoever scores knows of it, not who swaps.
+            trial: None,
         };
         table.slots.iter().map(info).collect()
     }

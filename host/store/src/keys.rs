@@ -49,10 +49,12 @@ pub(crate) enum Kind {
     Track = 11,
     /// Who answers for a series.
     Choice = 12,
+    /// A step in the life of versions.
+    Step = 13,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 13] = [
+    pub(crate) const ALL: [Kind; 14] = [
         Kind::Marks,
         Kind::Group,
         Kind::Wal,
@@ -66,6 +68,7 @@ impl Kind {
         Kind::Catalog,
         Kind::Track,
         Kind::Choice,
+        Kind::Step,
     ];
 
     /// The prefix of its keys.
@@ -161,6 +164,11 @@ pub(crate) fn fit(kind: Kind, (of, module, config): (&SeriesKey, &Digest, &Diges
     key.extend_from_slice(&module.0);
     key.extend_from_slice(&config.0);
     key
+}
+
+/// The key of a step of the journal, by its sequence.
+pub(crate) fn step(sequence: u64) -> Vec<u8> {
+    with(Kind::Step, &[&sequence.to_be_bytes()])
 }
 
 pub(crate) fn catalog() -> Vec<u8> {

@@ -15,8 +15,8 @@
 //! means. The one thread is the writer's.
 //!
 //! Reading order: [`Store`] (open, figures), `writer` and `commit` (samples in), `seal` and `block`
-//! (samples at rest), `history` (columns out), then `ledger`, `modules`, `states`, `tracks`,
-//! `catalog`; below them `registry`, `run`, `wal`, `disk`, `keys`, `codec`, and the stored mirrors of core's types.
+//! (samples at rest), `history` (columns out), then `ledger`, `modules`, `journal`, `states`,
+//! `tracks`, `catalog`; below them `registry`, `run`, `wal`, `disk`, `keys`, `codec`, and the stored mirrors of core's types.
 
 mod options;
 mod store;
@@ -32,6 +32,7 @@ mod columns;
 mod history;
 
 mod catalog;
+mod journal;
 mod ledger;
 mod modules;
 mod states;

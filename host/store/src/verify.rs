@@ -15,7 +15,7 @@ use crate::wal::{self, Item};
 use std::collections::BTreeMap;
 use tidegate_core::catalog::Catalog;
 use tidegate_core::ids::Digest;
-use tidegate_core::ports::storage::{States, StoreError, Tracks};
+use tidegate_core::ports::storage::{Journal, States, StoreError, Tracks};
 
 /// A stored value that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,6 +163,7 @@ impl Store {
         }));
         check(States::load(self).map(drop));
         check(Tracks::load(self).map(drop));
+        check(Journal::steps(self).map(drop));
     }
 }
 
@@ -200,7 +201,8 @@ impl Walk {
             | Kind::Model
             | Kind::Catalog
             | Kind::Track
-            | Kind::Choice => Ok(()),
+            | Kind::Choice
+            | Kind::Step => Ok(()),
         }
     }
 

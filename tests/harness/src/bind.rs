@@ -9,6 +9,7 @@ use crate::world::{HarnessError, World, slots};
 use tidegate_core::catalog::{Api, Object};
 use tidegate_core::ids::{BindingId, PoolId, TenantId};
 use tidegate_core::invariant::Invariant;
+use tidegate_core::life::Gate;
 use tidegate_core::module::{Binding, ModuleKind, Selector};
 use tidegate_core::policy::{Allocator, CallError, Forecaster, Tierer};
 use tidegate_core::ports::storage::{Ledger, States, StoreError};
@@ -121,6 +122,8 @@ impl World {
             module: bind.module.clone(),
             config: bind.config.clone(),
             challengers: vec![],
+            shadow: None,
+            gate: Gate::default(),
         })])?;
         self.slots.declare(&bind.id, bind.kind, bind.selector);
         self.prepare(&bind.id, &native, &bind.config);

@@ -4,10 +4,9 @@
 //! and references are the catalog's to check, here only what could not be written in `core` at all.
 
 use super::apis;
+use super::bindings::{binding, binding_out};
 use super::told::{Told, usage_out};
-use super::words::{
-    id, level, module_kind, module_kind_out, resources, resources_out, tier, tier_out, unknown,
-};
+use super::words::{id, level, resources, resources_out, tier, tier_out, unknown};
 use crate::status::Problems;
 use std::collections::BTreeMap;
 use tidegate_core::catalog::{
@@ -15,7 +14,7 @@ use tidegate_core::catalog::{
 };
 use tidegate_core::event::{Event, Origin, Recurrence};
 use tidegate_core::ids::Generation;
-use tidegate_core::module::{Binding, Challenger, Selector};
+use tidegate_core::module::Selector;
 use tidegate_core::tier::{Sharing, Tier, TierSpec};
 use tidegate_core::time::Timestamp;
 use tidegate_proto::v1;
@@ -249,27 +248,6 @@ pub(crate) fn event(e: v1::Event, field: &str, problems: &mut Problems) -> Optio
     })
 }
 
-fn binding(b: v1::Binding, field: &str, problems: &mut Problems) -> Option<Binding> {
-    let kind = problems.take(&format!("{field}.kind"), module_kind(b.kind));
-    let name = id(&b.name, &format!("{field}.name"), problems);
-    let selector = selector(b.selector, &format!("{field}.selector"), problems);
-    Some(Binding {
-        id: name?,
-        kind: kind?,
-        selector,
-        module: b.module,
-        config: config(b.config),
-        challengers: b
-            .challengers
-            .into_iter()
-            .map(|c| Challenger {
-                module: c.module,
-                config: config(c.config),
-            })
-            .collect(),
-    })
-}
-
 /// A selector; an empty text is no condition.
 pub(super) fn selector(
     given: Option<v1::Selector>,
@@ -296,15 +274,6 @@ pub(super) fn selector_out(selector: Selector) -> v1::Selector {
         pool: selector.pool.map(|p| p.to_string()).unwrap_or_default(),
         category: selector.category.unwrap_or_default(),
         labels: selector.labels,
-    }
-}
-
-/// A config; none is an empty object.
-fn config(given: String) -> String {
-    if given.trim().is_empty() {
-        "{}".into()
-    } else {
-        given
     }
 }
 
@@ -349,21 +318,7 @@ pub(crate) fn object_out(versioned: Versioned<Object>, told: &Told) -> v1::Versi
         Object::Slo(s) => Wire::Slo(apis::slo_out(s)),
         Object::Template(t) => Wire::Template(apis::template_out(t, told)),
         Object::Event(e) => Wire::Event(event_out(e)),
-        Object::Binding(b) => Wire::Binding(v1::Binding {
-            name: b.id.to_string(),
-            kind: module_kind_out(b.kind).into(),
-            selector: Some(selector_out(b.selector)),
-            module: b.module,
-            config: b.config,
-            challengers: b
-                .challengers
-                .into_iter()
-                .map(|c| v1::Challenger {
-                    module: c.module,
-                    config: c.config,
-                })
-                .collect(),
-        }),
+        Object::Binding(b) => Wire::Binding(binding_out(b)),
     };
     v1::VersionedObject {
         generation: versioned.generation.0,

@@ -100,6 +100,42 @@ async fn a_bad_change_set_is_refused_with_every_field_at_once() {
         InvalidArgument,
         "binding.kind: it is missing",
     );
+    let gated = |gate| {
+        Object::Binding(v1::Binding {
+            name: "x".into(),
+            kind: v1::ModuleKind::Forecaster.into(),
+            module: "ets".into(),
+            gate: Some(gate),
+            ..Default::default()
+        })
+    };
+    let gate = v1::Gate::default;
+    for (gate, words) in [
+        (
+            v1::Gate {
+                promote: 9,
+                ..gate()
+            },
+            "gate.promote: 9 is no way to promote",
+        ),
+        (
+            v1::Gate {
+                alpha: Some(0),
+                ..gate()
+            },
+            "gate.alpha: 0 is no rate",
+        ),
+        (
+            v1::Gate {
+                max_duration_s: Some(0),
+                ..gate()
+            },
+            "sees nothing",
+        ),
+    ] {
+        let set = set(vec![put(gated(gate), None)]);
+        refused(catalog.apply(set).await, InvalidArgument, words);
+    }
     let homeless = Object::Api(v1::Api {
         name: "shop/new".into(),
         pool: "nowhere".into(),

@@ -188,6 +188,22 @@ async fn every_kind_of_object_comes_back_as_it_was_written() {
                     module: "theta".into(),
                     config: "{}".into(),
                 }],
+                shadow: Some(v1::ShadowModule {
+                    module: "arima".into(),
+                    config: r#"{"lags":3}"#.into(),
+                }),
+                gate: Some(v1::Gate {
+                    promote: v1::Promotion::Manual.into(),
+                    alpha: Some(50),
+                    margin: Some(0.0),
+                    min_duration_s: Some(0),
+                    max_duration_s: Some(3600),
+                    watch_s: Some(0),
+                    backtest: Some(v1::BacktestGate {
+                        window_s: 7200,
+                        worse_by: 0.1,
+                    }),
+                }),
             }),
         ),
     ];

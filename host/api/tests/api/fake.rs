@@ -298,6 +298,7 @@ impl PoliciesPort for Fake {
             owner,
             admitted_at: Timestamp(5),
             pushed_by: caller.name.clone(),
+            signed_by: None,
             quarantined: false,
             quarantined_for: vec![],
             serving: vec![],
@@ -368,6 +369,7 @@ fn slot(binding: &str, module: &str) -> SlotInfo {
         epoch: 2,
         calls: 10,
         faults: 0,
+        trial: None,
     }
 }
 

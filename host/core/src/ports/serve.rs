@@ -4,14 +4,14 @@
 //! them from where it may block. They never see the wire.
 
 use super::events::EventsPort;
+pub use super::policies::{ModuleInfo, PoliciesPort, ShadowStanding, SlotInfo, TrialsPort};
 use crate::access::Principal;
 use crate::alert::Alert;
 use crate::catalog::{
     Change, Effect, FieldProblem, Mode, Object, ObjectKey, ObjectKind, Versioned,
 };
 use crate::forecast::{Champion, Forecast, Prior, Standing, Standings};
-use crate::ids::{ApiId, BindingId, Digest, Generation, PoolId, TenantId};
-use crate::module::{Manifest, ModuleKind, ModuleRef};
+use crate::ids::{ApiId, Digest, Generation, PoolId, TenantId};
 use crate::plan::{Grant, Plan};
 use crate::quota::{Exceeded, Usage};
 use crate::sample::{Rejection, SampleBatch, Stored};
@@ -138,120 +138,6 @@ pub struct Applied {
     pub generation: Generation,
     /// Per change.
     pub effects: Vec<(ObjectKey, Effect)>,
-}
-
-/// A module as a person sees it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ModuleInfo {
-    /// Identity.
-    pub digest: Digest,
-    /// Its manifest.
-    pub manifest: Manifest,
-    /// Size of the component in bytes.
-    pub size: u64,
-    /// The tenant that holds it; `None` is the operator's, for everybody.
-    pub owner: Option<TenantId>,
-    /// When it was admitted.
-    pub admitted_at: Timestamp,
-    /// By whom.
-    pub pushed_by: String,
-    /// Whether it may serve nobody without an operator's word.
-    pub quarantined: bool,
-    /// Bindings that it may not serve without their owner's word.
-    pub quarantined_for: Vec<BindingId>,
-    /// Bindings that it serves now.
-    pub serving: Vec<BindingId>,
-}
-
-/// A slot as a person sees it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SlotInfo {
-    /// The binding.
-    pub binding: BindingId,
-    /// Its kind.
-    pub kind: ModuleKind,
-    /// Who serves.
-    pub active: ModuleRef,
-    /// Who would, if it failed.
-    pub last_good: Option<ModuleRef>,
-    /// Rises with every swap.
-    pub epoch: u64,
-    /// Calls answered since the start.
-    pub calls: u64,
-    /// Faults since the last swap.
-    pub faults: u64,
-}
-
-/// Modules and what they serve.
-pub trait PoliciesPort: Send + Sync {
-    /// For whom a push of this caller would hold a module: the tenant that it names, the only one of
-    /// its credential, or everybody, where it names none and answers for all. Asked before an upload
-    /// is read.
-    ///
-    /// # Errors
-    /// When the caller may not push for that tenant, or must say for which.
-    fn pusher(
-        &self,
-        caller: &Principal,
-        tenant: Option<TenantId>,
-    ) -> Result<Option<TenantId>, ServeError>;
-
-    /// Admits a component: signature, structure, imports, manifest, limits, canary calls. Idempotent
-    /// by digest and owner. `signature` is empty where none came.
-    ///
-    /// # Errors
-    /// Says what to change in the component; or which quota of the owner is used up.
-    fn push(
-        &self,
-        caller: &Principal,
-        owner: Option<TenantId>,
-        bytes: Vec<u8>,
-        signature: Vec<u8>,
-    ) -> Result<ModuleInfo, ServeError>;
-
-    /// Gives up a module that an owner holds, told as for a push. `module` is a name of which one
-    /// version is held, a digest, or a unique prefix of one. Its bytes stay with the records that it
-    /// decided.
-    ///
-    /// # Errors
-    /// While a binding uses it, naming the bindings; when the owner holds no such module.
-    fn remove(
-        &self,
-        caller: &Principal,
-        owner: Option<TenantId>,
-        module: &str,
-    ) -> Result<ModuleInfo, ServeError>;
-
-    /// Modules that the caller may bind, oldest first.
-    ///
-    /// # Errors
-    /// When the caller may not.
-    fn modules(&self, caller: &Principal) -> Result<Vec<ModuleInfo>, ServeError>;
-
-    /// All slots.
-    ///
-    /// # Errors
-    /// When the caller may not.
-    fn slots(&self, caller: &Principal) -> Result<Vec<SlotInfo>, ServeError>;
-
-    /// Makes a module serve a binding: states are prepared first, then one atomic swap. `module` is
-    /// a name (the newest admitted version), a digest, or a unique prefix of one.
-    ///
-    /// # Errors
-    /// When there is no such binding or module, or its config does not fit.
-    fn bind(
-        &self,
-        caller: &Principal,
-        binding: &BindingId,
-        module: &str,
-        config: Option<String>,
-    ) -> Result<SlotInfo, ServeError>;
-
-    /// Back to the version before.
-    ///
-    /// # Errors
-    /// When there is none.
-    fn rollback(&self, caller: &Principal, binding: &BindingId) -> Result<SlotInfo, ServeError>;
 }
 
 /// How a series is doing, for `forecast --why`.

@@ -5,6 +5,7 @@ use crate::distribution::Distribution;
 use crate::forecast::{Choice, Prior, Track};
 use crate::frame::Column;
 use crate::ids::{ApiId, BindingId, Digest, Generation, PoolId, TenantId};
+use crate::life::Step;
 use crate::module::{Holding, Manifest};
 use crate::record::Record;
 use crate::sample::{SampleBatch, SeriesKey, Stored};
@@ -202,6 +203,21 @@ pub trait Modules: Send + Sync {
     fn bytes(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError>;
 }
 
+/// What happened to versions: appended, and bounded by whoever appends.
+pub trait Journal: Send + Sync {
+    /// Writes steps durably, and in the same moment lets go of older ones, by their sequence.
+    ///
+    /// # Errors
+    /// When it is not on disk; then none of it is.
+    fn append(&self, steps: &[Step], forget: &[u64]) -> Result<(), StoreError>;
+
+    /// All steps that are kept, oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn steps(&self) -> Result<Vec<Step>, StoreError>;
+}
+
 /// What a module learned of one series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeriesState {
@@ -296,6 +312,6 @@ pub trait CatalogStore: Send + Sync {
 }
 
 /// One directory with everything; what the daemon opens.
-pub trait Storage: History + Ledger + Modules + States + Tracks + CatalogStore {}
+pub trait Storage: History + Ledger + Modules + Journal + States + Tracks + CatalogStore {}
 
-impl<T: History + Ledger + Modules + States + Tracks + CatalogStore> Storage for T {}
+impl<T: History + Ledger + Modules + Journal + States + Tracks + CatalogStore> Storage for T {}

@@ -269,7 +269,14 @@ fn table(objects: &[Which]) -> Table {
             "uplift",
             "apis",
         ],
-        Some(Which::Binding(_)) => &["binding", "type", "module", "challengers", "serves"],
+        Some(Which::Binding(_)) => &[
+            "binding",
+            "type",
+            "module",
+            "challengers",
+            "shadow",
+            "serves",
+        ],
         Some(Which::Template(_)) => &["template", "selects", "sets", "slos", "apis"],
         None => &[],
     };
@@ -388,16 +395,13 @@ pub(super) fn row(object: &Which) -> Vec<String> {
                 _ => module.to_owned(),
             };
             let challengers: Vec<String> = b.challengers.iter().map(|c| short(&c.module)).collect();
-            let challengers = match challengers.as_slice() {
-                [] => "-".into(),
-                some => some.join(", "),
-            };
-            let module = short(&b.module);
+            let shadow = b.shadow.as_ref().map(|s| short(&s.module));
             vec![
                 name,
                 words::module_kind(b.kind()),
-                module,
-                challengers,
+                short(&b.module),
+                or_none(&challengers.join(", ")),
+                shadow.unwrap_or_else(|| "-".into()),
                 selects(b.selector.as_ref()),
             ]
         }

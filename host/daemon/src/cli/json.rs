@@ -126,7 +126,9 @@ pub(crate) fn object(object: &Which) -> Value {
             "kind": "binding", "name": b.name, "type": words::module_kind(b.kind()),
             "selector": b.selector.as_ref().map(selector),
             "module": b.module, "config": b.config,
-            "challengers": b.challengers.iter().map(challenger).collect::<Vec<_>>(),
+            "challengers": b.challengers.iter().map(|c| beside(&c.module, &c.config)).collect::<Vec<_>>(),
+            "shadow": b.shadow.as_ref().map(|s| beside(&s.module, &s.config)),
+            "gate": b.gate.as_ref().map(gate),
         }),
         Which::Template(t) => json!({
             "kind": "template", "name": t.name, "selector": t.selector.as_ref().map(selector),
@@ -190,12 +192,25 @@ fn dates(ms: Option<&Vec<i64>>) -> Value {
     }
 }
 
-/// A challenger as a manifest has it: its name alone where it has no config.
-fn challenger(challenger: &v1::Challenger) -> Value {
-    match challenger.config.as_str() {
-        "" | "{}" => json!(challenger.module),
-        config => json!({"module": challenger.module, "config": config}),
+/// A challenger or a shadow as a manifest has it: its name alone where it has no config.
+fn beside(module: &str, config: &str) -> Value {
+    match config {
+        "" | "{}" => json!(module),
+        config => json!({"module": module, "config": config}),
     }
+}
+
+/// A gate as a binding's manifest says it.
+pub(crate) fn gate(gate: &v1::Gate) -> Value {
+    pruned(json!({
+        "promote": words::lower(gate.promote().as_str_name(), "PROMOTION_"),
+        "alpha": gate.alpha.map(|a| format!("{}%", f64::from(a) / 100.0)), "margin": gate.margin,
+        "min_duration": gate.min_duration_s.map(seconds),
+        "max_duration": gate.max_duration_s.map(seconds), "watch": gate.watch_s.map(seconds),
+        "backtest": gate.backtest.as_ref().map(|b| json!({
+            "window": seconds(b.window_s), "worse_by": b.worse_by,
+        })),
+    }))
 }
 
 /// Who answered.

@@ -10,6 +10,7 @@
 //! it as stand above it in the file: so every error of the parser carries the line of the file.
 
 mod amounts;
+mod bindings;
 mod events;
 mod objects;
 mod promises;
@@ -186,7 +187,7 @@ fn parse_one(text: &str, name: &str, place: &str) -> Result<Which> {
                     .map_err(|problem| anyhow::anyhow!("{place}: {problem}"))?,
             )
         }
-        "binding" => Which::Binding(read!(objects::Binding)),
+        "binding" => Which::Binding(read!(bindings::Binding)),
         "template" => Which::Template(read!(promises::Template)),
         _ => {
             let line = text

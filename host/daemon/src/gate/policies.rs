@@ -147,10 +147,10 @@ impl PoliciesPort for Gate {
         };
         let policies = &self.world.policies;
         let signed_by = policies.verify(&bytes, &signature, owner.map(|t| &t.id))?;
-        if let Some(key) = signed_by {
-            tracing::info!(key, by = %caller.name, "a signed module was pushed");
+        if let Some(key) = &signed_by {
+            tracing::info!(%key, by = %caller.name, "a signed module was pushed");
         }
-        let pushed = policies.push(&bytes, &caller.name, owner, now);
+        let pushed = policies.push(&bytes, &caller.name, signed_by, owner, now);
         if let Err(ServeError::Quota(exceeded)) = &pushed {
             self.world.exceeded(exceeded, 1);
         }
@@ -192,6 +192,7 @@ impl PoliciesPort for Gate {
             module: module.to_owned(),
             config: String::new(),
             challengers: vec![],
+            shadow: None,
             ..stands.clone()
         };
         let pinned = self.world.policies.pinned(&asked)?;

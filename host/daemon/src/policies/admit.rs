@@ -9,7 +9,7 @@ use super::{Policies, Trials};
 use crate::world::lock;
 use tidegate_core::catalog::Tenant;
 use tidegate_core::ids::{Digest, TenantId};
-use tidegate_core::module::{Holding, Manifest, ModuleKind};
+use tidegate_core::module::{Holding, Manifest, ModuleKind, Signer};
 use tidegate_core::ports::serve::{ModuleInfo, ServeError};
 use tidegate_core::ports::storage::{Modules as _, StoredModule};
 use tidegate_core::quota::{Exceeded, Quota};
@@ -27,6 +27,7 @@ impl Policies {
         &self,
         bytes: &[u8],
         by: &str,
+        signed_by: Option<Signer>,
         owner: Option<&Tenant>,
         now: Timestamp,
     ) -> Result<ModuleInfo, ServeError> {
@@ -60,6 +61,7 @@ impl Policies {
             owner: of.cloned(),
             pushed_by: by.to_owned(),
             admitted_at: now,
+            signed_by,
         };
         let mut held = lock(&self.held);
         if let Some(tenant) = owner {
@@ -94,13 +96,13 @@ impl Policies {
         Ok(info)
     }
 
-    /// The name of the key that signed a component; `None` where no signature is demanded.
+    /// The key that signed a component; `None` where no signature is demanded.
     pub(crate) fn verify(
         &self,
         bytes: &[u8],
         signature: &[u8],
         owner: Option<&TenantId>,
-    ) -> Result<Option<&str>, ServeError> {
+    ) -> Result<Option<Signer>, ServeError> {
         self.rules.keys.verify(bytes, signature, owner)
     }
 
@@ -181,6 +183,7 @@ impl Policies {
             owner: holding.owner.clone(),
             admitted_at: holding.admitted_at,
             pushed_by: holding.pushed_by.clone(),
+            signed_by: holding.signed_by.clone(),
             quarantined: self.slots.quarantined().contains(&digest),
             quarantined_for: self.slots.condemned_at(digest),
             serving: serving.collect(),

@@ -6,7 +6,7 @@
 //! the store: no name finds it, no list shows it and no quota counts it. The rejected alternative, to
 //! delete it when no record names it any more, would read the whole ledger for a few megabytes.
 //!
-//! A module that serves, stands beside as a challenger, or would answer if what serves failed, is in use.
+//! A module that serves, stands beside as a challenger or in shadow, or would answer if what serves failed, is in use.
 //! It is refused with the bindings that use it: a person who removes what others stand on is told, and
 //! decides again.
 
@@ -136,6 +136,9 @@ fn uses(held: &[Held], binding: &Binding, digest: Digest, falls_back: bool) -> O
     }
     if binding.challengers.iter().any(|c| is(&c.module)) {
         return how(&binding.id, "it stands beside the module of");
+    }
+    if binding.shadow.as_ref().is_some_and(|s| is(&s.module)) {
+        return how(&binding.id, "it is in shadow of");
     }
     falls_back
         .then(|| how(&binding.id, "it would answer if what serves failed for"))

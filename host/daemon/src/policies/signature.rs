@@ -10,7 +10,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::signature::{ED25519, UnparsedPublicKey};
-use tidegate_core::ids::TenantId;
+use tidegate_core::ids::{Digest, TenantId};
+use tidegate_core::module::Signer;
 use tidegate_core::ports::serve::ServeError;
 
 /// Length of a signature, in bytes.
@@ -71,13 +72,13 @@ impl Keys {
         Self(keys)
     }
 
-    /// The name of the key that signed the bytes; `None` where no signature is demanded.
+    /// The key that signed the bytes; `None` where no signature is demanded.
     pub(crate) fn verify(
         &self,
         bytes: &[u8],
         signature: &[u8],
         owner: Option<&TenantId>,
-    ) -> Result<Option<&str>, ServeError> {
+    ) -> Result<Option<Signer>, ServeError> {
         let trusted: Vec<&Key> = self.0.iter().filter(|k| k.is_for(owner)).collect();
         if trusted.is_empty() {
             return Ok(None);
@@ -96,13 +97,23 @@ impl Keys {
             public.verify(bytes, signature).is_ok()
         };
         match trusted.iter().find(signed) {
-            Some(key) => Ok(Some(&key.name)),
+            Some(key) => Ok(Some(Signer {
+                name: key.name.clone(),
+                id: key_id(&key.key),
+            })),
             None => Err(refused(format!(
                 "no trusted key ({names}) has made this signature of these bytes; sign the very \
                  file that is pushed, after its last change, by one of them"
             ))),
         }
     }
+}
+
+/// The id of a public key: the first 16 hexadecimal digits of its SHA-256.
+pub(crate) fn key_id(key: &[u8; KEY]) -> String {
+    let mut id = Digest::of(key).to_string();
+    id.truncate(16);
+    id
 }
 
 /// A public key from PEM or hexadecimal digits.
@@ -159,9 +170,11 @@ mod tests {
         let signed = hex(SIGNED);
         let by = |bytes: &[u8], signature: &[u8]| {
             keys.verify(bytes, signature, None)
-                .map(|name| name.map(str::to_owned))
+                .map(|key| key.map(|k| k.to_string()))
         };
-        assert_eq!(by(MESSAGE, &signed).unwrap().as_deref(), Some("release"));
+        let id = key_id(&hex(PUBLIC).try_into().unwrap());
+        let signer = format!("release ({id})");
+        assert_eq!(by(MESSAGE, &signed).unwrap(), Some(signer));
         for (bytes, signature, part) in [
             (MESSAGE, &[][..], "policy sign"),
             (&b"s"[..], &signed[..], "no trusted key (release)"),

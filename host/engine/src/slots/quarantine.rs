@@ -42,14 +42,29 @@ impl Quarantine {
         if digest.0 == [0; 32] {
             return Reach::Nowhere;
         }
-        let places = self.places.entry(digest).or_default();
-        places.insert(binding.clone(), party.cloned());
-        let parties: BTreeSet<_> = places.values().collect();
+        self.note(digest, binding, party);
+        let places = self.places.get(&digest).into_iter();
+        let parties: BTreeSet<_> = places.flat_map(BTreeMap::values).collect();
         if parties.len() < WITHDRAWN_BY {
             return Reach::Binding;
         }
         self.everywhere.insert(digest);
         Reach::Everywhere
+    }
+
+    /// Condemns a digest for one binding and draws no conclusion from it: by somebody's word, or as it
+    /// was known before a restart.
+    pub(crate) fn note(&mut self, digest: Digest, binding: &BindingId, party: Option<&TenantId>) {
+        if digest.0 != [0; 32] {
+            let places = self.places.entry(digest).or_default();
+            places.insert(binding.clone(), party.cloned());
+        }
+    }
+
+    /// Forgets all that is known against a digest.
+    pub(crate) fn forgive(&mut self, digest: Digest) {
+        self.everywhere.remove(&digest);
+        self.places.remove(&digest);
     }
 
     /// Withdraws a digest everywhere.

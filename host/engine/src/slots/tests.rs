@@ -425,3 +425,54 @@ fn many_writers_lose_no_swap() {
     });
     assert_eq!(slots.info()[0].epoch, u64::from(done.into_inner()));
 }
+
+#[test]
+fn a_word_takes_a_version_out_at_once_and_withdraws_nothing_from_others() {
+    let slots = Slots::new(baselines(), FaultLimit::default());
+    for tenant in ["shop", "bank"] {
+        let selector = Selector {
+            tenant: Some(tenant.parse().unwrap()),
+            ..Selector::default()
+        };
+        slots.declare(&id(tenant), ModuleKind::Tierer, selector);
+        for n in [1, 2] {
+            slots
+                .swap(&id(tenant), &candidate(n), "{}", By::Itself)
+                .unwrap();
+        }
+    }
+    let (first, second) = (candidate(1).module, candidate(2).module);
+    let swapped = slots.condemn_at(&id("shop"), second.digest).unwrap();
+    assert_eq!(swapped.to, Some(first.clone()));
+    assert!(!slots.admits(&id("shop"), second.digest) && slots.admits(&id("bank"), second.digest));
+    // A second party's word is no proof either, and a version that does not serve swaps nothing.
+    assert_eq!(slots.condemn_at(&id("bank"), first.digest), None);
+    assert!(slots.condemn_at(&id("bank"), second.digest).is_some());
+    assert_eq!(slots.quarantined(), []);
+    assert_eq!(slots.serving(&id("bank")), None, "the baseline is left");
+
+    slots.lift_at(&id("bank"), second.digest);
+    assert!(slots.admits(&id("bank"), second.digest));
+    let gone = slots.withdraw(first.digest);
+    assert_eq!(gone.len(), 1);
+    assert_eq!(slots.serving(&id("shop")), None);
+    slots.forgive(first.digest);
+    assert!(slots.admits(&id("bank"), first.digest));
+}
+
+#[test]
+fn a_version_stands_behind_again_after_a_restart_unless_it_may_not() {
+    let slots = with_binding("t");
+    let behind = || slots.info()[0].last_good.clone();
+    assert!(!slots.stand_behind(&id("t"), &candidate(1), "{}"));
+    slots
+        .swap(&id("t"), &candidate(2), "{}", By::Itself)
+        .unwrap();
+    slots.quarantine_at([(candidate(3).module.digest, &id("t"), None)]);
+    assert!(!slots.stand_behind(&id("t"), &candidate(3), "{}"));
+    assert!(slots.stand_behind(&id("t"), &candidate(1), "{}"));
+    assert_eq!(behind(), Some(candidate(1).module));
+    assert!(!slots.stand_behind(&id("t"), &candidate(4), "{}"));
+    let back = slots.rollback(&id("t")).unwrap();
+    assert_eq!(back.to, Some(candidate(1).module));
+}

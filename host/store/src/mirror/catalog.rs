@@ -1,6 +1,9 @@
 //! The desired state as it is stored, object by object: `core`'s types derive no serde, so that a
 //! change there cannot change bytes on disk unnoticed.
 
+use super::binding::{
+    StoredBinding, StoredChallenger, StoredGate, StoredShadowModule, binding, restored,
+};
 use super::{Mirror, mirror_enum, mirror_struct};
 use crate::codec::Malformed;
 use serde::{Deserialize, Serialize};
@@ -9,7 +12,8 @@ use tidegate_core::catalog::template::{Field, GroupSlo, Template};
 use tidegate_core::catalog::{Api, Catalog, Mode, Object, ObjectKind, Pool, Tenant};
 use tidegate_core::event::{Event, Origin, Recurrence};
 use tidegate_core::ids::{Generation, Name, PoolId, ScopedId, TemplateId, TenantId};
-use tidegate_core::module::{Binding, Challenger, ModuleKind, Selector};
+use tidegate_core::life::Gate;
+use tidegate_core::module::{ModuleKind, Selector};
 use tidegate_core::slo::{Indicator, Judged, Slo};
 use tidegate_core::tier::{Pin, Sharing, Tier, TierSpec};
 use tidegate_core::time::Timestamp;
@@ -310,39 +314,6 @@ mirror_struct!(Selector as StoredSelector {
     labels: BTreeMap<String, String>,
 });
 
-mirror_struct!(Challenger as StoredChallenger { module: String, config: String });
-
-/// The part of a binding that every version has written.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct StoredBinding {
-    id: String,
-    kind: u8,
-    selector: StoredSelector,
-    module: String,
-    config: String,
-}
-
-fn binding(b: &Binding) -> StoredBinding {
-    StoredBinding {
-        id: b.id.store(),
-        kind: b.kind.store(),
-        selector: b.selector.store(),
-        module: b.module.clone(),
-        config: b.config.clone(),
-    }
-}
-
-fn restored(b: StoredBinding, challengers: Vec<StoredChallenger>) -> Result<Object, Malformed> {
-    Ok(Object::Binding(Binding {
-        id: Mirror::restore(b.id)?,
-        kind: Mirror::restore(b.kind)?,
-        selector: Mirror::restore(b.selector)?,
-        module: b.module,
-        config: b.config,
-        challengers: Mirror::restore(challengers)?,
-    }))
-}
-
 impl Mirror for Indicator {
     type Stored = Option<f64>;
 
@@ -365,8 +336,8 @@ impl Mirror for Indicator {
 /// A declared thing. Variants are numbered by their order, which is part of the layout. A binding
 /// without challengers is written as it was before there were any, one that has some under a number
 /// of its own, and so is an event that has a title, a rule or an origin, a tier that buys another
-/// quantile than by default, one that shares otherwise than freely, and an api that declares what is the
-/// default: what older versions wrote is read as it is, and they read what uses nothing new.
+/// quantile than by default, one that shares otherwise than freely, an api that declares what is the
+/// default, and a binding with a shadow or a gate of its own: what older versions wrote is read as it is, and they read what uses nothing new.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum StoredObject {
     Tenant(StoredTenant),
@@ -382,6 +353,12 @@ pub(crate) enum StoredObject {
     Explicit(StoredApi, Vec<u8>),
     Template(StoredTemplate),
     Sharing(StoredTierSpec, <Level as Mirror>::Stored, StoredSharing),
+    Gated(
+        StoredBinding,
+        Vec<StoredChallenger>,
+        Option<StoredShadowModule>,
+        StoredGate,
+    ),
 }
 
 impl Mirror for Object {
@@ -413,6 +390,10 @@ impl Mirror for Object {
                 None => StoredObject::Event(event(v)),
                 Some(more) => StoredObject::Occasion(event(v), more),
             },
+            Object::Binding(v) if v.shadow.is_some() || v.gate != Gate::default() => {
+                let (shadow, gate) = (v.shadow.store(), v.gate.store());
+                StoredObject::Gated(binding(v), v.challengers.store(), shadow, gate)
+            }
             Object::Binding(v) if v.challengers.is_empty() => StoredObject::Binding(binding(v)),
             Object::Binding(v) => StoredObject::Contested(binding(v), v.challengers.store()),
         }
@@ -432,8 +413,11 @@ impl Mirror for Object {
             StoredObject::Slo(v) => restored_slo(v)?,
             StoredObject::Template(v) => Object::Template(Mirror::restore(v)?),
             StoredObject::Event(v) => restored_event(v, StoredOccasion::default())?,
-            StoredObject::Binding(v) => restored(v, vec![])?,
-            StoredObject::Contested(v, challengers) => restored(v, challengers)?,
+            StoredObject::Binding(v) => restored(v, vec![], None)?,
+            StoredObject::Contested(v, challengers) => restored(v, challengers, None)?,
+            StoredObject::Gated(v, challengers, shadow, gate) => {
+                restored(v, challengers, Some((shadow, gate)))?
+            }
             StoredObject::Occasion(v, more) => restored_event(v, more)?,
         })
     }

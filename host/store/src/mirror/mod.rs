@@ -8,12 +8,15 @@
 //! Stored bytes are a format number and postcard's documented encoding: fields in order, so a
 //! mirror's field order and its enums' numbers are part of the layout.
 
+mod binding;
 mod catalog;
+mod life;
 mod module;
 mod plan;
 mod policy;
 mod track;
 
+pub(crate) use life::{encode_step, step_of};
 pub(crate) use module::{State, encode_module, module_of, state_of};
 pub(crate) use plan::{encode_record, record_of};
 pub(crate) use track::{encode_track, track_of};

@@ -4,7 +4,7 @@ use super::{Mirror as _, mirror_struct};
 use crate::codec::Malformed;
 use tidegate_core::forecast::Prior;
 use tidegate_core::ids::{BindingId, Digest, TenantId};
-use tidegate_core::module::{Holding, Manifest, ModuleKind};
+use tidegate_core::module::{Holding, Manifest, ModuleKind, Signer};
 use tidegate_core::ports::storage::{Condemned, SeriesState, StoreError, StoredModule};
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::Timestamp;
@@ -20,10 +20,13 @@ mirror_struct!(Manifest as StoredManifest {
     description: String,
 });
 
+mirror_struct!(Signer as StoredSigner { name: String, id: String });
+
 mirror_struct!(Holding as StoredHolding {
     owner: Option<TenantId>,
     pushed_by: String,
     admitted_at: Timestamp,
+    signed_by: Option<Signer>,
 });
 
 mirror_struct!(Condemned as StoredCondemned {
@@ -39,8 +42,59 @@ mirror_struct!(StoredModule as StoredModuleEntry {
     condemned: Vec<Condemned>,
 });
 
-/// Format of a module's entry; the first had no owners.
-const MODULE_FORMAT: u8 = 2;
+/// Format of a module's entry; the first had no owners, the second no signers.
+const MODULE_FORMAT: u8 = 3;
+
+/// The format before: of what was pushed then nobody knows who had signed it.
+const UNSIGNED_FORMAT: u8 = 2;
+
+/// A holding from when no signer was kept.
+struct UnsignedHolding {
+    owner: Option<TenantId>,
+    pushed_by: String,
+    admitted_at: Timestamp,
+}
+
+mirror_struct!(UnsignedHolding as StoredUnsignedHolding {
+    owner: Option<TenantId>,
+    pushed_by: String,
+    admitted_at: Timestamp,
+});
+
+/// An entry from then.
+struct Unsigned {
+    digest: Digest,
+    manifest: Manifest,
+    holdings: Vec<UnsignedHolding>,
+    quarantined: bool,
+    condemned: Vec<Condemned>,
+}
+
+mirror_struct!(Unsigned as StoredUnsigned {
+    digest: Digest,
+    manifest: Manifest,
+    holdings: Vec<UnsignedHolding>,
+    quarantined: bool,
+    condemned: Vec<Condemned>,
+});
+
+impl From<Unsigned> for StoredModule {
+    fn from(old: Unsigned) -> Self {
+        let holding = |h: UnsignedHolding| Holding {
+            owner: h.owner,
+            pushed_by: h.pushed_by,
+            admitted_at: h.admitted_at,
+            signed_by: None,
+        };
+        Self {
+            digest: old.digest,
+            manifest: old.manifest,
+            holdings: old.holdings.into_iter().map(holding).collect(),
+            quarantined: old.quarantined,
+            condemned: old.condemned,
+        }
+    }
+}
 
 /// An entry from when every module was everybody's.
 struct Unowned {
@@ -65,6 +119,7 @@ impl From<Unowned> for StoredModule {
             owner: None,
             pushed_by: old.pushed_by,
             admitted_at: old.admitted_at,
+            signed_by: None,
         };
         Self {
             digest: old.digest,
@@ -81,12 +136,15 @@ pub(crate) fn encode_module(module: &StoredModule) -> Result<Vec<u8>, StoreError
     super::pack_as(MODULE_FORMAT, &module.store())
 }
 
-/// The module that bytes say, of this format or the one before.
+/// The module that bytes say, of this format or one before.
 pub(crate) fn module_of(bytes: &[u8]) -> Result<StoredModule, Malformed> {
-    if bytes.first() == Some(&super::FORMAT) {
-        return super::decode::<Unowned>(bytes).map(StoredModule::from);
+    match bytes.first() {
+        Some(&super::FORMAT) => super::decode::<Unowned>(bytes).map(StoredModule::from),
+        Some(&UNSIGNED_FORMAT) => super::unpack_as(UNSIGNED_FORMAT, bytes)
+            .and_then(Unsigned::restore)
+            .map(StoredModule::from),
+        _ => super::unpack_as(MODULE_FORMAT, bytes).and_then(StoredModule::restore),
     }
-    super::unpack_as(MODULE_FORMAT, bytes).and_then(StoredModule::restore)
 }
 
 /// A state whose shared model is named by its digest, since a cohort has one model.
@@ -222,32 +280,67 @@ mod tests {
         assert_eq!((again.prior, again.seen), (read.prior, read.seen));
     }
 
+    fn manifest() -> Manifest {
+        Manifest {
+            name: "ets".into(),
+            version: "1".into(),
+            kind: ModuleKind::Forecaster,
+            interface: "0.1.0".into(),
+            config_schema: "{}".into(),
+            memory_bytes: None,
+            deadline_ms: Some(5),
+            description: String::new(),
+        }
+    }
+
+    fn holding() -> Holding {
+        Holding {
+            owner: None,
+            pushed_by: "ci".into(),
+            admitted_at: Timestamp(7),
+            signed_by: None,
+        }
+    }
+
     #[test]
     fn a_module_that_was_kept_before_there_were_owners_is_everybodys() {
         let old = Unowned {
             digest: Digest([3; 32]),
-            manifest: Manifest {
-                name: "ets".into(),
-                version: "1".into(),
-                kind: ModuleKind::Forecaster,
-                interface: "0.1.0".into(),
-                config_schema: "{}".into(),
-                memory_bytes: None,
-                deadline_ms: Some(5),
-                description: String::new(),
-            },
+            manifest: manifest(),
             admitted_at: Timestamp(7),
             pushed_by: "ci".into(),
             quarantined: true,
         };
         let read = module_of(&crate::mirror::encode(&old).unwrap()).unwrap();
-        let holding = Holding {
-            owner: None,
-            pushed_by: "ci".into(),
-            admitted_at: Timestamp(7),
-        };
-        assert_eq!(read.holdings, [holding]);
+        assert_eq!(read.holdings, [holding()]);
         assert!(read.quarantined && read.condemned.is_empty());
+        assert_eq!(module_of(&encode_module(&read).unwrap()).unwrap(), read);
+    }
+
+    #[test]
+    fn a_module_that_was_kept_before_signers_were_has_none() {
+        let old = Unsigned {
+            digest: Digest([3; 32]),
+            manifest: manifest(),
+            holdings: vec![UnsignedHolding {
+                owner: None,
+                pushed_by: "ci".into(),
+                admitted_at: Timestamp(7),
+            }],
+            quarantined: false,
+            condemned: vec![Condemned {
+                binding: "default".parse().unwrap(),
+                party: None,
+            }],
+        };
+        let bytes = crate::mirror::pack_as(UNSIGNED_FORMAT, &old.store()).unwrap();
+        let mut read = module_of(&bytes).unwrap();
+        assert_eq!(read.holdings, [holding()]);
+        assert_eq!(read.condemned.len(), 1);
+        read.holdings[0].signed_by = Some(Signer {
+            name: "release".into(),
+            id: "0123456789abcdef".into(),
+        });
         assert_eq!(module_of(&encode_module(&read).unwrap()).unwrap(), read);
     }
 }

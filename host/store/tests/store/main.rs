@@ -9,6 +9,7 @@
 
 mod damage;
 mod history;
+mod journal;
 mod kill;
 mod ledger;
 mod model;

@@ -6,13 +6,16 @@ use tidegate_core::catalog::template::{Field, GroupSlo, Template};
 use tidegate_core::catalog::{Api, Catalog, Mode, Object, ObjectKind, Pool, Tenant};
 use tidegate_core::event::{Event, Origin, Recurrence};
 use tidegate_core::ids::{Digest, Generation};
-use tidegate_core::module::{Binding, Challenger, Holding, Manifest, ModuleKind, Selector};
+use tidegate_core::life::{Backtest, Gate, Promotion};
+use tidegate_core::module::{
+    Binding, Challenger, Holding, Manifest, ModuleKind, Selector, ShadowModule, Signer,
+};
 use tidegate_core::ports::storage::{
     CatalogStore, Condemned, Modules, SeriesState, States, StoredModule,
 };
 use tidegate_core::slo::{Indicator, Judged, Slo};
 use tidegate_core::tier::{Pin, Sharing, Tier, TierSpec};
-use tidegate_core::units::{Dimension, Resources};
+use tidegate_core::units::{Dimension, Level, Resources};
 
 fn module(bytes: &[u8], at: i64) -> StoredModule {
     StoredModule {
@@ -38,6 +41,10 @@ fn held(owner: Option<&str>, at: i64) -> Holding {
         owner: owner.map(|t| t.parse().unwrap()),
         pushed_by: "ci".into(),
         admitted_at: Timestamp(at),
+        signed_by: owner.map(|name| Signer {
+            name: name.into(),
+            id: "3d4017c3e843895a".into(),
+        }),
     }
 }
 
@@ -321,6 +328,8 @@ fn objects() -> Vec<Object> {
             module: "sequential-judge".into(),
             config: "{\"alpha\": 0.05}".into(),
             challengers: vec![],
+            shadow: None,
+            gate: Gate::default(),
         }),
         Object::Binding(Binding {
             id: "contested".parse().unwrap(),
@@ -338,6 +347,32 @@ fn objects() -> Vec<Object> {
                     config: "{}".into(),
                 },
             ],
+            shadow: None,
+            gate: Gate::default(),
+        }),
+        Object::Binding(Binding {
+            id: "gated".parse().unwrap(),
+            kind: ModuleKind::Allocator,
+            selector: Selector::default(),
+            module: "waterfill".into(),
+            config: "{}".into(),
+            challengers: vec![],
+            shadow: Some(ShadowModule {
+                module: "learned".into(),
+                config: "{\"rate\": 0.1}".into(),
+            }),
+            gate: Gate {
+                promote: Promotion::Manual,
+                alpha: Level::new(50).unwrap(),
+                margin: 0.02,
+                min_duration_s: 3600,
+                max_duration_s: 86_400,
+                watch_s: 7200,
+                backtest: Some(Backtest {
+                    window_s: 604_800,
+                    worse_by: 0.1,
+                }),
+            },
         }),
     ]
 }

@@ -30,6 +30,7 @@ fn contest() -> v1::object::Object {
             module: "ets".into(),
             config: String::new(),
         }],
+        ..v1::Binding::default()
     })
 }
 

@@ -1,5 +1,7 @@
 //! What makes a binding sensible: whom it may serve by its kind, and who may stand beside its module.
 
+mod shadow;
+
 use super::{Report, tenant_exists};
 use crate::catalog::Catalog;
 use crate::module::{Binding, ModuleKind};
@@ -26,6 +28,8 @@ pub(super) fn binding(catalog: &Catalog, binding: &Binding, report: &mut Report<
         "name a module; `tidegate policy list` shows them".into()
     });
     challengers(binding, report);
+    shadow::shadow(binding, report);
+    shadow::gate(&binding.gate, report);
     match binding.kind {
         Allocator => report.unless(
             binding.selector.tenant.is_none()

@@ -2,9 +2,7 @@
 
 use super::amounts::{Quantity, Share};
 use crate::config::Seconds;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use tidegate_client::v1;
 
@@ -72,15 +70,6 @@ pub(super) enum Mode {
     Observe,
     Recommend,
     Enforce,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ModuleKind {
-    Forecaster,
-    Tierer,
-    Allocator,
-    Judge,
 }
 
 pub(super) fn tier(tier: Option<Tier>) -> i32 {
@@ -285,103 +274,6 @@ impl From<Selector> for v1::Selector {
             pool: s.pool,
             category: s.category,
             labels: s.labels,
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Binding {
-    #[serde(rename = "kind")]
-    _kind: Kind,
-    name: String,
-    #[serde(rename = "type")]
-    kind: ModuleKind,
-    #[serde(default)]
-    selector: Selector,
-    module: String,
-    config: Option<serde_json::Value>,
-    #[serde(default)]
-    challengers: Vec<Challenger>,
-}
-
-/// A module beside a binding's own: its name alone, or a map with a config.
-#[derive(Debug)]
-struct Challenger {
-    module: String,
-    config: Option<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Configured {
-    module: String,
-    config: Option<serde_json::Value>,
-}
-
-impl<'de> Deserialize<'de> for Challenger {
-    /// By hand and not as an untagged enum, which would say of every mistake only that nothing fits.
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Either;
-
-        impl<'de> Visitor<'de> for Either {
-            type Value = Challenger;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("the name of a module, or `{module: NAME, config: {...}}`")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, module: &str) -> Result<Challenger, E> {
-                Ok(Challenger {
-                    module: module.to_owned(),
-                    config: None,
-                })
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Challenger, A::Error> {
-                let read = Configured::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Challenger {
-                    module: read.module,
-                    config: read.config,
-                })
-            }
-        }
-
-        from.deserialize_any(Either)
-    }
-}
-
-/// A config as JSON text; what was written as text stays as it is.
-fn config(given: Option<serde_json::Value>) -> String {
-    match given {
-        None => String::new(),
-        Some(serde_json::Value::String(text)) => text,
-        Some(map) => map.to_string(),
-    }
-}
-
-impl From<Binding> for v1::Binding {
-    fn from(b: Binding) -> Self {
-        let kind = match b.kind {
-            ModuleKind::Forecaster => v1::ModuleKind::Forecaster,
-            ModuleKind::Tierer => v1::ModuleKind::Tierer,
-            ModuleKind::Allocator => v1::ModuleKind::Allocator,
-            ModuleKind::Judge => v1::ModuleKind::Judge,
-        };
-        v1::Binding {
-            name: b.name,
-            kind: kind.into(),
-            selector: Some(b.selector.into()),
-            module: b.module,
-            config: config(b.config),
-            challengers: b
-                .challengers
-                .into_iter()
-                .map(|c| v1::Challenger {
-                    module: c.module,
-                    config: config(c.config),
-                })
-                .collect(),
         }
     }
 }

@@ -96,6 +96,49 @@ fn challengers_are_names_or_maps_and_come_back_as_they_were_written() {
 }
 
 #[test]
+fn a_shadow_and_a_gate_come_back_as_they_were_written() {
+    let head = "kind: binding\nname: b\ntype: allocator\nmodule: waterfill\n";
+    let binding = one(&format!(
+        "{head}shadow: {{module: learned, config: {{rate: 2}}}}\ngate:\n  promote: manual\n  alpha: 0.5%\n  margin: 0.02\n  min_duration: 6h\n  max_duration: 7d\n  watch: 0s\n  backtest: {{window: 7d, worse_by: 10%}}\n"
+    ));
+    let Which::Binding(declared) = &binding else {
+        panic!("no binding")
+    };
+    let shadow = declared.shadow.clone().unwrap();
+    assert_eq!(
+        (shadow.module.as_str(), shadow.config.as_str()),
+        ("learned", "{\"rate\":2}")
+    );
+    let gate = v1::Gate {
+        promote: v1::Promotion::Manual.into(),
+        alpha: Some(50),
+        margin: Some(0.02),
+        min_duration_s: Some(21_600),
+        max_duration_s: Some(604_800),
+        watch_s: Some(0),
+        backtest: Some(v1::BacktestGate {
+            window_s: 604_800,
+            worse_by: 0.1,
+        }),
+    };
+    assert_eq!(declared.gate, Some(gate));
+    let json = crate::cli::json::object(&binding);
+    assert_eq!(one(&json.to_string()), binding);
+
+    for (text, part) in [
+        ("shadow: 5\n", "a.yaml:5"),
+        ("shadow: {modul: learned}\n", "modul"),
+        ("gate: {promote: always}\n", "always"),
+        ("gate: {alpha: often}\n", "not a part"),
+        ("gate: {watch: forever}\n", "not a duration"),
+        ("gate: {backtest: {window: 7d}}\n", "worse_by"),
+    ] {
+        let told = parse(&format!("{head}{text}"), "a.yaml").unwrap_err();
+        assert!(format!("{told:#}").contains(part), "{told:#}");
+    }
+}
+
+#[test]
 fn the_shipped_example_is_right_and_comes_back_as_it_was() {
     let text = include_str!("../../../examples/shop.yaml");
     let objects = parse(text, "shop.yaml").unwrap();

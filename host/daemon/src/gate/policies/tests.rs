@@ -25,6 +25,8 @@ fn binding(id: &str, module: &str, tenant: Option<&str>) -> Object {
         module: module.into(),
         config: "{}".into(),
         challengers: vec![],
+        shadow: None,
+        gate: tidegate_core::life::Gate::default(),
     })
 }
 

@@ -132,7 +132,7 @@ pub(super) fn binding(name: &str, tenant: &str, module: &str) -> Object {
         }),
         module: module.into(),
         config: String::new(),
-        challengers: vec![],
+        ..v1::Binding::default()
     })
 }
 
