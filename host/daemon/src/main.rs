@@ -7,6 +7,7 @@ mod demo;
 mod driver;
 mod gate;
 mod keeper;
+mod life;
 mod policies;
 mod recur;
 mod render;

@@ -9,6 +9,7 @@ mod admit;
 mod aside;
 mod challengers;
 mod held;
+mod journal;
 mod pins;
 mod remove;
 pub(crate) mod rules;
@@ -19,6 +20,7 @@ mod worker;
 pub(crate) use aside::Round;
 use held::Held;
 pub(crate) use held::Whose;
+use journal::Journal;
 pub(crate) use pins::PinnedPolicies;
 pub(crate) use rules::Rules;
 pub(crate) use worker::Worker;
@@ -60,6 +62,8 @@ pub(crate) struct Policies {
     trials: Trials,
     slots: Slots,
     store: Arc<Store>,
+    /// What happened to versions.
+    pub(crate) journal: Journal,
     /// Oldest admission first.
     held: Mutex<Vec<Held>>,
     /// Who stands beside the active forecasters, as the catalog said last.
@@ -100,6 +104,7 @@ impl Policies {
             trials,
             slots: Slots::new(baselines, FaultLimit::default()),
             store: store.clone(),
+            journal: Journal::open(store)?,
             held: Mutex::default(),
             challengers: Mutex::default(),
             aside: Mutex::default(),

@@ -269,6 +269,7 @@ impl World {
             tracing::error!(error = %error, "the quarantine could not be written; it holds until the next start");
         }
         for rolled in &done {
+            crate::life::note_faults(self, rolled);
             tracing::error!(
                 binding = %rolled.swap.binding, quarantined = %rolled.quarantined, reach = ?rolled.reach, faults = rolled.faults,
                 "rolled back after repeated faults: {}", rolled.cause

@@ -46,6 +46,7 @@ pub use manifest::{ManifestError, SECTION as MANIFEST_SECTION};
 pub use module::{Loaded, Policy, Source};
 pub use options::{Limits, Options};
 pub use schema::{ConfigError, SchemaError, check_config, check_schema};
+pub use structure::interface_of;
 pub use warm::Reuse;
 
 pub use trial::{Artefact, Passed, Terms, TrialError, examine};

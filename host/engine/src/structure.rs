@@ -29,6 +29,14 @@ pub(crate) enum NoStructure {
     Malformed(String),
 }
 
+/// What a component imports and exports, by name; nothing of what is none.
+#[must_use]
+pub fn interface_of(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
+    let found = read(bytes).unwrap_or_default();
+    let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+    (owned(found.imports), owned(found.exports))
+}
+
 /// Reads the outermost level.
 pub(crate) fn read(bytes: &[u8]) -> Result<Structure<'_>, NoStructure> {
     if !bytes.starts_with(b"\0asm") {

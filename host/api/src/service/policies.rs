@@ -2,11 +2,12 @@
 
 use super::Shared;
 use crate::auth::caller;
-use crate::convert::modules::{module_out, slot_out};
+use crate::convert::modules::{comparison_out, module_out, slot_out, step_out};
 use crate::convert::words::id;
 use crate::status::{Problems, bad_field, status, too_large};
 use tidegate_core::access::{Principal, Role};
 use tidegate_core::ids::{BindingId, Digest, TenantId};
+use tidegate_core::life::Ground;
 use tidegate_core::ports::serve::ServeError;
 use tidegate_proto::v1;
 use tidegate_proto::v1::policies_server::Policies;
@@ -89,6 +90,31 @@ impl Shared {
     }
 }
 
+/// Notes a module's name that is none.
+fn named(field: &str, module: &str, problems: &mut Problems) {
+    if module.is_empty() || module.len() > 200 {
+        problems.push(field, "name a module, or give its digest or a prefix of it");
+    }
+}
+
+/// Notes a config that is too long.
+fn short(config: Option<&String>, problems: &mut Problems) {
+    if config.is_some_and(|c| c.len() > MAX_CONFIG) {
+        problems.push("config", format!("it is longer than {MAX_CONFIG} bytes"));
+    }
+}
+
+/// A module and the binding for which something is said of it; none for all.
+fn place(module: &str, binding: &str) -> Result<Option<BindingId>, Status> {
+    let mut problems = Problems::default();
+    named("module", module, &mut problems);
+    let binding = (!binding.is_empty())
+        .then(|| id::<BindingId>(binding, "binding", &mut problems))
+        .flatten();
+    problems.finish(Some(()))?;
+    Ok(binding)
+}
+
 #[tonic::async_trait]
 impl Policies for Shared {
     async fn push(
@@ -128,12 +154,7 @@ impl Policies for Shared {
         let tenant = (!request.tenant.is_empty())
             .then(|| id::<TenantId>(&request.tenant, "tenant", &mut problems))
             .flatten();
-        if request.module.is_empty() || request.module.len() > 200 {
-            problems.push(
-                "module",
-                "name a module, or give its digest or a prefix of it",
-            );
-        }
+        named("module", &request.module, &mut problems);
         problems.finish(Some(()))?;
         let module = self.blocking(move |gate| gate.remove(&caller, tenant, &request.module));
         Ok(Response::new(v1::RemoveModuleResponse {
@@ -172,19 +193,8 @@ impl Policies for Shared {
         let request = request.into_inner();
         let mut problems = Problems::default();
         let binding = id::<BindingId>(&request.binding, "binding", &mut problems);
-        if request.module.is_empty() || request.module.len() > 200 {
-            problems.push(
-                "module",
-                "name a module, or give its digest or a prefix of it",
-            );
-        }
-        if request
-            .config
-            .as_ref()
-            .is_some_and(|c| c.len() > MAX_CONFIG)
-        {
-            problems.push("config", format!("it is longer than {MAX_CONFIG} bytes"));
-        }
+        named("module", &request.module, &mut problems);
+        short(request.config.as_ref(), &mut problems);
         let binding = problems.finish(binding)?;
         let bound = self
             .blocking(move |gate| gate.bind(&caller, &binding, &request.module, request.config));
@@ -207,5 +217,115 @@ impl Policies for Shared {
         Ok(Response::new(v1::RollbackResponse {
             slot: Some(slot_out(&slot)),
         }))
+    }
+
+    async fn put_in_shadow(
+        &self,
+        request: Request<v1::PutInShadowRequest>,
+    ) -> Result<Response<v1::PutInShadowResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let mut problems = Problems::default();
+        let binding = id::<BindingId>(&request.binding, "binding", &mut problems);
+        named("module", &request.module, &mut problems);
+        short(request.config.as_ref(), &mut problems);
+        let binding = problems.finish(binding)?;
+        let slot = self.blocking(move |gate| {
+            gate.put_in_shadow(&caller, &binding, &request.module, request.config)
+        });
+        Ok(Response::new(v1::PutInShadowResponse {
+            slot: Some(slot_out(&slot.await?)),
+        }))
+    }
+
+    async fn end_shadow(
+        &self,
+        request: Request<v1::EndShadowRequest>,
+    ) -> Result<Response<v1::EndShadowResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut problems = Problems::default();
+        let binding = id::<BindingId>(&request.get_ref().binding, "binding", &mut problems);
+        let binding = problems.finish(binding)?;
+        let slot = self.blocking(move |gate| gate.end_shadow(&caller, &binding));
+        Ok(Response::new(v1::EndShadowResponse {
+            slot: Some(slot_out(&slot.await?)),
+        }))
+    }
+
+    async fn promote(
+        &self,
+        request: Request<v1::PromoteRequest>,
+    ) -> Result<Response<v1::PromoteResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let mut problems = Problems::default();
+        let binding = id::<BindingId>(&request.binding, "binding", &mut problems);
+        let binding = problems.finish(binding)?;
+        let ground = match request.force {
+            true => Ground::Forced,
+            false => Ground::Ordinary,
+        };
+        let slot = self.blocking(move |gate| gate.promote(&caller, &binding, ground));
+        Ok(Response::new(v1::PromoteResponse {
+            slot: Some(slot_out(&slot.await?)),
+        }))
+    }
+
+    async fn quarantine(
+        &self,
+        request: Request<v1::QuarantineRequest>,
+    ) -> Result<Response<v1::QuarantineResponse>, Status> {
+        let caller = caller(&request)?;
+        let v1::QuarantineRequest { module, binding } = request.into_inner();
+        let binding = place(&module, &binding)?;
+        let told = self.blocking(move |gate| gate.quarantine(&caller, &module, binding.as_ref()));
+        Ok(Response::new(v1::QuarantineResponse {
+            module: Some(module_out(told.await?)),
+        }))
+    }
+
+    async fn lift(
+        &self,
+        request: Request<v1::LiftRequest>,
+    ) -> Result<Response<v1::LiftResponse>, Status> {
+        let caller = caller(&request)?;
+        let v1::LiftRequest { module, binding } = request.into_inner();
+        let binding = place(&module, &binding)?;
+        let told = self.blocking(move |gate| gate.lift(&caller, &module, binding.as_ref()));
+        Ok(Response::new(v1::LiftResponse {
+            module: Some(module_out(told.await?)),
+        }))
+    }
+
+    async fn history(
+        &self,
+        request: Request<v1::HistoryRequest>,
+    ) -> Result<Response<v1::HistoryResponse>, Status> {
+        let caller = caller(&request)?;
+        let of = request.into_inner().of;
+        if of.is_empty() || of.len() > 200 {
+            let text = "name a binding or a module, or give a digest or a prefix of it";
+            return Err(bad_field("of", text));
+        }
+        let steps = self
+            .blocking(move |gate| gate.history(&caller, &of))
+            .await?;
+        Ok(Response::new(v1::HistoryResponse {
+            steps: steps.iter().map(step_out).collect(),
+        }))
+    }
+
+    async fn compare(
+        &self,
+        request: Request<v1::CompareRequest>,
+    ) -> Result<Response<v1::CompareResponse>, Status> {
+        let caller = caller(&request)?;
+        let v1::CompareRequest { a, b } = request.into_inner();
+        let mut problems = Problems::default();
+        named("a", &a, &mut problems);
+        named("b", &b, &mut problems);
+        problems.finish(Some(()))?;
+        let told = self.blocking(move |gate| gate.compare(&caller, &a, &b));
+        Ok(Response::new(comparison_out(told.await?)))
     }
 }

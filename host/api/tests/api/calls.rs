@@ -293,6 +293,7 @@ async fn a_module_is_pushed_listed_bound_and_rolled_back() {
         (digest, component.len() as u64)
     );
     assert_eq!(module.pushed_by, "local");
+    assert_eq!(module.signed_by.unwrap().name, "release");
 
     let listed = policies
         .list_modules(v1::ListModulesRequest {})

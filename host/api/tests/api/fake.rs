@@ -1,6 +1,7 @@
 //! A gate in memory that answers everybody alike.
 
 mod forecasts;
+mod policies;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
@@ -12,14 +13,14 @@ use tidegate_core::forecast::{
     Band, Calibration, Candidate, Champion, Choice, Coverage, Forecast, Ground, Prior, Standing,
     Standings, Verdict,
 };
-use tidegate_core::ids::{ApiId, BindingId, Digest, Generation, PoolId, TenantId};
-use tidegate_core::module::{Manifest, ModuleKind, ModuleRef};
+use tidegate_core::ids::{ApiId, Digest, Generation, PoolId, TenantId};
+use tidegate_core::module::ModuleRef;
 use tidegate_core::plan::{ApiPlan, Loan, Plan};
 use tidegate_core::ports::events::{EventsPort, Happening};
 use tidegate_core::ports::serve::{
     Acked, AlertsPort, Allowance, Applied, AppliedReport, CatalogPort, ClockPort, Explanation,
-    Fares, ForecastView, ForecastsPort, IngestPort, ModuleInfo, PlansPort, PoliciesPort, Run,
-    ServeError, SlotInfo, StatusPort,
+    Fares, ForecastView, ForecastsPort, IngestPort, ModuleInfo, PlansPort, Run, ServeError,
+    StatusPort,
 };
 use tidegate_core::quota::Usage;
 use tidegate_core::roster::{Retreat, Served};
@@ -252,124 +253,6 @@ impl EventsPort for Fake {
             }));
         }
         Ok(found)
-    }
-}
-
-impl PoliciesPort for Fake {
-    fn pusher(
-        &self,
-        _: &Principal,
-        tenant: Option<TenantId>,
-    ) -> Result<Option<TenantId>, ServeError> {
-        Ok(tenant)
-    }
-
-    fn push(
-        &self,
-        caller: &Principal,
-        owner: Option<TenantId>,
-        bytes: Vec<u8>,
-        _: Vec<u8>,
-    ) -> Result<ModuleInfo, ServeError> {
-        assert!(
-            !self.broken.load(SeqCst),
-            "the port breaks as the test asked"
-        );
-        if !bytes.starts_with(b"\0asm") {
-            return Err(ServeError::field(
-                "component",
-                "header",
-                "it is no component",
-            ));
-        }
-        let info = ModuleInfo {
-            digest: Digest::of(&bytes),
-            manifest: Manifest {
-                name: "ets".into(),
-                version: "1.2.0".into(),
-                kind: ModuleKind::Forecaster,
-                interface: "0.1.0".into(),
-                config_schema: "{}".into(),
-                memory_bytes: Some(1 << 20),
-                deadline_ms: None,
-                description: "smooths".into(),
-            },
-            size: bytes.len() as u64,
-            owner,
-            admitted_at: Timestamp(5),
-            pushed_by: caller.name.clone(),
-            signed_by: None,
-            quarantined: false,
-            quarantined_for: vec![],
-            serving: vec![],
-        };
-        self.modules.lock().unwrap().push(info.clone());
-        Ok(info)
-    }
-
-    fn remove(
-        &self,
-        _: &Principal,
-        owner: Option<TenantId>,
-        module: &str,
-    ) -> Result<ModuleInfo, ServeError> {
-        let mut modules = self.modules.lock().unwrap();
-        let mut all = modules.iter();
-        let at = all.position(|m| m.owner == owner && m.manifest.name == module);
-        at.map(|at| modules.remove(at))
-            .ok_or_else(|| ServeError::NotFound {
-                what: format!("module {module}"),
-                remedy: "push it first".into(),
-            })
-    }
-
-    fn modules(&self, _: &Principal) -> Result<Vec<ModuleInfo>, ServeError> {
-        Ok(self.modules.lock().unwrap().clone())
-    }
-
-    fn slots(&self, _: &Principal) -> Result<Vec<SlotInfo>, ServeError> {
-        Ok(vec![slot("b", "ets"), slot("a", "ets")])
-    }
-
-    fn bind(
-        &self,
-        _: &Principal,
-        binding: &BindingId,
-        module: &str,
-        _: Option<String>,
-    ) -> Result<SlotInfo, ServeError> {
-        if self.modules.lock().unwrap().is_empty() {
-            return Err(ServeError::NotFound {
-                what: format!("module {module}"),
-                remedy: "push it first".into(),
-            });
-        }
-        Ok(slot(binding.as_str(), module))
-    }
-
-    fn rollback(&self, _: &Principal, binding: &BindingId) -> Result<SlotInfo, ServeError> {
-        if self.modules.lock().unwrap().is_empty() {
-            let text = format!("binding {binding} never had another version");
-            return Err(ServeError::Precondition(text));
-        }
-        Ok(slot(binding.as_str(), "before"))
-    }
-}
-
-fn slot(binding: &str, module: &str) -> SlotInfo {
-    SlotInfo {
-        binding: binding.parse().unwrap(),
-        kind: ModuleKind::Forecaster,
-        active: ModuleRef {
-            name: module.into(),
-            version: "1.2.0".into(),
-            digest: Digest::of(module.as_bytes()),
-        },
-        last_good: None,
-        epoch: 2,
-        calls: 10,
-        faults: 0,
-        trial: None,
     }
 }
 

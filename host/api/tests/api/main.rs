@@ -20,4 +20,5 @@ mod ingest;
 mod serving;
 mod tls;
 mod traces;
+mod versions;
 mod watches;

@@ -4,7 +4,7 @@
 use super::serve::ServeError;
 use crate::access::Principal;
 use crate::ids::{BindingId, Digest, TenantId};
-use crate::life::{Gate, Side, Version};
+use crate::life::{Gate, Ground, Side, Step, Version};
 use crate::module::{Manifest, ModuleKind, ModuleRef, Signer};
 use crate::policy::Verdict;
 use crate::time::Timestamp;
@@ -54,6 +54,28 @@ pub struct SlotInfo {
     /// The module in shadow, or the version before that goes on while a promotion is watched, and what
     /// is known of the comparison; `None` where there is neither.
     pub trial: Option<Box<ShadowStanding>>,
+}
+
+/// A module and what is read from its component.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModuleDetail {
+    /// As it is listed.
+    pub info: ModuleInfo,
+    /// Interfaces and functions that it imports, as written in it.
+    pub imports: Vec<String>,
+    /// Interfaces and functions that it exports.
+    pub exports: Vec<String>,
+}
+
+/// Two modules side by side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// The first.
+    pub a: ModuleDetail,
+    /// The second.
+    pub b: ModuleDetail,
+    /// Where one is compared with the other now.
+    pub trials: Vec<ShadowStanding>,
 }
 
 /// How a comparison of two versions of one binding stands: of a shadow with what serves, or, after a
@@ -158,9 +180,77 @@ pub trait PoliciesPort: Send + Sync {
         config: Option<String>,
     ) -> Result<SlotInfo, ServeError>;
 
-    /// Back to the version before.
+    /// Back to the version before; the one that served is quarantined for this binding.
     ///
     /// # Errors
     /// When there is none.
     fn rollback(&self, caller: &Principal, binding: &BindingId) -> Result<SlotInfo, ServeError>;
+
+    /// Puts a version in shadow of a binding, instead of the one that is there. `module` as for a bind.
+    ///
+    /// # Errors
+    /// When there is no such binding or module, its kind or config does not fit, or it is quarantined
+    /// for the binding (RB1).
+    fn put_in_shadow(
+        &self,
+        caller: &Principal,
+        binding: &BindingId,
+        module: &str,
+        config: Option<String>,
+    ) -> Result<SlotInfo, ServeError>;
+
+    /// Ends the shadow of a binding without a promotion.
+    ///
+    /// # Errors
+    /// When nothing is in shadow of it.
+    fn end_shadow(&self, caller: &Principal, binding: &BindingId) -> Result<SlotInfo, ServeError>;
+
+    /// Makes the shadow of a binding its module, by the path of a bind.
+    ///
+    /// # Errors
+    /// When nothing is in shadow; in the ordinary way also while the gate's evidence does not suffice,
+    /// with the evidence so far and what is missing.
+    fn promote(
+        &self,
+        caller: &Principal,
+        binding: &BindingId,
+        ground: Ground,
+    ) -> Result<SlotInfo, ServeError>;
+
+    /// Quarantines a module for one binding, or everywhere where none is named; where it serves there,
+    /// the version before does at once, or the native baseline.
+    ///
+    /// # Errors
+    /// When there is no such module or binding, or the caller may not decide for it.
+    fn quarantine(
+        &self,
+        caller: &Principal,
+        module: &str,
+        binding: Option<&BindingId>,
+    ) -> Result<ModuleInfo, ServeError>;
+
+    /// Lifts a module's quarantine for one binding, or all that is known against it.
+    ///
+    /// # Errors
+    /// As for a quarantine; a precondition when it is withdrawn everywhere and one binding is named.
+    fn lift(
+        &self,
+        caller: &Principal,
+        module: &str,
+        binding: Option<&BindingId>,
+    ) -> Result<ModuleInfo, ServeError>;
+
+    /// The steps in the life of versions that are kept of a binding, or of a module (its name, its digest
+    /// or a prefix of one), oldest first.
+    ///
+    /// # Errors
+    /// When there is neither.
+    fn history(&self, caller: &Principal, of: &str) -> Result<Vec<Step>, ServeError>;
+
+    /// Two modules side by side, named as for a bind, and how they compare where one is in shadow of the
+    /// other.
+    ///
+    /// # Errors
+    /// When the caller may bind one of them nowhere.
+    fn compare(&self, caller: &Principal, a: &str, b: &str) -> Result<Comparison, ServeError>;
 }

@@ -4,7 +4,9 @@
 //! them from where it may block. They never see the wire.
 
 use super::events::EventsPort;
-pub use super::policies::{ModuleInfo, PoliciesPort, ShadowStanding, SlotInfo, TrialsPort};
+pub use super::policies::{
+    Comparison, ModuleDetail, ModuleInfo, PoliciesPort, ShadowStanding, SlotInfo, TrialsPort,
+};
 use crate::access::Principal;
 use crate::alert::Alert;
 use crate::catalog::{

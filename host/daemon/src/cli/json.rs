@@ -293,7 +293,10 @@ pub(crate) fn module(module: &v1::Module) -> Value {
         "name": manifest.name, "version": manifest.version, "kind": words::module_kind(manifest.kind()),
         "interface": manifest.interface, "description": manifest.description, "config_schema": schema,
         "digest": module.digest, "size": module.size, "admitted_at": instant(module.admitted_at_ms),
-        "owner": module.owner, "pushed_by": module.pushed_by, "quarantined": module.quarantined,
+        "owner": module.owner, "pushed_by": module.pushed_by,
+        "signed_by": module.signed_by.as_ref().map(|key| json!({"name": key.name, "id": key.id})),
+        "memory_bytes": manifest.memory_bytes, "deadline_ms": manifest.deadline_ms,
+        "quarantined": module.quarantined,
         "quarantined_for": module.quarantined_for, "serving": module.serving,
     }))
 }
@@ -322,5 +325,33 @@ pub(crate) fn slot(slot: &v1::Slot) -> Value {
         "binding": slot.binding, "kind": words::module_kind(slot.kind()),
         "active": slot.active.as_ref().map(module_ref), "last_good": slot.last_good.as_ref().map(module_ref),
         "epoch": slot.epoch, "calls": slot.calls, "faults": slot.faults,
+        "trial": slot.trial.as_ref().map(trial),
+    }))
+}
+
+fn version(version: &v1::Version) -> Value {
+    let module = version.module.as_ref().map(module_ref);
+    pruned(json!({"module": module, "config": version.config}))
+}
+
+/// Two versions that are compared.
+pub(crate) fn trial(trial: &v1::VersionTrial) -> Value {
+    pruned(json!({
+        "binding": trial.binding, "candidate": trial.candidate.as_ref().map(version),
+        "incumbent": trial.incumbent.as_ref().map(version),
+        "serving": words::lower(trial.serving().as_str_name(), "SIDE_"),
+        "since": instant(trial.since_ms), "gate": trial.gate.as_ref().map(gate),
+        "pairs": trial.pairs, "difference": trial.difference,
+        "difference_low": trial.difference_low, "difference_high": trial.difference_high,
+        "verdict": words::lower(trial.verdict().as_str_name(), "VERDICT_"), "reason": trial.reason,
+    }))
+}
+
+/// A step in the life of versions.
+pub(crate) fn step(step: &v1::LifeStep) -> Value {
+    pruned(json!({
+        "sequence": step.sequence, "at": instant(step.at_ms), "event": words::life_event(step.event()),
+        "binding": step.binding, "tenant": step.tenant, "from": step.from.as_ref().map(version),
+        "to": step.to.as_ref().map(version), "by": step.by, "forced": step.forced, "reason": step.reason,
     }))
 }

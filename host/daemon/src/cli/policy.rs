@@ -1,7 +1,9 @@
-//! `tidegate policy`: begin, test, build, push, remove, bind, roll back.
+//! `tidegate policy`: begin, test, build, push, remove, put in shadow, promote, bind, roll back.
 
 mod build;
 mod dev;
+mod diff;
+mod life;
 mod new;
 mod sign;
 mod test;
@@ -61,7 +63,18 @@ pub(crate) enum Verb {
     List,
     /// List who serves each binding
     Slots,
-    /// Make a module serve a binding, without a restart
+    /// Put a version in shadow of a binding: it gets live input, and its answers do not count until
+    /// the binding's gate promotes it
+    Shadow(life::ShadowArgs),
+    /// Make the shadow of a binding its module; refused while the gate's evidence does not suffice
+    Promote(life::PromoteArgs),
+    /// Quarantine a module, at once also where it serves; or lift its quarantine
+    Quarantine(life::QuarantineArgs),
+    /// Tell the life of versions of a binding or a module: what, when, by whom, on which evidence
+    History(life::HistoryArgs),
+    /// Show what differs between two modules, and how they compare where one is in shadow of the other
+    Diff(diff::DiffArgs),
+    /// Make a module serve a binding at once, without a shadow and past its gate
     Bind {
         /// The binding, as `tidegate get bindings` lists it
         binding: String,
@@ -71,7 +84,7 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "JSON")]
         config: Option<String>,
     },
-    /// Back to the version that served before
+    /// Back to the version that served before; the one that served is quarantined for the binding
     Rollback {
         /// The binding
         binding: String,
@@ -130,6 +143,11 @@ pub(crate) fn run(verb: Verb, flags: &Flags) -> Result<()> {
                 },
             )
         }),
+        Verb::Shadow(args) => life::shadow(args, flags),
+        Verb::Promote(args) => life::promote(args, flags),
+        Verb::Quarantine(args) => life::quarantine(args, flags),
+        Verb::History(args) => life::history(args, flags),
+        Verb::Diff(args) => diff::run(args, flags),
         Verb::List => online(flags, list),
         Verb::Slots => online(flags, slots),
         Verb::Bind {
@@ -137,10 +155,7 @@ pub(crate) fn run(verb: Verb, flags: &Flags) -> Result<()> {
             module,
             config,
         } => {
-            if let Some(text) = &config {
-                let parsed: Result<serde_json::Value, _> = serde_json::from_str(text);
-                parsed.map_err(|e| usage(format!("--config is not JSON: {e}")))?;
-            }
+            is_json(config.as_deref())?;
             online(flags, async |session| {
                 let request = v1::BindRequest {
                     binding,
@@ -163,6 +178,15 @@ pub(crate) fn run(verb: Verb, flags: &Flags) -> Result<()> {
             swapped(&slot.unwrap_or_default(), &session)
         }),
     }
+}
+
+/// A config that is no JSON is told without a daemon.
+fn is_json(config: Option<&str>) -> Result<()> {
+    if let Some(text) = config {
+        let parsed: Result<serde_json::Value, _> = serde_json::from_str(text);
+        parsed.map_err(|e| usage(format!("--config is not JSON: {e}")))?;
+    }
+    Ok(())
 }
 
 /// Uploads a component.
@@ -231,7 +255,16 @@ async fn list(session: Session) -> Result<()> {
                 return "no module was admitted; `tidegate policy push FILE` uploads one".into();
             }
             let mut table = Table::new(&[
-                "module", "version", "kind", "digest", "size", "admitted", "owner", "by", "serves",
+                "module",
+                "version",
+                "kind",
+                "digest",
+                "size",
+                "admitted",
+                "owner",
+                "by",
+                "signed by",
+                "serves",
             ]);
             for module in &modules {
                 let manifest = module.manifest.clone().unwrap_or_default();
@@ -258,6 +291,7 @@ async fn list(session: Session) -> Result<()> {
                     words::instant(module.admitted_at_ms),
                     owner,
                     module.pushed_by.clone(),
+                    signer(module).unwrap_or_else(|| "-".into()),
                     serves,
                 ]);
             }
@@ -283,6 +317,12 @@ async fn slots(session: Session) -> Result<()> {
     )
 }
 
+/// The key that had signed a module.
+fn signer(module: &v1::Module) -> Option<String> {
+    let key = module.signed_by.as_ref()?;
+    Some(format!("{} ({})", key.name, key.id))
+}
+
 /// Who serves what, one line per binding.
 pub(super) fn table(slots: &[v1::Slot]) -> Table {
     let mut table = Table::new(&[
@@ -290,6 +330,7 @@ pub(super) fn table(slots: &[v1::Slot]) -> Table {
         "kind",
         "active",
         "if it fails",
+        "beside it",
         "epoch",
         "calls",
         "faults",
@@ -301,6 +342,7 @@ pub(super) fn table(slots: &[v1::Slot]) -> Table {
             words::module_kind(slot.kind()),
             name(&slot.active).unwrap_or_else(|| "-".into()),
             name(&slot.last_good).unwrap_or_else(|| "native baseline".into()),
+            slot.trial.as_ref().map_or_else(|| "-".into(), life::beside),
             slot.epoch.to_string(),
             slot.calls.to_string(),
             slot.faults.to_string(),

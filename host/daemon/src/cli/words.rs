@@ -41,6 +41,11 @@ pub(crate) fn dimension(dimension: v1::Dimension) -> String {
     lower(dimension.as_str_name(), "DIMENSION_")
 }
 
+/// What happened to a version.
+pub(crate) fn life_event(event: v1::LifeEvent) -> String {
+    lower(event.as_str_name(), "LIFE_EVENT_").replace('_', "-")
+}
+
 /// A module kind's word.
 pub(crate) fn module_kind(kind: v1::ModuleKind) -> String {
     lower(kind.as_str_name(), "MODULE_KIND_")

@@ -2,6 +2,7 @@
 
 use super::events::known_rule;
 use super::{Gate, not_found, stored, usage};
+use crate::life;
 use crate::recur;
 use crate::world::lock;
 use std::collections::BTreeSet;
@@ -62,6 +63,7 @@ impl CatalogPort for Gate {
         self.world.catalog.store(next.clone());
         self.world.follow_bindings(None);
         drop(writer);
+        life::write_changes(&self.world, &catalog, &next, &effects, &caller.name);
         self.world.move_apis(&catalog, &next);
         // Whoever watches a grant hears that its api has another mode, and who watches events of them.
         self.world.wake();

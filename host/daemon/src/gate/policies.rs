@@ -1,18 +1,20 @@
 //! Modules and slots. A bind prepares first and swaps after: states are fitted, the catalog is
 //! written, and then one atomic pointer moves.
 
+mod versions;
+
 use super::{Gate, not_found, require, stored};
-use crate::driver::fit_binding;
+use crate::life::{self, End, Word};
 use crate::world::lock;
-use std::sync::Arc;
 use tidegate_core::access::{Principal, Role};
-use tidegate_core::catalog::{Catalog, Change, Object, Versioned};
+use tidegate_core::catalog::{Catalog, Versioned};
 use tidegate_core::ids::{BindingId, TenantId};
+use tidegate_core::life::{Ground, Step};
 use tidegate_core::module::Binding;
-use tidegate_core::ports::serve::{ModuleInfo, PoliciesPort, ServeError, SlotInfo};
-use tidegate_core::ports::storage::CatalogStore;
-use tidegate_core::roster::{Member, Retreat};
-use tidegate_engine::{By, Candidate, Policy};
+use tidegate_core::ports::serve::{
+    Comparison, ModuleInfo, PoliciesPort, ServeError, ShadowStanding, SlotInfo,
+};
+use tidegate_engine::By;
 
 impl Gate {
     /// A binding that the caller may change.
@@ -39,12 +41,8 @@ impl Gate {
     }
 
     fn slot(&self, id: &BindingId) -> Result<SlotInfo, ServeError> {
-        let slot = self
-            .world
-            .policies
-            .slots()
-            .into_iter()
-            .find(|s| s.binding == *id);
+        let slots = self.world.policies.slots().into_iter();
+        let slot = slots.map(|s| self.told(s)).find(|s| s.binding == *id);
         slot.ok_or_else(|| ServeError::Unavailable(format!("binding `{id}` has no slot")))
     }
 }
@@ -118,10 +116,11 @@ impl PoliciesPort for Gate {
         // With the catalog's lock held, so that no binding comes to use it meanwhile.
         let _writer = lock(&self.world.catalog_writer);
         let catalog = self.world.catalog.load_full();
-        let removed = self
-            .world
-            .policies
-            .remove(module, owner.as_ref(), &catalog)?;
+        let now = self.world.clock.now();
+        let removed =
+            self.world
+                .policies
+                .remove(module, owner.as_ref(), &catalog, &caller.name, now)?;
         tracing::info!(module = %removed.manifest.name, digest = %removed.digest, by = %caller.name, "module removed");
         Ok(cut(&catalog, caller, removed))
     }
@@ -167,13 +166,8 @@ impl PoliciesPort for Gate {
     fn slots(&self, caller: &Principal) -> Result<Vec<SlotInfo>, ServeError> {
         let catalog = self.world.catalog.load();
         let mine = |slot: &SlotInfo| sees(&catalog, caller, &slot.binding);
-        Ok(self
-            .world
-            .policies
-            .slots()
-            .into_iter()
-            .filter(mine)
-            .collect())
+        let slots = self.world.policies.slots().into_iter().filter(mine);
+        Ok(slots.map(|slot| self.told(slot)).collect())
     }
 
     fn bind(
@@ -183,10 +177,8 @@ impl PoliciesPort for Gate {
         module: &str,
         config: Option<String>,
     ) -> Result<SlotInfo, ServeError> {
-        let Versioned {
-            generation,
-            value: stands,
-        } = self.binding(caller, id)?;
+        let versioned = self.binding(caller, id)?;
+        let stands = &versioned.value;
         // A config belongs to its module: another module starts with its defaults.
         let asked = Binding {
             module: module.to_owned(),
@@ -220,24 +212,11 @@ impl PoliciesPort for Gate {
                 candidate.module
             )));
         }
-        self.prepare(id, &candidate, &binding.config);
-        {
-            let _writer = lock(&self.world.catalog_writer);
-            let catalog = self.world.catalog.load_full();
-            let change = Change::Put {
-                object: Box::new(Object::Binding(binding)),
-                // Preparing takes a while: what was changed meanwhile is not overwritten, and the
-                // caller's right to change it was checked for this generation alone.
-                expect: Some(generation),
-            };
-            let (next, _) = catalog
-                .apply(&[change])
-                .map_err(|problems| ServeError::Invalid { problems })?;
-            CatalogStore::save(&*self.world.store, &next).map_err(stored)?;
-            self.world.catalog.store(Arc::new(next));
-            // Within the lock: of two binds, the later must be followed last. Who binds by hand was
-            // told that a module is quarantined: the explicit word lifts it there.
-            self.world.follow_bindings(Some((id, by)));
+        let condemned = !self.world.policies.admits(id, digest);
+        let word = Word::of(&caller.name, "bound by word").forced();
+        life::bind(&self.world, &versioned, binding, by, &word)?;
+        if condemned {
+            life::note_lifted(&self.world, id, &word);
         }
         self.world.keep_quarantine().map_err(stored)?;
         self.slot(id)
@@ -245,29 +224,89 @@ impl PoliciesPort for Gate {
 
     fn rollback(&self, caller: &Principal, id: &BindingId) -> Result<SlotInfo, ServeError> {
         self.binding(caller, id)?;
-        let swapped = self.world.policies.rollback(id)?;
-        // The flag before the catalog, as after faults; the catalog follows in any case.
-        let kept = self.world.keep_quarantine();
-        self.world.settle(&swapped);
-        kept.map_err(stored)?;
+        let word = Word::of(&caller.name, "rolled back by word");
+        life::roll_back(&self.world, id, &word)?;
         self.slot(id)
     }
-}
 
-impl Gate {
-    /// Fits every series of the binding with a candidate forecaster, so that the swap finds states.
-    fn prepare(&self, id: &BindingId, candidate: &Candidate, config: &str) {
-        if let Policy::Forecaster(policy) = &candidate.policy {
-            let member = Member {
-                module: candidate.module.clone(),
-                binding: Some(id.clone()),
-                retreat: Retreat::Active,
-                config: config.into(),
-                policy: policy.clone(),
-            };
-            let (fitted, all) = fit_binding(&self.world, id, &member);
-            tracing::info!(binding = %id, module = %member.module, fitted, series = all, "states prepared for the swap");
+    fn put_in_shadow(
+        &self,
+        caller: &Principal,
+        id: &BindingId,
+        module: &str,
+        config: Option<String>,
+    ) -> Result<SlotInfo, ServeError> {
+        let stands = self.binding(caller, id)?;
+        let shadow = self.shadow_of(&stands.value, module, config)?;
+        let word = Word::of(&caller.name, "put in shadow by word");
+        life::shadow(&self.world, &stands, shadow, &word)?;
+        self.slot(id)
+    }
+
+    fn end_shadow(&self, caller: &Principal, id: &BindingId) -> Result<SlotInfo, ServeError> {
+        self.binding(caller, id)?;
+        let word = Word::of(&caller.name, "ended by word");
+        life::end_shadow(&self.world, id, End::Harmless, &word)?;
+        self.slot(id)
+    }
+
+    fn promote(
+        &self,
+        caller: &Principal,
+        id: &BindingId,
+        ground: Ground,
+    ) -> Result<SlotInfo, ServeError> {
+        self.binding(caller, id)?;
+        let word = self.promotion(caller, id, ground)?;
+        life::promote(&self.world, id, &word)?;
+        self.slot(id)
+    }
+
+    fn quarantine(
+        &self,
+        caller: &Principal,
+        module: &str,
+        binding: Option<&BindingId>,
+    ) -> Result<ModuleInfo, ServeError> {
+        let (module, place) = self.condemned(caller, module, binding, "withdrawing a module")?;
+        let word = Word::of(&caller.name, "quarantined by word");
+        life::quarantine(&self.world, &module, place, &word)?;
+        self.module(caller, module.digest)
+    }
+
+    fn lift(
+        &self,
+        caller: &Principal,
+        module: &str,
+        binding: Option<&BindingId>,
+    ) -> Result<ModuleInfo, ServeError> {
+        let (module, place) = self.condemned(caller, module, binding, "lifting a withdrawal")?;
+        if binding.is_some() && self.world.policies.is_withdrawn(module.digest) {
+            return Err(ServeError::Precondition(format!(
+                "{module} is withdrawn everywhere (RB1), not for one binding; an operator lifts that by `tidegate policy quarantine {} --everywhere --lift`",
+                module.digest.short()
+            )));
         }
+        let word = Word::of(&caller.name, "lifted by word");
+        life::lift(&self.world, &module, place, &word)?;
+        self.module(caller, module.digest)
+    }
+
+    fn history(&self, caller: &Principal, of: &str) -> Result<Vec<Step>, ServeError> {
+        self.steps(caller, of)
+    }
+
+    fn compare(&self, caller: &Principal, a: &str, b: &str) -> Result<Comparison, ServeError> {
+        let (a, b) = (self.detail(caller, a)?, self.detail(caller, b)?);
+        let pair = [a.info.digest, b.info.digest];
+        let slots = PoliciesPort::slots(self, caller)?;
+        let trials = slots.into_iter().filter_map(|slot| slot.trial);
+        let between = |t: &ShadowStanding| {
+            let both = [&t.candidate, &t.incumbent];
+            both.iter().all(|v| pair.contains(&v.module.digest))
+        };
+        let trials = trials.map(|trial| *trial).filter(between).collect();
+        Ok(Comparison { a, b, trials })
     }
 }
 

@@ -9,12 +9,47 @@ use super::{Policies, Trials};
 use crate::world::lock;
 use tidegate_core::catalog::Tenant;
 use tidegate_core::ids::{Digest, TenantId};
-use tidegate_core::module::{Holding, Manifest, ModuleKind, Signer};
+use tidegate_core::life::{Actor, Event, Step, Version};
+use tidegate_core::module::{Holding, Manifest, ModuleKind, ModuleRef, Signer};
 use tidegate_core::ports::serve::{ModuleInfo, ServeError};
 use tidegate_core::ports::storage::{Modules as _, StoredModule};
 use tidegate_core::quota::{Exceeded, Quota};
 use tidegate_core::time::Timestamp;
 use tidegate_engine::{AdmissionError, Loaded, Terms};
+
+/// The first two steps of a version's life with an owner.
+fn admitted(info: &ModuleInfo, size: usize, known: bool) -> Vec<Step> {
+    let module = ModuleRef {
+        name: info.manifest.name.clone(),
+        version: info.manifest.version.clone(),
+        digest: info.digest,
+    };
+    let step = |event, by, reason| Step {
+        party: info.owner.clone(),
+        to: Some(Version {
+            module: module.clone(),
+            config: String::new(),
+        }),
+        reason,
+        ..Step::new(event, by, info.admitted_at)
+    };
+    let signed = match &info.signed_by {
+        Some(key) => format!("signed by {key}"),
+        None => "no signature was demanded".into(),
+    };
+    let passed = match known {
+        true => "the same bytes were tried before",
+        false => "structure, imports, manifest, limits and canary calls passed",
+    };
+    vec![
+        step(
+            Event::Uploaded,
+            Actor::Caller(info.pushed_by.clone()),
+            format!("{size} bytes, {signed}"),
+        ),
+        step(Event::Admitted, Actor::Daemon, passed.into()),
+    ]
+}
 
 fn refused(error: &AdmissionError) -> ServeError {
     ServeError::field("component", "bytes", error.to_string())
@@ -87,11 +122,13 @@ impl Policies {
         self.store.put(&entry, bytes).map_err(crate::gate::stored)?;
         let module = Held { loaded, entry };
         let info = self.info(&module, &holding);
+        let size = bytes.len();
         match at {
             Some(at) => held[at] = module,
             None => held.push(module),
         }
         drop(held);
+        self.journal.write(admitted(&info, size, at.is_some()));
         tracing::info!(module = %info.manifest.name, version = %info.manifest.version, digest = %digest, by, owner = of.map_or("everybody", |t| t.as_str()), "module admitted");
         Ok(info)
     }

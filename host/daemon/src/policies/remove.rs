@@ -15,9 +15,11 @@ use super::held::{self, Held, Whose};
 use crate::world::lock;
 use tidegate_core::catalog::Catalog;
 use tidegate_core::ids::{BindingId, Digest, TenantId};
+use tidegate_core::life::{Actor, Event, Step, Version};
 use tidegate_core::module::Binding;
 use tidegate_core::ports::serve::{ModuleInfo, ServeError};
 use tidegate_core::ports::storage::Modules as _;
+use tidegate_core::time::Timestamp;
 
 impl Policies {
     /// Gives up the module that a text names among those of an owner.
@@ -26,6 +28,8 @@ impl Policies {
         text: &str,
         owner: Option<&TenantId>,
         catalog: &Catalog,
+        by: &str,
+        now: Timestamp,
     ) -> Result<ModuleInfo, ServeError> {
         let slots = self.slots.info();
         let mut held = lock(&self.held);
@@ -59,6 +63,17 @@ impl Policies {
         entry.holdings.retain(|h| h.owner.as_ref() != owner);
         self.store.put(&entry, &[]).map_err(crate::gate::stored)?;
         held[at].entry = entry;
+        let module = held[at].loaded.module_ref();
+        drop(held);
+        self.journal.write(vec![Step {
+            party: owner.cloned(),
+            from: Some(Version {
+                module,
+                config: String::new(),
+            }),
+            reason: "its holder gave it up".into(),
+            ..Step::new(Event::Removed, Actor::Caller(by.to_owned()), now)
+        }]);
         Ok(told)
     }
 }

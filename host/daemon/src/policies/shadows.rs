@@ -5,9 +5,13 @@
 //! shadow of it, since from there the gate could promote it.
 
 use super::{Policies, Whose, pinned_name};
+use crate::world::lock;
+use std::sync::atomic::Ordering;
+use tidegate_core::ids::{BindingId, Digest};
+use tidegate_core::life::Version;
 use tidegate_core::module::{Binding, ShadowModule};
 use tidegate_core::ports::serve::ServeError;
-use tidegate_engine::Loaded;
+use tidegate_engine::{Candidate, Loaded, Swapped};
 
 /// A shadow's problem, by its field.
 fn refuse(binding: &Binding, field: &str, text: String) -> ServeError {
@@ -43,7 +47,7 @@ impl Policies {
 
     /// Refuses a shadow whose kind or config does not fit, and one that was not there before and is
     /// quarantined (RB1).
-    pub(super) fn check_shadow(
+    pub(crate) fn check_shadow(
         &self,
         binding: &Binding,
         before: Option<&Binding>,
@@ -67,12 +71,57 @@ impl Policies {
             .is_some_and(|s| s.module == shadow.module);
         if !stood && !self.admits(&binding.id, loaded.digest()) {
             let text = format!(
-                "`{}` was rolled back and is quarantined (RB1); push a fixed version, or lift it by `tidegate policy quarantine {} --lift`",
+                "`{}` was rolled back and is quarantined (RB1); push a fixed version, or lift it by `tidegate policy quarantine {} --binding {} --lift`",
                 shadow.module,
-                loaded.digest().short()
+                loaded.digest().short(),
+                binding.id
             );
             return Err(refuse(binding, "module", text));
         }
         Ok(())
+    }
+
+    /// An admitted module by its digest, as a slot takes it; also one that nobody holds any more.
+    pub(crate) fn held(&self, digest: Digest) -> Option<Candidate> {
+        let held = lock(&self.held);
+        let found = held.iter().find(|h| h.entry.digest == digest);
+        found.map(|h| Candidate::from(&h.loaded))
+    }
+
+    /// Condemns a digest for one binding, by word or on evidence; where it serves there, the slot goes
+    /// back, which is answered.
+    pub(crate) fn condemn_at(&self, binding: &BindingId, digest: Digest) -> Option<Swapped> {
+        let swapped = self.slots.condemn_at(binding, digest);
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        swapped
+    }
+
+    /// Withdraws a digest everywhere; every slot that it serves goes back.
+    pub(crate) fn withdraw(&self, digest: Digest) -> Vec<Swapped> {
+        let swapped = self.slots.withdraw(digest);
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        swapped
+    }
+
+    /// Lets a digest serve a binding again.
+    pub(crate) fn lift_at(&self, binding: &BindingId, digest: Digest) {
+        self.slots.lift_at(binding, digest);
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Lets a digest serve again, wherever it was condemned.
+    pub(crate) fn forgive(&self, digest: Digest) {
+        self.slots.forgive(digest);
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Makes a version stand behind what serves a binding, as it did before a restart.
+    pub(crate) fn stand_behind(&self, binding: &BindingId, before: &Version) {
+        let stands = self
+            .held(before.module.digest)
+            .is_some_and(|c| self.slots.stand_behind(binding, &c, &before.config));
+        if stands {
+            self.epoch.fetch_add(1, Ordering::AcqRel);
+        }
     }
 }

@@ -51,5 +51,6 @@ pub(crate) fn world(config: &Config, metrics: Metrics) -> Result<World> {
     world.fits = config.fits();
     shipped::install(&world, wall()).context("the shipped policies cannot be installed")?;
     world.follow_bindings(None);
+    crate::life::restore(&world);
     Ok(world)
 }

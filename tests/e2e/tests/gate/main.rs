@@ -8,6 +8,7 @@ mod champion;
 mod demo;
 mod expiry;
 mod kill;
+mod life;
 mod python;
 mod replay;
 mod restart;

@@ -7,7 +7,7 @@ use tidegate_e2e::Daemon;
 
 /// Mistakes in verbs, names and flags.
 pub(super) fn all(table: &mut Table, daemon: &Daemon) -> Result<()> {
-    let cases: [(&str, &[&str]); 22] = [
+    let cases: [(&str, &[&str]); 28] = [
         ("no verb", &[]),
         ("a misspelt verb", &["aply"]),
         ("a misspelt flag", &["get", "api", "--ouput", "json"]),
@@ -71,6 +71,30 @@ pub(super) fn all(table: &mut Table, daemon: &Daemon) -> Result<()> {
         (
             "going back where nothing was before",
             &["policy", "rollback", "default-judge"],
+        ),
+        (
+            "a shadow of another kind",
+            &["policy", "shadow", "default-forecaster", "waterfill"],
+        ),
+        (
+            "a shadow that serves already",
+            &["policy", "shadow", "default-forecaster", "ensemble"],
+        ),
+        (
+            "promoting where nothing is in shadow",
+            &["policy", "promote", "default-allocator"],
+        ),
+        (
+            "a quarantine that does not say where",
+            &["policy", "quarantine", "ets"],
+        ),
+        (
+            "the past of what is not there",
+            &["policy", "history", "oracle"],
+        ),
+        (
+            "a difference to what is not there",
+            &["policy", "diff", "ets", "oracle"],
         ),
         (
             "a clock that should go back",

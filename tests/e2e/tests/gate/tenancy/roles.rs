@@ -128,6 +128,42 @@ fn modules() -> Result<Vec<Right>> {
         };
         right(what, "tidegate.v1.Policies/Rollback", &request)
     };
+    let shadow = |what, binding: &str| {
+        let request = v1::PutInShadowRequest {
+            binding: binding.into(),
+            module: "theta".into(),
+            config: None,
+        };
+        right(what, "tidegate.v1.Policies/PutInShadow", &request)
+    };
+    let end = |what, binding: &str| {
+        let request = v1::EndShadowRequest {
+            binding: binding.into(),
+        };
+        right(what, "tidegate.v1.Policies/EndShadow", &request)
+    };
+    let promote = |what, binding: &str| {
+        let request = v1::PromoteRequest {
+            binding: binding.into(),
+            force: false,
+        };
+        right(what, "tidegate.v1.Policies/Promote", &request)
+    };
+    // Of a module that serves nobody.
+    let quarantine = |what, binding: &str| {
+        let request = v1::QuarantineRequest {
+            module: "arima".into(),
+            binding: binding.into(),
+        };
+        right(what, "tidegate.v1.Policies/Quarantine", &request)
+    };
+    let lift = |what, binding: &str| {
+        let request = v1::LiftRequest {
+            module: "arima".into(),
+            binding: binding.into(),
+        };
+        right(what, "tidegate.v1.Policies/Lift", &request)
+    };
     let push = |what, tenant| -> Result<Right> {
         Ok(Right {
             what,
@@ -154,6 +190,16 @@ fn modules() -> Result<Vec<Right>> {
             "default-judge",
             "sequential-judge",
         ),
+        shadow("put in shadow, for the tenant", "shop/own"),
+        shadow("put in shadow, for everybody", "default-forecaster"),
+        end("end a shadow, for the tenant", "shop/own"),
+        end("end a shadow, for everybody", "default-forecaster"),
+        promote("promote a shadow, for the tenant", "shop/own"),
+        promote("promote a shadow, for everybody", "default-forecaster"),
+        quarantine("quarantine for a binding of the tenant", "shop/own"),
+        quarantine("quarantine everywhere", ""),
+        lift("lift a quarantine for a binding of the tenant", "shop/own"),
+        lift("lift all quarantine", ""),
         rollback("roll back, for the tenant", "shop/own"),
         rollback("roll back, for everybody", "default-judge"),
     ])

@@ -244,7 +244,8 @@ fn policies() -> Vec<Stance> {
         module: module.into(),
         config: None,
     };
-    vec![
+    let mut all = versions();
+    all.extend([
         Stance {
             rpc: "tidegate.v1.Policies/Push",
             open: false,
@@ -273,6 +274,61 @@ fn policies() -> Vec<Stance> {
         one("tidegate.v1.Policies/Rollback", |n| v1::RollbackRequest {
             binding: n.operators.into(),
         }),
+    ]);
+    all
+}
+
+/// What is asked of versions, their comparisons and their past.
+fn versions() -> Vec<Stance> {
+    const SHADOW: &str = "tidegate.v1.Policies/PutInShadow";
+    const PROMOTE: &str = "tidegate.v1.Policies/Promote";
+    const HISTORY: &str = "tidegate.v1.Policies/History";
+    const QUARANTINE: &str = "tidegate.v1.Policies/Quarantine";
+    const LIFT: &str = "tidegate.v1.Policies/Lift";
+    const COMPARE: &str = "tidegate.v1.Policies/Compare";
+    let shadow = |binding: &str, module: &str| v1::PutInShadowRequest {
+        binding: binding.into(),
+        module: module.into(),
+        config: None,
+    };
+    let promote = |binding: &str, force| v1::PromoteRequest {
+        binding: binding.into(),
+        force,
+    };
+    let history = |of: &str| v1::HistoryRequest { of: of.into() };
+    let quarantine = |module: &str, binding: &str| v1::QuarantineRequest {
+        module: module.into(),
+        binding: binding.into(),
+    };
+    let lift = |module: &str, binding: &str| v1::LiftRequest {
+        module: module.into(),
+        binding: binding.into(),
+    };
+    let compare = |a: &str, b: &str| v1::CompareRequest {
+        a: a.into(),
+        b: b.into(),
+    };
+    vec![
+        one(SHADOW, move |n| shadow(n.binding, "ets")),
+        one(SHADOW, move |n| shadow(n.operators, "ets")),
+        one(SHADOW, move |n| shadow("shop/own", n.module)),
+        one(SHADOW, move |n| shadow("shop/own", &n.digest)),
+        one("tidegate.v1.Policies/EndShadow", |n| v1::EndShadowRequest {
+            binding: n.binding.into(),
+        }),
+        one(PROMOTE, move |n| promote(n.binding, false)),
+        one(PROMOTE, move |n| promote(n.operators, true)),
+        one(HISTORY, move |n| history(n.binding)),
+        one(HISTORY, move |n| history(n.operators)),
+        one(HISTORY, move |n| history(n.module)),
+        one(HISTORY, move |n| history(&n.digest)),
+        one(QUARANTINE, move |n| quarantine("ets", n.binding)),
+        one(QUARANTINE, move |n| quarantine(n.module, "shop/own")),
+        one(QUARANTINE, move |n| quarantine(&n.digest, "")),
+        one(LIFT, move |n| lift("ets", n.operators)),
+        one(LIFT, move |n| lift(n.module, "shop/own")),
+        one(COMPARE, move |n| compare(n.module, "ets")),
+        one(COMPARE, move |n| compare("ets", &n.digest)),
     ]
 }
 

@@ -1,0 +1,152 @@
+//! The journal of versions in memory, as the store has it, and its bound.
+//!
+//! Steps lie on shelves: those of a binding on one of its own, those of modules that concern no
+//! binding on one per holder. The newest [`Step::KEPT`] of each shelf are kept, so that one that is
+//! busy takes no past from another. A step is written after what it tells of: a crash between the two
+//! forgets a step, and never tells of one that was not taken. So a disk that is full stops no
+//! rollback: it is told in the log that a step is missing.
+
+use crate::world::lock;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use tidegate_core::ids::{BindingId, TenantId};
+use tidegate_core::life::Step;
+use tidegate_core::ports::storage::{Journal as _, StoreError};
+use tidegate_store::Store;
+
+/// Which steps are counted together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Shelf {
+    Binding(BindingId),
+    Holder(Option<TenantId>),
+}
+
+impl Shelf {
+    fn of(step: &Step) -> Self {
+        match &step.binding {
+            Some(binding) => Shelf::Binding(binding.clone()),
+            None => Shelf::Holder(step.party.clone()),
+        }
+    }
+}
+
+/// What is kept.
+#[derive(Debug, Default)]
+struct Shelves {
+    steps: BTreeMap<Shelf, VecDeque<Step>>,
+    next: u64,
+}
+
+impl Shelves {
+    /// Puts a step on its shelf; the sequences of those that have no place any more.
+    fn put(&mut self, step: Step) -> Vec<u64> {
+        self.next = self.next.max(step.sequence + 1);
+        let shelf = self.steps.entry(Shelf::of(&step)).or_default();
+        shelf.push_back(step);
+        let over = shelf.len().saturating_sub(Step::KEPT);
+        shelf.drain(..over).map(|old| old.sequence).collect()
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    store: Arc<Store>,
+    shelves: Mutex<Shelves>,
+}
+
+impl Journal {
+    /// As the store has it.
+    pub(crate) fn open(store: &Arc<Store>) -> Result<Self, StoreError> {
+        let mut shelves = Shelves::default();
+        for step in store.steps()? {
+            shelves.put(step);
+        }
+        Ok(Self {
+            store: store.clone(),
+            shelves: Mutex::new(shelves),
+        })
+    }
+
+    /// Writes steps, in their order.
+    pub(crate) fn write(&self, steps: Vec<Step>) {
+        if steps.is_empty() {
+            return;
+        }
+        let mut shelves = lock(&self.shelves);
+        let mut written = Vec::with_capacity(steps.len());
+        let mut forget = vec![];
+        for step in steps {
+            let step = Step {
+                sequence: shelves.next,
+                ..step
+            };
+            tracing::info!(event = step.event.name(), binding = ?step.binding.as_ref().map(BindingId::as_str), by = %step.by, "a version's life: {}", step.reason);
+            written.push(step.clone());
+            forget.extend(shelves.put(step));
+        }
+        // One that came and went in the same call was never on disk.
+        written.retain(|step| !forget.contains(&step.sequence));
+        if let Err(error) = self.store.append(&written, &forget) {
+            tracing::error!(error = %error, "a step in the life of a version could not be written; `tidegate policy history` forgets it at the next start");
+        }
+    }
+
+    /// The steps of a binding, oldest first.
+    pub(crate) fn of_binding(&self, id: &BindingId) -> Vec<Step> {
+        let shelves = lock(&self.shelves);
+        let shelf = shelves.steps.get(&Shelf::Binding(id.clone()));
+        shelf.into_iter().flatten().cloned().collect()
+    }
+
+    /// Steps that a caller asks for, oldest first.
+    pub(crate) fn filtered(&self, wanted: impl Fn(&Step) -> bool) -> Vec<Step> {
+        let shelves = lock(&self.shelves);
+        let all = shelves.steps.values().flatten();
+        let mut found: Vec<Step> = all.filter(|step| wanted(step)).cloned().collect();
+        found.sort_by_key(|step| step.sequence);
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_core::life::{Actor, Event};
+    use tidegate_core::time::Timestamp;
+
+    #[test]
+    fn a_busy_binding_loses_its_own_oldest_steps_and_takes_none_from_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Store::open(dir.path(), tidegate_store::Options::default()).unwrap();
+        let store = open();
+        let journal = Journal::open(&store).unwrap();
+        let step = |binding: &str, at| Step {
+            binding: Some(binding.parse().unwrap()),
+            ..Step::new(Event::Bound, Actor::Daemon, Timestamp(at))
+        };
+        journal.write(vec![step("quiet", 0)]);
+        let most = Step::KEPT as i64;
+        journal.write((1..=most + 3).map(|at| step("busy", at)).collect());
+        journal.write(vec![step("busy", most + 4)]);
+        let seen = |journal: &Journal| {
+            let at = |id: &str| {
+                let steps = journal.of_binding(&id.parse().unwrap());
+                steps.into_iter().map(|s| s.at.0).collect::<Vec<_>>()
+            };
+            (at("quiet"), at("busy"))
+        };
+        let kept = (vec![0], (5..=most + 4).collect::<Vec<_>>());
+        assert_eq!(seen(&journal), kept);
+        drop(journal);
+        store.close();
+        drop(store);
+        let store = open();
+        let again = Journal::open(&store).unwrap();
+        assert_eq!(seen(&again), kept);
+        // A new step follows the newest old one.
+        again.write(vec![step("quiet", 7)]);
+        let all = again.filtered(|_| true);
+        assert!(all.is_sorted_by_key(|s| s.sequence) && all.last().unwrap().at == Timestamp(7));
+    }
+}
