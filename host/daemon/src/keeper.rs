@@ -46,7 +46,7 @@ pub(crate) struct Keeper {
 struct Needed<'a> {
     catalog: &'a Catalog,
     now: Timestamp,
-    /// Modules that serve or challenge, with their configs.
+    /// Modules that serve, challenge or are compared in silence, with their configs.
     named: BTreeSet<(Digest, Digest)>,
     /// Modules that would come back, with whatever config they had.
     behind: BTreeSet<Digest>,
@@ -66,6 +66,9 @@ impl<'a> Needed<'a> {
         named.insert((Digest([0; 32]), with("{}")));
         let challengers = world.policies.challengers().into_values().flatten();
         named.extend(challengers.map(|m| (m.module.digest, with(&m.config))));
+        let silent = crate::life::trials(world);
+        let silent = silent.iter().map(crate::life::Trial::silent_version);
+        named.extend(silent.map(|v| (v.module.digest, with(&v.config))));
         let behind = slots.into_iter().filter_map(|s| s.last_good);
         Self {
             catalog,

@@ -10,11 +10,13 @@
 
 mod changes;
 mod condemn;
+mod expire;
 mod restore;
 mod trials;
 
 pub(crate) use changes::write_changes;
 pub(crate) use condemn::{Place, lift, quarantine};
+pub(crate) use expire::expire;
 pub(crate) use restore::restore;
 pub(crate) use trials::{Trial, trial, trials};
 
@@ -86,6 +88,10 @@ pub(crate) enum End {
     /// Nothing: it was stopped, or its time was up.
     Harmless,
     /// The evidence: it is quarantined for the binding.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "whoever scores shadows says so")
+    )]
     Harmful,
 }
 

@@ -3,6 +3,8 @@
 mod forecasts;
 mod policies;
 
+use policies::slot;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};

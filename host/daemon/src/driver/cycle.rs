@@ -3,6 +3,7 @@
 use super::look::look;
 use crate::clock::{Clock, stopwatch};
 use crate::keeper::Keeper;
+use crate::life;
 use crate::policies::Round;
 use crate::world::{World, lock};
 use std::collections::BTreeMap;
@@ -43,6 +44,7 @@ pub(super) fn turn(world: &Arc<World>, now: Timestamp, seen: &mut Seen) {
         epoch: world.policies.epoch(),
     };
     Keeper::turn(world, now);
+    life::expire(world, now);
     // With each, whether its last cycle has seen the step already.
     let mut due: Vec<(&PoolId, bool)> = vec![];
     for pool in catalog.pools.keys() {

@@ -21,6 +21,7 @@ pub(crate) struct Trial {
     /// The binding.
     pub(crate) binding: BindingId,
     /// Its kind.
+    #[cfg_attr(not(test), expect(dead_code, reason = "whoever scores asks by it"))]
     pub(crate) kind: ModuleKind,
     /// By which rules.
     pub(crate) gate: Gate,
@@ -33,6 +34,7 @@ pub(crate) struct Trial {
     /// Since when.
     pub(crate) since: Timestamp,
     /// The one whose answers do not count, as it can be asked.
+    #[cfg_attr(not(test), expect(dead_code, reason = "whoever scores asks it"))]
     pub(crate) silent: Candidate,
 }
 
@@ -65,12 +67,13 @@ pub(crate) fn trial(world: &World, id: &BindingId) -> Option<Trial> {
 
 fn of(world: &World, binding: &Binding) -> Option<Trial> {
     let active = serving(world, &binding.id)?;
-    let steps = world.policies.journal.of_binding(&binding.id);
-    let (serving, candidate, incumbent, since) = match watched(&steps, &binding.gate, &active) {
+    let journal = &world.policies.journal;
+    let watch = journal.read(&binding.id, |steps| watched(steps, &binding.gate, &active));
+    let (serving, candidate, incumbent, since) = match watch {
         Some((before, since)) => (Side::Candidate, active, before, since),
         None => {
             let candidate = in_shadow(world, binding)?;
-            let since = shadowed(&steps, &candidate);
+            let since = journal.read(&binding.id, |steps| shadowed(steps, &candidate));
             (Side::Incumbent, candidate, active, since)
         }
     };

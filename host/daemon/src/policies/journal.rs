@@ -99,6 +99,15 @@ impl Journal {
         shelf.into_iter().flatten().cloned().collect()
     }
 
+    /// Reads the steps of a binding in place, oldest first; it must not ask the journal meanwhile.
+    pub(crate) fn read<T>(&self, id: &BindingId, read: impl FnOnce(&[Step]) -> T) -> T {
+        let mut shelves = lock(&self.shelves);
+        match shelves.steps.get_mut(&Shelf::Binding(id.clone())) {
+            Some(shelf) => read(shelf.make_contiguous()),
+            None => read(&[]),
+        }
+    }
+
     /// Steps that a caller asks for, oldest first.
     pub(crate) fn filtered(&self, wanted: impl Fn(&Step) -> bool) -> Vec<Step> {
         let shelves = lock(&self.shelves);

@@ -222,7 +222,8 @@ fn standing(binding: &BindingId, module: &str, config: Option<String>) -> Shadow
     }
 }
 
-fn slot(binding: &str, module: &str) -> SlotInfo {
+/// A slot that a module serves.
+pub(super) fn slot(binding: &str, module: &str) -> SlotInfo {
     SlotInfo {
         binding: binding.parse().unwrap(),
         kind: ModuleKind::Forecaster,

@@ -1,10 +1,12 @@
 //! Who may bind, push and roll back what, on the shipped modules: admitting them is the slow part, so
 //! one world serves several sentences.
 
+mod versions;
+
 use super::*;
 use crate::shipped;
 use crate::testing::{api, gate, of, pool, tenant};
-use tidegate_core::catalog::{ObjectKey, ObjectKind};
+use tidegate_core::catalog::{Change, Object, ObjectKey, ObjectKind};
 use tidegate_core::module::{Challenger, ModuleKind, Selector};
 use tidegate_core::policy::CallError;
 use tidegate_core::ports::serve::{CatalogPort, Run};

@@ -274,6 +274,3 @@ fn so_far(standing: &ShadowStanding, now: Timestamp) -> String {
         Seconds(standing.gate.min_duration_s),
     )
 }
-
-#[cfg(test)]
-mod tests;
