@@ -88,10 +88,6 @@ pub(crate) enum End {
     /// Nothing: it was stopped, or its time was up.
     Harmless,
     /// The evidence: it is quarantined for the binding.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "whoever scores shadows says so")
-    )]
     Harmful,
 }
 
@@ -179,12 +175,12 @@ fn prepare(world: &World, id: &BindingId, candidate: &Candidate, config: &str) {
 fn swap(
     world: &World,
     stands: &Versioned<Binding>,
-    next: Binding,
+    next: &Binding,
     by: By,
     event: Event,
     word: &Word,
 ) -> Result<(), ServeError> {
-    let candidate = world.policies.candidate(&next)?;
+    let candidate = world.policies.candidate(next)?;
     prepare(world, &next.id, &candidate, &next.config);
     let from = serving(world, &next.id);
     let to = Version {
@@ -203,7 +199,7 @@ fn swap(
         world.policies.journal.write(vec![Step {
             from,
             to: Some(to),
-            ..word.step(world, event, &next)
+            ..word.step(world, event, next)
         }]);
     }
     Ok(())
@@ -214,7 +210,7 @@ fn swap(
 pub(crate) fn bind(
     world: &World,
     stands: &Versioned<Binding>,
-    next: Binding,
+    next: &Binding,
     by: By,
     word: &Word,
 ) -> Result<(), ServeError> {
@@ -318,7 +314,7 @@ pub(crate) fn promote(world: &World, id: &BindingId, word: &Word) -> Result<(), 
         );
         return Err(ServeError::Precondition(text));
     }
-    swap(world, &stands, next, By::Itself, Event::Promoted, word)
+    swap(world, &stands, &next, By::Itself, Event::Promoted, word)
 }
 
 /// Takes the version that serves a binding back, and quarantines it there: the one before serves.

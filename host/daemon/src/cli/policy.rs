@@ -146,7 +146,7 @@ pub(crate) fn run(verb: Verb, flags: &Flags) -> Result<()> {
         Verb::Shadow(args) => life::shadow(args, flags),
         Verb::Promote(args) => life::promote(args, flags),
         Verb::Quarantine(args) => life::quarantine(args, flags),
-        Verb::History(args) => life::history(args, flags),
+        Verb::History(args) => life::history(&args, flags),
         Verb::Diff(args) => diff::run(args, flags),
         Verb::List => online(flags, list),
         Verb::Slots => online(flags, slots),

@@ -214,7 +214,7 @@ impl PoliciesPort for Gate {
         }
         let condemned = !self.world.policies.admits(id, digest);
         let word = Word::of(&caller.name, "bound by word").forced();
-        life::bind(&self.world, &versioned, binding, by, &word)?;
+        life::bind(&self.world, &versioned, &binding, by, &word)?;
         if condemned {
             life::note_lifted(&self.world, id, &word);
         }

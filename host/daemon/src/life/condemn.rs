@@ -93,6 +93,9 @@ pub(crate) fn lift(
     word: &Word,
 ) -> Result<(), ServeError> {
     let digest: Digest = module.digest;
+    let catalog = world.catalog.load_full();
+    let who = || catalog.bindings.keys().map(|id| (id, serving(world, id)));
+    let before: Vec<_> = who().collect();
     let step = match place {
         Place::Binding(id) => {
             let stands = super::binding(world, id)?;
@@ -117,6 +120,18 @@ pub(crate) fn lift(
         let _writer = crate::world::lock(&world.catalog_writer);
         world.follow_bindings(None);
     }
+    let back = who().zip(before).filter(|(after, before)| after != before);
+    let step = |((id, to), (_, from)): ((&BindingId, _), (_, _))| {
+        let stands = catalog.bindings.get(id)?;
+        Some(Step {
+            from,
+            to,
+            reason: "it is declared and may serve again".into(),
+            ..word.step(world, Event::Bound, &stands.value)
+        })
+    };
+    let steps = back.filter_map(step).collect();
+    world.policies.journal.write(steps);
     told(kept);
     Ok(())
 }

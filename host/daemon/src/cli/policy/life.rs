@@ -144,7 +144,7 @@ pub(crate) fn quarantine(args: QuarantineArgs, flags: &Flags) -> Result<()> {
 }
 
 /// Tells the past.
-pub(crate) fn history(args: HistoryArgs, flags: &Flags) -> Result<()> {
+pub(crate) fn history(args: &HistoryArgs, flags: &Flags) -> Result<()> {
     online(flags, async |session| {
         let request = v1::HistoryRequest {
             of: args.of.clone(),

@@ -7,7 +7,7 @@ use tidegate_e2e::Daemon;
 
 /// Mistakes in verbs, names and flags.
 pub(super) fn all(table: &mut Table, daemon: &Daemon) -> Result<()> {
-    let cases: [(&str, &[&str]); 28] = [
+    let cases: [(&str, &[&str]); 27] = [
         ("no verb", &[]),
         ("a misspelt verb", &["aply"]),
         ("a misspelt flag", &["get", "api", "--ouput", "json"]),
@@ -75,10 +75,6 @@ pub(super) fn all(table: &mut Table, daemon: &Daemon) -> Result<()> {
         (
             "a shadow of another kind",
             &["policy", "shadow", "default-forecaster", "waterfill"],
-        ),
-        (
-            "a shadow that serves already",
-            &["policy", "shadow", "default-forecaster", "ensemble"],
         ),
         (
             "promoting where nothing is in shadow",

@@ -217,7 +217,7 @@ fn files_faults_and_words_leave_their_steps() {
     let told = gate
         .quarantine(&admin, "seasonal-naive", Some(&shop))
         .unwrap();
-    assert_eq!(told.quarantined_for, [shop.clone()]);
+    assert_eq!(told.quarantined_for, std::slice::from_ref(&shop));
     assert_eq!(serves(&gate, "shop-own"), None, "the baseline is left");
     assert_eq!(serves(&gate, "bank-own").as_deref(), Some("seasonal-naive"));
     // Lifted, what the catalog names serves again.
@@ -252,6 +252,7 @@ fn files_faults_and_words_leave_their_steps() {
             Event::Quarantined,
             Event::RolledBack,
             Event::Lifted,
+            Event::Bound,
             Event::Shadowed,
             Event::ShadowEnded,
             Event::Shadowed,
