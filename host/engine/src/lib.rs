@@ -16,6 +16,7 @@ mod options;
 mod cache;
 mod engine;
 mod gate;
+mod gated;
 mod room;
 mod ticker;
 
@@ -42,6 +43,7 @@ mod slots;
 pub use admission::AdmissionError;
 pub use cache::CacheError;
 pub use engine::{Allocation, Engine, EngineError};
+pub use gated::gated_config;
 pub use manifest::{ManifestError, SECTION as MANIFEST_SECTION};
 pub use module::{Loaded, Policy, Source};
 pub use options::{Limits, Options};

@@ -337,6 +337,14 @@ impl Slots {
         Some((active.module.clone(), active.config.to_string()))
     }
 
+    /// The module that a binding falls back to, and its config.
+    #[must_use]
+    pub fn last_good(&self, id: &BindingId) -> Option<(ModuleRef, String)> {
+        let table = self.table.load();
+        let behind = table.slots.get(id)?.last_good.as_ref()?;
+        Some((behind.module.clone(), behind.config.to_string()))
+    }
+
     /// All slots, for people.
     #[must_use]
     pub fn info(&self) -> Vec<SlotInfo> {

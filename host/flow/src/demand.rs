@@ -15,7 +15,7 @@
 //!
 //! What is learned is kept by [`Learned`] from cycle to cycle; the room itself only reads it.
 
-mod codec;
+pub(crate) mod codec;
 mod cost;
 mod duel;
 mod few;

@@ -1,7 +1,10 @@
 //! Asks the judge about a shadow. A judge that faults never promotes.
+//!
+//! The state of a judge goes to its writer alone, or through `migrate` to another version of it: evidence
+//! that another judge gathered is none that this one could weigh, so it begins anew.
 
 use tidegate_core::invariant::{Breach, Invariant};
-use tidegate_core::policy::{Judge, JudgeInput, Judgement};
+use tidegate_core::policy::{Judge, JudgeInput, Judgement, Kept};
 use tidegate_core::roster::{Answer, Fault, Roster};
 
 /// What the room needs.
@@ -11,7 +14,9 @@ pub struct Input<'a> {
     pub release: &'a str,
     /// Who judges.
     pub roster: &'a Roster<dyn Judge>,
-    /// What was seen.
+    /// What the last call returned.
+    pub state: &'a Kept,
+    /// What was seen; its state is set here.
     pub question: &'a JudgeInput,
 }
 
@@ -29,14 +34,23 @@ pub struct Error(String);
 /// When nobody answered.
 pub fn run(input: &Input<'_>, faults: &mut Vec<Fault>) -> Result<Output, Error> {
     let metrics = input.question.metrics.len();
+    // Paired losses may have a row of their own.
+    let most = metrics + usize::from(input.question.paired_horizon > 0);
     input
         .roster
         .call(
             input.release,
             faults,
-            |member| member.policy.judge(&member.config, input.question),
+            |member| {
+                let state = input.state;
+                let asked = JudgeInput {
+                    state: state.for_module(&member.module, |blob| member.policy.migrate(blob)),
+                    ..input.question.clone()
+                };
+                member.policy.judge(&member.config, &asked)
+            },
             |judgement| {
-                if judgement.evidence.len() == metrics {
+                if (metrics..=most).contains(&judgement.evidence.len()) {
                     Ok(())
                 } else {
                     let text = format!(

@@ -1,7 +1,7 @@
 //! The rooms that data walks through, in walking order, and the cycle that threads them.
 //!
-//! `ingest → history → forecast → demand → tier → allocate → actuate → observe`, and `judge`,
-//! which leads back; `adjust` leads from fresh measures to `allocate`, between two cycles. Every room
+//! `ingest → history → forecast → demand → tier → allocate → actuate → observe`, and `shadow` and
+//! `judge`, which lead back; `adjust` leads from fresh measures to `allocate`, between two cycles. Every room
 //! has one shape: `Input`, `Output`, `Error`, one public function,
 //! synchronous, with time and seeds as arguments. Rooms return effects as data; who runs the cycle
 //! (daemon, backtest, replay) performs them.
@@ -26,6 +26,8 @@ pub mod adjust;
 pub mod actuate;
 
 pub mod observe;
+
+pub mod shadow;
 
 pub mod judge;
 

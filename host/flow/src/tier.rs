@@ -196,7 +196,7 @@ fn question(input: &Input<'_>, tenant: &TenantId, rows: &[usize]) -> TierInput {
 }
 
 /// An answer must have a tier and a reason per api.
-fn check(out: &TierOutput, n: usize) -> Result<(), Breach> {
+pub(crate) fn check(out: &TierOutput, n: usize) -> Result<(), Breach> {
     if out.wanted.len() != n || out.reasons.len() != n {
         let text = format!(
             "{} tiers and {} reasons for {n} apis",

@@ -51,10 +51,12 @@ pub(crate) enum Kind {
     Choice = 12,
     /// A step in the life of versions.
     Step = 13,
+    /// What is known of a comparison that goes on.
+    Trial = 14,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 14] = [
+    pub(crate) const ALL: [Kind; 15] = [
         Kind::Marks,
         Kind::Group,
         Kind::Wal,
@@ -69,6 +71,7 @@ impl Kind {
         Kind::Track,
         Kind::Choice,
         Kind::Step,
+        Kind::Trial,
     ];
 
     /// The prefix of its keys.
@@ -169,6 +172,11 @@ pub(crate) fn fit(kind: Kind, (of, module, config): (&SeriesKey, &Digest, &Diges
 /// The key of a step of the journal, by its sequence.
 pub(crate) fn step(sequence: u64) -> Vec<u8> {
     with(Kind::Step, &[&sequence.to_be_bytes()])
+}
+
+/// The key of a comparison, by its name, which holds no NUL.
+pub(crate) fn trial(name: &str) -> Vec<u8> {
+    with(Kind::Trial, &[name.as_bytes(), &[0]])
 }
 
 pub(crate) fn catalog() -> Vec<u8> {

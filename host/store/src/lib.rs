@@ -16,7 +16,7 @@
 //!
 //! Reading order: [`Store`] (open, figures), `writer` and `commit` (samples in), `seal` and `block`
 //! (samples at rest), `history` (columns out), then `ledger`, `modules`, `journal`, `states`,
-//! `tracks`, `catalog`; below them `registry`, `run`, `wal`, `disk`, `keys`, `codec`, and the stored mirrors of core's types.
+//! `tracks`, `trials`, `catalog`; below them `registry`, `run`, `wal`, `disk`, `keys`, `codec`, and the stored mirrors of core's types.
 
 mod options;
 mod store;
@@ -37,6 +37,7 @@ mod ledger;
 mod modules;
 mod states;
 mod tracks;
+mod trials;
 
 mod block;
 mod distribution;

@@ -15,7 +15,7 @@ use crate::wal::{self, Item};
 use std::collections::BTreeMap;
 use tidegate_core::catalog::Catalog;
 use tidegate_core::ids::Digest;
-use tidegate_core::ports::storage::{Journal, States, StoreError, Tracks};
+use tidegate_core::ports::storage::{Journal, States, StoreError, Tracks, Trials};
 
 /// A stored value that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,6 +164,7 @@ impl Store {
         check(States::load(self).map(drop));
         check(Tracks::load(self).map(drop));
         check(Journal::steps(self).map(drop));
+        check(Trials::kept(self).map(drop));
     }
 }
 
@@ -202,7 +203,8 @@ impl Walk {
             | Kind::Catalog
             | Kind::Track
             | Kind::Choice
-            | Kind::Step => Ok(()),
+            | Kind::Step
+            | Kind::Trial => Ok(()),
         }
     }
 

@@ -126,6 +126,7 @@ struct Instruments {
     fit_tenant_cpu: Counter<f64>,
     fit_outcomes: Counter<u64>,
     challenger_faults: Counter<u64>,
+    trials_concluded: Counter<u64>,
     reuse_withdrawn: Counter<u64>,
     forecast_coverage: Gauge<f64>,
     forecast_loss: Gauge<f64>,
@@ -160,6 +161,7 @@ impl Metrics {
             fit_tenant_cpu: sum(&meter, &FIT_TENANT_CPU),
             fit_outcomes: counter(&meter, &FIT_OUTCOMES),
             challenger_faults: counter(&meter, &CHALLENGER_FAULTS),
+            trials_concluded: counter(&meter, &TRIALS_CONCLUDED),
             reuse_withdrawn: counter(&meter, &REUSE_WITHDRAWN),
             forecast_coverage: share(&meter, &FORECAST_COVERAGE),
             forecast_loss: share(&meter, &FORECAST_LOSS),
@@ -284,6 +286,13 @@ impl Metrics {
     pub fn challenger_faulted(&self, module: &str) {
         let module = KeyValue::new("module", module.to_owned());
         self.0.challenger_faults.add(1, &[module]);
+    }
+
+    /// A comparison of two versions of a binding of `kind` ended.
+    pub fn trial_concluded(&self, kind: &'static str, outcome: &'static str) {
+        let outcome = KeyValue::new("outcome", outcome);
+        let kind = KeyValue::new("kind", kind);
+        self.0.trials_concluded.add(1, &[kind, outcome]);
     }
 
     /// A reused instance of `module` answered other than a fresh one.

@@ -245,6 +245,7 @@ async fn every_instrument_of_the_table_reaches_the_collector_with_its_unit_and_a
         metrics.fit_ended("ets", outcome, 2);
     }
     metrics.challenger_faulted("theta");
+    metrics.trial_concluded("allocator", "roll-back");
     metrics.reuse_withdrawn("ets");
     metrics.covered("shop/pay", 9_900, "1h", 0.985);
     metrics.lost("shop/pay", "1h", 0.7);

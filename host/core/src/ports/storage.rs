@@ -296,6 +296,22 @@ pub struct Tracked {
     pub choices: Vec<(SeriesKey, Choice)>,
 }
 
+/// What is known of comparisons of versions while they go on, by name, in the layout of whoever compares.
+pub trait Trials: Send + Sync {
+    /// Keeps comparisons durably, replacing those of the same names, and drops others in the same moment;
+    /// those that are not there are passed over. A name holds no NUL.
+    ///
+    /// # Errors
+    /// When it is not on disk; then none of it is.
+    fn keep(&self, trials: &[(String, Vec<u8>)], forget: &[String]) -> Result<(), StoreError>;
+
+    /// All comparisons, by name.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn kept(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+}
+
 /// The desired state.
 pub trait CatalogStore: Send + Sync {
     /// The stored catalog; an empty one at first.
@@ -312,6 +328,12 @@ pub trait CatalogStore: Send + Sync {
 }
 
 /// One directory with everything; what the daemon opens.
-pub trait Storage: History + Ledger + Modules + Journal + States + Tracks + CatalogStore {}
+pub trait Storage:
+    History + Ledger + Modules + Journal + States + Tracks + Trials + CatalogStore
+{
+}
 
-impl<T: History + Ledger + Modules + Journal + States + Tracks + CatalogStore> Storage for T {}
+impl<T: History + Ledger + Modules + Journal + States + Tracks + Trials + CatalogStore> Storage
+    for T
+{
+}

@@ -16,6 +16,7 @@ mod model;
 mod objects;
 mod sealing;
 mod tracks;
+mod trials;
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;

@@ -166,6 +166,13 @@ pub(super) const CHALLENGER_FAULTS: Instrument = row(
     &["module"],
     "answers that challengers owed in shadow and did not give",
 );
+pub(super) const TRIALS_CONCLUDED: Instrument = row(
+    "tidegate.policy.trials",
+    C,
+    "{trial}",
+    &["kind", "outcome"],
+    "comparisons of two versions of a binding that ended: `promote`, `roll-back`, `inconclusive`, `watched`, `refused`",
+);
 pub(super) const REUSE_WITHDRAWN: Instrument = row(
     "tidegate.policy.reuse_withdrawn",
     C,
@@ -203,7 +210,7 @@ pub(super) const TASK_FAULTS: Instrument = row(
 );
 
 /// Every instrument of the daemon.
-pub const INSTRUMENTS: [Instrument; 22] = [
+pub const INSTRUMENTS: [Instrument; 23] = [
     INGEST_SAMPLES,
     INGEST_REFUSED,
     QUOTA_REFUSED,
@@ -221,6 +228,7 @@ pub const INSTRUMENTS: [Instrument; 22] = [
     FIT_TENANT_CPU,
     FIT_OUTCOMES,
     CHALLENGER_FAULTS,
+    TRIALS_CONCLUDED,
     REUSE_WITHDRAWN,
     FORECAST_COVERAGE,
     FORECAST_LOSS,
