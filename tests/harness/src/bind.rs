@@ -72,7 +72,7 @@ impl Bind {
     }
 }
 
-fn text(native: &Native) -> String {
+pub(crate) fn text(native: &Native) -> String {
     format!("{}@{}", native.module.name, native.module.version)
 }
 
@@ -115,21 +115,32 @@ impl World {
                 source,
             }
         })?;
-        self.apply([Object::Binding(Binding {
-            id: bind.id.clone(),
-            kind: bind.kind,
-            selector: bind.selector.clone(),
-            module: bind.module.clone(),
-            config: bind.config.clone(),
-            challengers: vec![],
-            shadow: None,
-            gate: Gate::default(),
-        })])?;
+        let stands = self.catalog.bindings.get(&bind.id).map(|b| &b.value);
+        let next = match stands.filter(|b| b.kind == bind.kind) {
+            Some(stands) => Binding {
+                selector: bind.selector.clone(),
+                ..stands.served_by(bind.module.clone(), bind.config.clone())
+            },
+            None => Binding {
+                id: bind.id.clone(),
+                kind: bind.kind,
+                selector: bind.selector.clone(),
+                module: bind.module.clone(),
+                config: bind.config.clone(),
+                challengers: vec![],
+                shadow: None,
+                gate: Gate::default(),
+            },
+        };
+        self.apply([Object::Binding(next)])?;
         self.slots.declare(&bind.id, bind.kind, bind.selector);
         self.prepare(&bind.id, &native, &bind.config);
         let swapped = self
             .slots
             .swap(&bind.id, &native.candidate(), &bind.config, bind.by)?;
+        if swapped.from.is_some() {
+            self.watch(&bind.id);
+        }
         let from = swapped.from.map_or("nobody".to_owned(), |m| named(&m));
         self.note(format!(
             "binding {}: {} serves, before it {from}",
@@ -207,6 +218,16 @@ impl World {
                 places.into_iter().map(move |binding| (digest, binding))
             })
             .collect();
+        // What a watch needs to go back to.
+        let behind: Vec<_> = self
+            .watched
+            .keys()
+            .filter_map(|id| {
+                let (module, config) = self.slots.last_good(id)?;
+                let native = self.natives.iter().find(|n| n.module == module)?;
+                Some((id.clone(), native.clone(), config))
+            })
+            .collect();
         let (fresh, baselines) = slots();
         self.slots = fresh;
         self.baselines = baselines;
@@ -227,6 +248,10 @@ impl World {
                 Err(error) => return Err(error.into()),
             }
         }
+        for (id, native, config) in behind {
+            self.slots.stand_behind(&id, &native.candidate(), &config);
+        }
+        self.restore_trials();
         self.pools.clear();
         self.standing.clear();
         self.tried.clear();
@@ -254,7 +279,7 @@ impl World {
     }
 }
 
-fn named(module: &tidegate_core::module::ModuleRef) -> String {
+pub(crate) fn named(module: &tidegate_core::module::ModuleRef) -> String {
     format!("{} {}", module.name, module.version)
 }
 
@@ -278,6 +303,26 @@ impl Slotted {
     /// Through which binding an api's series are forecast.
     pub(crate) fn binding_of(&self, api: &Api) -> Option<BindingId> {
         let resolved = self.pinned.forecaster(&subject(api))?;
+        resolved.binding.map(|(id, _)| id.clone())
+    }
+
+    /// Through which binding a pool is divided.
+    pub(crate) fn pool_binding(&self, pool: &PoolId) -> Option<BindingId> {
+        let subject = Subject {
+            pool: Some(pool),
+            ..Subject::default()
+        };
+        let resolved = self.pinned.allocator(&subject)?;
+        resolved.binding.map(|(id, _)| id.clone())
+    }
+
+    /// Through which binding a tenant's tiers are chosen.
+    pub(crate) fn tenant_binding(&self, tenant: &TenantId) -> Option<BindingId> {
+        let subject = Subject {
+            tenant: Some(tenant),
+            ..Subject::default()
+        };
+        let resolved = self.pinned.tierer(&subject)?;
         resolved.binding.map(|(id, _)| id.clone())
     }
 }

@@ -31,11 +31,16 @@ pub enum Breakage {
     OverQuota,
     /// Loans without an end (AL5).
     EndlessLoan,
+    /// Silver gets as little as its steps allow, and a tenth of what it needs in the end. No invariant is
+    /// broken by it.
+    StarveSilver,
+    /// Forecasts of the hours from six in the evening to midnight are twice what they should be.
+    DoubleEvenings,
 }
 
 impl Breakage {
     /// All, with the names by which scripts call them.
-    pub const ALL: [(&str, Breakage); 8] = [
+    pub const ALL: [(&str, Breakage); 10] = [
         ("trap", Breakage::Trap),
         ("hang", Breakage::Hang),
         ("internal", Breakage::Internal),
@@ -44,6 +49,8 @@ impl Breakage {
         ("starve-gold", Breakage::StarveGold),
         ("over-quota", Breakage::OverQuota),
         ("endless-loan", Breakage::EndlessLoan),
+        ("starve-silver", Breakage::StarveSilver),
+        ("double-evenings", Breakage::DoubleEvenings),
     ];
 
     /// The error instead of an answer, for those that give none.
@@ -58,7 +65,9 @@ impl Breakage {
             | Breakage::Overcommit
             | Breakage::StarveGold
             | Breakage::OverQuota
-            | Breakage::EndlessLoan => Ok(()),
+            | Breakage::EndlessLoan
+            | Breakage::StarveSilver
+            | Breakage::DoubleEvenings => Ok(()),
         }
     }
 }
@@ -117,7 +126,9 @@ impl Forecaster for Breakable<dyn Forecaster> {
     ) -> Result<Forecasts, CallError> {
         let broken = self.switch.answers()?;
         let mut answer = self.inner.predict(model, states, horizon)?;
-        if broken.is_some()
+        if broken == Some(Breakage::DoubleEvenings) {
+            double_evenings(horizon, &mut answer);
+        } else if broken.is_some()
             && let Some(first) = answer.quantiles.first_mut()
         {
             *first = f64::NAN;
@@ -155,6 +166,10 @@ impl Allocator for Breakable<dyn Allocator> {
             return Ok(answer);
         };
         let mut spoilt = answer.clone();
+        if breakage == Breakage::StarveSilver {
+            starve_silver(input, &mut spoilt);
+            return Ok(spoilt);
+        }
         spoil(breakage, input, &mut spoilt);
         // Where nothing is wrong with the spoilt answer (no quota, no floor), it is not one that
         // this breakage is about; used, it would be a plan that the mended module cannot repeat.
@@ -182,7 +197,11 @@ fn spoil(breakage: Breakage, input: &AllocationInput, answer: &mut Allocation) {
         }
     };
     match breakage {
-        Breakage::Trap | Breakage::Hang | Breakage::Internal => {}
+        Breakage::Trap
+        | Breakage::Hang
+        | Breakage::Internal
+        | Breakage::StarveSilver
+        | Breakage::DoubleEvenings => {}
         Breakage::NotANumber => rows(0, &|_, _| f64::NAN),
         Breakage::Overcommit => {
             let each = 1.5 / n.max(1) as f64;
@@ -221,6 +240,48 @@ fn spoil(breakage: Breakage, input: &AllocationInput, answer: &mut Allocation) {
                 from_step: 0,
                 until_step: u32::MAX,
             }];
+        }
+    }
+}
+
+/// Cuts Silver as far as its steps allow, down to a tenth of its demand.
+fn starve_silver(input: &AllocationInput, answer: &mut Allocation) {
+    let (n, steps, dims) = input.shape();
+    answer.loans.clear();
+    for api in 0..n {
+        for dim in 0..dims {
+            let mut before = input.previous_limit[api * dims + dim];
+            for step in 0..steps {
+                let at = input.at(api, step, dim);
+                if input.tiers[api] == Tier::Silver {
+                    let least = match before >= 0.0 {
+                        true => before * input.step_down[api],
+                        false => 0.0,
+                    };
+                    let little = (0.1 * input.demand[at]).max(least).min(answer.limit[at]);
+                    answer.limit[at] = little;
+                }
+                answer.guaranteed[at] = answer.guaranteed[at].min(answer.limit[at]);
+                before = answer.limit[at];
+            }
+        }
+    }
+}
+
+/// Doubles what is said of steps that begin between six in the evening and midnight.
+fn double_evenings(horizon: &Horizon, answer: &mut Forecasts) {
+    let steps = horizon.steps as usize;
+    let levels = horizon.levels.len();
+    for (series, start) in horizon.starts.iter().enumerate() {
+        for step in 0..steps {
+            let at = start.plus_steps(horizon.step, i64::try_from(step).unwrap_or(0));
+            if at.secs().rem_euclid(86_400) < 18 * 3_600 {
+                continue;
+            }
+            let row = series * steps + step;
+            answer.mean[row] *= 2.0;
+            let row = &mut answer.quantiles[row * levels..(row + 1) * levels];
+            row.iter_mut().for_each(|q| *q *= 2.0);
         }
     }
 }

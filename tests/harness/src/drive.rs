@@ -36,6 +36,7 @@ impl World {
             self.sample_until(at);
             self.fit_due();
             self.turn();
+            self.follow_trials();
             at = at.plus_steps(step, 1);
         }
         self.now = self.now.max(to);
@@ -160,7 +161,13 @@ impl World {
         let pins = Slotted::of(self);
         let (now, refit) = (self.now, self.refit_ms);
         let mut due: Vec<Wanted> = vec![];
-        for (key, member) in self.wanted(|api| pins.forecaster(api, Signal::Requests).members) {
+        let mut wanted = self.wanted(|api| pins.forecaster(api, Signal::Requests).members);
+        wanted.extend(self.wanted(|api| {
+            let binding = pins.binding_of(api);
+            let shadow = binding.and_then(|id| self.shadow_of(&id));
+            shadow.into_iter().collect()
+        }));
+        for (key, member) in wanted {
             let config = fitted_with(&member.config, self.settings.step);
             let pool = &self.catalog.apis[&key.api].value.pool;
             let state = self.pools.get(pool);

@@ -32,6 +32,7 @@ mod store;
 
 mod bind;
 mod drive;
+mod trials;
 
 pub use bind::Bind;
 pub use broken::{Breakable, Breakage, Switch};

@@ -5,6 +5,7 @@
 //! (`tidegate_native`); of tierers and allocators, whose states are plain bytes, the model alone
 //! is called; `learned` writes and reads its own.
 
+mod judges;
 mod pools;
 mod tiers;
 
@@ -116,6 +117,10 @@ pub fn native(text: &str) -> Option<Native> {
         "learned" => (
             Policy::Allocator(Arc::new(pools::Learned)),
             tidegate_model_learned::CONFIG_SCHEMA,
+        ),
+        "sequential-judge" => (
+            Policy::Judge(Arc::new(judges::Sequential)),
+            tidegate_model_sequential_judge::CONFIG_SCHEMA,
         ),
         _ => return None,
     };

@@ -7,13 +7,14 @@ use crate::broken::{Breakable, Breakage, Switch};
 use crate::load::Load;
 use crate::native::Native;
 use crate::store::MemoryStore;
+use crate::trials::Trials;
 use crate::{DAY_ZERO, gate};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tidegate_core::alert::Alert;
 use tidegate_core::catalog::{Catalog, Change, FieldProblem, Object, Tenant};
 use tidegate_core::forecast::Forecast;
-use tidegate_core::ids::{ApiId, Digest, Generation, PoolId, TenantId};
+use tidegate_core::ids::{ApiId, BindingId, Digest, Generation, PoolId, TenantId};
 use tidegate_core::module::ModuleRef;
 use tidegate_core::plan::{Grant, Plan};
 use tidegate_core::policy::{Allocator, Forecaster, Tierer};
@@ -27,6 +28,7 @@ use tidegate_engine::{Baselines, FaultLimit, Slots, SwapError};
 use tidegate_flow::baseline::{BaseTier, FloorsFirst, LastValue, Wait};
 use tidegate_flow::cycle::{PoolState, Settings};
 use tidegate_flow::observe::Standing;
+use tidegate_flow::shadow::Conclusion;
 
 /// Why a world is not as it was asked to be.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +93,10 @@ pub struct World {
     pub(crate) journal: Vec<Note>,
     pub(crate) refusals: BTreeMap<(String, String), u64>,
     pub(crate) tried: BTreeMap<(SeriesKey, Digest), (Timestamp, Timestamp)>,
+    pub(crate) trials: Trials,
+    /// Since when the present version of a binding is watched.
+    pub(crate) watched: BTreeMap<BindingId, Timestamp>,
+    pub(crate) concluded: BTreeMap<BindingId, Conclusion>,
 }
 
 /// What a service costs where nothing else is said.
@@ -117,6 +123,9 @@ impl World {
             journal: vec![],
             refusals: BTreeMap::new(),
             tried: BTreeMap::new(),
+            trials: Trials::new(),
+            watched: BTreeMap::new(),
+            concluded: BTreeMap::new(),
         }
     }
 

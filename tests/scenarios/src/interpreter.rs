@@ -10,6 +10,7 @@ use tidegate_core::catalog::template::{Field, GroupSlo, Template};
 use tidegate_core::catalog::{Api, Mode, Object, Pool};
 use tidegate_core::event::Event;
 use tidegate_core::ids::{ApiId, BindingId, PoolId, TenantId};
+use tidegate_core::life::{Gate, Promotion};
 use tidegate_core::module::Selector;
 use tidegate_core::slo::{Indicator, Judged, Slo};
 use tidegate_core::tier::{Pin, Tier};
@@ -82,6 +83,7 @@ impl Interpreter {
                 })?;
                 outcome(self.world.set_breakage(module, Some(*breakage)))
             }
+            "shadow" => self.shadow(&mut words),
             "mend" => outcome(self.world.set_breakage(words.next("a module")?, None)),
             "restart" => outcome(self.world.restart()),
             "run" => {
@@ -98,7 +100,7 @@ impl Interpreter {
             }
             other => Err(format!(
                 "`{other}` is no command: world, pool, tier, api, slo, template, event, load, burst, campaign, \
-                 silence, bind, rollback, break, mend, restart, run, watch, show, why"
+                 silence, bind, rollback, shadow, break, mend, restart, run, watch, show, why"
             )),
         }?;
         words.done()?;
@@ -351,6 +353,28 @@ impl Interpreter {
         outcome(self.world.bind(bind))
     }
 
+    /// Puts a module in shadow of a binding; the binding's gate is declared with it.
+    fn shadow(&mut self, words: &mut Words<'_>) -> Told {
+        let id: BindingId = words.value("a binding")?;
+        let module = words.next("a module")?;
+        let fallback = Gate::default();
+        let span = |text: Option<&str>, or: u32| text.map_or(Ok(or), seconds);
+        let gate = Gate {
+            promote: match words.text("promote") {
+                None | Some("automatic") => Promotion::Automatic,
+                Some("manual") => Promotion::Manual,
+                Some(other) => return Err(format!("`promote={other}`: automatic or manual")),
+            },
+            margin: words.option("margin")?.unwrap_or(fallback.margin),
+            min_duration_s: span(words.text("min"), fallback.min_duration_s)?,
+            max_duration_s: span(words.text("max"), fallback.max_duration_s)?,
+            watch_s: span(words.text("watch"), fallback.watch_s)?,
+            ..fallback
+        };
+        let config = words.text("config").unwrap_or("{}");
+        outcome(self.world.shadow(&id, module, config, gate))
+    }
+
     /// Runs on and prints, now and then, what every api of a pool uses and may use.
     fn watch(&mut self, words: &mut Words<'_>) -> Told {
         let pool: PoolId = words.value("a pool")?;
@@ -383,6 +407,7 @@ impl Interpreter {
             "forecast" => show::forecast(&self.world, &words.value("an api")?),
             "alerts" => Ok(show::alerts(&self.world)),
             "slots" => Ok(show::slots(&self.world)),
+            "trials" => Ok(show::trials(&self.world)),
             "refusals" => Ok(show::refusals(&self.world)),
             "digest" => show::digest(&self.world, words.next("a pool")?),
             "journal" => {
@@ -393,7 +418,7 @@ impl Interpreter {
                 Ok(show::or(lines, "nothing happened"))
             }
             other => Err(format!(
-                "`{other}` cannot be shown: plan, grants, forecast, alerts, slots, refusals, digest, journal"
+                "`{other}` cannot be shown: plan, grants, forecast, alerts, slots, trials, refusals, digest, journal"
             )),
         }
     }

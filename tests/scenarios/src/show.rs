@@ -8,6 +8,7 @@ use crate::words::told;
 use tidegate_core::access::Principal;
 use tidegate_core::canonical::Canonical;
 use tidegate_core::ids::{ApiId, PoolId};
+use tidegate_core::life::Side;
 use tidegate_core::module::ModuleRef;
 use tidegate_core::ports::storage::{History, Ledger};
 use tidegate_core::sample::SeriesKey;
@@ -177,6 +178,46 @@ pub(crate) fn grants(world: &World, pool: &PoolId) -> Told {
         told(world.now())
     ));
     Ok(lines)
+}
+
+/// Versions on trial: what is known of each beside the other.
+pub(crate) fn trials(world: &World) -> Vec<String> {
+    let head = [
+        "binding",
+        "candidate",
+        "beside",
+        "serves",
+        "question",
+        "pairs",
+        "lost more",
+        "mean",
+        "verdict",
+    ];
+    let mut table = Table::of(&head);
+    for trial in world.trials() {
+        let about = &trial.about;
+        let serves = match about.serves {
+            Side::Candidate => "yes",
+            Side::Incumbent => "no",
+        };
+        for q in &trial.questions {
+            table.rows.push(vec![
+                about.binding.to_string(),
+                module(&about.candidate.module),
+                module(&about.incumbent.module),
+                serves.into(),
+                q.name.into(),
+                q.pairs.to_string(),
+                q.worse.to_string(),
+                format!("{:+.3}", q.mean),
+                q.verdict.into(),
+            ]);
+        }
+    }
+    if table.rows.len() == 1 {
+        return vec!["nothing is on trial".into()];
+    }
+    table.lines()
 }
 
 /// Requests/s that are expected, hour by hour.
