@@ -13,6 +13,7 @@ pub(crate) use fitter::{Fits, Fitter, fit_binding};
 
 use crate::clock::Clock;
 use crate::recur;
+use crate::trials::OnTrial;
 use crate::world::{World, lock};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -61,6 +62,7 @@ pub(crate) fn advance(world: &Arc<World>, to: Timestamp) {
         recur::follow(world, at);
         Fitter::catch_up(world, at);
         cycle::turn(world, at, &mut cycle::Seen::default());
+        OnTrial::catch_up(world, at);
         let next = at.plus_steps(step, 1);
         // At the end of time, adding saturates.
         if next.since_ms(at) < step.ms() {

@@ -16,6 +16,7 @@ mod serve;
 mod shipped;
 #[cfg(test)]
 mod testing;
+mod trials;
 mod world;
 mod zones;
 

@@ -6,6 +6,7 @@ use crate::config::{Auth, Config, Tls};
 use crate::driver::{self, Fits, Fitter};
 use crate::gate::Gate;
 use crate::keeper::Keeper;
+use crate::trials::OnTrial;
 use crate::world::World;
 use anyhow::{Context, Result, bail};
 use std::net::SocketAddr;
@@ -79,6 +80,10 @@ async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Read
     tasks.spawn_thread(TaskKind::Fit, "fit", move |stop| {
         Fitter::run(&fitting, every, stop)
     });
+    let comparing = world.clone();
+    tasks.spawn_thread(TaskKind::Judge, "trials", move |stop| {
+        OnTrial::run(&comparing, every, stop)
+    });
     let watching = world.clone();
     tasks.spawn_thread(TaskKind::Fit, "fit-watch", move |stop| {
         Fits::watch(&watching, stop);
@@ -103,6 +108,7 @@ async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Read
     let closing = world.clone();
     tokio::task::spawn_blocking(move || {
         Keeper::write(&closing);
+        OnTrial::write(&closing);
         closing.store.close();
     })
     .await

@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use std::sync::Arc;
 use tidegate_core::catalog::{Change, Object};
 use tidegate_core::ids::Generation;
-use tidegate_core::life::Gate;
-use tidegate_core::module::{Binding, ModuleKind, Selector};
+use tidegate_core::life::{Gate, Promotion};
+use tidegate_core::module::{Binding, ModuleKind, Selector, ShadowModule};
 use tidegate_core::ports::storage::CatalogStore;
 use tidegate_core::time::Timestamp;
 
@@ -34,6 +34,28 @@ const DEFAULTS: [(ModuleKind, &str); 4] = [
     (ModuleKind::Allocator, "waterfill"),
     (ModuleKind::Judge, "sequential-judge"),
 ];
+
+/// What is in shadow of a default: an allocator that learns how much headroom each api needs, beside the
+/// one that does not.
+fn beside(kind: ModuleKind) -> Option<ShadowModule> {
+    (kind == ModuleKind::Allocator).then(|| ShadowModule {
+        module: "learned".into(),
+        config: "{}".into(),
+    })
+}
+
+/// Nobody who installs the daemon has asked for another allocator: it is shown, and promoted by a person
+/// alone, who may take a season to look at it.
+fn gate(kind: ModuleKind) -> Gate {
+    match beside(kind) {
+        Some(_) => Gate {
+            promote: Promotion::Manual,
+            max_duration_s: Gate::LONGEST_S,
+            ..Gate::default()
+        },
+        None => Gate::default(),
+    }
+}
 
 /// The module of a kind that serves where nothing else is bound.
 pub(crate) fn default_of(kind: ModuleKind) -> &'static str {
@@ -68,8 +90,8 @@ pub(crate) fn install(world: &World, now: Timestamp) -> Result<()> {
             module: module.into(),
             config: "{}".into(),
             challengers: vec![],
-            shadow: None,
-            gate: Gate::default(),
+            shadow: beside(kind),
+            gate: gate(kind),
         };
         let binding = world
             .policies

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::driver::{Fits, Fitter};
 use crate::keeper::{self, Keeper};
 use crate::policies::Policies;
+use crate::trials::OnTrial;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -75,6 +76,8 @@ pub(crate) struct World {
     pub(crate) fits: Fits,
     /// When unneeded states were looked for.
     pub(crate) keeper: Mutex<Keeper>,
+    /// Versions that are compared.
+    pub(crate) trials: OnTrial,
     /// Instruments.
     pub(crate) metrics: Metrics,
     /// Whose samples a cycle answers.
@@ -170,6 +173,7 @@ impl World {
             fitter: Mutex::default(),
             fits: crate::config::Config::default().fits(),
             keeper: Mutex::default(),
+            trials: OnTrial::default(),
             metrics,
             handoff: TraceHandoff::new(),
         };

@@ -5,6 +5,7 @@ use crate::clock::{Clock, stopwatch};
 use crate::keeper::Keeper;
 use crate::life;
 use crate::policies::Round;
+use crate::trials::OnTrial;
 use crate::world::{World, lock};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -196,6 +197,7 @@ fn publish(
         });
     }
     world.raise(pool, now, &output.alerts);
+    OnTrial::leave(world, pool, output.record, output.forecasts);
 }
 
 /// Raises, beside what stands, that a pool got no new plan.

@@ -4,6 +4,7 @@
 use super::{End, Trial, Word, end_shadow, end_watch, trials};
 use crate::config::Seconds;
 use crate::world::World;
+use tidegate_core::policy::Verdict;
 use tidegate_core::ports::serve::TrialsPort as _;
 use tidegate_core::time::Timestamp;
 
@@ -14,7 +15,7 @@ pub(crate) fn expire(world: &World, now: Timestamp) {
             true => trial.gate.watch_s,
             false => trial.gate.max_duration_s,
         };
-        if now.since_ms(trial.since) < i64::from(span) * 1000 {
+        if now.since_ms(trial.since) < i64::from(span) * 1000 || waits(world, &trial) {
             continue;
         }
         if let Err(error) = end(world, &trial, Seconds(span)) {
@@ -23,15 +24,19 @@ pub(crate) fn expire(world: &World, now: Timestamp) {
     }
 }
 
+/// Whether a shadow has been found as good, and waits for a person to say so.
+fn waits(world: &World, trial: &Trial) -> bool {
+    let known = world.standing(&trial.binding);
+    !trial.is_watch() && known.is_some_and(|s| s.verdict == Verdict::Promote)
+}
+
 fn end(
     world: &World,
     trial: &Trial,
     span: Seconds,
 ) -> Result<(), tidegate_core::ports::serve::ServeError> {
     if trial.is_watch() {
-        let word = Word::gate(format!(
-            "no harm was found in the {span} after the promotion"
-        ));
+        let word = Word::gate(format!("no harm was found in the {span} after the swap"));
         return end_watch(world, &trial.binding, &word);
     }
     let known = world.standing(&trial.binding);

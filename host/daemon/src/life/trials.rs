@@ -10,8 +10,6 @@ use crate::world::World;
 use tidegate_core::ids::BindingId;
 use tidegate_core::life::{Event, Gate, Side, Step, Version};
 use tidegate_core::module::{Binding, ModuleKind};
-use tidegate_core::policy::Verdict;
-use tidegate_core::ports::serve::{ShadowStanding, TrialsPort};
 use tidegate_core::time::Timestamp;
 use tidegate_engine::Candidate;
 
@@ -21,7 +19,6 @@ pub(crate) struct Trial {
     /// The binding.
     pub(crate) binding: BindingId,
     /// Its kind.
-    #[cfg_attr(not(test), expect(dead_code, reason = "whoever scores asks by it"))]
     pub(crate) kind: ModuleKind,
     /// By which rules.
     pub(crate) gate: Gate,
@@ -34,7 +31,6 @@ pub(crate) struct Trial {
     /// Since when.
     pub(crate) since: Timestamp,
     /// The one whose answers do not count, as it can be asked.
-    #[cfg_attr(not(test), expect(dead_code, reason = "whoever scores asks it"))]
     pub(crate) silent: Candidate,
 }
 
@@ -93,14 +89,15 @@ fn of(world: &World, binding: &Binding) -> Option<Trial> {
     })
 }
 
-/// What the version that serves has replaced by a promotion that is still watched, and since when.
+/// What the version that serves has replaced by a swap that is still watched, by a promotion or by word,
+/// and since when.
 fn watched(steps: &[Step], gate: &Gate, active: &Version) -> Option<(Version, Timestamp)> {
     let last = steps
         .iter()
         .rev()
         .find(|s| s.is_swap() || s.event == Event::Retired)?;
-    let promoted = last.event == Event::Promoted && last.to.as_ref() == Some(active);
-    if !promoted || gate.watch_s == 0 {
+    let forwards = matches!(last.event, Event::Promoted | Event::Bound);
+    if !forwards || last.to.as_ref() != Some(active) || gate.watch_s == 0 {
         return None;
     }
     Some((last.from.clone()?, last.at))
@@ -117,23 +114,4 @@ fn shadowed(steps: &[Step], candidate: &Version) -> Timestamp {
         .rev()
         .find(begun)
         .map_or(Timestamp(0), |s| s.at)
-}
-
-impl TrialsPort for World {
-    fn standing(&self, id: &BindingId) -> Option<ShadowStanding> {
-        let trial = trial(self, id)?;
-        Some(ShadowStanding {
-            binding: trial.binding,
-            candidate: trial.candidate,
-            incumbent: trial.incumbent,
-            serving: trial.serving,
-            since: trial.since,
-            gate: trial.gate,
-            pairs: 0,
-            difference: None,
-            bounds: None,
-            verdict: Verdict::Proceed,
-            reason: "nothing was compared yet".into(),
-        })
-    }
 }

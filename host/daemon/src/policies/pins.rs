@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use tidegate_core::catalog::Api;
 use tidegate_core::ids::{BindingId, PoolId, TenantId};
-use tidegate_core::policy::{Allocator, Forecaster, Tierer};
+use tidegate_core::policy::{Allocator, Forecaster, Judge, Tierer};
 use tidegate_core::roster::{Member, Roster};
 use tidegate_core::units::Signal;
 use tidegate_engine::{Pinned, Subject};
@@ -26,6 +26,35 @@ impl PinnedPolicies {
             pinned,
             challengers,
         }
+    }
+
+    /// The binding through which a pool is divided.
+    pub(crate) fn binding_of_pool(&self, pool: &PoolId) -> Option<BindingId> {
+        let subject = Subject {
+            pool: Some(pool),
+            ..Subject::default()
+        };
+        let resolved = self.pinned.allocator(&subject)?;
+        resolved.binding.map(|(id, _)| id.clone())
+    }
+
+    /// The binding through which a tenant's tiers are chosen.
+    pub(crate) fn binding_of_tenant(&self, tenant: &TenantId) -> Option<BindingId> {
+        let subject = Subject {
+            tenant: Some(tenant),
+            ..Subject::default()
+        };
+        let resolved = self.pinned.tierer(&subject)?;
+        resolved.binding.map(|(id, _)| id.clone())
+    }
+
+    /// Who judges for a tenant, or for all.
+    pub(super) fn judge(&self, tenant: Option<&TenantId>) -> Roster<dyn Judge> {
+        let subject = Subject {
+            tenant,
+            ..Subject::default()
+        };
+        or_empty(self.pinned.judge(&subject).map(|r| r.roster))
     }
 
     /// The binding through which an api's series are forecast.

@@ -4,14 +4,16 @@
 //! cannot fall back, and RB1 is kept where it comes in: what is quarantined for a binding is not put in
 //! shadow of it, since from there the gate could promote it.
 
-use super::{Policies, Whose, pinned_name};
+use super::{PinnedPolicies, Policies, Whose, pinned_name};
 use crate::world::lock;
 use std::sync::atomic::Ordering;
-use tidegate_core::ids::{BindingId, Digest};
-use tidegate_core::life::Version;
+use tidegate_core::ids::{BindingId, Digest, TenantId};
+use tidegate_core::life::{Gate, Version};
 use tidegate_core::module::{Binding, ShadowModule};
+use tidegate_core::policy::Judge;
 use tidegate_core::ports::serve::ServeError;
-use tidegate_engine::{Candidate, Loaded, Swapped};
+use tidegate_core::roster::Roster;
+use tidegate_engine::{Candidate, Loaded, Swapped, gated_config};
 
 /// A shadow's problem, by its field.
 fn refuse(binding: &Binding, field: &str, text: String) -> ServeError {
@@ -86,6 +88,25 @@ impl Policies {
         let held = lock(&self.held);
         let found = held.iter().find(|h| h.entry.digest == digest);
         found.map(|h| Candidate::from(&h.loaded))
+    }
+
+    /// Who judges a binding of a tenant, or of all, under its gate, whose error rate is divided over so
+    /// many questions.
+    pub(crate) fn judge_under(
+        &self,
+        pins: &PinnedPolicies,
+        tenant: Option<&TenantId>,
+        gate: &Gate,
+        questions: usize,
+    ) -> Roster<dyn Judge> {
+        let mut roster = pins.judge(tenant);
+        for member in &mut roster.members {
+            if let Some(candidate) = self.held(member.module.digest) {
+                let (schema, config) = (&candidate.config_schema, &member.config);
+                member.config = gated_config(schema, config, gate, questions).into();
+            }
+        }
+        roster
     }
 
     /// Condemns a digest for one binding, by word or on evidence; where it serves there, the slot goes

@@ -52,5 +52,6 @@ pub(crate) fn world(config: &Config, metrics: Metrics) -> Result<World> {
     shipped::install(&world, wall()).context("the shipped policies cannot be installed")?;
     world.follow_bindings(None);
     crate::life::restore(&world);
+    crate::trials::OnTrial::restore(&world);
     Ok(world)
 }

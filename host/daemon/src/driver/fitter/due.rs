@@ -1,6 +1,7 @@
 //! What is due to be fitted, and why: read from the world at every look, never remembered.
 
 use super::queue::{Part, Reason};
+use crate::trials::OnTrial;
 use crate::world::{World, lock};
 use tidegate_core::catalog::{Api, Catalog};
 use tidegate_core::ids::Digest;
@@ -31,6 +32,7 @@ pub(super) type Slot = (SeriesKey, Digest, Digest);
 pub(super) fn due(world: &World, now: Timestamp) -> Vec<Due> {
     let catalog = world.catalog.load_full();
     let pins = world.policies.pin();
+    let silent = OnTrial::forecasters(world);
     let all = wanted(world, &catalog, |api, signal| {
         let roster = pins.forecaster(api, signal);
         let active = roster.members.into_iter();
@@ -38,7 +40,8 @@ pub(super) fn due(world: &World, now: Timestamp) -> Vec<Due> {
             .filter(|m| m.retreat == Retreat::Active)
             .take(1)
             .map(|m| (Part::Serving, m));
-        let beside = roster.challengers.into_iter();
+        let on_trial = pins.binding_of(api).and_then(|id| silent.get(&id).cloned());
+        let beside = roster.challengers.into_iter().chain(on_trial);
         serving
             .chain(beside.map(|m| (Part::Challenger, m)))
             .collect()

@@ -78,7 +78,7 @@ pub(super) fn all(table: &mut Table, daemon: &Daemon) -> Result<()> {
         ),
         (
             "promoting where nothing is in shadow",
-            &["policy", "promote", "default-allocator"],
+            &["policy", "promote", "default-tierer"],
         ),
         (
             "a quarantine that does not say where",
