@@ -4,7 +4,11 @@
 //! In an elastic pool apis do not meet, since what one needs is bought and taken from nobody; so every
 //! trace is a case of its own. In a scarce pool all share what there is, on one calendar: traces of
 //! other years are moved by whole weeks, so that hours of the day and days of the week stay; and what the
-//! calendar knew of a trace moves with it.
+//! calendar knew of a trace moves with it. Short traces that begin on different weekdays would have next
+//! to nothing in common so; they are moved by whole days, which leaves each its own week.
+//!
+//! A trace that cannot be run (idle, too short, nothing in common with the others) is left out by name and
+//! the rest goes on: whoever gives a folder wants an answer on it. Where nothing is left, that is an error.
 
 use super::arrivals;
 use super::service::RATE_PER_REPLICA;
@@ -133,6 +137,18 @@ pub enum CaseError {
         /// Hours that are needed.
         need: usize,
     },
+    /// Too little in common with the traces that share its pool.
+    #[error(
+        "{name}: with it the traces of the pool have {have} h in common, of which a backtest needs {need}: run it in a pool of its own"
+    )]
+    Apart {
+        /// The trace.
+        name: String,
+        /// Hours that there are.
+        have: usize,
+        /// Hours that are needed.
+        need: usize,
+    },
     /// Nothing came.
     #[error(
         "{name}: its 95th percentile is not above 0, so nothing says what a replica serves; leave the trace out or give its busy days"
@@ -146,51 +162,108 @@ pub enum CaseError {
     Name(#[from] tidegate_core::ids::IdError),
 }
 
+/// Cases, and what is not in any.
+#[derive(Debug, Clone)]
+pub struct Cases {
+    /// Pools with their apis; never empty.
+    pub cases: Vec<Case>,
+    /// Why each trace that is in none was left out, in the order of traces.
+    pub left_out: Vec<CaseError>,
+}
+
 const DAY_S: usize = 86_400;
-const WEEK_MS: i64 = 7 * 86_400_000;
+const DAY_MS: i64 = 86_400_000;
+
+/// The calendar that traces are put on.
+#[derive(Debug, Clone, Copy)]
+struct Calendar {
+    /// Its second 0.
+    start: Timestamp,
+    /// Traces are moved by whole multiples of so many milliseconds.
+    turn_ms: i64,
+}
 
 /// One api of its own pool per trace, in the order of traces.
 ///
 /// # Errors
-/// When a trace is too short or idle.
-pub fn elastic(loads: &[Load], plan: &CasePlan) -> Result<Vec<Case>, CaseError> {
-    loads
-        .iter()
-        .map(|load| {
-            let (begin, score, end) = parts(&load.trace.name, load.length(), plan)?;
-            Ok(Case {
-                apis: vec![api(load, load.trace.start, end, plan)?],
-                supply: Supply::Elastic,
-                start: load.trace.start,
-                begin,
-                score,
-                end,
-                lead_s: plan.lead_s,
-            })
-        })
-        .collect()
+/// When every trace is too short or idle: what is wrong with the first.
+pub fn elastic(loads: &[Load], plan: &CasePlan) -> Result<Cases, CaseError> {
+    let (mut cases, mut left_out) = (vec![], vec![]);
+    for load in loads {
+        let calendar = Calendar {
+            start: load.trace.start,
+            turn_ms: DAY_MS,
+        };
+        match pool(&[load], calendar, Supply::Elastic, plan) {
+            Ok(case) => cases.push(case),
+            Err(error) => left_out.push(error),
+        }
+    }
+    found(cases, left_out)
 }
 
 /// All traces in one pool.
 ///
 /// # Errors
-/// When what the traces have in common is too short, or one is idle.
-pub fn shared(loads: &[Load], supply: Supply, plan: &CasePlan) -> Result<Case, CaseError> {
-    // The calendar of that trace whose hour and weekday leave most in common.
-    let best = loads.iter().map(|l| (common(loads, l.trace.start).0, l));
-    let best = best.min_by_key(|(length, _)| std::cmp::Reverse(*length));
-    let start = best.map_or(Timestamp::default(), |(_, l)| l.trace.start);
-    let (length, name) = common(loads, start);
+/// When no trace can be run: what is wrong with the first.
+pub fn shared(loads: &[Load], supply: Supply, plan: &CasePlan) -> Result<Cases, CaseError> {
+    let mut left_out: Vec<(usize, CaseError)> = vec![];
+    let mut kept: Vec<(usize, &Load)> = vec![];
+    for (at, load) in loads.iter().enumerate() {
+        let alone = parts(&load.trace.name, load.length(), plan);
+        match alone.and_then(|_| replica(load, &load.trace.values)) {
+            Ok(_) => kept.push((at, load)),
+            Err(error) => left_out.push((at, error)),
+        }
+    }
+    let mut cases = vec![];
+    while cases.is_empty() && !kept.is_empty() {
+        let of: Vec<&Load> = kept.iter().map(|(_, l)| *l).collect();
+        let outcome = calendar(&of, plan).and_then(|c| pool(&of, c, supply, plan));
+        match outcome {
+            Ok(case) => cases.push(case),
+            Err(error) => {
+                let (at, load) = kept.remove(hindrance(&of, &error));
+                let error = match error {
+                    CaseError::Short { .. } if kept.is_empty() => error,
+                    CaseError::Short { have, need, .. } => CaseError::Apart {
+                        name: load.trace.name.clone(),
+                        have,
+                        need,
+                    },
+                    other => other,
+                };
+                left_out.push((at, error));
+            }
+        }
+    }
+    left_out.sort_by_key(|(at, _)| *at);
+    found(cases, left_out.into_iter().map(|(_, e)| e).collect())
+}
+
+fn found(cases: Vec<Case>, left_out: Vec<CaseError>) -> Result<Cases, CaseError> {
+    match (cases.is_empty(), left_out.first()) {
+        (true, Some(first)) => Err(first.clone()),
+        _ => Ok(Cases { cases, left_out }),
+    }
+}
+
+/// Some traces on a calendar.
+fn pool(
+    loads: &[&Load],
+    calendar: Calendar,
+    supply: Supply,
+    plan: &CasePlan,
+) -> Result<Case, CaseError> {
+    let (length, name) = common(loads, calendar);
     let (begin, score, end) = parts(name, length, plan)?;
-    let mut apis = loads
-        .iter()
-        .map(|load| api(load, start, end, plan))
-        .collect::<Result<Vec<_>, _>>()?;
+    let apis = loads.iter().map(|load| api(load, calendar, end, plan));
+    let mut apis = apis.collect::<Result<Vec<_>, _>>()?;
     apis.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(Case {
         apis,
         supply,
-        start,
+        start: calendar.start,
         begin,
         score,
         end,
@@ -198,17 +271,64 @@ pub fn shared(loads: &[Load], supply: Supply, plan: &CasePlan) -> Result<Case, C
     })
 }
 
-/// Seconds at the beginning of a trace that lie before an instant, by whole weeks.
-fn offset(load: &Load, start: Timestamp) -> usize {
-    let late = start.since_ms(load.trace.start).rem_euclid(WEEK_MS);
+/// The calendar of that trace whose hour and weekday leave most in common; where that is too little, whose
+/// hour does.
+fn calendar(loads: &[&Load], plan: &CasePlan) -> Result<Calendar, CaseError> {
+    let by = |turn_ms: i64| {
+        let of = |l: &&Load| Calendar {
+            start: l.trace.start,
+            turn_ms,
+        };
+        let all = loads.iter().map(of).map(|c| (common(loads, c).0, c));
+        let best = all.min_by_key(|(length, _)| std::cmp::Reverse(*length));
+        best.map_or_else(|| of(&loads[0]), |(_, c)| c)
+    };
+    let weeks = by(7 * DAY_MS);
+    let (length, name) = common(loads, weeks);
+    if parts(name, length, plan).is_ok() {
+        return Ok(weeks);
+    }
+    let days = by(DAY_MS);
+    let (length, name) = common(loads, days);
+    parts(name, length, plan).map(|_| days)
+}
+
+/// The index of the trace to leave out: the one that an error names, but of traces that have too little in
+/// common the one without which the others have most.
+fn hindrance(loads: &[&Load], error: &CaseError) -> usize {
+    if let CaseError::Idle { name } = error {
+        return loads
+            .iter()
+            .position(|l| l.trace.name == *name)
+            .unwrap_or(0);
+    }
+    let without = |at: usize| {
+        let mut rest = loads.to_vec();
+        rest.remove(at);
+        let all = rest.iter().map(|l| Calendar {
+            start: l.trace.start,
+            turn_ms: DAY_MS,
+        });
+        all.map(|c| common(&rest, c).0).max().unwrap_or(0)
+    };
+    // Of equals the last: whoever stands first was asked for first.
+    (0..loads.len()).max_by_key(|&at| without(at)).unwrap_or(0)
+}
+
+/// Seconds at the beginning of a trace that lie before a calendar's start, by whole turns.
+fn offset(load: &Load, calendar: Calendar) -> usize {
+    let late = calendar
+        .start
+        .since_ms(load.trace.start)
+        .rem_euclid(calendar.turn_ms);
     usize::try_from(late / 1000).unwrap_or(0)
 }
 
-/// Seconds that all traces have from an instant on, and the trace that ends first.
-fn common(loads: &[Load], start: Timestamp) -> (usize, &str) {
+/// Seconds that all traces have on a calendar, and the trace that ends first.
+fn common<'a>(loads: &[&'a Load], calendar: Calendar) -> (usize, &'a str) {
     let lengths = loads
         .iter()
-        .map(|l| (l.length().saturating_sub(offset(l, start)), l));
+        .map(|l| (l.length().saturating_sub(offset(l, calendar)), l));
     let shortest = lengths.min_by_key(|(length, _)| *length);
     shortest.map_or((0, ""), |(length, l)| (length, l.trace.name.as_str()))
 }
@@ -237,19 +357,25 @@ fn parts(name: &str, seconds: usize, plan: &CasePlan) -> Result<(usize, usize, u
     Ok((score - hour((score / 2).min(DAY_S)), score, end))
 }
 
-fn api(load: &Load, start: Timestamp, end: usize, plan: &CasePlan) -> Result<CaseApi, CaseError> {
+/// What one replica serves, in the trace's unit.
+fn replica(load: &Load, part: &[f64]) -> Result<f64, CaseError> {
+    let usual = || percentile(part, 0.95) / 10.0;
+    let replica = load.replica.unwrap_or_else(usual);
+    match replica > 0.0 && replica.is_finite() {
+        true => Ok(replica),
+        false => Err(CaseError::Idle {
+            name: load.trace.name.clone(),
+        }),
+    }
+}
+
+fn api(load: &Load, calendar: Calendar, end: usize, plan: &CasePlan) -> Result<CaseApi, CaseError> {
     let (trace, step) = (&load.trace, load.trace.step.secs() as usize);
-    let offset = offset(load, start);
+    let offset = offset(load, calendar);
     let from = (offset / step).min(trace.values.len());
     let to = (offset + end).div_ceil(step).min(trace.values.len());
     let part = &trace.values[from..to];
-    let usual = || percentile(part, 0.95) / 10.0;
-    let replica = load.replica.unwrap_or_else(usual);
-    if !(replica > 0.0 && replica.is_finite()) {
-        return Err(CaseError::Idle {
-            name: trace.name.clone(),
-        });
-    }
+    let replica = replica(load, part)?;
     let unit = replica / RATE_PER_REPLICA;
     let rates: Vec<f64> = part.iter().map(|v| (v / unit).max(0.0)).collect();
     let most = rates.iter().copied().fold(0.0, f64::max);
@@ -267,15 +393,18 @@ fn api(load: &Load, start: Timestamp, end: usize, plan: &CasePlan) -> Result<Cas
         requests,
         costs,
         first: (most / RATE_PER_REPLICA * 1.5).ceil().clamp(2.0, 1e6) as u32,
-        events: load.events.iter().map(|e| moved(e, load, start)).collect(),
+        events: load
+            .events
+            .iter()
+            .map(|e| moved(e, load, calendar))
+            .collect(),
     })
 }
 
-/// An event on the calendar of a case that begins at `start`, which is that second of the trace that
-/// [`offset`] says.
-fn moved(event: &Known, load: &Load, start: Timestamp) -> Known {
-    let late = i64::try_from(offset(load, start)).unwrap_or(0) * 1000;
-    let by = start.since_ms(load.trace.start.plus_ms(late));
+/// An event on a case's calendar, whose start is that second of the trace that [`offset`] says.
+fn moved(event: &Known, load: &Load, calendar: Calendar) -> Known {
+    let late = i64::try_from(offset(load, calendar)).unwrap_or(0) * 1000;
+    let by = calendar.start.since_ms(load.trace.start.plus_ms(late));
     let span = |(from, to): &Span| (from.plus_ms(by), to.plus_ms(by));
     Known {
         spans: event.spans.iter().map(span).collect(),

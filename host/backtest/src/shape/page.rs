@@ -31,6 +31,13 @@ pub fn html(seed: u64, world: &World, summary: &Summary<'_>, done: &[Done]) -> S
         seed,
         pool(world),
     );
+    for error in &world.left_out {
+        let _ = write!(
+            out,
+            "<p class=\"note\">Left out: {}</p>",
+            text(&error.to_string())
+        );
+    }
     figures(&mut out, &summary.versus);
     let _ = write!(out, "<h2>Policies</h2>{}", policies(summary));
     let _ = write!(

@@ -1,6 +1,6 @@
 //! Every run: a policy on a case, over a few threads, with answers in a fixed order.
 
-use super::case::{Case, CaseError, CasePlan, Load, Supply, elastic, shared};
+use super::case::{Case, CaseError, CasePlan, Cases, Load, Supply, elastic, shared};
 use super::hpa::Hpa;
 use super::oracle;
 use super::reactive::Reactive;
@@ -63,6 +63,8 @@ struct Foreseen {
 pub struct World {
     /// Pools with their apis.
     pub cases: Vec<Case>,
+    /// Why each trace that is in no case was left out.
+    pub left_out: Vec<CaseError>,
     foreseen: Vec<Foreseen>,
     /// In this order; the first of Tidegate's is the one that counts.
     pub policies: Vec<Policy>,
@@ -100,7 +102,7 @@ impl World {
     /// so much of the sum of their peaks; else capacity is bought.
     ///
     /// # Errors
-    /// When a load is too short or idle.
+    /// When no load can be run, because each is too short or idle.
     pub fn new(
         loads: &[Load],
         share: Option<f64>,
@@ -109,28 +111,36 @@ impl World {
         options: GateOptions,
         jobs: usize,
     ) -> Result<Self, CaseError> {
-        let (cases, foreseen) = match share {
+        let (cases, left_out, foreseen) = match share {
             None => {
-                let cases = elastic(loads, plan)?;
+                let Cases { cases, left_out } = elastic(loads, plan)?;
                 let foreseen = each(&cases, jobs, &|_, _| {}, |case| {
                     let replicas = oracle::replicas(case);
                     let peaks = oracle::peaks(&replicas);
                     Foreseen { replicas, peaks }
                 });
-                (cases, foreseen)
+                (cases, left_out, foreseen)
             }
             Some(share) => {
-                let mut case = shared(loads, Supply::Elastic, plan)?;
-                let peaks = oracle::peaks(&oracle::replicas(&case));
-                let total: f64 = peaks.iter().map(|p| f64::from(*p)).sum();
-                let least = case.apis.len() as f64;
-                case.supply = Supply::Scarce((total * share).round().max(least) as u32);
-                let replicas = oracle::replicas(&case);
-                (vec![case], vec![Foreseen { replicas, peaks }])
+                let Cases {
+                    mut cases,
+                    left_out,
+                } = shared(loads, Supply::Elastic, plan)?;
+                let scarce = |case: &mut Case| {
+                    let peaks = oracle::peaks(&oracle::replicas(case));
+                    let total: f64 = peaks.iter().map(|p| f64::from(*p)).sum();
+                    let least = case.apis.len() as f64;
+                    case.supply = Supply::Scarce((total * share).round().max(least) as u32);
+                    let replicas = oracle::replicas(case);
+                    Foreseen { replicas, peaks }
+                };
+                let foreseen = cases.iter_mut().map(scarce).collect();
+                (cases, left_out, foreseen)
             }
         };
         Ok(Self {
             cases,
+            left_out,
             foreseen,
             policies,
             options,

@@ -12,7 +12,11 @@ pub fn text(world: &World, summary: &Summary<'_>) -> String {
     let mut out = String::new();
     let apis: usize = world.cases.iter().map(|c| c.apis.len()).sum();
     let minutes: u64 = summary.rows.first().map_or(0, |r| r.total.minutes);
-    let _ = writeln!(out, "{apis} api(s), {minutes} api-minutes scored\n");
+    let _ = writeln!(out, "{apis} api(s), {minutes} api-minutes scored");
+    for error in &world.left_out {
+        let _ = writeln!(out, "left out: {error}");
+    }
+    out.push('\n');
     let _ = writeln!(
         out,
         "{:<14} {:>9} {:>8} {:>6} {:>6} {:>6} {:>9} {:>6} {:>7}",

@@ -11,7 +11,7 @@ mod modules;
 
 use super::connect::Output;
 use super::errors::usage;
-use super::evaluate::progress::Bar;
+use super::evaluate::progress::{Bar, note};
 use super::say;
 use anyhow::{Context, Result, anyhow};
 use clap::ValueEnum;
@@ -44,7 +44,9 @@ resource_hours (of one replica), slack (part of them not used), churn (replicas 
 and hour), requests, errors, slow, coverage (share of minutes at or below the quantile that the tier
 bought, and below p50, p90, p99; of tidegate), traces (the same by trace). `versus`, and
 `versus_per_trace`: violations_vs_hpa_at_equal_cost, resource_hours_vs_hpa_at_equal_violations (both on
-the frontier of hpa's targets; null where HPA has none and Tidegate some), resource_hours_vs_oracle.";
+the frontier of hpa's targets; null where HPA has none and Tidegate some), resource_hours_vs_oracle.
+`left_out`: traces that are idle, too short, or have too little in common with the others of one pool, and
+why; the rest is run without them.";
 
 /// What to run, on what.
 #[derive(Debug, clap::Args)]
@@ -248,6 +250,9 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<()> {
         setup.options(args.seed),
         args.jobs,
     )?;
+    for error in &world.left_out {
+        note(&format!("left out: {error}"));
+    }
     let bar = Bar::new("backtest");
     let done = world.run(&modules, args.jobs, &|done, all| bar.tell(done, all))?;
     drop(bar);

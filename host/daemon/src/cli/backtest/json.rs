@@ -38,6 +38,7 @@ pub(super) fn value(args: &Args, world: &World, summary: &Summary<'_>) -> Value 
     json!({
         "seed": args.seed, "lead_time_s": args.lead_time,
         "cases": cases.collect::<Vec<_>>(),
+        "left_out": world.left_out.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "policies": summary.rows.iter().map(row).collect::<Vec<_>>(),
         "versus": versus(&summary.versus),
         "versus_per_trace": summary.per_trace.iter()

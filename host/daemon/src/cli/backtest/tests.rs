@@ -88,6 +88,28 @@ fn a_bad_trace_is_named_with_its_line_and_a_remedy() {
         &["--native", "--trace", &idle],
         "idle: its 95th percentile is not above 0",
     );
+    for pool in ["elastic", "0.7"] {
+        let wave = file(dir.path(), "wave.csv", &wave());
+        let json = dir.path().join("out.json").display().to_string();
+        let words = [
+            "--native",
+            "--policies",
+            "static",
+            "--pool",
+            pool,
+            "--json",
+            &json,
+            "--trace",
+            &idle,
+            &wave,
+            &short,
+        ];
+        run(&try_parsed(&words).unwrap(), Output::Json).unwrap();
+        let value: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+        assert_eq!(value["left_out"].as_array().unwrap().len(), 2);
+        assert_eq!(value["cases"][0]["traces"][0]["trace"], "wave");
+    }
     refused(&["--native", "--trace", "none.csv"], "cannot read none.csv");
     let hours = file(
         dir.path(),

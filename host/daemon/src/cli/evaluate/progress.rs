@@ -19,6 +19,13 @@ impl Meter for ThreadTime {
     }
 }
 
+/// A line for a person beside the answer, at once: what is told at the end may be hours away.
+pub(in crate::cli) fn note(text: &str) {
+    let mut err = std::io::stderr().lock();
+    // Nobody is owed a note; the answer says it again.
+    let _ = writeln!(err, "{text}");
+}
+
 /// A bar with a name; gone when it is dropped.
 #[derive(Debug)]
 pub(in crate::cli) struct Bar {
