@@ -22,6 +22,7 @@ use crate::schema;
 use crate::structure::{self, NoStructure, Structure};
 use crate::trial::Artefact;
 use crate::warm::Warm;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tidegate_core::ids::Digest;
 use tidegate_core::module::{Manifest, ModuleKind};
@@ -143,10 +144,11 @@ impl Engine {
             pre,
             name: manifest.name.as_str().into(),
             limits,
-            busy: Busy::default(),
+            busy: Arc::default(),
+            own: Busy::default(),
             warm: asked
                 .warm
-                .then(|| Warm::new(self.shared.warm.clone(), &digest.0)),
+                .then(|| Arc::new(Warm::new(self.shared.warm.clone(), &digest.0))),
             cancelled: Arc::default(),
             peak: Arc::default(),
         });
@@ -164,6 +166,7 @@ impl Engine {
             manifest: Arc::new(manifest),
             policy,
             prepared,
+            adapter,
             source,
         })
     }
@@ -184,8 +187,16 @@ impl Engine {
     pub(crate) fn compile(&self, bytes: &[u8]) -> Result<Component, AdmissionError> {
         let rewritten = nan::rewritten(bytes)
             .map_err(|error| AdmissionError::Invalid(quote(&error.to_string())))?;
-        Component::from_binary(&self.shared.wasm, &rewritten)
-            .map_err(|error| AdmissionError::Invalid(quote(&format!("{error:#}"))))
+        // The compiler has panics for what it thinks cannot be; one was met, and a stranger may know more.
+        let compiled = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            Component::from_binary(&self.shared.wasm, &rewritten)
+        }));
+        match compiled {
+            Ok(compiled) => {
+                compiled.map_err(|error| AdmissionError::Invalid(quote(&format!("{error:#}"))))
+            }
+            Err(_) => Err(AdmissionError::Invalid("the compiler gave up on it".into())),
+        }
     }
 
     fn grant(&self, asked: Asked, limits: &Limits) -> Result<CallLimits, AdmissionError> {
@@ -195,13 +206,16 @@ impl Engine {
             None => Ok(default.min(most)),
         };
         let options = &self.shared.options;
+        let memory = bound(
+            "limits.memory_bytes",
+            asked.memory_bytes,
+            limits.memory_default,
+            limits.memory_max.min(options.memory_max as u64),
+        )?;
+        let together = limits.memory_of_module / memory.max(1);
+        let fit = u32::try_from(together).unwrap_or(u32::MAX);
         Ok(CallLimits {
-            memory: bound(
-                "limits.memory_bytes",
-                asked.memory_bytes,
-                limits.memory_default,
-                limits.memory_max.min(options.memory_max as u64),
-            )?,
+            memory,
             deadline_ms: bound(
                 "limits.deadline_ms",
                 asked.deadline_ms,
@@ -217,7 +231,8 @@ impl Engine {
             returned_bytes: limits.returned_bytes,
             log_bytes: limits.log_bytes,
             stack: options.stack,
-            concurrency: limits.concurrency.max(1),
+            concurrency: limits.concurrency.min(fit).max(1),
+            concurrency_of_binding: limits.concurrency_of_binding.max(1),
         })
     }
 }
@@ -235,13 +250,13 @@ fn check_parts(component: &Component) -> Result<(), AdmissionError> {
     let Some(needs) = component.resources_required() else {
         return Ok(());
     };
-    for (what, have, most) in [
-        ("linear memories", needs.num_memories, MEMORIES),
-        ("tables", needs.num_tables, TABLES),
-    ] {
-        if have > most {
-            return Err(AdmissionError::TooManyParts { what, have, most });
-        }
+    at_most("linear memories", needs.num_memories, MEMORIES)?;
+    at_most("tables", needs.num_tables, TABLES)
+}
+
+fn at_most(what: &'static str, have: u32, most: u32) -> Result<(), AdmissionError> {
+    if have > most {
+        return Err(AdmissionError::TooManyParts { what, have, most });
     }
     Ok(())
 }
@@ -279,6 +294,7 @@ fn inspect(bytes: &[u8], limits: &Limits) -> Result<Inspected, AdmissionError> {
     })?;
     check_imports(&structure, adapter)?;
     check_exports(&structure, adapter, manifest.kind)?;
+    at_most("linear memories", structure.memories, MEMORIES)?;
     Ok(Inspected {
         manifest,
         asked,

@@ -7,7 +7,7 @@
 //! whose promise is audited ([`crate::warm`]).
 
 use crate::engine::Shared;
-use crate::gate::{Busy, Class};
+use crate::gate::{Busy, Class, Party};
 use crate::guest::{Guest, clip};
 use crate::options::CallLimits;
 use crate::warm::{self, Kept, Warm};
@@ -33,9 +33,11 @@ pub(crate) struct Prepared {
     pub(crate) name: Arc<str>,
     pub(crate) limits: CallLimits,
     /// Its calls that run now.
-    pub(crate) busy: Busy,
+    pub(crate) busy: Arc<Busy>,
+    /// Those of them that came through this binding.
+    pub(crate) own: Busy,
     /// Instances that are kept, where it asked for it.
-    pub(crate) warm: Option<Warm>,
+    pub(crate) warm: Option<Arc<Warm>>,
     /// Rises when this module's running fits are cancelled.
     pub(crate) cancelled: Arc<AtomicU64>,
     /// Most bytes of memories and tables that a call has had.
@@ -61,6 +63,21 @@ enum Stopped {
 }
 
 impl Prepared {
+    /// The same module for a binding, whose calls have places of their own.
+    pub(crate) fn apart(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            pre: self.pre.clone(),
+            name: self.name.clone(),
+            limits: self.limits,
+            busy: self.busy.clone(),
+            own: Busy::default(),
+            warm: self.warm.clone(),
+            cancelled: self.cancelled.clone(),
+            peak: self.peak.clone(),
+        }
+    }
+
     /// Runs `body` on an instance: a fresh one that is dropped, unless the module is warm. It may run
     /// twice, on two instances, when reuse is audited.
     ///
@@ -71,8 +88,14 @@ impl Prepared {
         class: Class,
         body: impl Fn(&mut Store<Guest>, &Instance) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
-        let most = self.limits.concurrency;
-        let _place = self.shared.gate.enter(class, &self.busy, most);
+        let party = Party {
+            module: &self.busy,
+            of_module: self.limits.concurrency,
+            binding: &self.own,
+            of_binding: self.limits.concurrency_of_binding,
+            memory: self.limits.memory,
+        };
+        let _place = self.shared.gate.enter(class, party);
         match &self.warm {
             Some(warm) if class == Class::Cycle && warm.is_on() => self.run_warm(warm, &body),
             _ => self.run_fresh(class, &body).map(|(answer, ..)| answer),

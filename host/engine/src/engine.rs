@@ -149,7 +149,7 @@ impl Engine {
         Ok(Self {
             shared: Arc::new(Shared {
                 wasm,
-                gate: Gate::new(places),
+                gate: Gate::new(places, options.memory_total),
                 warm: Places::default(),
                 cache,
                 options,

@@ -186,6 +186,7 @@ mod tests {
         log_bytes: 100,
         stack: 1,
         concurrency: 1,
+        concurrency_of_binding: 1,
     };
 
     #[test]

@@ -51,7 +51,7 @@ pub use schema::{ConfigError, SchemaError, check_config, check_schema};
 pub use structure::interface_of;
 pub use warm::Reuse;
 
-pub use trial::{Artefact, Passed, Terms, TrialError, examine};
+pub use trial::{Artefact, Passed, Sample, Terms, TrialError, examine, try_config};
 
 pub use slots::{
     Baselines, By, Candidate, FaultLimit, Pinned, Reach, Resolved, RolledBack, Slots, Subject,

@@ -1,5 +1,6 @@
 //! An admitted module: compiled, linked, its limits fixed, ready to serve.
 
+use crate::adapter::Adapter;
 use crate::call::Prepared;
 use crate::warm::{Reuse, Warm};
 use std::sync::Arc;
@@ -35,7 +36,7 @@ impl Policy {
 }
 
 /// A module that passed admission.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Loaded {
     pub(crate) digest: Digest,
     pub(crate) manifest: Arc<Manifest>,
@@ -43,7 +44,18 @@ pub struct Loaded {
     pub(crate) state_format: u32,
     pub(crate) policy: Policy,
     pub(crate) prepared: Arc<Prepared>,
+    pub(crate) adapter: &'static dyn Adapter,
     pub(crate) source: Source,
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded")
+            .field("digest", &self.digest)
+            .field("manifest", &self.manifest)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where a module's machine code came from.
@@ -102,6 +114,17 @@ impl Loaded {
         &self.policy
     }
 
+    /// The policy for one binding: its calls have places of their own
+    /// ([`crate::Limits::concurrency_of_binding`]), so that who asks much waits for itself and not in the
+    /// way of another tenant that the same module serves.
+    #[must_use]
+    pub fn policy_apart(&self) -> Policy {
+        let prepared = Arc::new(self.prepared.apart());
+        // The functions were there when it was admitted.
+        let apart = self.adapter.policy(self.manifest.kind, prepared);
+        apart.unwrap_or_else(|_| self.policy.clone())
+    }
+
     /// Most bytes of memories and tables that any call of this module has had since admission.
     #[must_use]
     pub fn peak_memory(&self) -> u64 {
@@ -111,7 +134,7 @@ impl Loaded {
     /// What the reuse of its instances has come to; `None` where it does not ask for any.
     #[must_use]
     pub fn reuse(&self) -> Option<Reuse> {
-        self.prepared.warm.as_ref().map(Warm::reuse)
+        self.prepared.warm.as_deref().map(Warm::reuse)
     }
 
     /// Ends the fits of this module that run now, because it was unbound or retired; they answer

@@ -19,6 +19,9 @@ pub struct Options {
     pub instances: u32,
     /// Largest linear memory of any module, in bytes; the ceiling of [`Limits::memory_max`].
     pub memory_max: usize,
+    /// What all calls that run may have together, in bytes, each counted with what its module may have;
+    /// more wait. Instances that are kept between calls come on top.
+    pub memory_total: u64,
     /// Stack of a guest, in bytes. Threads that call modules need twice as much.
     pub stack: usize,
     /// Where compiled code is kept between starts; `None` compiles at every start.
@@ -30,6 +33,7 @@ impl Default for Options {
         Self {
             instances: 64,
             memory_max: 1024 * MIB,
+            memory_total: 4096 * MIB as u64,
             stack: MIB,
             cache: None,
         }
@@ -46,6 +50,9 @@ pub struct Limits {
     pub memory_default: u64,
     /// Most that a manifest may ask for, in bytes.
     pub memory_max: u64,
+    /// What all calls of one module may have together, in bytes: it has as many places as fit into it, and
+    /// at least one.
+    pub memory_of_module: u64,
     /// Wall time of a call other than `fit` for a module that asks for none, in milliseconds.
     pub deadline_ms_default: u64,
     /// Most that a manifest may ask for, in milliseconds.
@@ -60,6 +67,9 @@ pub struct Limits {
     pub log_bytes: usize,
     /// Calls of one module at the same time; more wait. Fits take at most three quarters of them.
     pub concurrency: u32,
+    /// Calls of one module through one binding at the same time; more wait. Fits as above. A binding that
+    /// has none under way gets one in any case.
+    pub concurrency_of_binding: u32,
 }
 
 impl Default for Limits {
@@ -68,6 +78,7 @@ impl Default for Limits {
             component_bytes: 32 * MIB,
             memory_default: 64 * MIB as u64,
             memory_max: 512 * MIB as u64,
+            memory_of_module: 1024 * MIB as u64,
             deadline_ms_default: 500,
             deadline_ms_max: 10_000,
             fit_deadline_ms_default: 30_000,
@@ -75,6 +86,7 @@ impl Default for Limits {
             returned_bytes: 32 * MIB,
             log_bytes: 8 * 1024,
             concurrency: 16,
+            concurrency_of_binding: 8,
         }
     }
 }
@@ -89,4 +101,5 @@ pub(crate) struct CallLimits {
     pub(crate) log_bytes: usize,
     pub(crate) stack: usize,
     pub(crate) concurrency: u32,
+    pub(crate) concurrency_of_binding: u32,
 }

@@ -48,7 +48,7 @@ pub struct Baselines {
     pub judge: (ModuleRef, Arc<dyn Judge>),
 }
 
-/// What can be put into a slot.
+/// What can be put into a slot: a module for one binding, whose calls have places of their own.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     /// Identity.
@@ -64,7 +64,7 @@ impl From<&Loaded> for Candidate {
         Self {
             module: loaded.module_ref(),
             config_schema: loaded.manifest().config_schema.clone(),
-            policy: loaded.policy().clone(),
+            policy: loaded.policy_apart(),
         }
     }
 }

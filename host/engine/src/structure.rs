@@ -2,7 +2,9 @@
 //! its imports and exports.
 //!
 //! Only the outermost level counts. A linked library inside cannot speak for the component, and
-//! what inner instances import from each other is no business of the host.
+//! what inner instances import from each other is no business of the host. Memories are counted wherever
+//! they are: components that are composed of several hand values from one memory to another by code that
+//! wasmtime makes, and where several memories are forbidden, that code makes its compiler panic.
 
 use crate::manifest::SECTION;
 use wasmparser::{Encoding, Parser, Payload};
@@ -16,6 +18,8 @@ pub(crate) struct Structure<'a> {
     pub(crate) imports: Vec<&'a str>,
     /// Names.
     pub(crate) exports: Vec<&'a str>,
+    /// Linear memories that core modules define, at any level.
+    pub(crate) memories: u32,
 }
 
 /// Why there is none.
@@ -69,6 +73,9 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Structure<'_>, NoStructure> {
                 for export in section {
                     found.exports.push(export.map_err(malformed)?.name.name);
                 }
+            }
+            Payload::MemorySection(section) => {
+                found.memories = found.memories.saturating_add(section.count());
             }
             _ => {}
         }

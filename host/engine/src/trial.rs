@@ -11,21 +11,57 @@
 
 use crate::admission::AdmissionError;
 use crate::canary;
+use crate::canary::Rigour;
 use crate::engine::{Engine, EngineError};
-use crate::module::Source;
+use crate::module::{Loaded, Source};
 use crate::options::{Limits, Options};
 use crate::schema;
 use serde::{Deserialize, Serialize};
 use std::io;
-use tidegate_core::ids::Digest;
+use tidegate_core::frame::Column;
+use tidegate_core::ids::{ApiId, Digest};
 use wasmtime::component::Component;
 
 /// Raised when admission asks more than it did: code that was kept under fewer questions is
 /// examined anew.
 pub(crate) const VERSION: u32 = 1;
 
+/// A part of one stored series, for canary calls on what a module will meet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// `tenant/api`.
+    pub api: String,
+    /// The signal's name.
+    pub signal: String,
+    /// Start of the first step, in milliseconds since the epoch.
+    pub start_ms: i64,
+    /// Length of a step, in seconds.
+    pub step_s: u32,
+    /// One value per step, in the signal's unit; `None` where nothing was measured.
+    pub values: Vec<Option<f64>>,
+}
+
+impl Sample {
+    /// Most values of all samples of one question: they travel in its header.
+    pub const MOST: usize = 8_000;
+
+    /// The end of a column, `most` steps at most.
+    #[must_use]
+    pub fn of(api: &ApiId, column: &Column, most: usize) -> Self {
+        let from = column.values.len().saturating_sub(most);
+        let finite = |value: &f64| value.is_finite().then_some(*value);
+        Self {
+            api: api.to_string(),
+            signal: column.signal.name().into(),
+            start_ms: column.start.plus_steps(column.step, from as i64).0,
+            step_s: column.step.secs(),
+            values: column.values[from..].iter().map(finite).collect(),
+        }
+    }
+}
+
 /// What a component is examined under.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Terms {
     /// What it may be and use.
     pub limits: Limits,
@@ -35,6 +71,8 @@ pub struct Terms {
     pub stack: usize,
     /// Config for the canary calls; `None` makes the smallest that the schema allows.
     pub config: Option<String>,
+    /// Series of whoever pushed, for a forecaster.
+    pub stored: Vec<Sample>,
 }
 
 impl Terms {
@@ -46,6 +84,7 @@ impl Terms {
             memory_max: options.memory_max,
             stack: options.stack,
             config: None,
+            stored: vec![],
         }
     }
 }
@@ -115,6 +154,16 @@ pub enum TrialError {
     Output(#[from] io::Error),
 }
 
+/// Asks an admitted module under a config that it is to serve with: a forecaster on stored series, where
+/// there are some. In this process and under the module's own limits, as it will serve; that it calls its
+/// input invalid counts against the config.
+///
+/// # Errors
+/// The first call that went wrong.
+pub fn try_config(loaded: &Loaded, config: &str, stored: &[Sample]) -> Result<(), AdmissionError> {
+    canary::sing(&loaded.policy_apart(), config, stored, Rigour::Config).map(|_| ())
+}
+
 /// Examines a component: size, structure, imports, manifest, wanted limits, compilation, types,
 /// `describe`, and canary calls on synthetic data whose answers must keep the invariants.
 /// `compiled` gets the native code before any of it runs.
@@ -130,7 +179,7 @@ pub fn examine(
         instances: 1,
         memory_max: terms.memory_max,
         stack: terms.stack,
-        cache: None,
+        ..Options::default()
     })?;
     let (checked, limits) = engine.check(bytes, &terms.limits)?;
     let config = match &terms.config {
@@ -147,7 +196,7 @@ pub fn examine(
     drop(code);
     let digest = Digest::of(bytes);
     let loaded = engine.load(bytes, digest, checked, limits, &component, Source::Compiled)?;
-    let sung = canary::sing(loaded.policy(), &config)?;
+    let sung = canary::sing(loaded.policy(), &config, &terms.stored, Rigour::Module)?;
     Ok(Passed {
         digest: digest.to_string(),
         calls: sung.calls,

@@ -48,7 +48,7 @@ impl Default for Bounds {
 }
 
 /// The head of a question.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// Under which bounds to work.
     pub bounds: Bounds,

@@ -275,3 +275,48 @@ fn what_the_builder_writes_is_what_the_engine_reads() {
         *read
     );
 }
+
+/// Two components within, which hand a text from one memory to the other.
+const COMPOSED: &str = r#"
+(component
+  (component $a
+    (core module $m
+      (memory (export "memory") 1)
+      (func (export "f") (param i32 i32))
+      (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8)))
+    (core instance $i (instantiate $m))
+    (func (export "f") (param "s" string)
+      (canon lift (core func $i "f") (memory $i "memory") (realloc (func $i "realloc")))))
+  (component $b
+    (import "f" (func $f (param "s" string)))
+    (core module $memory (memory (export "memory") 1))
+    (core instance $at (instantiate $memory))
+    (core func $lowered (canon lower (func $f) (memory $at "memory")))
+    (core module $use (import "" "f" (func (param i32 i32))))
+    (core instance (instantiate $use (with "" (instance (export "f" (func $lowered)))))))
+  (instance $first (instantiate $a))
+  (instance (instantiate $b (with "f" (func $first "f")))))"#;
+
+/// wasmtime's compiler panics on these where several memories are forbidden: found with a component that
+/// was made of JavaScript by componentize-qjs.
+#[test]
+fn a_component_that_is_composed_of_several_is_refused_before_it_makes_the_compiler_panic() {
+    let composed = wat::parse_str(COMPOSED).unwrap();
+    let mut guest = good().build().unwrap();
+    // As a nested component: section 4, and its instance.
+    let mut length = vec![];
+    let mut left = composed.len();
+    while left > 0x7f {
+        length.push((left & 0x7f) as u8 | 0x80);
+        left >>= 7;
+    }
+    length.push(left as u8);
+    guest.push(4);
+    guest.extend(length);
+    guest.extend(composed);
+    for nested in 0..4 {
+        let with_instance = [&guest[..], &[5, 4, 1, 0, nested, 0]].concat();
+        let refused = admit(&with_instance).unwrap_err().to_string();
+        assert!(refused.contains("3 linear memories"), "{refused}");
+    }
+}

@@ -5,8 +5,10 @@
 use serde_json::json;
 use tidegate_core::module::ModuleKind;
 use tidegate_engine::wire::{self, Answer, Bounds, Header, Verdict};
-use tidegate_engine::{Engine, Limits, Options, Passed, Policy, Source, Terms, examine};
-use tidegate_hostile::{BODY_OK, GROW, Guest, LOOP, horizon, states};
+use tidegate_engine::{
+    Engine, Limits, Options, Passed, Policy, Sample, Source, Terms, examine, try_config,
+};
+use tidegate_hostile::{BODY_OK, GROW, Guest, LOOP, answer as body_of, horizon, states};
 
 fn terms() -> Terms {
     Terms::new(Limits::default(), &Options::default())
@@ -201,4 +203,89 @@ fn a_process_that_says_something_else_is_not_believed() {
         let error = wire::hear(&said[..], 1000).unwrap_err().to_string();
         assert!(error.contains(part), "{what}: {error}");
     }
+}
+
+/// A forecaster that traps in `fit` where a value is above 5,000, which no synthetic one is.
+fn low() -> Guest {
+    let looks = "(local.set $n (i32.load offset=48 (local.get 0)))
+        (local.set $p (i32.load offset=44 (local.get 0)))
+        (block $done (loop $next
+          (br_if $done (i32.ge_u (local.get $i) (local.get $n)))
+          (if (f64.gt
+                (f64.load (i32.add (local.get $p) (i32.shl (local.get $i) (i32.const 3))))
+                (f64.const 5000))
+            (then (unreachable)))
+          (local.set $i (i32.add (local.get $i) (i32.const 1)))
+          (br $next)))";
+    let body = format!("{looks} {}", body_of(ModuleKind::Forecaster, "fit"));
+    Guest::forecaster("low").body("fit", &body)
+}
+
+fn stored(api: &str, level: f64) -> Sample {
+    Sample {
+        api: api.into(),
+        signal: "requests".into(),
+        start_ms: 0,
+        step_s: 300,
+        values: vec![Some(level); 100],
+    }
+}
+
+#[test]
+fn a_forecaster_is_asked_on_what_is_stored_too() {
+    passes(&low());
+    let mut header = header();
+    header.terms.stored = vec![stored("shop/calm", 10.0)];
+    let component = low().build().unwrap();
+    let Verdict::Passed(passed) = answer(&header, &component).verdict else {
+        panic!("it was refused")
+    };
+    assert_eq!(passed.calls, 18);
+    header.terms.stored.push(stored("shop/busy", 6000.0));
+    let Verdict::Refused(refusal) = answer(&header, &component).verdict else {
+        panic!("it passed")
+    };
+    assert_eq!(refusal.label, "canary");
+    // The batch's rescue tells which series it was; the error says on what it was asked.
+    let parts = [
+        "the stored series shop/calm requests, shop/busy requests",
+        "`fit`",
+    ];
+    for part in parts {
+        assert!(refusal.text.contains(part), "{}", refusal.text);
+    }
+}
+
+#[test]
+fn the_most_that_is_sampled_fits_into_a_questions_header() {
+    let mut header = header();
+    let values = (0..Sample::MOST).map(|n| Some(-1.0 / (n as f64 + 3.1)));
+    header.terms.stored = vec![Sample {
+        values: values.collect(),
+        ..stored("shop/wide", 1.0)
+    }];
+    let answer = answer(&header, &low().build().unwrap());
+    assert!(matches!(answer.verdict, Verdict::Passed(_)), "{answer:?}");
+}
+
+#[test]
+fn a_config_is_tried_on_stored_series_and_what_it_is_told_then_counts() {
+    let engine = Engine::new(Options::default()).unwrap();
+    let admit = |guest: &Guest| {
+        engine
+            .admit(&guest.build().unwrap(), &Limits::default())
+            .unwrap()
+    };
+    let loaded = admit(&low());
+    try_config(&loaded, "{}", &[]).unwrap();
+    let busy = [stored("shop/busy", 6000.0)];
+    let refused = try_config(&loaded, "{}", &busy).unwrap_err().to_string();
+    assert!(refused.contains("shop/busy requests"), "{refused}");
+    // `invalid-input` is an honest answer to a stranger's question, and a refusal of a config.
+    let invalid = "(local.set $out (call $alloc (i32.const 64)))
+        (i32.store8 (local.get $out) (i32.const 1)) (local.get $out)";
+    let picky = Guest::forecaster("picky").body("fit", invalid);
+    assert_eq!(passes(&picky).declined, 1);
+    let refused = try_config(&admit(&picky), "{}", &[]).unwrap_err();
+    assert!(refused.to_string().contains("`fit`"), "{refused}");
 }

@@ -119,7 +119,7 @@ pub enum AdmissionError {
     },
     /// It is made of more parts than one instance may have.
     #[error(
-        "the component has {have} {what}, at most {most} are given to one; link its libraries into one core module"
+        "the component has {have} {what}, at most {most} are given to one; link its libraries into one core module (what is composed of several components has a memory for each of them)"
     )]
     TooManyParts {
         /// Memories or tables.
@@ -157,7 +157,7 @@ pub enum AdmissionError {
         /// Which function.
         call: &'static str,
         /// On what.
-        case: &'static str,
+        case: String,
         /// How.
         error: CallError,
     },
@@ -169,7 +169,7 @@ pub enum AdmissionError {
         /// Which function.
         call: &'static str,
         /// On what.
-        case: &'static str,
+        case: String,
         /// What was different about the second question.
         when: &'static str,
     },

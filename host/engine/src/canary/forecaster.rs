@@ -3,23 +3,23 @@
 //! Every series is asked in one batch and the first of them alone, since the cycle batches as it
 //! likes; forecasts are held to FC1 as in production.
 
-use super::questions::{self, FRESH, STEPS};
-use super::{AdmissionError, At, Sung};
+use super::past::{FRESH, Past};
+use super::{AdmissionError, At, Sung, says_no};
 use crate::batch::Pick as _;
 use tidegate_core::invariant::check_forecasts;
 use tidegate_core::policy::{
     Blobs, CallError, Forecaster, Frames, Horizon, PolicyError, SeriesStatus,
 };
 
-const CASE: &str = "two weeks of a daily wave, with gaps, of zeros and of a step";
-
 pub(super) fn sing(
     policy: &dyn Forecaster,
     config: &str,
+    past: &Past,
     sung: &mut Sung,
 ) -> Result<(), AdmissionError> {
-    let at = |call| At { call, case: CASE };
-    let frames = questions::frames(0, STEPS);
+    let case = past.case.as_str();
+    let at = |call| At { call, case };
+    let frames = past.before();
     let Some(fitted) = at("fit").answer(sung, policy.fit(config, &frames))? else {
         return Ok(());
     };
@@ -33,8 +33,9 @@ pub(super) fn sing(
     if let Some(migrated) = at("migrate").answer(sung, migrated)? {
         served(at("migrate"), sung, &migrated.status)?;
     }
-    predict(policy, &fitted.model, &states, &kept, STEPS, sung)?;
-    let news: Frames = questions::frames(STEPS, FRESH).pick(&kept);
+    let next = past.horizon(0).pick(&kept);
+    predict(policy, &fitted.model, &states, at("predict"), &next, sung)?;
+    let news: Frames = past.after().pick(&kept);
     let updated = policy.update(&fitted.model, &states, &news);
     let Some(updated) = at("update").answer(sung, updated)? else {
         return Ok(());
@@ -50,22 +51,18 @@ pub(super) fn sing(
     };
     let kept: Vec<usize> = still.iter().filter_map(|&i| kept.get(i).copied()).collect();
     let states = updated.states.pick(&still);
-    predict(policy, model, &states, &kept, STEPS + FRESH, sung)
+    let next = past.horizon(FRESH).pick(&kept);
+    predict(policy, model, &states, at("predict"), &next, sung)
 }
 
 fn predict(
     policy: &dyn Forecaster,
     model: &[u8],
     states: &Blobs,
-    series: &[usize],
-    from: usize,
+    at: At<'_>,
+    horizon: &Horizon,
     sung: &mut Sung,
 ) -> Result<(), AdmissionError> {
-    let at = At {
-        call: "predict",
-        case: CASE,
-    };
-    let horizon = questions::horizon(from).pick(series);
     let mut ask = |states: &Blobs, horizon: &Horizon| {
         let answer = at.answer(sung, policy.predict(model, states, horizon))?;
         if let Some(answer) = &answer {
@@ -74,8 +71,8 @@ fn predict(
         }
         Ok::<_, AdmissionError>(answer)
     };
-    let together = ask(states, &horizon)?;
-    let again = ask(states, &horizon)?;
+    let together = ask(states, horizon)?;
+    let again = ask(states, horizon)?;
     at.same(&together, &again, "when it was asked again")?;
     let alone = ask(&states.pick(&[0]), &horizon.pick(&[0]))?;
     let (Some(together), Some(alone)) = (together, alone) else {
@@ -98,7 +95,7 @@ fn predict(
 /// The series that were served. One that trapped was told apart from its neighbours by the batch's
 /// rescue and looks like a typed error; it is none.
 fn served(
-    at: At,
+    at: At<'_>,
     sung: &mut Sung,
     statuses: &[SeriesStatus],
 ) -> Result<Vec<usize>, AdmissionError> {
@@ -107,6 +104,9 @@ fn served(
         match status {
             Ok(()) => served.push(i),
             Err(error @ PolicyError::Internal(_)) => {
+                return Err(at.fails(CallError::Policy(error.clone())));
+            }
+            Err(error) if says_no(sung.rigour, error) => {
                 return Err(at.fails(CallError::Policy(error.clone())));
             }
             Err(_) => sung.declined += 1,

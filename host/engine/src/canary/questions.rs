@@ -1,18 +1,14 @@
 //! The synthetic data of canary calls. Fixed numbers and the integers' own mixing: what a module
 //! was admitted on can be repeated anywhere, and no random source is read.
 
-use tidegate_core::policy::{
-    AllocationInput, Blob, Counts, Covariates, Frames, Horizon, JudgeInput, MetricSpec, TierInput,
-};
+use super::past::{FRESH, Line};
+use tidegate_core::policy::{AllocationInput, Blob, Counts, JudgeInput, MetricSpec, TierInput};
 use tidegate_core::tier::Tier;
 use tidegate_core::time::{Grid, Step, Timestamp};
 use tidegate_core::units::{Dimension, Level, Signal};
 
-/// Steps of history: two weeks by the hour.
-pub(super) const STEPS: usize = 336;
-
-/// Steps that come after.
-pub(super) const FRESH: usize = 12;
+/// Steps of history: two weeks by the hour, and those that are withheld.
+const STEPS: usize = 336 + FRESH;
 
 /// A Monday, 00:00 UTC.
 const START: Timestamp = Timestamp(1_700_438_400_000);
@@ -42,40 +38,18 @@ fn value(series: usize, hour: usize) -> f64 {
 
 const SERIES: usize = 4;
 
-fn calendar(from: usize, hours: usize) -> Covariates {
-    let rows = || (0..SERIES).flat_map(move |_| from..from + hours);
-    let minutes = rows().map(|hour| (hour % 24 * 60) as f64);
-    let days = rows().map(|hour| (hour / 24 % 7) as f64);
-    Covariates {
-        names: vec!["minute-of-day".into(), "day-of-week".into()],
-        values: minutes.chain(days).collect(),
-    }
+/// All series.
+pub(super) fn lines() -> Vec<Line> {
+    let line = |series| Line {
+        signal: Signal::Requests,
+        start: START,
+        values: (0..STEPS).map(|hour| value(series, hour)).collect(),
+    };
+    (0..SERIES).map(line).collect()
 }
 
-/// All series over some hours.
-pub(super) fn frames(from: usize, hours: usize) -> Frames {
-    let mut frames = Frames::new(hourly());
-    for series in 0..SERIES {
-        let values: Vec<f64> = (from..from + hours).map(|h| value(series, h)).collect();
-        frames.push(Signal::Requests, at(from), &values, 1 + series as u64);
-    }
-    frames.covariates = calendar(from, hours);
-    frames
-}
-
-/// Half a day at every standard level.
-pub(super) fn horizon(from: usize) -> Horizon {
-    Horizon {
-        step: hourly(),
-        steps: FRESH as u32,
-        levels: Level::STANDARD.to_vec(),
-        starts: vec![at(from); SERIES],
-        future: calendar(from, FRESH),
-        seeds: (1..=SERIES as u64).collect(),
-    }
-}
-
-fn hourly() -> Step {
+/// Their step.
+pub(super) fn hourly() -> Step {
     Step::from_secs(3600).unwrap_or(Step::MINUTE)
 }
 

@@ -89,7 +89,7 @@ fn checked(
 
 /// Asks twice on an empty state, then on the state that came back; answers the last state.
 fn kept<T: std::fmt::Debug>(
-    at: At,
+    at: At<'_>,
     sung: &mut Sung,
     ask: impl Fn(Blob) -> Result<T, CallError>,
     state: impl Fn(&T) -> Blob,
