@@ -1,4 +1,5 @@
-//! The shipped judge, natively.
+//! The shipped judge, natively: the same counts and paired losses as the component gets, and its state as its own
+//! bytes, so that a test judges by what a daemon judges by.
 
 use super::{config, said};
 use tidegate_core::policy::{Blob, CallError, Evidence, Judge, JudgeInput, Judgement, Verdict};
