@@ -56,7 +56,7 @@ pub(crate) fn visible_pool<P: PlansPort + ?Sized>(
     caller: &Principal,
     pool: &PoolId,
 ) -> Result<(), ServeError> {
-    if port.pools(caller).iter().any(|(id, _)| id == pool) {
+    if port.newest(caller, pool).is_some() {
         Ok(())
     } else {
         Err(absent("pool", pool.as_str()))

@@ -4,7 +4,7 @@
 //! every problem named at once. Cross references are checked here and not where they are used, so
 //! that no room ever meets an api without its pool.
 
-use crate::event::{Event, Occurrences};
+use crate::event::{Event, Occurrences, Touched};
 use crate::ids::{ApiId, BindingId, Generation, PoolId, ScopedId, TemplateId, TenantId};
 use crate::module::Binding;
 use crate::slo::{Indicator, Slo};
@@ -287,11 +287,11 @@ pub struct Catalog {
     /// By tier; a tier that is not declared has [`TierSpec::default_of`].
     pub tiers: BTreeMap<Tier, Versioned<TierSpec>>,
     /// By id, as they are in force: with what templates fill.
-    pub apis: BTreeMap<ApiId, Versioned<Api>>,
+    pub apis: Shelf<ApiId, Api>,
     /// By id: the declared ones, and those that templates put on apis.
-    pub slos: BTreeMap<ScopedId, Versioned<Slo>>,
+    pub slos: Shelf<ScopedId, Slo>,
     /// By id.
-    pub events: BTreeMap<ScopedId, Versioned<Event>>,
+    pub events: Shelf<ScopedId, Event>,
     /// By id.
     pub bindings: BTreeMap<BindingId, Versioned<Binding>>,
     /// By id; what they fill stands in `apis` and `slos`.
@@ -312,19 +312,34 @@ impl Catalog {
     }
 
     /// Apis of a pool, ascending.
-    pub fn apis_of<'a>(&'a self, pool: &'a PoolId) -> impl Iterator<Item = &'a Api> + 'a {
-        self.apis
-            .values()
-            .map(|a| &a.value)
-            .filter(move |a| a.pool == *pool)
+    pub fn apis_of(&self, pool: &PoolId) -> impl Iterator<Item = &Api> {
+        self.apis.of(pool)
     }
 
     /// SLOs of an api, ascending.
-    pub fn slos_of<'a>(&'a self, api: &'a ApiId) -> impl Iterator<Item = &'a Slo> + 'a {
-        self.slos
-            .values()
-            .map(|s| &s.value)
-            .filter(move |s| s.api == *api)
+    pub fn slos_of(&self, api: &ApiId) -> impl Iterator<Item = &Slo> {
+        self.slos.of(api)
+    }
+
+    /// Events that touch an api, ascending.
+    #[must_use]
+    pub fn events_of(&self, api: &ApiId) -> Vec<&Event> {
+        if self.events.is_empty() {
+            return vec![];
+        }
+        let named = Touched::Api(api.clone());
+        let owned = Touched::Tenant(api.tenant.clone());
+        let of = |whom: &Touched| self.events.of(whom).collect::<Vec<_>>();
+        let mut all = [of(&named), of(&owned)].concat();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
+    /// Lets go of the room that many puts have left; to be called where a catalog is kept.
+    pub fn compact(&mut self) {
+        self.apis.compact();
+        self.slos.compact();
+        self.events.compact();
     }
 
     /// Applies a change set as a whole.
@@ -389,6 +404,7 @@ impl Catalog {
         if effects.iter().any(|(_, e)| *e != Effect::Unchanged) {
             next.generation = self.generation.next();
         }
+        next.compact();
         Ok((next, effects))
     }
 }
@@ -396,7 +412,26 @@ impl Catalog {
 mod api;
 mod check;
 mod objects;
+mod shelf;
 pub mod template;
+
+pub use shelf::{Filed, Iter, Shelf};
+
+impl Filed for Api {
+    type Under = PoolId;
+
+    fn under(&self) -> Vec<PoolId> {
+        vec![self.pool.clone()]
+    }
+}
+
+impl Filed for Slo {
+    type Under = ApiId;
+
+    fn under(&self) -> Vec<ApiId> {
+        vec![self.api.clone()]
+    }
+}
 
 /// Threshold of an SLO in seconds, if it has one.
 #[must_use]

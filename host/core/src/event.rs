@@ -8,8 +8,8 @@
 //! rule itself stays with the event: what was declared is what is shown and stored, and an
 //! occurrence is never an object of its own that somebody would have to clean up.
 
-use crate::catalog::Catalog;
-use crate::ids::{ApiId, ScopedId};
+use crate::catalog::{Catalog, Filed};
+use crate::ids::{ApiId, ScopedId, TenantId};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -181,6 +181,30 @@ impl Event {
     #[must_use]
     pub fn touches(&self, api: &ApiId) -> bool {
         self.id.tenant == api.tenant && (self.apis.is_empty() || self.apis.contains(api))
+    }
+}
+
+/// Whom an event touches: an api that it names, or all of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Touched {
+    /// An api.
+    Api(ApiId),
+    /// All apis of a tenant.
+    Tenant(TenantId),
+}
+
+impl Filed for Event {
+    type Under = Touched;
+
+    fn under(&self) -> Vec<Touched> {
+        if self.apis.is_empty() {
+            return vec![Touched::Tenant(self.id.tenant.clone())];
+        }
+        let touched = self.apis.iter().filter(|api| self.touches(api));
+        let mut all: Vec<Touched> = touched.cloned().map(Touched::Api).collect();
+        all.sort();
+        all.dedup();
+        all
     }
 }
 

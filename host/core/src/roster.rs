@@ -104,14 +104,14 @@ impl<P: ?Sized> Member<P> {
     }
 }
 
-/// The pinned chain of one slot, best first.
+/// The pinned chain of one slot, best first. A copy shares the members: every series of a cycle has one.
 #[derive(Debug)]
 pub struct Roster<P: ?Sized> {
     /// Never empty in the daemon: the last member is the native baseline.
-    pub members: Vec<Member<P>>,
+    pub members: Arc<[Member<P>]>,
     /// Who runs beside them: asked now and then, scored, and and without a say until a series has
     /// chosen one as its champion. In the order of the binding; only forecasters have any.
-    pub challengers: Vec<Member<P>>,
+    pub challengers: Arc<[Member<P>]>,
 }
 
 impl<P: ?Sized> Roster<P> {
@@ -119,8 +119,8 @@ impl<P: ?Sized> Roster<P> {
     #[must_use]
     pub fn of(members: Vec<Member<P>>) -> Self {
         Self {
-            members,
-            challengers: vec![],
+            members: members.into(),
+            challengers: Arc::default(),
         }
     }
 
@@ -163,7 +163,7 @@ impl<P: ?Sized> Roster<P> {
         mut ask: impl FnMut(&Member<P>) -> Result<T, CallError>,
         mut check: impl FnMut(&T) -> Result<(), Breach>,
     ) -> Option<Answer<T>> {
-        for member in &self.members {
+        for member in self.members.iter() {
             let outcome = ask(member)
                 .and_then(|value| check(&value).map(|()| value).map_err(CallError::Refused));
             match outcome {

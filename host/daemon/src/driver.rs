@@ -132,7 +132,7 @@ mod tests {
         gate.to(2);
         let kinds: Vec<_> = gate.world.alerts().iter().map(|a| a.kind).collect();
         assert!(kinds.contains(&AlertKind::PlanHeld), "{kinds:?}");
-        let plan = gate.world.plans.load()[&"edge".parse::<PoolId>().unwrap()].clone();
+        let plan = gate.world.plans.get(&"edge".parse().unwrap()).unwrap();
         assert_eq!(plan.generation, Generation(1));
     }
 }

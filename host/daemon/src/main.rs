@@ -1,5 +1,6 @@
 //! The `tidegate` binary: one table of contents, the verbs are in `cli`.
 
+mod alarms;
 mod cli;
 mod clock;
 mod config;
@@ -8,6 +9,7 @@ mod driver;
 mod gate;
 mod keeper;
 mod life;
+mod plans;
 mod policies;
 mod recur;
 mod render;
@@ -16,6 +18,7 @@ mod serve;
 mod shipped;
 #[cfg(test)]
 mod testing;
+mod together;
 mod trials;
 mod world;
 mod zones;

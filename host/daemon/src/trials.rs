@@ -82,6 +82,11 @@ impl OnTrial {
         look::turn(world, now);
     }
 
+    /// Whether anything is on trial.
+    pub(crate) fn any(world: &World) -> bool {
+        !life::trials(world).is_empty()
+    }
+
     /// Takes what a cycle has left, where anything is on trial.
     pub(crate) fn leave(
         world: &World,
@@ -90,7 +95,7 @@ impl OnTrial {
         forecasts: BTreeMap<SeriesKey, Forecast>,
     ) {
         if let Some(record) = record
-            && !life::trials(world).is_empty()
+            && Self::any(world)
         {
             let left = Left { record, forecasts };
             lock(&world.trials.left).insert(pool.clone(), left);

@@ -4,10 +4,13 @@
 //! its cycle: that is what makes a pool's decisions sequential. Readers of plans and of the catalog
 //! never wait, because both are immutable values behind an atomic pointer.
 
+use crate::alarms::Alarms;
 use crate::clock::Clock;
 use crate::driver::{Fits, Fitter};
 use crate::keeper::{self, Keeper};
+use crate::plans::Plans;
 use crate::policies::Policies;
+use crate::together::{cores, side_by_side};
 use crate::trials::OnTrial;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
@@ -27,7 +30,7 @@ use tidegate_core::time::Timestamp;
 use tidegate_engine::{By, Swapped};
 use tidegate_flow::cycle::{PoolState, Settings};
 use tidegate_flow::ingest::Meter;
-use tidegate_flow::observe::{Standing, Turns};
+use tidegate_flow::observe::Turns;
 use tidegate_store::Store;
 use tidegate_telemetry::{Metrics, SwapOutcome, TraceHandoff};
 use tokio::sync::watch;
@@ -52,7 +55,7 @@ pub(crate) struct World {
     /// Serialises writers of the catalog.
     pub(crate) catalog_writer: Mutex<()>,
     /// Newest plan per pool.
-    pub(crate) plans: ArcSwap<BTreeMap<PoolId, Arc<Plan>>>,
+    pub(crate) plans: Plans,
     /// Woken whenever a plan was published, or an alert or the catalog changed; carries nothing that
     /// matters.
     pub(crate) published: watch::Sender<u64>,
@@ -63,7 +66,7 @@ pub(crate) struct World {
     /// Whether the daemon drains: a long advance then ends at the step that it has reached.
     pub(crate) draining: AtomicBool,
     /// What stands, per pool.
-    alerts: Mutex<BTreeMap<PoolId, Standing>>,
+    alerts: Mutex<Alarms>,
     /// Rates, per tenant.
     pub(crate) meter: Mutex<Meter>,
     /// What enforcers reported last.
@@ -123,7 +126,22 @@ fn resumed(store: &Store, pool: &PoolId) -> Result<PoolState, StoreError> {
         Some(generation) => store.whole(pool, generation)?,
         None => None,
     };
-    Ok(PoolState::resume(record.as_ref()))
+    Ok(PoolState::resume(record))
+}
+
+/// Of every pool: records are large, so that the cores share them.
+fn all_resumed(
+    store: &Store,
+    catalog: &Catalog,
+) -> Result<BTreeMap<PoolId, PoolState>, StoreError> {
+    let done = Mutex::new(vec![]);
+    let pools: Vec<&PoolId> = catalog.pools.keys().collect();
+    side_by_side(cores(), &pools, |&pool| {
+        let state = resumed(store, pool);
+        lock(&done).push(state.map(|state| (pool.clone(), state)));
+    });
+    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.into_iter().collect()
 }
 
 impl World {
@@ -139,15 +157,11 @@ impl World {
         let mut catalog = CatalogStore::load(&*store)?;
         catalog.zones = crate::zones::zones(&catalog);
         catalog.recurring = crate::recur::occurrences(&catalog, &Catalog::default(), clock.now());
-        let mut pools = BTreeMap::new();
-        let mut plans = BTreeMap::new();
-        for pool in catalog.pools.keys() {
-            let state = resumed(&store, pool)?;
-            if let Some(plan) = &state.last {
-                plans.insert(pool.clone(), plan.clone());
-            }
-            pools.insert(pool.clone(), Arc::new(Mutex::new(state)));
-        }
+        catalog.compact();
+        let pools = all_resumed(&store, &catalog)?;
+        let plans: Plans = pools.values().filter_map(|s| s.last.clone()).collect();
+        let pools = pools.into_iter();
+        let pools = pools.map(|(pool, state)| (pool, Arc::new(Mutex::new(state))));
         let mut known = Known::default();
         tidegate_core::ports::storage::History::series(&*store)
             .into_iter()
@@ -161,9 +175,9 @@ impl World {
             policies,
             catalog: ArcSwap::from_pointee(catalog),
             catalog_writer: Mutex::new(()),
-            plans: ArcSwap::from_pointee(plans),
+            plans,
             published: watch::channel(0).0,
-            pools: Mutex::new(pools),
+            pools: Mutex::new(pools.collect()),
             advancing: Mutex::default(),
             draining: AtomicBool::new(false),
             alerts: Mutex::default(),
@@ -205,12 +219,9 @@ impl World {
         }
         pools.retain(|pool, _| catalog.pools.contains_key(pool));
         drop(pools);
-        lock(&self.alerts).retain(|pool, _| catalog.pools.contains_key(pool));
-        self.plans.rcu(|old| {
-            let mut next = BTreeMap::clone(old);
-            next.retain(|pool, _| catalog.pools.contains_key(pool));
-            next
-        });
+        let stays = |pool: &PoolId| catalog.pools.contains_key(pool);
+        lock(&self.alerts).retain(stays);
+        self.plans.retain(stays);
         self.wake();
     }
 
@@ -333,11 +344,7 @@ impl World {
     pub(crate) fn publish(&self, plan: &Arc<Plan>) {
         self.metrics
             .published(plan.pool.as_str(), plan.generation.0);
-        self.plans.rcu(|old| {
-            let mut next = BTreeMap::clone(old);
-            next.insert(plan.pool.clone(), plan.clone());
-            next
-        });
+        self.plans.put(plan);
         self.wake();
     }
 
@@ -356,51 +363,35 @@ impl World {
 
     /// Takes in what a cycle has seen of a pool; logs what is new and what is over.
     pub(crate) fn raise(&self, pool: &PoolId, now: Timestamp, seen: &[Alert]) {
-        let mut standing = lock(&self.alerts);
-        let turns = standing.entry(pool.clone()).or_default().look(now, seen);
-        self.tell(pool, &turns, standing);
+        let mut alarms = lock(&self.alerts);
+        let turns = alarms.look(pool, now, seen);
+        self.tell(pool, &turns, alarms);
     }
 
     /// Takes in one alert of a pool beside what stands.
     pub(crate) fn raise_one(&self, pool: &PoolId, now: Timestamp, alert: Alert) {
-        let mut standing = lock(&self.alerts);
-        let of_pool = standing.entry(pool.clone()).or_default();
-        let turns = Turns {
-            new: of_pool.note(now, alert).into_iter().collect(),
-            over: vec![],
-        };
-        self.tell(pool, &turns, standing);
+        let mut alarms = lock(&self.alerts);
+        let turns = alarms.note(pool, now, alert);
+        self.tell(pool, &turns, alarms);
     }
 
-    fn tell(
-        &self,
-        pool: &PoolId,
-        turns: &Turns,
-        standing: MutexGuard<'_, BTreeMap<PoolId, Standing>>,
-    ) {
+    fn tell(&self, pool: &PoolId, turns: &Turns, alarms: MutexGuard<'_, Alarms>) {
         for alert in &turns.new {
             tracing::warn!(kind = alert.kind.name(), pool = %pool, subject = %alert.subject, "alert: {}", alert.message);
         }
         for alert in &turns.over {
             tracing::info!(kind = alert.kind.name(), pool = %pool, subject = %alert.subject, "alert is over");
         }
-        // A kind of which none stands any more is counted as such.
-        let over = turns.over.iter().map(|a| (a.kind.name(), 0));
-        let mut counts: BTreeMap<&'static str, u64> = over.collect();
-        for alert in standing.values().flat_map(Standing::alerts) {
-            *counts.entry(alert.kind.name()).or_insert(0) += 1;
-        }
-        drop(standing);
-        for (kind, active) in counts {
-            self.metrics.alerts(kind, active);
+        let active: Vec<_> = alarms.active().collect();
+        drop(alarms);
+        for (kind, active) in active {
+            self.metrics.alerts(kind.name(), active);
         }
     }
 
     /// What stands now, worst first.
     pub(crate) fn alerts(&self) -> Vec<Alert> {
-        let standing = lock(&self.alerts);
-        let mut all: Vec<Alert> = standing.values().flat_map(Standing::alerts).collect();
-        drop(standing);
+        let mut all = lock(&self.alerts).all();
         all.sort_by(|a, b| {
             (b.severity, a.kind, &a.pool, &a.api).cmp(&(a.severity, b.kind, &b.pool, &b.api))
         });
@@ -449,7 +440,7 @@ mod tests {
         gate.delete(&objects);
         gate.to(2);
         assert!(gate.world.alerts().is_empty());
-        assert!(gate.world.plans.load().is_empty());
+        assert_eq!(gate.world.plans.len(), 0);
     }
 
     #[test]

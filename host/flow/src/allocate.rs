@@ -92,12 +92,13 @@ pub fn run(input: &Input<'_>, faults: &mut Vec<Fault>) -> Result<Output, Error> 
     let (allocation, config, question, served) =
         ask(input.pool, input.roster, input.state, &question, faults)?;
     let inputs = inputs_digest(&question, &config, &served);
-    let plan = assemble(input, &question, &allocation, served, inputs);
+    let state = allocation.state.clone();
+    let plan = assemble(input, &question, allocation, served, inputs);
     Ok(Output {
         plan,
         question,
         config: config.to_string(),
-        state: allocation.state,
+        state,
     })
 }
 
@@ -325,7 +326,7 @@ fn asked(input: &Input<'_>, dimensions: &[Dimension], ready: &[f64]) -> Vec<f64>
 fn assemble(
     input: &Input<'_>,
     question: &AllocationInput,
-    allocation: &Allocation,
+    allocation: Allocation,
     served: Served,
     inputs: Digest,
 ) -> Plan {
@@ -334,7 +335,8 @@ fn assemble(
     let safe = safe_shares(question, input.rows);
     let parent = input.previous.map(|p| p.generation).unwrap_or_default();
     let apis = (0..n)
-        .map(|i| {
+        .zip(allocation.reasons)
+        .map(|(i, reason)| {
             let source = &input.rows[i];
             ApiPlan {
                 api: source.api.id.clone(),
@@ -344,7 +346,7 @@ fn assemble(
                 limit: row(&allocation.limit, i),
                 demand: row(&question.demand, i),
                 safe: safe[i],
-                reason: allocation.reasons[i].clone(),
+                reason,
                 tier_reason: source.tier.1.clone(),
                 emergency: source.emergency.clone(),
             }
@@ -372,7 +374,7 @@ fn assemble(
         expires_at: input.now.plus_ms(input.validity_ms),
         dimensions: question.dimensions.clone(),
         capacity: question.capacity.clone(),
-        wanted: allocation.wanted.clone(),
+        wanted: allocation.wanted,
         apis,
         loans,
         served,

@@ -45,6 +45,8 @@ pub struct Settings {
     pub fit_window: usize,
     /// Root seed.
     pub seed: u64,
+    /// Calls of a forecaster at once, at most; no plan depends on it.
+    pub lanes: usize,
     /// How often a series is predicted anew.
     pub refresh: forecast::Refresh,
     /// How demand is derived.
@@ -63,6 +65,7 @@ impl Default for Settings {
             ahead: 0,
             fit_window: 20_160,
             seed: 0,
+            lanes: 4,
             refresh: forecast::Refresh::default(),
             demand: demand::Settings::default(),
             adjust: adjust::Settings::default(),
@@ -173,6 +176,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         bank: &state.bank,
         tracks: &state.tracks,
         choices: &state.choices,
+        lanes: input.settings.lanes,
         reuse: Some(forecast::Reuse {
             held: &state.held,
             cadence,
@@ -193,7 +197,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
     delta.tracks = predicted.tracks;
     delta.choices = predicted.choices;
 
-    let objectives = gather::objectives(input.catalog);
+    let objectives = gather::objectives(input.catalog, &apis);
     let forecasts = &predicted.forecasts;
     let facts = gather::facts(
         input,
@@ -228,13 +232,13 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
     let lead = allocate::lead_steps(pool, step);
     let granted = demand::granted(state.last.as_deref());
     let (mut rows, mut needs) = (vec![], vec![]);
-    for (api, facts) in apis.iter().zip(&facts) {
+    for ((api, facts), slos) in apis.iter().zip(&facts).zip(&objectives) {
         let tier = tiers
             .tiers
             .get(&api.id)
             .cloned()
             .unwrap_or_else(|| (gather::initial(api, input.now), String::new()));
-        let mut learned = gather::learned(input, state, pool, api, &objectives, &granted, &delta)?;
+        let mut learned = gather::learned(input, state, pool, api, slos, &granted, &delta)?;
         let spec = input.catalog.tier(tier.0.tier);
         let carried = waiting.demand(&api.id, grid, last);
         let fresh = || {
@@ -264,7 +268,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         gather::keep(input, state, &api.id, &dimensions, grid, &mut demand);
         needs.push(DemandRecord {
             api: api.id.clone(),
-            reasons: demand.reasons.clone(),
+            reasons: std::mem::take(&mut demand.reasons),
             learned: learned.blob(),
         });
         delta.learned.insert(api.id.clone(), learned);

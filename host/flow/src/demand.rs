@@ -239,25 +239,32 @@ pub fn run(input: &Input<'_>) -> Result<Output, Error> {
         let insured = (need.quantile(input.ahead.max(1), input.insured) - used).max(0.0);
         output.foreseen.1 = output.foreseen.1.with(dimension, used);
         output.foreseen.2 = output.foreseen.2.with(dimension, insured);
-        let at = |step: usize, level: Level| {
-            let median = need.quantile(step, Level::P50);
-            (median / need.aim + (need.quantile(step, level) - median)).max(0.0)
-        };
         // The look ahead ends with the forecast, not with the plan: a lead time may be longer than a
         // plan, and what it must prepare for then lies beyond the plan's last step.
         let last = need.foreseen().max(steps).saturating_sub(1);
+        let medians: Vec<f64> = (0..=last.min(steps + input.ahead))
+            .map(|step| need.quantile(step, Level::P50))
+            .collect();
         let all = |level: Level| -> Vec<f64> {
-            let steps = 0..=last.min(steps + input.ahead);
-            steps.map(|step| at(step, level)).collect()
+            let steps = medians.iter().enumerate();
+            let at = |(step, median): (usize, &f64)| {
+                let insured = need.quantile(step, level) - median;
+                (median / need.aim + insured).max(0.0)
+            };
+            steps.map(at).collect()
         };
-        let (guaranteed, bought) = (all(input.level), all(input.buy_level));
-        for step in 0..steps {
+        let guaranteed = all(input.level);
+        let bought = match input.buy_level == input.level {
+            true => guaranteed.clone(),
+            false => all(input.buy_level),
+        };
+        for (step, median) in medians.iter().enumerate().take(steps) {
             let window = step..=(step + input.ahead).min(last);
             let most = |of: &[f64]| of[window.clone()].iter().copied().fold(0.0, f64::max);
             let demand = most(&guaranteed);
             output.demand[step * dims + d] = demand;
             output.bought[step * dims + d] = most(&bought).max(demand);
-            output.median[step * dims + d] = at(step, Level::P50);
+            output.median[step * dims + d] = (median / need.aim).max(0.0);
         }
         let ordinary = input.expected.zip(need.cost).map(|(load, c)| c.at(load));
         let ordinary = ordinary.unwrap_or(output.usage[d]) / need.aim;

@@ -81,6 +81,8 @@ pub struct Input<'a> {
     pub tracks: &'a Tracks,
     /// Who was chosen before, for series with challengers.
     pub choices: &'a BTreeMap<SeriesKey, Choice>,
+    /// Calls of a module at once, at most; no answer depends on it.
+    pub lanes: usize,
     /// What may be used again; `None`: every series is predicted anew, and nothing is kept.
     pub reuse: Option<Reuse<'a>>,
     /// The past.
@@ -194,7 +196,7 @@ fn predict(input: &Input<'_>) -> Result<Output, Error> {
         }
     }
     let champions = choose(input, &mut tracking, &pending, &mut output);
-    let events = Events::of(input.catalog);
+    let events = Events(input.catalog);
     let pending = &mut reuse(input, grid, &events, pending, &champions, &mut output)?;
     let all = pending.clone();
     let long = Grid {
@@ -396,7 +398,7 @@ fn shadow(
         let served = answered(target);
         let candidates = tracking::bound(target)
             .into_iter()
-            .chain(&target.roster.challengers);
+            .chain(&*target.roster.challengers);
         for member in candidates.filter(|m| Some(m.module.digest) != served) {
             asked.push((target, vec![member]));
         }

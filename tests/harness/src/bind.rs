@@ -266,8 +266,7 @@ impl World {
                 Some(generation) => self.store.whole(pool, generation)?,
                 None => None,
             };
-            self.pools
-                .insert(pool.clone(), PoolState::resume(record.as_ref()));
+            self.pools.insert(pool.clone(), PoolState::resume(record));
         }
         for state in States::load(&self.store)? {
             if let Some(api) = self.catalog.apis.get(&state.key.api) {

@@ -72,7 +72,7 @@ impl World {
             ));
         }
         let state = self.pools.entry(pool.clone()).or_default();
-        state.commit(output.delta, output.record.as_ref());
+        state.commit(output.delta, output.record);
         self.forecasts.retain(|key, _| {
             let of = self.catalog.apis.get(&key.api).map(|a| &a.value.pool);
             of != Some(pool)
@@ -161,7 +161,8 @@ impl World {
         let pins = Slotted::of(self);
         let (now, refit) = (self.now, self.refit_ms);
         let mut due: Vec<Wanted> = vec![];
-        let mut wanted = self.wanted(|api| pins.forecaster(api, Signal::Requests).members);
+        let served = |api: &_| pins.forecaster(api, Signal::Requests).members.to_vec();
+        let mut wanted = self.wanted(served);
         wanted.extend(self.wanted(|api| {
             let binding = pins.binding_of(api);
             let shadow = binding.and_then(|id| self.shadow_of(&id));

@@ -290,15 +290,15 @@ impl World {
             tenant: binding.selector.tenant.as_ref(),
             ..tidegate_engine::Subject::default()
         });
-        let mut roster = found.map_or_else(|| Roster::of(vec![]), |r| r.roster.clone());
-        for member in &mut roster.members {
+        let mut members = found.map_or_else(Vec::new, |r| r.roster.members.to_vec());
+        for member in &mut members {
             let native = self.natives.iter().find(|n| n.module == member.module);
             if let Some(native) = native {
                 let (schema, config) = (&native.config_schema, &member.config);
                 member.config = gated_config(schema, config, &binding.gate, questions).into();
             }
         }
-        roster
+        Roster::of(members)
     }
 
     /// The series' forecaster in shadow, where there is one: it has to be fitted.

@@ -58,7 +58,7 @@ impl World<'_> {
         plans: &mut BTreeMap<PoolId, Arc<Plan>>,
         minute: i64,
     ) -> Result<Turn> {
-        let lanes = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2));
+        let lanes = world::side_by_side(states.len());
         let queue = Mutex::new(states.iter_mut());
         let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
         let lane = || -> Result<Vec<Turn>> {
@@ -114,7 +114,7 @@ impl World<'_> {
         let made = output.delta.made.len();
         let (record_ms, written) = timed(|| Ledger::append(self.store, &record));
         written?;
-        let (publish, ()) = timed(|| state.commit(output.delta, Some(&record)));
+        let (publish, ()) = timed(|| state.commit(output.delta, Some(record)));
         Ok(Turn {
             cycle,
             record: record_ms,
@@ -170,6 +170,7 @@ impl World<'_> {
                 bank: &state.bank,
                 tracks: &state.tracks,
                 choices: &state.choices,
+                lanes: self.settings.lanes,
                 reuse: Some(forecast::Reuse {
                     held: &state.held,
                     cadence,

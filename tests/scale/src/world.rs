@@ -9,8 +9,9 @@
 
 use anyhow::{Result, anyhow, bail};
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use tidegate_core::catalog::{Api, Catalog, Pool, Tenant, Versioned};
 use tidegate_core::ids::{ApiId, Generation, PoolId, TenantId};
 use tidegate_core::module::{ModuleKind, ModuleRef, Selector};
@@ -191,6 +192,7 @@ pub(crate) fn catalog(apis: usize, pools: usize) -> Result<Catalog> {
         all.apis.insert(id.clone(), first(api));
         all.slos.insert(id, first(slo));
     }
+    all.compact();
     Ok(all)
 }
 
@@ -314,9 +316,21 @@ pub(crate) fn feed(store: &Store, catalog: &Catalog, minutes: std::ops::Range<i6
     Ok(())
 }
 
-/// How cycles run: the daemon's defaults.
-pub(crate) fn settings() -> Settings {
-    Settings::default()
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// How many of so many pools go side by side, as in the daemon.
+pub(crate) fn side_by_side(pools: usize) -> usize {
+    pools.clamp(1, cores())
+}
+
+/// How the cycles of so many pools run: the daemon's defaults.
+pub(crate) fn settings(pools: usize) -> Settings {
+    Settings {
+        lanes: cores().div_ceil(side_by_side(pools)),
+        ..Settings::default()
+    }
 }
 
 /// The calendar of steps to come, the same for each of so many series.
@@ -342,20 +356,33 @@ pub(crate) fn again(
     use tidegate_core::ports::storage::Ledger as _;
     let (opened, outcome) = crate::timed(|| -> Result<_> {
         let store = Store::open(path, tidegate_store::Options::default())?;
-        let mut states = BTreeMap::new();
-        for (pool, bank) in banks {
-            let record = match store.last(&pool) {
-                Some(generation) => store.whole(&pool, generation)?,
-                None => None,
-            };
-            let mut state = PoolState::resume(record.as_ref());
-            state.bank = bank;
-            states.insert(pool, state);
-        }
-        Ok((store, states))
+        let queue = Mutex::new(banks.into_iter());
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let lane = || -> Result<Vec<_>> {
+            let mut states = vec![];
+            while let Some((pool, bank)) = next() {
+                let record = match store.last(&pool) {
+                    Some(generation) => store.whole(&pool, generation)?,
+                    None => None,
+                };
+                let mut state = PoolState::resume(record);
+                state.bank = bank;
+                states.push((pool, state));
+            }
+            Ok(states)
+        };
+        let states = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..cores()).map(|_| scope.spawn(lane)).collect();
+            let mut states = lane()?;
+            for other in others {
+                states.extend(other.join().map_err(|_| anyhow!("a lane panicked"))??);
+            }
+            anyhow::Ok(states)
+        })?;
+        Ok((store, states.into_iter().collect()))
     });
-    let (store, mut states) = outcome?;
-    let settings = settings();
+    let (store, mut states): (_, BTreeMap<PoolId, PoolState>) = outcome?;
+    let settings = settings(states.len());
     let world = crate::turn::World {
         policies,
         catalog,

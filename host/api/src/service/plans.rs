@@ -146,11 +146,8 @@ impl Plans for Shared {
 
 /// The newest generation of a pool, 0 when it has no plan yet.
 fn newest(gate: &dyn Gate, caller: &Principal, pool: &PoolId) -> Result<Generation, ServeError> {
-    let pools = gate.pools(caller);
-    let found = pools.into_iter().find(|(id, _)| id == pool);
-    found
-        .map(|(_, g)| g)
-        .ok_or_else(|| scope::absent("pool", pool.as_str()))
+    let newest = gate.newest(caller, pool);
+    newest.ok_or_else(|| scope::absent("pool", pool.as_str()))
 }
 
 /// A place in a pool's sequence of plans.

@@ -193,6 +193,7 @@ impl Asked<'_> {
             bank: &none,
             tracks: &tracks,
             choices: &choices,
+            lanes: 1,
             reuse: None,
             history: self.past,
             catalog: self.catalog,

@@ -116,7 +116,7 @@ impl<'a> Gate<'a> {
         let step = self.options.settings.step;
         self.tally
             .foresee(self.case, now.floor(step), &output.forecasts, is_scored);
-        self.state.commit(output.delta, output.record.as_ref());
+        self.state.commit(output.delta, output.record);
         Ok(())
     }
 

@@ -245,6 +245,13 @@ pub trait PlansPort: Send + Sync {
     /// Pools that the caller may see, with their newest generation.
     fn pools(&self, caller: &Principal) -> Vec<(PoolId, Generation)>;
 
+    /// The newest generation of a pool, 0 before its first plan; `None` of one that the caller may not
+    /// see. Every watcher asks at every plan of any pool, so that an answer should not look at all pools.
+    fn newest(&self, caller: &Principal, pool: &PoolId) -> Option<Generation> {
+        let mut pools = self.pools(caller).into_iter();
+        pools.find_map(|(id, newest)| (id == *pool).then_some(newest))
+    }
+
     /// What an api may use now.
     ///
     /// # Errors

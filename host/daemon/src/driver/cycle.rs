@@ -5,12 +5,12 @@ use crate::clock::{Clock, stopwatch};
 use crate::keeper::Keeper;
 use crate::life;
 use crate::policies::Round;
+use crate::together::{cores, side_by_side};
 use crate::trials::OnTrial;
 use crate::world::{World, lock};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use tidegate_core::alert::{Alert, AlertKind, Severity};
 use tidegate_core::catalog::Catalog;
 use tidegate_core::ids::{Generation, PoolId};
@@ -18,7 +18,7 @@ use tidegate_core::policy::CallError;
 use tidegate_core::ports::storage::{History, Ledger};
 use tidegate_core::roster::Fault;
 use tidegate_core::time::Timestamp;
-use tidegate_flow::cycle::{self, Input, PoolState};
+use tidegate_flow::cycle::{self, Input, PoolState, Settings};
 
 /// What a pool's last cycle saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,34 +55,42 @@ pub(super) fn turn(world: &Arc<World>, now: Timestamp, seen: &mut Seen) {
             seen.0.insert(pool.clone(), sight.clone());
         }
     }
-    // A replay's pools follow one another, so that what a fault leads to has one order. Half of the cores,
-    // because each predicts on several itself, and a policy's deadline is by the clock on the wall.
-    let lanes = match world.clock {
-        Clock::System => std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2)),
+    let (pools, lanes) = shared(cores(), due.len());
+    // A replay's pools follow one another, so that what a fault leads to has one order.
+    let pools = match world.clock {
+        Clock::System => pools,
         Clock::Driven(_) => 1,
     };
-    side_by_side(lanes, &due, |(pool, within)| {
+    let settings = Settings {
+        lanes,
+        ..world.settings.clone()
+    };
+    side_by_side(pools, &due, |&(pool, within)| {
         apart(world, pool, now, || {
-            one(world, &catalog, pool, now, within);
+            let look = Turn {
+                catalog: &catalog,
+                settings: &settings,
+                now,
+            };
+            one(world, look, pool, within);
         });
     });
 }
 
-/// Works on so many at a time: pools share no state, so that a machine's cores may share them. The
-/// threads end with the turn, as those of a room's lanes do.
-fn side_by_side<T: Copy + Sync>(lanes: usize, all: &[T], work: impl Fn(T) + Sync) {
-    let next = AtomicUsize::new(0);
-    let lane = || {
-        while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-            work(*one);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..lanes.min(all.len()) {
-            scope.spawn(lane);
-        }
-        lane();
-    });
+/// How many pools go side by side, and how many calls of a forecaster each of them may have at once: as
+/// many together as there are cores, since a policy's deadline is by the clock on the wall. Whole pools
+/// first, because all of a cycle is shared by them, and of a pool its forecasts alone.
+fn shared(cores: usize, pools: usize) -> (usize, usize) {
+    let side_by_side = pools.clamp(1, cores.max(1));
+    (side_by_side, cores.div_ceil(side_by_side))
+}
+
+/// What is the same for all pools of a turn.
+#[derive(Clone, Copy)]
+struct Turn<'a> {
+    catalog: &'a Catalog,
+    settings: &'a Settings,
+    now: Timestamp,
 }
 
 /// A panic is a bug, of this pool's cycle alone: the pools after it are not to pay for it.
@@ -95,13 +103,13 @@ fn apart(world: &World, pool: &PoolId, now: Timestamp, cycle: impl FnOnce()) {
 fn aged(world: &World, pool: &PoolId, now: Timestamp) -> bool {
     world
         .plans
-        .load()
         .get(pool)
         .is_some_and(|plan| now.since_ms(plan.made_at) * 2 > world.settings.validity_ms)
 }
 
 /// One pool's cycle; `within` a step that the last one saw, after a look at what is fresher than steps.
-fn one(world: &Arc<World>, catalog: &Catalog, pool: &PoolId, now: Timestamp, within: bool) {
+fn one(world: &Arc<World>, turn: Turn<'_>, pool: &PoolId, within: bool) {
+    let now = turn.now;
     let span =
         tracing::info_span!("cycle", pool = %pool, at = now.0, generation = tracing::field::Empty);
     world.handoff.take(pool).adopt(&span);
@@ -113,10 +121,10 @@ fn one(world: &Arc<World>, catalog: &Catalog, pool: &PoolId, now: Timestamp, wit
     let input = Input {
         now,
         pool,
-        catalog,
+        catalog: turn.catalog,
         history: &*world.store,
         pins: &pins,
-        settings: &world.settings,
+        settings: turn.settings,
     };
     if within {
         look(world, &input, &mut state);
@@ -189,15 +197,18 @@ fn publish(
     output: cycle::Output,
 ) {
     Keeper::note(world, state, &output.delta);
-    state.commit(output.delta, output.record.as_ref());
-    if let (Some(_), Some(plan)) = (&output.record, &state.last) {
+    let is_planned = output.record.is_some();
+    let left = output.record.as_ref().filter(|_| OnTrial::any(world));
+    let left = left.cloned();
+    state.commit(output.delta, output.record);
+    if let (true, Some(plan)) = (is_planned, &state.last) {
         tracing::info_span!("publish", generation = plan.generation.0).in_scope(|| {
             tracing::debug!(pool = %pool, generation = plan.generation.0, "plan published");
             world.publish(plan);
         });
     }
     world.raise(pool, now, &output.alerts);
-    OnTrial::leave(world, pool, output.record, output.forecasts);
+    OnTrial::leave(world, pool, left, output.forecasts);
 }
 
 /// Raises, beside what stands, that a pool got no new plan.
@@ -258,16 +269,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_pool_has_its_cycle_once_however_many_go_side_by_side() {
-        for lanes in [1, 2, 9] {
-            let turns: Vec<AtomicUsize> = (0..5).map(|_| AtomicUsize::new(0)).collect();
-            side_by_side(lanes, &[0_usize, 1, 2, 3, 4], |i| {
-                turns[i].fetch_add(1, Ordering::Relaxed);
-            });
-            let counts = turns.into_iter().map(AtomicUsize::into_inner);
-            assert_eq!(counts.collect::<Vec<_>>(), [1; 5]);
+    fn pools_and_calls_together_take_the_cores_and_not_many_more() {
+        for (cores, pools, expected) in [
+            (1, 5, (1, 1)),
+            (2, 0, (1, 2)),
+            (2, 1, (1, 2)),
+            (2, 100, (2, 1)),
+            (8, 3, (3, 3)),
+            (8, 9, (8, 1)),
+        ] {
+            assert_eq!(
+                shared(cores, pools),
+                expected,
+                "{cores} cores, {pools} pools"
+            );
         }
-        side_by_side(4, &[], |(): ()| {});
     }
 
     #[test]

@@ -33,9 +33,10 @@ pub(super) fn look(world: &Arc<World>, input: &Input<'_>, state: &mut PoolState)
         held(world, input.pool, input.now, &why);
         return;
     }
-    state.adjust(found.floors, found.record.as_ref());
-    if let (Some(record), Some(plan)) = (&found.record, &state.last) {
-        tracing::info!(pool = %input.pool, generation = record.plan.generation.0, amends = record.amends.map(|g| g.0), "plan amended: measured use departs from it");
+    let amended = found.record.as_ref().map(|record| record.amends);
+    state.adjust(found.floors, found.record);
+    if let (Some(amends), Some(plan)) = (amended, &state.last) {
+        tracing::info!(pool = %input.pool, generation = plan.generation.0, amends = amends.map(|g| g.0), "plan amended: measured use departs from it");
         world.metrics.amended(input.pool.as_str());
         world.publish(plan);
     }
@@ -105,7 +106,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (gate, mut seen) = calm(dir.path());
         let edge = "edge".parse().unwrap();
-        let before = gate.world.plans.load()[&edge].clone();
+        let before = gate.world.plans.get(&edge).unwrap();
         let row = before
             .apis
             .iter()
@@ -121,7 +122,7 @@ mod tests {
             vec![burst; 2],
         );
         later(&gate, &mut seen, 3_620_000);
-        let after = gate.world.plans.load()[&edge].clone();
+        let after = gate.world.plans.get(&edge).unwrap();
         assert!(limit(&after) > burst, "{} of {burst}", limit(&after));
         let amendment = (before.generation.0 + 1..=after.generation.0)
             .filter_map(|g| gate.world.store.record(&edge, Generation(g)).unwrap())
@@ -134,7 +135,7 @@ mod tests {
         assert_eq!(whole.unwrap().unwrap().needs.len(), 2);
         drop(gate);
         let again = crate::testing::gate(dir.path());
-        let resumed = again.world.plans.load()[&edge].clone();
+        let resumed = again.world.plans.get(&edge).unwrap();
         assert_eq!(resumed, after);
     }
 
@@ -143,7 +144,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (gate, mut seen) = calm(dir.path());
         let edge = "edge".parse().unwrap();
-        let before = gate.world.plans.load()[&edge].generation;
+        let before = gate.world.plans.get(&edge).unwrap().generation;
         feed(
             &gate,
             "shop/orders",
@@ -153,7 +154,7 @@ mod tests {
             vec![1.0; 2],
         );
         later(&gate, &mut seen, 3_620_000);
-        let after = gate.world.plans.load()[&edge].generation;
+        let after = gate.world.plans.get(&edge).unwrap().generation;
         for g in before.0 + 1..=after.0 {
             let record = gate.world.store.record(&edge, Generation(g)).unwrap();
             assert_eq!(record.unwrap().amends, None);

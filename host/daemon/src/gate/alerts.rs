@@ -17,12 +17,11 @@ use tidegate_core::tier::Tier;
 impl AlertsPort for Gate {
     fn alerts(&self, caller: &Principal) -> Vec<Alert> {
         let catalog = self.world.catalog.load();
-        let plans = self.world.plans.load();
         let told = |alert: Alert| match (&alert.api, &alert.pool) {
             (Some(api), _) => caller.sees(&api.tenant).then_some(alert),
             _ if caller.tenants.is_none() => Some(alert),
             (None, Some(pool)) if draws(caller, &catalog, pool) => {
-                retold(caller, &alert, plans.get(pool).map(|plan| &**plan))
+                retold(caller, &alert, self.world.plans.get(pool).as_deref())
             }
             (None, _) => None,
         };

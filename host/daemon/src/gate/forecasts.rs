@@ -69,6 +69,7 @@ impl ForecastsPort for Gate {
             bank: &bank,
             tracks: &tracks,
             choices: &choices,
+            lanes: 1,
             reuse: None,
             history: &*self.world.store,
             catalog: &catalog,
@@ -116,7 +117,7 @@ impl ForecastsPort for Gate {
         let (tracks, choices) = self.tracked(&declared, &key);
         let roster = self.world.policies.pin().forecaster(&declared, signal);
         let bound = roster.members.first().into_iter();
-        let candidates: Vec<_> = bound.chain(&roster.challengers).collect();
+        let candidates: Vec<_> = bound.chain(&*roster.challengers).collect();
         let choice = choices.get(&key).copied();
         let Some(champion) = roster.champion(choice.map(|c| c.champion)) else {
             return Err(ServeError::Unavailable(format!("nobody forecasts `{api}`")));

@@ -69,7 +69,7 @@ impl PlansPort for Gate {
         pool: &PoolId,
         generation: Option<Generation>,
     ) -> Result<Arc<Plan>, ServeError> {
-        let newest = self.world.plans.load().get(pool).cloned();
+        let newest = self.world.plans.get(pool);
         let plan = match generation {
             None => newest,
             Some(g) if newest.as_ref().is_some_and(|p| p.generation == g) => newest,
@@ -85,28 +85,26 @@ impl PlansPort for Gate {
     }
 
     fn pools(&self, caller: &Principal) -> Vec<(PoolId, Generation)> {
-        let plans = self.world.plans.load();
         let catalog = self.world.catalog.load();
-        catalog
-            .pools
-            .keys()
-            .filter(|pool| {
-                caller.tenants.is_none() || catalog.apis_of(pool).any(|a| caller.sees(&a.id.tenant))
-            })
-            .map(|pool| {
-                (
-                    pool.clone(),
-                    plans.get(pool).map(|p| p.generation).unwrap_or_default(),
-                )
-            })
-            .collect()
+        let pools = catalog.pools.keys();
+        let newest = |pool: &PoolId| Some((pool.clone(), self.newest(caller, pool)?));
+        pools.filter_map(newest).collect()
+    }
+
+    fn newest(&self, caller: &Principal, pool: &PoolId) -> Option<Generation> {
+        let catalog = self.world.catalog.load();
+        catalog.pools.get(pool)?;
+        let sees = || catalog.apis_of(pool).any(|a| caller.sees(&a.id.tenant));
+        let plan = || self.world.plans.get(pool);
+        (caller.tenants.is_none() || sees())
+            .then(|| plan().map(|p| p.generation).unwrap_or_default())
     }
 
     fn grant(&self, caller: &Principal, api: &ApiId) -> Result<Allowance, ServeError> {
         let declared = self.api(caller, api)?;
         let mode = declared.mode;
         let now = self.world.clock.now();
-        let plan = self.world.plans.load().get(&declared.pool).cloned();
+        let plan = self.world.plans.get(&declared.pool);
         if let Some(grant) = plan.and_then(|p| p.grant(api, now)) {
             let mut grant = grant;
             grant.loans.retain(|l| touches(caller, l));
@@ -206,7 +204,6 @@ impl PlansPort for Gate {
         let newest = self
             .world
             .plans
-            .load()
             .get(&declared.pool)
             .map(|p| p.generation)
             .unwrap_or_default();

@@ -47,13 +47,12 @@ pub(super) fn of(world: &World, catalog: &Catalog, tenant: &TenantId) -> Usage {
 /// Sum of what the plan in force gives to the apis of a tenant now.
 fn held(world: &World, pool: &PoolId, tenant: &TenantId) -> Resources {
     let now = world.clock.now();
-    let plans = world.plans.load();
-    let Some(plan) = plans.get(pool) else {
+    let Some(plan) = world.plans.get(pool) else {
         return Resources::NONE;
     };
     let mine = plan.apis.iter().filter(|a| a.api.tenant == *tenant);
-    mine.filter_map(|row| plan.grant(&row.api, now))
-        .flat_map(|grant| grant.limit.iter().collect::<Vec<_>>())
+    mine.filter_map(|row| plan.limit(&row.api, now))
+        .flat_map(|limit| limit.iter().collect::<Vec<_>>())
         .fold(Resources::NONE, |sum, (dimension, amount)| {
             sum.with(dimension, sum.get(dimension).unwrap_or(0.0) + amount)
         })

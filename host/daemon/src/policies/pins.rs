@@ -1,6 +1,7 @@
 //! The slots of one instant as the cycle asks for them: by api, tenant or pool.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidegate_core::catalog::Api;
 use tidegate_core::ids::{BindingId, PoolId, TenantId};
 use tidegate_core::policy::{Allocator, Forecaster, Judge, Tierer};
@@ -13,7 +14,7 @@ use tidegate_flow::cycle::Pins;
 #[derive(Debug)]
 pub(crate) struct PinnedPolicies {
     pinned: Pinned,
-    challengers: BTreeMap<BindingId, Vec<Member<dyn Forecaster>>>,
+    challengers: BTreeMap<BindingId, Arc<[Member<dyn Forecaster>]>>,
 }
 
 impl PinnedPolicies {
@@ -22,9 +23,10 @@ impl PinnedPolicies {
         pinned: Pinned,
         challengers: BTreeMap<BindingId, Vec<Member<dyn Forecaster>>>,
     ) -> Self {
+        let challengers = challengers.into_iter();
         Self {
             pinned,
-            challengers,
+            challengers: challengers.map(|(id, all)| (id, all.into())).collect(),
         }
     }
 

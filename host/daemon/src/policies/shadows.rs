@@ -99,14 +99,15 @@ impl Policies {
         gate: &Gate,
         questions: usize,
     ) -> Roster<dyn Judge> {
-        let mut roster = pins.judge(tenant);
-        for member in &mut roster.members {
+        let roster = pins.judge(tenant);
+        let mut members = roster.members.to_vec();
+        for member in &mut members {
             if let Some(candidate) = self.held(member.module.digest) {
                 let (schema, config) = (&candidate.config_schema, &member.config);
                 member.config = gated_config(schema, config, gate, questions).into();
             }
         }
-        roster
+        Roster::of(members)
     }
 
     /// Condemns a digest for one binding, by word or on evidence; where it serves there, the slot goes

@@ -63,12 +63,11 @@ fn learned_is_in_shadow_of_the_default_allocator_and_what_is_known_outlives_a_re
     assert_eq!(told.serving, Side::Incumbent);
     assert!(told.pairs > 15, "{told:?}");
     assert!(told.bounds.is_some(), "the judge has been asked: {told:?}");
-    let plans = first.world.plans.load();
-    let plan = &plans[&"edge".parse::<PoolId>().unwrap()];
+    let plan = first.world.plans.get(&"edge".parse().unwrap()).unwrap();
     assert_eq!(plan.served.module.name, "waterfill");
     OnTrial::write(&first.world);
     first.world.store.close();
-    drop((plans, first));
+    drop((plan, first));
 
     let second = open(dir.path());
     let again = second.world.standing(&id).unwrap();

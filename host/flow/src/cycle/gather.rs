@@ -61,8 +61,8 @@ pub(super) fn promised(input: &Input<'_>, api: &Api, expected: f64) -> Vec<f64> 
         count: settings.horizon as usize,
     };
     let mut promised = vec![0.0; grid.count];
-    for event in input.catalog.events.values().map(|e| &e.value) {
-        let Some(uplift) = event.minimum_uplift.filter(|_| event.touches(&api.id)) else {
+    for event in input.catalog.events_of(&api.id) {
+        let Some(uplift) = event.minimum_uplift else {
             continue;
         };
         for (from, to) in input.catalog.occurrences(event, grid.start, grid.end()) {
@@ -84,16 +84,13 @@ pub(super) fn promised(input: &Input<'_>, api: &Api, expected: f64) -> Vec<f64> 
 const HOUR_MS: i64 = 3_600_000;
 const WEEK_S: usize = 7 * 86_400;
 
-/// SLOs by the api that they bind, each ascending.
-pub(super) type Objectives<'a> = BTreeMap<&'a ApiId, Vec<&'a Slo>>;
+/// SLOs of every api of the pool, each ascending.
+pub(super) type Objectives<'a> = Vec<Vec<&'a Slo>>;
 
-/// All of them, sorted out once a cycle: to look through every SLO for every api is a square.
-pub(super) fn objectives(catalog: &Catalog) -> Objectives<'_> {
-    let mut all = Objectives::new();
-    for slo in catalog.slos.values().map(|s| &s.value) {
-        all.entry(&slo.api).or_default().push(slo);
-    }
-    all
+/// All of them, looked up once a cycle.
+pub(super) fn objectives<'a>(catalog: &'a Catalog, apis: &[&Api]) -> Objectives<'a> {
+    let of = |api: &&Api| catalog.slos_of(&api.id).collect();
+    apis.iter().map(of).collect()
 }
 
 /// What is known of every api, for the tierer.
@@ -101,7 +98,7 @@ pub(super) fn facts(
     input: &Input<'_>,
     state: &PoolState,
     apis: &[&Api],
-    objectives: &Objectives<'_>,
+    objectives: &[Vec<&Slo>],
     forecasts: &BTreeMap<SeriesKey, Forecast>,
     waiting: &Waiting<'_>,
     delta: &mut Delta,
@@ -111,9 +108,9 @@ pub(super) fn facts(
     let mut groups = Groups::default();
     for slo in apis
         .iter()
-        .filter(|api| waiting.told(&api.id).is_none())
-        .flat_map(|api| objectives.get(&api.id))
-        .flatten()
+        .zip(objectives)
+        .filter(|(api, _)| waiting.told(&api.id).is_none())
+        .flat_map(|(_, slos)| slos)
     {
         let kept = state.trackers.get(&slo.id).unwrap_or(&none);
         let found = kept.look(input.history, slo, step, input.now)?;
@@ -121,7 +118,7 @@ pub(super) fn facts(
         delta.budgets.insert(slo.id.clone(), found);
     }
     let mut all = vec![];
-    for api in apis {
+    for (api, slos) in apis.iter().zip(objectives) {
         let key = SeriesKey {
             api: api.id.clone(),
             signal: Signal::Requests,
@@ -130,7 +127,7 @@ pub(super) fn facts(
         let peak = |level| forecast.map_or(0.0, |f| f.peak(level));
         let (mut burn, mut budget_left) = (Burn::default(), 1.0_f64);
         let mut apart = Apart::default();
-        for slo in objectives.get(&api.id).into_iter().flatten() {
+        for slo in slos {
             let kept = state.trackers.get(&slo.id).unwrap_or(&none);
             let found = delta.budgets.get(&slo.id).and_then(Option::as_ref);
             let (burns, left) = groups.judge(slo, Seen::of(kept, found));
@@ -230,14 +227,14 @@ pub(super) fn learned(
     state: &PoolState,
     pool: &Pool,
     api: &Api,
-    objectives: &Objectives<'_>,
+    slos: &[&Slo],
     granted: &[f64],
     delta: &Delta,
 ) -> Result<Learned, Error> {
     let mut learned = state.learned.get(&api.id).cloned().unwrap_or_default();
-    let slos = objectives.get(&api.id).into_iter().flatten();
     let none = Tracker::default();
     let slos: Vec<_> = slos
+        .iter()
         .map(|slo| {
             let kept = state.trackers.get(&slo.id).unwrap_or(&none);
             let found = delta.budgets.get(&slo.id).and_then(Option::as_ref);

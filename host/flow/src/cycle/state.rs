@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_core::forecast::{Choice, Track};
 use tidegate_core::ids::{ApiId, Generation, ScopedId, TenantId};
-use tidegate_core::plan::Plan;
+use tidegate_core::plan::{ApiPlan, Plan};
 use tidegate_core::policy::{AllocationInput, Kept};
 use tidegate_core::ports::storage::SeriesState;
 use tidegate_core::record::{Record, TierRecord};
@@ -115,11 +115,14 @@ pub(super) fn kept_by_tierer(record: &TierRecord) -> (TenantId, Kept) {
     (record.tenant.clone(), kept)
 }
 
-fn kept_by_allocator(record: &Record) -> Kept {
-    Kept {
+/// What stays of a record once it is written: its plan, what the allocator was asked, and what it keeps.
+/// Taken out of it, since of a large pool each is megabytes.
+fn published(record: Record) -> (Arc<Plan>, Arc<AllocationInput>, Kept) {
+    let kept = Kept {
         writer: Some(record.plan.served.module.clone()),
-        blob: record.allocator_state.clone(),
-    }
+        blob: record.allocator_state,
+    };
+    (Arc::new(record.plan), Arc::new(record.allocation), kept)
 }
 
 impl PoolState {
@@ -168,43 +171,37 @@ impl PoolState {
     /// The state after the last record of the ledger (of one that amends another, see
     /// [`Record::resting_on`]); what is not in it is learned anew from history.
     #[must_use]
-    pub fn resume(record: Option<&Record>) -> Self {
+    pub fn resume(record: Option<Record>) -> Self {
         let Some(record) = record else {
             return Self::default();
         };
-        Self {
-            last: Some(Arc::new(record.plan.clone())),
-            tiers: record
-                .plan
-                .apis
-                .iter()
-                .map(|a| {
-                    (
-                        a.api.clone(),
-                        TierState {
-                            tier: a.tier,
-                            since: a.tier_since,
-                        },
-                    )
-                })
-                .collect(),
+        let tier = |a: &ApiPlan| TierState {
+            tier: a.tier,
+            since: a.tier_since,
+        };
+        let tiers = record.plan.apis.iter().map(|a| (a.api.clone(), tier(a)));
+        let needs = record.needs.iter();
+        let learned = needs.map(|n| (n.api.clone(), Learned::of(&n.learned)));
+        let resumed = Self {
+            tiers: tiers.collect(),
             tier_states: record.tiers.iter().map(kept_by_tierer).collect(),
-            allocator_state: kept_by_allocator(record),
-            asked: Some(Arc::new(record.allocation.clone())),
             base: Some(record.amends.unwrap_or(record.plan.generation)),
             floors: record.floors.iter().cloned().collect(),
-            carried: Carried::of(record),
-            learned: record
-                .needs
-                .iter()
-                .map(|n| (n.api.clone(), Learned::of(&n.learned)))
-                .collect(),
+            carried: Carried::of(&record),
+            learned: learned.collect(),
             ..Self::default()
+        };
+        let (plan, asked, kept) = published(record);
+        Self {
+            last: Some(plan),
+            asked: Some(asked),
+            allocator_state: kept,
+            ..resumed
         }
     }
 
     /// Takes over what a cycle changed; with a record, its plan is the last one now.
-    pub fn commit(&mut self, delta: Delta, record: Option<&Record>) {
+    pub fn commit(&mut self, delta: Delta, record: Option<Record>) {
         // States and budgets only follow the data, so they move on even when no plan was made.
         delta.states.into_iter().for_each(|s| self.bank.put(s));
         let apis = &delta.learned;
@@ -226,22 +223,25 @@ impl PoolState {
         self.floors = delta.floors;
         self.carried = delta.carried;
         if let Some(record) = record {
-            self.last = Some(Arc::new(record.plan.clone()));
             self.tiers = delta.tiers;
             self.tier_states.extend(delta.tier_states);
-            self.allocator_state = kept_by_allocator(record);
-            self.asked = Some(Arc::new(record.allocation.clone()));
             self.base = Some(record.plan.generation);
+            self.publish(record);
         }
     }
 
     /// Takes over what a look between two cycles changed; with a record, its plan is the last one now.
-    pub fn adjust(&mut self, floors: Floors, record: Option<&Record>) {
+    pub fn adjust(&mut self, floors: Floors, record: Option<Record>) {
         self.floors = floors;
         if let Some(record) = record {
-            self.last = Some(Arc::new(record.plan.clone()));
-            self.allocator_state = kept_by_allocator(record);
-            self.asked = Some(Arc::new(record.allocation.clone()));
+            self.publish(record);
         }
+    }
+
+    fn publish(&mut self, record: Record) {
+        let (plan, asked, kept) = published(record);
+        self.last = Some(plan);
+        self.asked = Some(asked);
+        self.allocator_state = kept;
     }
 }

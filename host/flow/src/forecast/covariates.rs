@@ -29,14 +29,9 @@ pub(super) const EVENT: &str = "event:";
 pub(super) fn covariates(catalog: &Catalog, apis: &[&ApiId], grids: &[Grid]) -> Covariates {
     let mut covariates = Covariates::default();
     let rows: usize = grids.iter().map(|g| g.count).sum();
-    let relevant: Vec<&Event> = catalog
-        .events
-        .values()
-        .map(|e| &e.value)
-        .filter(|e| apis.iter().any(|a| e.touches(a)))
-        .collect();
-    let kinds: std::collections::BTreeSet<&str> =
-        relevant.iter().map(|e| e.kind.as_str()).collect();
+    let events: Vec<Vec<&Event>> = apis.iter().map(|api| catalog.events_of(api)).collect();
+    let kinds = events.iter().flatten().map(|e| e.kind.as_str());
+    let kinds: std::collections::BTreeSet<&str> = kinds.collect();
     covariates.names = vec![MINUTE_OF_DAY.into(), DAY_OF_WEEK.into()];
     covariates.values.reserve(rows * (2 + kinds.len()));
     let mut weekdays = Vec::with_capacity(rows);
@@ -51,8 +46,8 @@ pub(super) fn covariates(catalog: &Catalog, apis: &[&ApiId], grids: &[Grid]) -> 
     covariates.values.append(&mut weekdays);
     for kind in kinds {
         covariates.names.push(format!("{EVENT}{kind}"));
-        for (api, grid) in apis.iter().zip(grids) {
-            let mine = relevant.iter().filter(|e| e.kind == kind && e.touches(api));
+        for (events, grid) in events.iter().zip(grids) {
+            let mine = events.iter().filter(|e| e.kind == kind);
             let mut running: Vec<Span> = mine
                 .flat_map(|e| catalog.occurrences(e, grid.start, grid.end()))
                 .collect();

@@ -25,9 +25,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_core::canonical::Encoder;
 use tidegate_core::catalog::Catalog;
-use tidegate_core::event::Event;
 use tidegate_core::forecast::Calibration;
-use tidegate_core::ids::{ApiId, TenantId};
+use tidegate_core::ids::ApiId;
 use tidegate_core::ports::storage::{History, SeriesState};
 use tidegate_core::roster::Served;
 use tidegate_core::time::{Grid, Step};
@@ -302,47 +301,20 @@ impl Earlier {
     }
 }
 
-/// Declared events by whom they touch, sorted out once a cycle: to look through all events for every
-/// series is a square.
-pub(super) struct Events<'a> {
-    catalog: &'a Catalog,
-    by_api: BTreeMap<&'a ApiId, Vec<&'a Event>>,
-    by_tenant: BTreeMap<&'a TenantId, Vec<&'a Event>>,
-}
+/// What is declared of steps to come.
+pub(super) struct Events<'a>(pub(super) &'a Catalog);
 
-impl<'a> Events<'a> {
-    pub(super) fn of(catalog: &'a Catalog) -> Self {
-        let mut all = Self {
-            catalog,
-            by_api: BTreeMap::new(),
-            by_tenant: BTreeMap::new(),
-        };
-        for event in catalog.events.values().map(|e| &e.value) {
-            if event.apis.is_empty() {
-                all.by_tenant
-                    .entry(&event.id.tenant)
-                    .or_default()
-                    .push(event);
-            }
-            for api in event.apis.iter().filter(|api| event.touches(api)) {
-                all.by_api.entry(api).or_default().push(event);
-            }
-        }
-        all
-    }
-
+impl Events<'_> {
     /// Digest of what is declared of an api's steps: its events, and the clock on its wall.
     pub(super) fn digest(&self, api: &ApiId, grid: Grid) -> u64 {
-        let own = self.by_api.get(api).into_iter().flatten();
-        let shared = self.by_tenant.get(&api.tenant).into_iter().flatten();
-        let local = zone_of(self.catalog, api).local(grid.start);
+        let local = zone_of(self.0, api).local(grid.start);
         let mut encoder = Encoder::default();
         encoder
             .float(local.minute_of_day())
             .uint(u64::from(local.day_of_week()));
         let mut count = 0;
-        for event in own.chain(shared) {
-            for (from, to) in self.catalog.occurrences(event, grid.start, grid.end()) {
+        for event in self.0.events_of(api) {
+            for (from, to) in self.0.occurrences(event, grid.start, grid.end()) {
                 encoder.text(&event.kind).int(from.0).int(to.0);
                 count += 1;
             }

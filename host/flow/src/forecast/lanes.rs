@@ -1,8 +1,8 @@
 //! Several calls at once: cohorts are independent, so that all cores of the machine may predict.
 //!
 //! Threads live within one call of the room and hand their results back by the place of the cohort, so
-//! nothing that is seen outside depends on which ended first. The number of lanes is a constant and not
-//! the machine's number of cores, which the rooms do not know; more lanes than cores cost little.
+//! nothing that is seen outside depends on which ended first, nor on how many there are: that is told,
+//! since who calls the room knows the machine, and what else it has to do at the same time.
 //! Rejected: a pool of threads that stays. It would be a task with a fate of its own, for the tens of
 //! microseconds that starting a thread takes in a cycle of a second.
 
@@ -15,9 +15,6 @@ use tidegate_core::forecast::Forecast;
 use tidegate_core::ports::storage::SeriesState;
 use tidegate_core::roster::Fault;
 use tidegate_core::time::Grid;
-
-/// Calls at once.
-const LANES: usize = 4;
 
 type Answers = Vec<(SeriesState, Forecast)>;
 type Served = Result<(Answers, Vec<Fault>), Error>;
@@ -34,7 +31,8 @@ pub(super) fn serve_all(
         let answers = serve(input, grid, cohort, &mut faults)?;
         Ok((answers, faults))
     };
-    let served: Vec<Served> = if cohorts.len() < 2 {
+    let lanes = input.lanes.min(cohorts.len());
+    let served: Vec<Served> = if lanes < 2 {
         cohorts.iter().map(one).collect()
     } else {
         let next = AtomicUsize::new(0);
@@ -50,7 +48,7 @@ pub(super) fn serve_all(
             }
         };
         std::thread::scope(|scope| {
-            for _ in 1..LANES.min(cohorts.len()) {
+            for _ in 1..lanes {
                 scope.spawn(lane);
             }
             lane();

@@ -170,7 +170,7 @@ impl<'a> Tracking<'a> {
 
     /// The slots of the bound module and of its challengers.
     fn candidates(&self, target: &Target) -> Vec<Slot> {
-        let members = bound(target).into_iter().chain(&target.roster.challengers);
+        let members = bound(target).into_iter().chain(&*target.roster.challengers);
         members
             .map(|m| {
                 let config = fitted_with(&m.config, self.input.step);
@@ -192,7 +192,7 @@ impl<'a> Tracking<'a> {
         });
         let of_kind = kind(input, &target.key).and_then(|k| pools.get(&k));
         let tracks: &[&Track] = of_kind.map_or(&[], Vec::as_slice);
-        let members = bound(target).into_iter().chain(&target.roster.challengers);
+        let members = bound(target).into_iter().chain(&*target.roster.challengers);
         members
             .map(|m| {
                 let config = fitted_with(&m.config, input.step);

@@ -69,6 +69,11 @@ impl Standing {
         before.is_none().then_some(alert)
     }
 
+    /// The kind of each alert that stands.
+    pub fn kinds(&self) -> impl Iterator<Item = AlertKind> {
+        self.alerts.values().map(|alert| alert.kind)
+    }
+
     /// What stands, by kind, api and subject.
     #[must_use]
     pub fn alerts(&self) -> Vec<Alert> {

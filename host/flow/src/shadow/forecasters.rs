@@ -205,6 +205,7 @@ fn ask(
         bank: scene.bank,
         tracks: &tracks,
         choices: &BTreeMap::new(),
+        lanes: 1,
         reuse: None,
         history: input.history,
         catalog: input.catalog,

@@ -171,6 +171,7 @@ pub fn forecasts(
             bank: &served.bank,
             tracks: &served.tracks,
             choices: &BTreeMap::new(),
+            lanes: 1,
             reuse: None,
             history: input.history,
             catalog: input.catalog,

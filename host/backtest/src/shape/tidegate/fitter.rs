@@ -108,10 +108,11 @@ fn wanted(look: &Look<'_>) -> Vec<(SeriesKey, Member<dyn Forecaster>)> {
                 api: api.id.clone(),
                 signal,
             };
-            let mut members = look.pins.forecaster(api, signal).members.into_iter();
+            let roster = look.pins.forecaster(api, signal);
+            let mut members = roster.members.iter();
             let active = members.find(|m| m.retreat == Retreat::Active);
             if let (Some(_), Some(member)) = (look.history.newest(&key), active) {
-                all.push((key, member));
+                all.push((key, member.clone()));
             }
         }
     }

@@ -35,15 +35,14 @@ pub(super) fn due(world: &World, now: Timestamp) -> Vec<Due> {
     let silent = OnTrial::forecasters(world);
     let all = wanted(world, &catalog, |api, signal| {
         let roster = pins.forecaster(api, signal);
-        let active = roster.members.into_iter();
-        let serving = active
-            .filter(|m| m.retreat == Retreat::Active)
-            .take(1)
-            .map(|m| (Part::Serving, m));
-        let on_trial = pins.binding_of(api).and_then(|id| silent.get(&id).cloned());
-        let beside = roster.challengers.into_iter().chain(on_trial);
-        serving
+        let mut members = roster.members.iter();
+        let serving = members.find(|m| m.retreat == Retreat::Active);
+        let on_trial = pins.binding_of(api).and_then(|id| silent.get(&id));
+        let beside = roster.challengers.iter().chain(on_trial);
+        let all = serving.map(|m| (Part::Serving, m));
+        all.into_iter()
             .chain(beside.map(|m| (Part::Challenger, m)))
+            .map(|(part, m)| (part, m.clone()))
             .collect()
     });
     let judge = |(key, part, member): Wanted| {

@@ -258,7 +258,7 @@ fn challengers_are_pinned_refused_with_a_remedy_and_stand_aside_when_quarantined
         let roster = pins.forecaster(&catalog.apis[&orders].value, Signal::Requests);
         roster.challengers
     };
-    let rival = rivals().pop().unwrap();
+    let rival = rivals().first().cloned().unwrap();
     assert_eq!(rival.module.name, "seasonal-naive");
 
     // Bound by hand, it is a challenger no more, and is none when the slot has rolled back.

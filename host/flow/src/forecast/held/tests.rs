@@ -6,6 +6,7 @@ use crate::baseline::LastValue;
 use crate::fake::{Rates, api};
 use proptest::prelude::*;
 use tidegate_core::catalog::Versioned;
+use tidegate_core::event::Event;
 use tidegate_core::ids::Generation;
 use tidegate_core::module::ModuleRef;
 use tidegate_core::policy::Forecaster;
@@ -110,6 +111,7 @@ impl Minutes {
             bank: &self.bank,
             tracks: &Tracks::default(),
             choices: &BTreeMap::new(),
+            lanes: 1,
             reuse: Some(Reuse {
                 held: &self.held,
                 cadence: self.cadence,
@@ -248,7 +250,10 @@ fn a_new_fit_answers_at_once() {
 fn another_module_answers_at_once_and_its_predecessor_no_more() {
     let mut minutes = Minutes::new("shop/a", 30);
     minutes.turn();
-    minutes.target.roster.members[0] = member("other", Retreat::Active);
+    minutes.target.roster = Roster::of(vec![
+        member("other", Retreat::Active),
+        minutes.target.roster.members[1].clone(),
+    ]);
     let (forecast, is_new) = minutes.cycle();
     assert!(is_new);
     assert_eq!(

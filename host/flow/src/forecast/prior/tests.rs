@@ -333,6 +333,7 @@ fn a_forecast_that_rests_on_a_prior_goes_out_wider_than_the_module_answered() {
             bank: &bank,
             tracks: &Tracks::default(),
             choices: &BTreeMap::new(),
+            lanes: 1,
             reuse: None,
             history: &world.history,
             catalog: &world.catalog,

@@ -110,12 +110,12 @@ impl Turns {
             signal: Signal::Requests,
         };
         let mut roster = Roster::of(vec![member("bound", bound)]);
-        for (i, says) in challengers.into_iter().enumerate() {
-            roster.challengers.push(member(&format!("rival{i}"), says));
-        }
+        let rivals = challengers.into_iter().enumerate();
+        let rivals = rivals.map(|(i, says)| member(&format!("rival{i}"), says));
+        roster.challengers = rivals.collect();
         let mut bank = Bank::default();
         let step = Step::from_secs(300).unwrap();
-        for m in roster.members.iter().chain(&roster.challengers) {
+        for m in roster.members.iter().chain(&*roster.challengers) {
             bank.put(SeriesState {
                 key: key.clone(),
                 module: m.module.digest,
@@ -162,6 +162,7 @@ impl Turns {
             bank: &self.bank,
             tracks: &self.tracks,
             choices: &self.choices,
+            lanes: 1,
             reuse: None,
             history: &self.history,
             catalog: &self.catalog,
