@@ -34,6 +34,14 @@ pub trait Canonical {
 }
 
 impl Encoder {
+    /// With room for so many bytes, where it is known how many come.
+    #[must_use]
+    pub fn with_room(bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+        }
+    }
+
     /// Digest of what was written so far.
     #[must_use]
     pub fn digest(&self) -> Digest {
@@ -54,12 +62,7 @@ impl Encoder {
 
     /// Appends a float by its bits; -0 is written as 0, every NaN as one.
     pub fn float(&mut self, value: f64) -> &mut Self {
-        let value = if value.is_nan() {
-            f64::NAN
-        } else {
-            value + 0.0
-        };
-        self.uint(value.to_bits())
+        self.uint(canonical_bits(value))
     }
 
     /// Appends a text.
@@ -76,10 +79,13 @@ impl Encoder {
 
     /// Appends floats with their number.
     pub fn floats(&mut self, values: &[f64]) -> &mut Self {
-        self.bytes.reserve(8 * (values.len() + 1));
         self.uint(values.len() as u64);
-        for value in values {
-            self.float(*value);
+        // At one go: a record hashes every value of every forecast.
+        let start = self.bytes.len();
+        self.bytes.resize(start + 8 * values.len(), 0);
+        let places = self.bytes[start..].as_chunks_mut().0.iter_mut();
+        for (place, value) in places.zip(values) {
+            *place = canonical_bits(*value).to_le_bytes();
         }
         self
     }
@@ -99,6 +105,16 @@ impl Encoder {
         }
         self
     }
+}
+
+/// The bits of a float; -0 is 0, and every NaN one.
+fn canonical_bits(value: f64) -> u64 {
+    let value = if value.is_nan() {
+        f64::NAN
+    } else {
+        value + 0.0
+    };
+    value.to_bits()
 }
 
 impl Canonical for Resources {

@@ -59,7 +59,8 @@ impl ForecastRecord {
     #[must_use]
     pub fn of(forecast: &Forecast) -> Self {
         use crate::units::Level;
-        let mut encoder = crate::canonical::Encoder::default();
+        let values = forecast.mean.len() + forecast.quantiles.len();
+        let mut encoder = crate::canonical::Encoder::with_room(8 * (values + 2));
         encoder.floats(&forecast.mean).floats(&forecast.quantiles);
         let (mut peak, mut at) = (0.0_f64, 0);
         let mut highest = f64::NEG_INFINITY;

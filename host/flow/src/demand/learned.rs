@@ -37,6 +37,8 @@ const FIRST_S: i64 = 86_400;
 const NOTED_S: i64 = 1_800;
 /// For so long after a filled step, use is not taken for need.
 const STARVED_MS: i64 = 3_600_000;
+/// Bytes that most blobs fit into.
+const ROOM: usize = 768;
 /// Notes that are kept at most.
 const NOTES: usize = 240;
 
@@ -341,7 +343,7 @@ impl Learned {
     /// The bytes that a record keeps.
     #[must_use]
     pub fn blob(&self) -> Blob {
-        let mut to = Writer::default();
+        let mut to = Writer(Vec::with_capacity(ROOM));
         for notes in [&self.notes, &self.foreseen, &self.insured] {
             to.count(notes.len());
             for (t, amounts) in notes {
