@@ -35,5 +35,7 @@ pub mod cycle;
 
 pub mod baseline;
 
+mod compact;
+
 #[cfg(test)]
 mod fake;

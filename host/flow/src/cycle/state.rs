@@ -2,6 +2,7 @@
 
 use super::carry::Carried;
 use crate::adjust::Floors;
+use crate::compact::Compact;
 use crate::demand::Learned;
 use crate::forecast::{Bank, Drifts, Earlier, Held, Tracks, Watch, Watched};
 use crate::tier::{Advance, Tracker};
@@ -61,6 +62,8 @@ pub struct PoolState {
     pub base: Option<Generation>,
     /// What stands in for what was not looked at again since the start.
     pub carried: Carried,
+    /// Of `trackers` and `profiles`.
+    compact: [Compact; 2],
 }
 
 /// What a cycle changes, committed when its record is durable.
@@ -201,7 +204,7 @@ impl PoolState {
     }
 
     /// Takes over what a cycle changed; with a record, its plan is the last one now.
-    pub fn commit(&mut self, delta: Delta, record: Option<Record>) {
+    pub fn commit(&mut self, mut delta: Delta, record: Option<Record>) {
         // States and budgets only follow the data, so they move on even when no plan was made.
         delta.states.into_iter().for_each(|s| self.bank.put(s));
         let apis = &delta.learned;
@@ -219,6 +222,12 @@ impl PoolState {
             }
         }
         self.profiles.extend(delta.profiles);
+        self.bank.compact();
+        self.tracks.compact();
+        let [trackers, profiles] = &mut self.compact;
+        trackers.after(&mut self.trackers);
+        profiles.after(&mut self.profiles);
+        Compact::default().after(&mut delta.learned);
         self.learned = delta.learned;
         self.floors = delta.floors;
         self.carried = delta.carried;

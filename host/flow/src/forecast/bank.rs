@@ -1,6 +1,7 @@
 //! The fitted states of many series, by series, module and config ([`super::fitted_with`]).
 
 use super::Watched;
+use crate::compact::Compact;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_core::ids::{ApiId, Digest};
@@ -11,6 +12,7 @@ use tidegate_core::sample::SeriesKey;
 #[derive(Debug, Clone, Default)]
 pub struct Bank {
     states: BTreeMap<(SeriesKey, Digest, Digest), SeriesState>,
+    compact: Compact,
 }
 
 impl Bank {
@@ -57,6 +59,11 @@ impl Bank {
         }
     }
 
+    /// Lets go of the room that is left between them; to be called where many were put.
+    pub fn compact(&mut self) {
+        self.compact.after(&mut self.states);
+    }
+
     /// Takes the states of an api out.
     pub fn take(&mut self, api: &ApiId) -> Vec<SeriesState> {
         let of_api = |slot: &(SeriesKey, Digest, Digest)| slot.0.api == *api;
@@ -73,6 +80,7 @@ impl Bank {
         let mine = self.states.iter().filter(|(slot, _)| slot.0 == *key);
         Self {
             states: mine.map(|(s, state)| (s.clone(), state.clone())).collect(),
+            compact: Compact::default(),
         }
     }
 

@@ -13,6 +13,7 @@
 //! many more alarms on residuals that are a little correlated and heavy-tailed.
 
 use super::FitOf;
+use crate::compact::Compact;
 use std::collections::BTreeMap;
 use tidegate_core::forecast::{self, Forecast, Shift, Sums};
 use tidegate_core::ids::Digest;
@@ -111,7 +112,10 @@ pub type Watched = (SeriesKey, Digest);
 
 /// All watches of a pool.
 #[derive(Debug, Clone, Default)]
-pub struct Drifts(BTreeMap<Watched, Watch>);
+pub struct Drifts {
+    all: BTreeMap<Watched, Watch>,
+    compact: Compact,
+}
 
 impl Drifts {
     /// When the model of a series that was fitted at `fitted_at` stopped to fit, and how.
@@ -122,7 +126,7 @@ impl Drifts {
         module: Digest,
         fitted_at: Timestamp,
     ) -> Option<(Timestamp, Shift)> {
-        let watch = self.0.get(&(key.clone(), module))?;
+        let watch = self.all.get(&(key.clone(), module))?;
         watch.shifted.filter(|_| watch.fitted_at == fitted_at)
     }
 
@@ -130,7 +134,7 @@ impl Drifts {
     /// that is promised and has not been measured yet is not in it.
     #[must_use]
     pub fn kept(&self, watched: &Watched) -> Option<forecast::Watch> {
-        let watch = self.0.get(watched)?;
+        let watch = self.all.get(watched)?;
         Some(forecast::Watch {
             fitted_at: watch.fitted_at,
             sums: watch.drift.0,
@@ -146,18 +150,19 @@ impl Drifts {
             drift: Drift(kept.sums),
             shifted: kept.shifted,
         };
-        self.0.insert(watched, watch);
+        self.all.insert(watched, watch);
     }
 
     /// Takes over what a cycle saw, and forgets series and modules that `keep` does not know.
     pub fn commit(&mut self, moved: Vec<(Watched, Watch)>, keep: impl Fn(&Watched) -> bool) {
-        let before = self.0.len();
+        let before = self.all.len();
         let told = moved.len();
-        self.0.extend(moved);
+        self.all.extend(moved);
         // What is gone is looked for only when there is much more than a cycle tells.
-        if self.0.len() > before && self.0.len() > 2 * told {
-            self.0.retain(|watched, _| keep(watched));
+        if self.all.len() > before && self.all.len() > 2 * told {
+            self.all.retain(|watched, _| keep(watched));
         }
+        self.compact.after(&mut self.all);
     }
 
     /// Holds what came against what was foreseen, and notes what is foreseen now, for every series
@@ -181,7 +186,7 @@ impl Drifts {
                 continue;
             };
             let watched = (key.clone(), *module);
-            let old = self.0.get(&watched);
+            let old = self.all.get(&watched);
             let mut watch = old
                 .filter(|w| w.fitted_at == *fitted_at)
                 .copied()
@@ -331,7 +336,7 @@ mod tests {
         };
         drifts.resume(watched.clone(), fresh);
         let told = (0..5_000).find_map(|n| {
-            let watch = drifts.0.get_mut(&watched).unwrap();
+            let watch = drifts.all.get_mut(&watched).unwrap();
             let shift = watch.drift.observe(slow(n));
             if n % 7 == 0 {
                 let kept = drifts.kept(&watched).unwrap();

@@ -14,13 +14,17 @@
 //! All of these are functions of the cycle's inputs, so that the same past gives the same plans. What is
 //! used later is what was made, as of when it was made, and no correction of it: the record names the
 //! state and the answer that it comes from. It is kept in two bytes a value, to 1/65,535 of its range,
-//! which is far below what any interval is worth and a quarter of the memory.
+//! which is far below what any interval is worth, and these in about half ([`rows`]).
 //!
 //! Rejected: moving the old answer by the newest residual. It would be another model, unjudged, that
 //! answers in the bound one's name.
 
+mod rows;
+
 use super::covariates::zone_of;
 use super::{Digest, Error, Forecast, SeriesKey, Timestamp, calibrate};
+use crate::compact::Compact;
+use rows::Rows;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_core::canonical::Encoder;
@@ -117,44 +121,48 @@ pub struct Earlier {
     /// What a code of 0 stands for, and by how much each adds.
     least: f64,
     unit: f64,
-    /// `[step][WIDTH]`.
-    codes: Box<[u16]>,
+    rows: Rows,
 }
 
 /// The forecasts of a pool, by series.
 #[derive(Debug, Clone, Default)]
-pub struct Held(BTreeMap<SeriesKey, Earlier>);
+pub struct Held {
+    all: BTreeMap<SeriesKey, Earlier>,
+    compact: Compact,
+}
 
 impl Held {
     /// What is kept of a series.
     #[must_use]
     pub fn get(&self, key: &SeriesKey) -> Option<&Earlier> {
-        self.0.get(key)
+        self.all.get(key)
     }
 
     /// Number of series.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     /// Whether nothing is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// Takes over what a cycle made, and forgets apis that `keep` does not know.
     pub fn commit(&mut self, made: Vec<Earlier>, told: usize, keep: impl Fn(&ApiId) -> bool) {
-        self.0.extend(made.into_iter().map(|k| (k.key.clone(), k)));
-        if self.0.len() > told {
-            self.0.retain(|key, _| keep(&key.api));
+        self.all
+            .extend(made.into_iter().map(|k| (k.key.clone(), k)));
+        if self.all.len() > told {
+            self.all.retain(|key, _| keep(&key.api));
         }
+        self.compact.after(&mut self.all);
     }
 
     /// Forgets the forecasts of an api.
     pub fn forget(&mut self, api: &ApiId) {
-        self.0.retain(|key, _| key.api != *api);
+        self.all.retain(|key, _| key.api != *api);
     }
 }
 
@@ -194,7 +202,7 @@ impl Earlier {
             true => ((v - least) / unit).round() as u16,
             false => 0,
         };
-        let codes: Box<[u16]> = values().map(code).collect();
+        let codes: Vec<u16> = values().map(code).collect();
         let is_whole = codes.len() == forecast.grid.count * WIDTH;
         is_whole.then(|| Self {
             key: forecast.key.clone(),
@@ -208,7 +216,7 @@ impl Earlier {
             grid: forecast.grid,
             least,
             unit,
-            codes,
+            rows: Rows::of(&codes),
         })
     }
 
@@ -224,17 +232,20 @@ impl Earlier {
     /// The steps of a grid; `None` where it does not reach so far.
     pub(super) fn on(&self, grid: Grid) -> Option<Forecast> {
         let from = self.grid.index_of(grid.start)?;
-        let rows = self.codes.get(from * WIDTH..(from + grid.count) * WIDTH)?;
-        let rows = rows.chunks_exact(WIDTH);
+        if from + grid.count > self.grid.count {
+            return None;
+        }
+        let mut mean = Vec::with_capacity(grid.count);
         let mut quantiles = Vec::with_capacity(grid.count * (WIDTH - 1));
-        for row in rows.clone() {
+        for row in self.rows.iter().skip(from).take(grid.count) {
+            mean.push(self.value(row[0]));
             quantiles.extend(row[1..].iter().map(|c| self.value(*c)));
         }
         Some(Forecast {
             key: self.key.clone(),
             grid,
             levels: Level::STANDARD.to_vec(),
-            mean: rows.map(|row| self.value(row[0])).collect(),
+            mean,
             quantiles,
             served: self.source.served.clone(),
             state: self.state,
@@ -278,7 +289,7 @@ impl Earlier {
         }
         let came = at.history.column(&self.key, Grid { count, ..self.grid })?;
         let (mut up, mut down) = (0.0_f64, 0.0_f64);
-        for (row, came) in self.codes.chunks_exact(WIDTH).zip(&came.values) {
+        for (row, came) in self.rows.iter().zip(&came.values) {
             if !came.is_finite() {
                 continue;
             }

@@ -1,5 +1,6 @@
 //! The tracks of many series, by series, module and config, as [`super::Bank`] keeps fitted states.
 
+use crate::compact::Compact;
 use std::collections::BTreeMap;
 use tidegate_core::forecast::Track;
 use tidegate_core::ids::{ApiId, Digest};
@@ -11,6 +12,7 @@ type Slot = (SeriesKey, Digest, Digest);
 #[derive(Debug, Clone, Default)]
 pub struct Tracks {
     tracks: BTreeMap<Slot, Track>,
+    compact: Compact,
 }
 
 impl Tracks {
@@ -34,6 +36,11 @@ impl Tracks {
     pub fn put(&mut self, track: Track) {
         let slot = (track.key.clone(), track.module, track.config);
         self.tracks.insert(slot, track);
+    }
+
+    /// Lets go of the room that is left between them; to be called where many were put.
+    pub fn compact(&mut self) {
+        self.compact.after(&mut self.tracks);
     }
 
     /// Takes the tracks of an api out.

@@ -1,4 +1,4 @@
-//! Good and bad events step by step, in eight bytes a step.
+//! Good and bad events step by step, in four bytes a step, or eight where any are bad.
 //!
 //! There are hundreds of steps and hours for every objective of every api, so what one of them takes is
 //! most of what an api takes. Steps follow each other, hence one time stands for all of them; and counts
@@ -15,8 +15,9 @@ use tidegate_core::time::{Step, Timestamp};
 pub(super) struct Counts {
     first: Timestamp,
     every_ms: i64,
-    /// Bad, all.
-    values: VecDeque<[f32; 2]>,
+    all: VecDeque<f32>,
+    /// Up to the last step in which anything was bad.
+    bad: VecDeque<f32>,
 }
 
 impl Counts {
@@ -34,12 +35,12 @@ impl Counts {
 
     /// Number of the steps that begin before an instant.
     fn before(&self, at: Timestamp) -> usize {
-        if self.values.is_empty() {
+        if self.all.is_empty() {
             return 0;
         }
         let past = at.since_ms(self.first).saturating_add(self.every_ms - 1);
         let steps = past.div_euclid(self.every_ms);
-        usize::try_from(steps).map_or(0, |n| n.min(self.values.len()))
+        usize::try_from(steps).map_or(0, |n| n.min(self.all.len()))
     }
 
     /// Steps that begin in a stretch of time, oldest first.
@@ -51,28 +52,29 @@ impl Counts {
         let begin = self.before(from);
         let range = begin..self.before(until).max(begin);
         let start = range.start;
-        let values = self.values.range(range).enumerate();
-        values.map(move |(i, [bad, total])| {
+        let values = self.all.range(range).enumerate();
+        values.map(move |(i, total)| {
+            let at = start + i;
             let events = Events {
-                bad: f64::from(*bad),
+                bad: f64::from(self.bad.get(at).copied().unwrap_or(0.0)),
                 total: f64::from(*total),
             };
-            (self.at(start + i), events)
+            (self.at(at), events)
         })
     }
 
     /// Start of the first step; `None`: there is none.
     pub(super) fn first(&self) -> Option<Timestamp> {
-        (!self.values.is_empty()).then_some(self.first)
+        (!self.all.is_empty()).then_some(self.first)
     }
 
     /// Sets a step at or behind the last one; steps without events fill what is between.
     pub(super) fn put(&mut self, at: Timestamp, events: Events) {
         self.cut_from(at);
-        if self.values.is_empty() {
+        if self.all.is_empty() {
             self.first = at;
         }
-        while self.at(self.values.len()) < at {
+        while self.at(self.all.len()) < at {
             self.push([0.0; 2]);
         }
         self.push([events.bad as f32, events.total as f32]);
@@ -90,20 +92,30 @@ impl Counts {
     }
 
     /// A little more than is needed at a time: to double is to hold twice as much as is used.
-    fn push(&mut self, value: [f32; 2]) {
-        if self.values.len() == self.values.capacity() {
-            self.values.reserve_exact(self.values.len() / 16 + 8);
+    fn push(&mut self, [bad, all]: [f32; 2]) {
+        fn room(values: &mut VecDeque<f32>, more: usize) {
+            if values.len() + more > values.capacity() {
+                values.reserve_exact(more + values.len() / 16 + 8);
+            }
         }
-        self.values.push_back(value);
+        if bad != 0.0 {
+            let none = self.all.len() - self.bad.len();
+            room(&mut self.bad, none + 1);
+            self.bad.extend(std::iter::repeat_n(0.0, none));
+            self.bad.push_back(bad);
+        }
+        room(&mut self.all, 1);
+        self.all.push_back(all);
     }
 
     /// The last step alone.
     pub(super) fn last(&self) -> Self {
-        let at = self.values.len().saturating_sub(1);
+        let at = self.all.len().saturating_sub(1);
         Self {
             first: self.at(at),
             every_ms: self.every_ms,
-            values: self.values.range(at..).copied().collect(),
+            all: self.all.range(at..).copied().collect(),
+            bad: self.bad.range(at.min(self.bad.len())..).copied().collect(),
         }
     }
 
@@ -116,14 +128,17 @@ impl Counts {
 
     /// Drops the steps that begin at an instant or later.
     pub(super) fn cut_from(&mut self, at: Timestamp) {
-        self.values.truncate(self.before(at));
+        let stays = self.before(at);
+        self.all.truncate(stays);
+        self.bad.truncate(stays);
     }
 
     /// Drops the steps that begin before an instant.
     pub(super) fn cut_before(&mut self, at: Timestamp) {
         let gone = self.before(at);
         self.first = self.at(gone);
-        self.values.drain(..gone);
+        self.all.drain(..gone);
+        self.bad.drain(..gone.min(self.bad.len()));
     }
 }
 
@@ -172,6 +187,33 @@ mod tests {
         assert_eq!(told(&counts)[3..5], [(3, 1.0), (4, 2.0)]);
         counts.append(&Counts::every(Step::MINUTE));
         assert_eq!(told(&counts).len(), 10);
+    }
+
+    #[test]
+    fn bad_steps_are_told_where_they_were_and_forgotten_with_them() {
+        let mut counts = Counts::every(Step::MINUTE);
+        let put = |counts: &mut Counts, minute: i64, bad: f64| {
+            let events = Events { bad, total: 9.0 };
+            counts.put(Timestamp(minute * 60_000), events);
+        };
+        let bad = |counts: &Counts| -> Vec<f64> {
+            let all = counts.between(Timestamp(i64::MIN), END);
+            all.map(|(_, e)| e.bad).collect()
+        };
+        for (minute, n) in [(0, 0.0), (1, 0.0), (2, 3.0), (3, 0.0), (4, 1.0), (5, 0.0)] {
+            put(&mut counts, minute, n);
+        }
+        assert_eq!(bad(&counts), [0.0, 0.0, 3.0, 0.0, 1.0, 0.0]);
+        assert_eq!(bad(&counts.last()), [0.0]);
+        counts.cut_before(Timestamp(3 * 60_000));
+        assert_eq!(bad(&counts), [0.0, 1.0, 0.0]);
+        put(&mut counts, 4, 0.0);
+        assert_eq!(bad(&counts), [0.0, 0.0]);
+        put(&mut counts, 6, 2.0);
+        assert_eq!(bad(&counts), [0.0, 0.0, 0.0, 2.0]);
+        assert_eq!(bad(&counts.last()), [2.0]);
+        counts.cut_before(Timestamp(90 * 60_000));
+        assert_eq!((bad(&counts), counts.bad.len()), (vec![], 0));
     }
 
     #[test]
