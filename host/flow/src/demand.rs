@@ -174,12 +174,18 @@ impl Output {
             expected: of(&asked.expected),
             usage: of(&asked.usage),
             aims: vec![1.0; dims],
-            reasons: vec![format!(
-                "what plan {from} foresaw of these steps, since the daemon has started and has not come to forecast it anew"
-            )],
+            reasons: vec![Self::carried_from(from)],
             promises: vec![],
             foreseen: (grid.at(1), Resources::NONE, Resources::NONE),
         }
+    }
+
+    /// The reason of what is carried from a plan. Who explains a plan knows by it that an api is.
+    #[must_use]
+    pub fn carried_from(plan: Generation) -> String {
+        format!(
+            "what plan {plan} foresaw of these steps, since the daemon has started and has not come to forecast it anew"
+        )
     }
 
     /// Leaves with the learner what it is to compare with what comes.

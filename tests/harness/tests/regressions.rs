@@ -144,3 +144,36 @@ fn a_feed_that_falls_silent_is_told_while_it_is_still_forecast() {
         "it is over once data has come for a while"
     );
 }
+
+/// `why` said that no forecast was possible of an api that was carried over a restart.
+#[test]
+fn why_says_of_a_carried_api_that_it_waits_for_its_turn() {
+    let mut world = gate()
+        .pool("edge", 20.0)
+        .api("shop/orders", Tier::Silver)
+        .api("shop/search", Tier::Bronze)
+        .feed("shop/orders", Load::flat(100.0))
+        .feed("shop/search", Load::flat(50.0))
+        .settings(|s| s.refresh.series_per_step = 1)
+        .start()
+        .expect("the world makes sense");
+    world.run_until(world.now().plus_ms(minutes(30)));
+    world.restart().expect("the store is there");
+    let mut why = |after: i64| {
+        world.run_until(world.now().plus_ms(minutes(after)));
+        let records = world.records(&"edge".parse().expect("a name"));
+        let (_, sentences) = explain(&ExplainInput {
+            record: records.last().expect("a plan was made"),
+            api: &"shop/orders".parse().expect("a name"),
+            at: world.now(),
+            caller: &Principal::local(),
+        })
+        .expect("it is in the plan");
+        sentences.join("\n")
+    };
+    let told = why(5);
+    assert!(told.contains("has not had its turn"), "{told}");
+    assert!(!told.contains("no forecast"), "{told}");
+    let told = why(60);
+    assert!(told.contains("shop/orders expects at most"), "{told}");
+}

@@ -2,8 +2,9 @@
 
 mod bounds;
 
+use crate::demand;
 use tidegate_core::access::Principal;
-use tidegate_core::ids::ApiId;
+use tidegate_core::ids::{ApiId, Generation};
 use tidegate_core::plan::Grant;
 use tidegate_core::record::Record;
 use tidegate_core::roster::Retreat;
@@ -44,6 +45,11 @@ pub fn explain(input: &ExplainInput<'_>) -> Option<(Grant, Vec<String>)> {
             ahead(f.peak_at, input.record.at),
             f.served.module,
             retreat(f.served.retreat)
+        )),
+        None if is_carried(input) => say.push(format!(
+            "Load: {} has not had its turn to be forecast since the daemon has started. Until then its plan rests \
+             on what was foreseen before the restart.",
+            input.api
         )),
         None => say.push(format!(
             "Load: no forecast of {} was possible; its measured use, or else its floor, stands in for it.",
@@ -115,6 +121,16 @@ pub fn explain(input: &ExplainInput<'_>) -> Option<(Grant, Vec<String>)> {
         say.push("The plan has expired: safe capacity is in force until a new one is made.".into());
     }
     Some((grant, say))
+}
+
+/// Whether an api's demand is that of the plan before its record's own, as it is in the first steps after a
+/// restart of a large world. An amendment's needs are those of the plan that it amends.
+fn is_carried(input: &ExplainInput<'_>) -> bool {
+    let record = input.record;
+    let made = record.amends.unwrap_or(record.plan.generation);
+    let before = Generation(made.0.saturating_sub(1));
+    let needs = record.needs.iter().find(|n| n.api == *input.api);
+    needs.is_some_and(|n| n.reasons.first() == Some(&demand::Output::carried_from(before)))
 }
 
 /// Who holds what, by tier; foreign tenants are lumped together.
