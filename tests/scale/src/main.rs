@@ -14,6 +14,8 @@
 //! since machines are shared. `--turns N` measures more of them; `--memory` counts live heap and tells
 //! which structure holds how much of it; `--components DIR` takes other components than those of this build.
 
+#[cfg(test)]
+mod growth;
 mod memory;
 mod turn;
 mod world;
@@ -192,7 +194,7 @@ fn measure(
     pools: usize,
 ) -> Result<()> {
     let measured = asked.turns as i64;
-    let settings = world::settings();
+    let settings = world::settings(pools);
     let path = dir.join(format!("store-{apis}-{pools}"));
     let before = resident();
     let catalog = world::catalog(apis, pools)?;

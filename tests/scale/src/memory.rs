@@ -18,11 +18,26 @@ use tidegate_flow::cycle::PoolState;
 static COUNTS: AtomicBool = AtomicBool::new(false);
 static LIVE: AtomicIsize = AtomicIsize::new(0);
 
+#[cfg(test)]
+thread_local! {
+    static PIECES: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// How often this thread has asked for memory.
+#[cfg(test)]
+pub(crate) fn pieces() -> u64 {
+    PIECES.get()
+}
+
 /// The system's allocator, counting.
 #[derive(Debug)]
 pub(crate) struct Counting;
 
 fn add(bytes: isize) {
+    #[cfg(test)]
+    if bytes > 0 {
+        PIECES.set(PIECES.get() + 1);
+    }
     if COUNTS.load(Ordering::Relaxed) {
         LIVE.fetch_add(bytes, Ordering::Relaxed);
     }
