@@ -181,13 +181,15 @@ async fn main() -> Result<()> {
         push(&channel, samples(api, next - hour * STEP_MS, &calm)).await?;
     }
     let (seen, raised) = watch::channel(Raised::new());
-    let follower = tokio::task::JoinSet::from_iter([follow(daemon.connect().await?, seen)]);
+    let mut follower = tokio::task::JoinSet::from_iter([follow(daemon.connect().await?, seen)]);
     let (mut done, mut waiting) = (vec![], tokio::task::JoinSet::new());
     // A minute of calm first, so that a plan is there and its cycle has settled.
     let mut calm_steps = 60_000 / STEP_MS;
     let mut began = 0;
     while began < bursts || !waiting.is_empty() {
-        ensure!(!follower.is_empty(), "the watch has ended");
+        if let Some(ended) = follower.try_join_next() {
+            ended??;
+        }
         let wait = next + STEP_MS - wall_ms();
         tokio::time::sleep(Duration::from_millis(u64::try_from(wait).unwrap_or(0))).await;
         let now = match calm_steps {
