@@ -1,4 +1,5 @@
-//! Two versions that are equally good are not taken for better and worse, however long one looks.
+//! Two versions that are equally good are not taken for better and worse, however long one looks; and the
+//! past tells a good one from a bad one before it is in shadow.
 #![expect(
     clippy::unwrap_used,
     reason = "a test's fixture may unwrap; clippy only knows #[test] functions"
@@ -6,11 +7,16 @@
 
 use std::sync::Arc;
 use tidegate_core::canonical;
-use tidegate_core::life::{Gate, Promotion};
+use tidegate_core::life::{Gate, Promotion, Side, Version};
 use tidegate_core::policy::{Blobs, CallError, Fitted, Forecaster, Forecasts, Frames, Horizon};
+use tidegate_core::roster::{Member, Retreat, Roster};
+use tidegate_core::sample::SeriesKey;
 use tidegate_core::tier::Tier;
+use tidegate_core::units::Signal;
 use tidegate_engine::Policy;
-use tidegate_harness::{Load, Native, World, day, gate, native};
+use tidegate_flow::shadow::past::{self, Figures, Forecasters};
+use tidegate_flow::shadow::{About, Input, Silent, Trial};
+use tidegate_harness::{Breakage, Load, Native, World, day, gate, native};
 
 /// A forecaster with errors of its own on top, of the same law for every salt.
 #[derive(Debug)]
@@ -117,4 +123,126 @@ fn equally_good_versions_are_not_rolled_back_over_weeks() {
         );
     }
     println!("no false alarm in {pairs} pairs of {WORLDS} worlds");
+}
+
+fn version(native: &Native) -> Version {
+    Version {
+        module: native.module.clone(),
+        config: "{}".into(),
+    }
+}
+
+fn member<P: ?Sized>(native: &Native, policy: &Arc<P>) -> Member<P> {
+    Member {
+        module: native.module.clone(),
+        binding: None,
+        retreat: Retreat::Active,
+        config: "{}".into(),
+        policy: policy.clone(),
+    }
+}
+
+/// What two days of a world that has run say of a candidate.
+fn rehearsed(world: &World, candidate: &Native, incumbent: &Native) -> Figures {
+    let (step, horizon) = (world.settings().step, world.settings().horizon);
+    let about = About {
+        binding: "default".parse().unwrap(),
+        kind: candidate.kind(),
+        serves: Side::Incumbent,
+        candidate: version(candidate),
+        incumbent: version(incumbent),
+        since: world.now(),
+    };
+    let trial = Trial::new(about, step, horizon).unwrap();
+    let (nobody, rules) = (Roster::of(vec![]), Gate::default());
+    let edge = "edge".parse().unwrap();
+    let records = world.records(&edge);
+    let input = |silent| Input {
+        now: world.now(),
+        seed: 1,
+        step,
+        horizon,
+        trial: &trial,
+        gate: &rules,
+        silent,
+        scenes: &[],
+        judge: &nobody,
+        history: world.store(),
+        catalog: world.catalog(),
+    };
+    match (&candidate.policy, &incumbent.policy) {
+        (Policy::Allocator(policy), _) => {
+            let silent = member(candidate, policy);
+            let input = input(Silent::Allocator(&silent));
+            let all = records.into_iter().map(Ok);
+            past::records(&input, &edge, all, |_| false).unwrap()
+        }
+        (Policy::Tierer(one), Policy::Tierer(other)) => {
+            let (silent, serving) = (member(candidate, one), member(incumbent, other));
+            let input = input(Silent::Tierer {
+                silent: &silent,
+                serving: &serving,
+            });
+            let all = records.into_iter().map(Ok);
+            past::records(&input, &edge, all, |_| true).unwrap()
+        }
+        (Policy::Forecaster(one), Policy::Forecaster(other)) => {
+            let (candidate, incumbent) = (member(candidate, one), member(incumbent, other));
+            let keys = ["shop/orders", "shop/search"].map(|api| SeriesKey {
+                api: api.parse().unwrap(),
+                signal: Signal::Requests,
+            });
+            let of = Forecasters {
+                candidate: &candidate,
+                incumbent: &incumbent,
+                keys: &keys,
+                window: 7 * 288,
+                record: &records[0],
+            };
+            let window = (world.now().plus_ms(-86_400_000), world.now());
+            past::forecasts(&input(Silent::Forecaster(&candidate)), &of, window).unwrap()
+        }
+        _ => panic!("two of one kind"),
+    }
+}
+
+#[test]
+fn the_past_refuses_what_would_have_done_harm_and_lets_the_same_thinking_pass() {
+    let load = |peak: i64| Load::day(100.0, 400.0, peak * 3600).noise(0.05);
+    let mut world = gate()
+        .pool("edge", 10.0)
+        .api("shop/orders", Tier::Gold)
+        .api("shop/search", Tier::Silver)
+        .feed("shop/orders", load(12))
+        .feed("shop/search", load(15))
+        .policy("forecasts", native("seasonal-naive").unwrap())
+        .policy("tiers", native("slo-tiers").unwrap())
+        .policy("shares", native("waterfill").unwrap())
+        .start()
+        .unwrap();
+    world.run_until(day(4, 0, 0));
+    let check = |candidate: &str, breakage: Option<Breakage>, incumbent: &str, refused: bool| {
+        let candidate = native(candidate).unwrap();
+        candidate.switch.set(breakage);
+        let figures = rehearsed(&world, &candidate, &native(incumbent).unwrap());
+        assert!(figures.pairs > past::LEAST, "{figures:?}");
+        assert_eq!(figures.exceeds(0.1), refused, "{figures:?}");
+    };
+    check("waterfill@0.2.0", None, "waterfill", false);
+    check(
+        "proportional",
+        Some(Breakage::StarveSilver),
+        "waterfill",
+        true,
+    );
+    check("slo-tiers@0.2.0", None, "slo-tiers", false);
+    check("slo-tiers@0.2.0", Some(Breakage::Trap), "slo-tiers", true);
+    check("seasonal-naive@0.2.0", None, "seasonal-naive", false);
+    check("ets", None, "seasonal-naive", false);
+    check(
+        "seasonal-naive@0.2.0",
+        Some(Breakage::DoubleEvenings),
+        "seasonal-naive",
+        true,
+    );
 }

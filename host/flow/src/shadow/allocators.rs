@@ -21,8 +21,10 @@
 //! The least unit of a difference is [`FLOOR`], a hundredth of the need short: beside an incumbent that
 //! never was short, less than that is nothing.
 //!
-//! The silent one is asked each step, and in pools of many apis each few ([`every`]): a tenth of a second
-//! of another core's time is no reason to make a shadow dear.
+//! A shadow must not be dear: in pools of many apis the silent one is asked each few steps ([`every`]), and
+//! of more than [`PRICED`] apis each few are priced, evenly over their order. What the pool as a whole
+//! needed is then reckoned from those, by the part that was foreseen of them. So who is starved alone among
+//! thousands may not be seen; a tier that is, or a tenant, is.
 
 use super::evidence::{Name, read_kept, write_kept};
 use super::needs::{Asked, Look, Measured, has_come};
@@ -53,6 +55,9 @@ pub const FLOOR: f64 = 0.1;
 /// Cells of a question, apis by steps by dimensions, that are asked in each step.
 const CELLS: usize = 30_000;
 
+/// Apis of a pool that are priced at most.
+pub const PRICED: usize = 1_000;
+
 /// Plans of a pool that wait for their step at most.
 const WAITING: usize = 8;
 
@@ -78,6 +83,8 @@ struct Face {
 struct Pair {
     start: Timestamp,
     dimensions: Vec<Dimension>,
+    /// `[dimension]`: what was foreseen of all apis over what was of those that are priced.
+    whole: Vec<f64>,
     apis: Vec<ApiId>,
     weights: Vec<f64>,
     /// `[api][dimension]`: what was foreseen.
@@ -221,7 +228,7 @@ fn price(
             priced += 1.0;
             price += SHORT * short / weighed;
             if is_moved(pool) && cells().all(|(_, at)| needs[at].is_some()) {
-                let wanted = face.wanted[d];
+                let (wanted, need) = (face.wanted[d], need * pair.whole[d]);
                 price += (wanted - need).max(0.0) / need * unit(d);
                 price += SHORT * (need - wanted).max(0.0) / need;
             }
@@ -313,10 +320,6 @@ fn ask(
     if !served {
         return;
     }
-    let first = |matrix: &[f64]| -> Vec<f64> {
-        let cells = (0..n).flat_map(|i| (0..d).map(move |k| question.at(i, 0, k)));
-        cells.map(|at| matrix[at]).collect()
-    };
     let limits = record.plan.apis.iter();
     let limits: Vec<f64> = limits
         .flat_map(|api| api.limit.iter().take(d).copied())
@@ -324,24 +327,45 @@ fn ask(
     if limits.len() != n * d || record.plan.wanted.len() < d {
         return;
     }
-    let silent = first(&answer.limit);
+    let priced: Vec<usize> = (0..n).step_by(n.div_ceil(PRICED).max(1)).collect();
+    // Of the first step, for all or for those that are priced.
+    let first = |matrix: &[f64], rows: &[usize]| -> Vec<f64> {
+        let cells = rows.iter().flat_map(|&i| (0..d).map(move |k| (i, k)));
+        cells.map(|(i, k)| matrix[question.at(i, 0, k)]).collect()
+    };
+    let all: Vec<usize> = (0..n).collect();
+    let silent = first(&answer.limit, &all);
+    let (foreseen, median) = (
+        first(&question.median, &all),
+        first(&question.median, &priced),
+    );
+    let sum = |of: &[f64], k: usize| of.iter().skip(k).step_by(d).sum::<f64>();
+    let whole = (0..d).map(|k| match sum(&median, k) {
+        part if part > 0.0 => sum(&foreseen, k) / part,
+        _ => n as f64 / priced.len().max(1) as f64,
+    });
+    let pick = |rows: &[f64]| -> Vec<f64> {
+        let cells = priced.iter().flat_map(|&i| (0..d).map(move |k| i * d + k));
+        cells.map(|at| rows[at]).collect()
+    };
     division.waiting.push(Pair {
         start,
         dimensions: question.dimensions.clone(),
-        weights: question.weights.clone(),
-        median: first(&question.median),
-        demand: first(&question.demand),
+        whole: whole.collect(),
+        weights: priced.iter().map(|&i| question.weights[i]).collect(),
+        demand: first(&question.demand, &priced),
+        median,
         silent: Face {
             churn: churn(&asked, &silent),
-            limit: silent,
+            limit: pick(&silent),
             wanted: answer.wanted[..d].to_vec(),
         },
         serving: Face {
             churn: churn(question, &limits),
-            limit: limits,
+            limit: pick(&limits),
             wanted: record.plan.wanted[..d].to_vec(),
         },
-        apis,
+        apis: priced.iter().map(|&i| apis[i].clone()).collect(),
     });
     let surplus = division.waiting.len().saturating_sub(WAITING);
     division.waiting.drain(..surplus);
