@@ -200,7 +200,8 @@ fn rehearsed(world: &World, candidate: &Native, incumbent: &Native) -> Figures {
                 record: &records[0],
             };
             let window = (world.now().plus_ms(-86_400_000), world.now());
-            past::forecasts(&input(Silent::Forecaster(&candidate)), &of, window).unwrap()
+            let input = input(Silent::Forecaster(&candidate));
+            past::forecasts(&input, &of, window, || false).unwrap()
         }
         _ => panic!("two of one kind"),
     }

@@ -28,6 +28,9 @@ const EVERY_MS: i64 = 3_600_000;
 pub(super) fn turn(world: &Arc<World>, now: Timestamp) {
     let _looking = lock(&world.trials.looking);
     let left = std::mem::take(&mut *lock(&world.trials.left));
+    if left.is_empty() {
+        return;
+    }
     let catalog = world.catalog.load_full();
     let trials = life::trials(world);
     {

@@ -7,6 +7,7 @@
 use super::look;
 use crate::life;
 use crate::world::World;
+use std::sync::atomic::Ordering;
 use tidegate_core::catalog::Catalog;
 use tidegate_core::ids::{Generation, PoolId};
 use tidegate_core::life::Side;
@@ -67,6 +68,10 @@ pub(super) fn objects(
         }
         Policy::Judge(_) => return Ok(None),
     };
+    if world.draining.load(Ordering::Acquire) {
+        // It was not looked at as a whole: the next start asks again.
+        return Err(StoreError::Closed);
+    }
     let told = format!(
         "over {} of stored history and {} pairs its loss is {:+.1} % of that of {}",
         lasting(window_ms),
@@ -154,7 +159,7 @@ impl Iterator for Records<'_> {
     type Item = Result<Record, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.next <= self.last {
+        while self.next <= self.last && !self.world.draining.load(Ordering::Acquire) {
             let read = self.world.store.record(self.pool, self.next);
             self.next = self.next.next();
             // What the ledger has let go of is passed over.
@@ -215,5 +220,6 @@ fn forecasts(
         window: world.settings.fit_window,
         record: &record,
     };
-    past::forecasts(&input, &both, window)
+    let stops = || world.draining.load(Ordering::Acquire);
+    past::forecasts(&input, &both, window, stops)
 }

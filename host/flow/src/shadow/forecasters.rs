@@ -1,6 +1,6 @@
 //! Two forecasts of one series, priced by what came.
 //!
-//! Twice an hour's twelfth (once a block) the silent one is asked for the series of the binding, and of
+//! Once a block the silent one is asked for the series of the binding, and of
 //! both forecasts two steps are remembered: the next one (`near`), which says how well a module follows,
 //! and the one that ends an hour ahead, or at the end of the horizon (`far`), which is what capacity is
 //! bought by. When a step has passed, each loses the pinball loss (Koenker & Bassett 1978), mean over
@@ -13,8 +13,8 @@
 //! choice: a shadow is never made the champion of a series. Where a challenger answers for a series, or a
 //! member further back, the two on trial are not compared there.
 //!
-//! At most [`SERIES`] series of a binding are asked, the first by a hash that stays, so that a trial costs
-//! the same in a large world.
+//! At most [`SERIES`] series of a pool are asked, the first by a hash that stays, so that a trial costs the
+//! same in a large world.
 
 use super::evidence::Name;
 use super::trial::Waiting as Kind;
@@ -31,7 +31,7 @@ use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::{Grid, Step, Timestamp};
 use tidegate_core::units::Level;
 
-/// Series of one binding that are asked at most.
+/// Series of one pool that are asked at most.
 pub const SERIES: usize = 256;
 
 /// How far ahead the further of the two promises ends, in seconds.

@@ -134,7 +134,7 @@ pub struct Forecasters<'a> {
     pub record: &'a Record,
 }
 
-/// Forecasts a stretch of the past with both, once a block.
+/// Forecasts a stretch of the past with both, once a block, until it ends or `stops` says so.
 ///
 /// # Errors
 /// When stored data cannot be read.
@@ -142,6 +142,7 @@ pub fn forecasts(
     input: &Input<'_>,
     of: &Forecasters<'_>,
     (from, to): (Timestamp, Timestamp),
+    stops: impl Fn() -> bool,
 ) -> Result<Figures, StoreError> {
     let (mut served, mut silent) = (Side::default(), Side::default());
     let targets: Vec<Target> = of
@@ -155,7 +156,7 @@ pub fn forecasts(
     let mut trial = input.trial.clone();
     let pool = &of.record.pool;
     let (mut now, mut fitted) = (trial.block(from), None);
-    while now <= to {
+    while now <= to && !stops() {
         if fitted.is_none_or(|at| now.since_ms(at) >= REFIT_MS) {
             served.fit(input, of, of.incumbent, now)?;
             silent.fit(input, of, of.candidate, now)?;
