@@ -1,9 +1,8 @@
 //! Two forecasts of one series, priced by what came.
 //!
-//! Once a block the silent one is asked for the series of the binding, and of
-//! both forecasts two steps are remembered: the next one (`near`), which says how well a module follows,
-//! and the one that ends an hour ahead, or at the end of the horizon (`far`), which is what capacity is
-//! bought by. When a step has passed, each loses the pinball loss (Koenker & Bassett 1978), mean over
+//! Once a block the silent one is asked for the series of the binding, and of both forecasts two steps are
+//! remembered: the next one (`near`), which says how well a module follows, and the one that ends an hour
+//! ahead, or at the end of the horizon (`far`), which is what capacity is bought by. When a step has passed, each loses the pinball loss (Koenker & Bassett 1978), mean over
 //! [`Level::STANDARD`]: the loss of [`crate::forecast::score`]. Both are priced as they go out, corrected
 //! by what each promised before ([`crate::forecast::calibrate`]), so that a candidate is not beaten by
 //! what its incumbent has learned of itself alone; it gathers tracks of its own, which it takes along when
