@@ -7,6 +7,10 @@ use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// How long what a version left (fitted states, kept states) outlives the one that took its place, in
+/// milliseconds: a day, within which a person sees that the new one is worse.
+pub const ROLLBACK_MS: i64 = 86_400_000;
+
 /// What a module is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ModuleKind {
@@ -125,7 +129,7 @@ pub struct Manifest {
     pub version: String,
     /// Kind.
     pub kind: ModuleKind,
-    /// Interface version, for example `0.1.0-next`.
+    /// Interface version, for example `0.2.0`.
     pub interface: String,
     /// JSON Schema of its config.
     pub config_schema: String,

@@ -7,6 +7,7 @@
 pub mod allocator;
 pub mod forecaster;
 pub mod judge;
+pub mod kept;
 pub mod tierer;
 
 pub use allocator::{Allocation, AllocationInput, Allocator, LoanRow, UNBOUNDED};
@@ -14,10 +15,10 @@ pub use forecaster::{
     Blobs, Covariates, Fitted, Forecaster, Forecasts, Frames, Horizon, SeriesStatus,
 };
 pub use judge::{Counts, Evidence, Judge, JudgeInput, Judgement, MetricSpec, Verdict};
+pub use kept::{Earlier, Kept};
 pub use tierer::{TierInput, TierOutput, Tierer};
 
 use crate::invariant::Breach;
-use crate::module::ModuleRef;
 
 /// Opaque bytes of a module; the module numbers its formats.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,36 +27,6 @@ pub struct Blob {
     pub format: u32,
     /// The bytes.
     pub bytes: Vec<u8>,
-}
-
-/// State that a policy returned, and who wrote it.
-///
-/// Whoever is asked next may be another module: after a swap, or along the chain of retreat. It gets
-/// its own state as it is, that of another version of itself through its `migrate`, and never that
-/// of a stranger, whose format number may be the same by chance.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Kept {
-    /// The writer; `None` before the first answer.
-    pub writer: Option<ModuleRef>,
-    /// What it wrote.
-    pub blob: Blob,
-}
-
-impl Kept {
-    /// The state to hand to `module`; an empty one where it has to begin anew.
-    pub fn for_module(
-        &self,
-        module: &ModuleRef,
-        migrate: impl FnOnce(&Blob) -> Result<Blob, CallError>,
-    ) -> Blob {
-        match &self.writer {
-            Some(writer) if writer.digest == module.digest && writer.name == module.name => {
-                self.blob.clone()
-            }
-            Some(writer) if writer.name == module.name => migrate(&self.blob).unwrap_or_default(),
-            Some(_) | None => Blob::default(),
-        }
-    }
 }
 
 /// Why a policy gives no answer, in its own words.
@@ -129,49 +100,5 @@ impl CallError {
             CallError::Refused(_) => "refused",
             CallError::Unavailable(_) => "unavailable",
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::Digest;
-
-    #[test]
-    fn a_state_goes_to_its_writer_through_migrate_to_its_next_version_and_to_no_stranger() {
-        let module = |name: &str, text: &str| ModuleRef {
-            name: name.into(),
-            version: text.into(),
-            digest: Digest::of(text.as_bytes()),
-        };
-        let blob = Blob {
-            format: 1,
-            bytes: vec![7],
-        };
-        let kept = Kept {
-            writer: Some(module("tiers", "1")),
-            blob: blob.clone(),
-        };
-        let fail = |_: &Blob| Err(CallError::Unavailable("not asked".into()));
-        assert_eq!(kept.for_module(&module("tiers", "1"), fail), blob);
-        let migrated = kept.for_module(&module("tiers", "2"), |b| {
-            Ok(Blob {
-                format: 2,
-                bytes: b.bytes.clone(),
-            })
-        });
-        assert_eq!(
-            migrated,
-            Blob {
-                format: 2,
-                bytes: vec![7]
-            }
-        );
-        assert_eq!(
-            kept.for_module(&module("tiers", "3"), fail),
-            Blob::default()
-        );
-        let stranger = kept.for_module(&module("other", "1"), |b| Ok(b.clone()));
-        assert_eq!(stranger, Blob::default());
     }
 }

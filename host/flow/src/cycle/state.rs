@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tidegate_core::forecast::{Choice, Track};
 use tidegate_core::ids::{ApiId, Generation, ScopedId, TenantId};
 use tidegate_core::plan::{ApiPlan, Plan};
-use tidegate_core::policy::{AllocationInput, Kept};
+use tidegate_core::policy::{AllocationInput, Blob, Kept};
 use tidegate_core::ports::storage::SeriesState;
 use tidegate_core::record::{Record, TierRecord};
 use tidegate_core::sample::SeriesKey;
@@ -111,21 +111,18 @@ pub struct Parting {
 
 /// What a tenant's tierer returned, and who it was.
 pub(super) fn kept_by_tierer(record: &TierRecord) -> (TenantId, Kept) {
-    let kept = Kept {
-        writer: Some(record.served.module.clone()),
-        blob: record.state.clone(),
-    };
+    let kept = Kept::of(record.served.module.clone(), record.state.clone());
     (record.tenant.clone(), kept)
 }
 
 /// What stays of a record once it is written: its plan, what the allocator was asked, and what it keeps.
 /// Taken out of it, since of a large pool each is megabytes.
-fn published(record: Record) -> (Arc<Plan>, Arc<AllocationInput>, Kept) {
-    let kept = Kept {
-        writer: Some(record.plan.served.module.clone()),
-        blob: record.allocator_state,
-    };
-    (Arc::new(record.plan), Arc::new(record.allocation), kept)
+fn published(record: Record) -> (Arc<Plan>, Arc<AllocationInput>, Blob) {
+    (
+        Arc::new(record.plan),
+        Arc::new(record.allocation),
+        record.allocator_state,
+    )
 }
 
 impl PoolState {
@@ -194,11 +191,12 @@ impl PoolState {
             learned: learned.collect(),
             ..Self::default()
         };
-        let (plan, asked, kept) = published(record);
+        let writer = record.plan.served.module.clone();
+        let (plan, asked, blob) = published(record);
         Self {
             last: Some(plan),
             asked: Some(asked),
-            allocator_state: kept,
+            allocator_state: Kept::of(writer, blob),
             ..resumed
         }
     }
@@ -233,7 +231,11 @@ impl PoolState {
         self.carried = delta.carried;
         if let Some(record) = record {
             self.tiers = delta.tiers;
-            self.tier_states.extend(delta.tier_states);
+            for (tenant, kept) in delta.tier_states {
+                let Some(writer) = kept.writer else { continue };
+                let states = self.tier_states.entry(tenant).or_default();
+                states.follow(writer, kept.blob, record.at);
+            }
             self.base = Some(record.plan.generation);
             self.publish(record);
         }
@@ -248,9 +250,10 @@ impl PoolState {
     }
 
     fn publish(&mut self, record: Record) {
-        let (plan, asked, kept) = published(record);
+        let (writer, at) = (record.plan.served.module.clone(), record.at);
+        let (plan, asked, blob) = published(record);
         self.last = Some(plan);
         self.asked = Some(asked);
-        self.allocator_state = kept;
+        self.allocator_state.follow(writer, blob, at);
     }
 }

@@ -313,10 +313,7 @@ fn ask(
         at: start.plus_steps(input.step, apart),
         grants: rows(&apis, &asked, &answer, next),
     });
-    division.kept = Kept {
-        writer: Some(member.module.clone()),
-        blob: answer.state.clone(),
-    };
+    division.kept = Kept::of(member.module.clone(), answer.state.clone());
     if !served {
         return;
     }

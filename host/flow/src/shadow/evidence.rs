@@ -244,6 +244,7 @@ pub(super) fn read_kept(from: &mut Reader<'_>) -> Option<Kept> {
             format: from.number()?,
             bytes: from.bytes()?.to_vec(),
         },
+        earlier: vec![],
     })
 }
 
@@ -300,10 +301,7 @@ pub(super) fn judge(input: &Input<'_>, output: &mut Output) {
             question.sum = question.pairs.iter().sum();
         }
         question.pairs.clear();
-        question.judge = Kept {
-            writer: Some(answer.served.module),
-            blob: answer.value.state,
-        };
+        question.judge = Kept::of(answer.served.module, answer.value.state);
         question.opinion = Some(Opinion {
             verdict: answer.value.verdict,
             reason: answer.value.reason,

@@ -195,10 +195,7 @@ fn ask(
             return;
         }
     };
-    seat.kept = Kept {
-        writer: Some(silent.module.clone()),
-        blob: answer.state,
-    };
+    seat.kept = Kept::of(silent.module.clone(), answer.state);
     // Every cycle moves the states; a bet is taken once a block.
     if seat.block.is_some_and(|last| last >= block) {
         return;
