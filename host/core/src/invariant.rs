@@ -10,7 +10,7 @@ mod forecast;
 mod holding;
 
 pub use allocation::check_allocation;
-pub use forecast::{check_forecasts, check_grid};
+pub use forecast::{check_forecasts, check_forecasts_shape, check_grid};
 
 use crate::ids::Generation;
 use crate::plan::Plan;

@@ -11,6 +11,10 @@ use std::{fs, io};
 /// What an author's crate is compiled from.
 const CRATES: [&str; 3] = ["sdk/guest", "plugins/fit", "plugins/kit"];
 
+/// The interface that the SDK is built for: the newest. Of older ones an author needs nothing, since
+/// their components go on as they are.
+const INTERFACE: &str = "wit/0.2";
+
 /// What begins a plugin of each kind.
 const TEMPLATES: &str = "sdk/templates";
 
@@ -21,7 +25,7 @@ pub(crate) fn embed(workspace: &Path, out: &Path) -> io::Result<()> {
         files.push(workspace.join(name).join("Cargo.toml"));
         walk(&workspace.join(name).join("src"), &mut files)?;
     }
-    walk(&workspace.join("wit"), &mut files)?;
+    walk(&workspace.join(INTERFACE), &mut files)?;
     let manifest = workspace.join("Cargo.toml");
     let trimmed = out.with_file_name("sdk-Cargo.toml");
     keep(&trimmed, &trim(&fs::read_to_string(&manifest)?))?;

@@ -9,7 +9,7 @@ mod error;
 
 pub use error::AdmissionError;
 
-use crate::adapter::{self, ADAPTERS, Adapter};
+use crate::adapter::{self, Adapter};
 use crate::call::Prepared;
 use crate::engine::{Engine, MEMORIES, TABLES};
 use crate::gate::Busy;
@@ -277,21 +277,15 @@ fn inspect(bytes: &[u8], limits: &Limits) -> Result<Inspected, AdmissionError> {
         [section] => section,
         [] => {
             // An import that no policy may have explains more than a missing section.
-            let newest = ADAPTERS.last().ok_or(AdmissionError::NoManifest)?;
-            check_imports(&structure, *newest)?;
+            check_imports(&structure, adapter::newest())?;
             return Err(AdmissionError::NoManifest);
         }
         _ => return Err(AdmissionError::ManyManifests(structure.manifests.len())),
     };
     let (manifest, asked) = manifest::parse(section)?;
     schema::check_schema(&manifest.config_schema).map_err(AdmissionError::Schema)?;
-    let adapter = adapter::of(&manifest.interface).ok_or_else(|| {
-        let known: Vec<&str> = ADAPTERS.iter().map(|a| a.version()).collect();
-        AdmissionError::UnknownInterface {
-            asked: manifest.interface.clone(),
-            known: known.join(", "),
-        }
-    })?;
+    let adapter =
+        adapter::of(&manifest.interface).ok_or_else(|| unknown_interface(&manifest.interface))?;
     check_imports(&structure, adapter)?;
     check_exports(&structure, adapter, manifest.kind)?;
     at_most("linear memories", structure.memories, MEMORIES)?;
@@ -300,6 +294,26 @@ fn inspect(bytes: &[u8], limits: &Limits) -> Result<Inspected, AdmissionError> {
         asked,
         adapter,
     })
+}
+
+fn unknown_interface(asked: &str) -> AdmissionError {
+    let (why, remedy) = if adapter::is_later(asked) {
+        (
+            "is newer than this daemon",
+            "update the daemon, or build the component with the SDK of this one (`tidegate policy new` writes it out)",
+        )
+    } else {
+        (
+            "is not known here",
+            "build the component with the SDK of this daemon (`tidegate policy new` writes it out)",
+        )
+    };
+    AdmissionError::UnknownInterface {
+        asked: quote(asked),
+        why,
+        known: adapter::served(),
+        remedy,
+    }
 }
 
 fn check_imports(structure: &Structure<'_>, adapter: &dyn Adapter) -> Result<(), AdmissionError> {
@@ -329,6 +343,16 @@ fn check_exports(
     kind: ModuleKind,
 ) -> Result<(), AdmissionError> {
     let expected = adapter.export(kind);
+    // A component of another version than the manifest says, before one of another kind.
+    let of_another = |export: &&&str| {
+        adapter::version_of(export).is_some_and(|version| version != adapter.version())
+    };
+    if let Some(export) = structure.exports.iter().find(of_another) {
+        return Err(AdmissionError::OtherInterface {
+            manifest: adapter.version().to_owned(),
+            export: quote(export),
+        });
+    }
     if !structure.exports.contains(&expected) {
         let found = match structure.exports[..] {
             [] => "nothing".into(),

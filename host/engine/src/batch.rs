@@ -9,7 +9,7 @@
 
 use tidegate_core::invariant::{Breach, Invariant};
 use tidegate_core::policy::{
-    Blobs, CallError, Covariates, Fitted, Forecasts, Frames, Horizon, PolicyError, SeriesStatus,
+    Advanced, Blobs, CallError, Fitted, Forecasts, Horizon, PolicyError, SeriesStatus,
 };
 
 /// Further calls after a failed batch: enough to find four series among a thousand.
@@ -159,12 +159,43 @@ pub(crate) fn join_fitted(series: usize, parts: &[Part<Fitted>]) -> Option<Fitte
     })
 }
 
+/// One answer of parts that agree on the format of their states; `None` when they do not.
+pub(crate) fn join_advanced(
+    horizon: &Horizon,
+    series: usize,
+    parts: &[Part<Advanced>],
+) -> Option<Advanced> {
+    let mut answers = parts.iter().filter_map(|part| part.outcome.as_ref().ok());
+    let format = answers.next()?.states.format;
+    if !answers.all(|other| other.states.format == format) {
+        return None;
+    }
+    let places = places(series, parts);
+    let blobs = places
+        .iter()
+        .map(|place| place.as_ref().map_or(&[][..], |(a, at)| a.states.get(*at)));
+    let states = Blobs::join(format, blobs);
+    let grids = places
+        .into_iter()
+        .map(|place| place.map(|(answer, at)| (&answer.forecasts, at)));
+    let forecasts = side_by_side(horizon, grids);
+    Some(Advanced { states, forecasts })
+}
+
 /// One answer of parts; zeros where a series failed.
 pub(crate) fn join_forecasts(
     horizon: &Horizon,
     series: usize,
     parts: &[Part<Forecasts>],
 ) -> Forecasts {
+    side_by_side(horizon, places(series, parts).into_iter())
+}
+
+fn side_by_side<'a>(
+    horizon: &Horizon,
+    places: impl ExactSizeIterator<Item = Result<(&'a Forecasts, usize), PolicyError>>,
+) -> Forecasts {
+    let series = places.len();
     let steps = horizon.steps as usize;
     let cells = steps * horizon.levels.len();
     let mut joined = Forecasts {
@@ -172,7 +203,7 @@ pub(crate) fn join_forecasts(
         quantiles: Vec::with_capacity(series * cells),
         status: Vec::with_capacity(series),
     };
-    for (i, place) in places(series, parts).into_iter().enumerate() {
+    for (i, place) in places.enumerate() {
         joined.status.push(match place {
             Ok((answer, at)) => {
                 let mean = answer.mean.get(at * steps..(at + 1) * steps);
@@ -189,7 +220,7 @@ pub(crate) fn join_forecasts(
     joined
 }
 
-/// Lengths alone, so that nobody indexes past an end; the flow checks the numbers per series.
+/// Lengths alone; the flow checks the numbers per series.
 ///
 /// # Errors
 /// FC1 with the column whose length is wrong.
@@ -197,17 +228,7 @@ pub(crate) fn check_forecasts_shape(
     horizon: &Horizon,
     answer: &Forecasts,
 ) -> Result<(), CallError> {
-    let series = horizon.starts.len();
-    let rows = series * horizon.steps as usize;
-    check_lengths(&[
-        ("status", answer.status.len(), series),
-        ("mean", answer.mean.len(), rows),
-        (
-            "quantiles",
-            answer.quantiles.len(),
-            rows * horizon.levels.len(),
-        ),
-    ])
+    tidegate_core::invariant::check_forecasts_shape(horizon, answer).map_err(CallError::Refused)
 }
 
 /// One status and one state per series, offsets that cover the bytes.
@@ -215,13 +236,21 @@ pub(crate) fn check_forecasts_shape(
 /// # Errors
 /// FC1 with what is wrong.
 pub(crate) fn check_fitted_shape(series: usize, answer: &Fitted) -> Result<(), CallError> {
-    let offsets = &answer.states.offsets;
+    check_lengths(&[("status", answer.status.len(), series)])?;
+    check_blobs_shape(series, &answer.states)
+}
+
+/// One state per series, offsets that cover the bytes.
+///
+/// # Errors
+/// FC1 with what is wrong.
+pub(crate) fn check_blobs_shape(series: usize, states: &Blobs) -> Result<(), CallError> {
+    let offsets = &states.offsets;
     check_lengths(&[
-        ("status", answer.status.len(), series),
         ("states.offsets", offsets.len(), series + 1),
         (
             "states.bytes",
-            answer.states.bytes.len(),
+            states.bytes.len(),
             offsets.last().map_or(0, |&o| o as usize),
         ),
     ])?;
@@ -244,71 +273,6 @@ fn check_lengths(lengths: &[(&str, usize, usize)]) -> Result<(), CallError> {
 
 fn refused(detail: String) -> CallError {
     CallError::Refused(Breach::new(Invariant::FC1, detail))
-}
-
-/// Some series of a batch, in the given order.
-pub(crate) trait Pick {
-    fn pick(&self, series: &[usize]) -> Self;
-}
-
-impl Pick for Blobs {
-    fn pick(&self, series: &[usize]) -> Self {
-        Blobs::join(self.format, series.iter().map(|&s| self.get(s)))
-    }
-}
-
-impl Pick for Frames {
-    fn pick(&self, series: &[usize]) -> Self {
-        let mut picked = Frames::new(self.step);
-        let mut rows = vec![];
-        for &s in series {
-            let bound = |i: usize| self.offsets.get(i).map_or(0, |&o| o as usize);
-            rows.extend(bound(s)..bound(s + 1).min(self.values.len()));
-            if let (Some(&signal), Some(&start), Some(&seed)) =
-                (self.signals.get(s), self.starts.get(s), self.seeds.get(s))
-            {
-                picked.push(signal, start, &self.series(s), seed);
-            }
-        }
-        picked.covariates = pick_rows(&self.covariates, self.values.len(), &rows);
-        picked
-    }
-}
-
-impl Pick for Horizon {
-    fn pick(&self, series: &[usize]) -> Self {
-        let steps = self.steps as usize;
-        let rows: Vec<usize> = series
-            .iter()
-            .flat_map(|&s| s * steps..(s + 1) * steps)
-            .collect();
-        Horizon {
-            step: self.step,
-            steps: self.steps,
-            levels: self.levels.clone(),
-            starts: series
-                .iter()
-                .filter_map(|&s| self.starts.get(s).copied())
-                .collect(),
-            future: pick_rows(&self.future, self.starts.len() * steps, &rows),
-            seeds: series
-                .iter()
-                .filter_map(|&s| self.seeds.get(s).copied())
-                .collect(),
-        }
-    }
-}
-
-/// Rows of every covariate, each of which has `all` rows.
-fn pick_rows(covariates: &Covariates, all: usize, rows: &[usize]) -> Covariates {
-    let values = (0..covariates.names.len())
-        .flat_map(|name| rows.iter().map(move |row| name * all + row))
-        .map(|at| covariates.values.get(at).copied().unwrap_or(0.0))
-        .collect();
-    Covariates {
-        names: covariates.names.clone(),
-        values,
-    }
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     const GOOD: &str = r#"{"name":"ets","version":"1.0.0","kind":"forecaster",
-        "interface":"0.1.0-next","config_schema":{"type":"object"},
+        "interface":"0.2.0","config_schema":{"type":"object"},
         "limits":{"memory_bytes":1048576,"deadline_ms":100},"description":"Smooths."}"#;
 
     #[test]

@@ -24,7 +24,7 @@ use wasmtime::component::Component;
 
 /// Raised when admission asks more than it did: code that was kept under fewer questions is
 /// examined anew.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// A part of one stored series, for canary calls on what a module will meet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -431,36 +431,21 @@ fn serve(
             .collect::<Vec<_>>()
             .join(", ")
     };
-    let moved = match batch::advance(input, cohort)? {
-        Ok(moved) => moved,
+    let answers = match batch::serve(input, grid, cohort)? {
+        Ok(answers) => answers,
         Err(error) => {
             faults.push(member.fault(error, subject()));
             return Ok(vec![]);
         }
     };
-    let mut alive = vec![];
-    for outcome in moved {
-        match outcome {
-            Ok(state) => alive.push(state),
+    let mut served = vec![];
+    for answer in answers {
+        match answer {
+            Ok(one) => served.push(one),
             Err((key, error)) => push_series_fault(faults, member, &key, error),
         }
     }
-    if alive.is_empty() {
-        return Ok(vec![]);
-    }
-    let mut answers = vec![];
-    match batch::predict(input, grid, cohort, &alive) {
-        Ok(results) => {
-            for (state, result) in alive.into_iter().zip(results) {
-                match result {
-                    Ok(forecast) => answers.push((state, forecast)),
-                    Err(error) => push_series_fault(faults, member, &state.key, error),
-                }
-            }
-        }
-        Err(error) => faults.push(member.fault(error, subject())),
-    }
-    Ok(answers)
+    Ok(served)
 }
 
 fn push_series_fault(

@@ -8,7 +8,9 @@
 use crate::convert;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use tidegate_core::policy::{Blobs, CallError, Fitted, Forecaster, Forecasts, Frames, Horizon};
+use tidegate_core::policy::{
+    Advanced, Blobs, CallError, Fitted, Forecaster, Forecasts, Frames, Horizon,
+};
 use tidegate_guest::wit::forecaster::exports::tidegate::policy::forecasting::Guest;
 
 /// The component `G` (of either shape: one series at a time, or a cohort together) as `core` calls
@@ -71,6 +73,20 @@ impl<G: Guest> Forecaster for Native<G> {
         call(|| {
             let (states, ask) = (convert::blobs_in(states), convert::horizon(horizon));
             convert::forecasts(G::predict(model.to_vec(), states, ask))
+        })
+    }
+
+    fn advance(
+        &self,
+        model: &[u8],
+        states: &Blobs,
+        news: &Frames,
+        horizon: &Horizon,
+    ) -> Result<Advanced, CallError> {
+        call(|| {
+            let (states, news) = (convert::blobs_in(states), convert::frames(news));
+            let ask = convert::horizon(horizon);
+            convert::advanced(G::advance(model.to_vec(), states, news, ask))
         })
     }
 

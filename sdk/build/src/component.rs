@@ -23,7 +23,7 @@ const IMPORTS_ONLY: &str = "-with-all-of-its-exports-removed";
 pub struct World {
     /// What it decides.
     pub kind: Kind,
-    /// Version of `tidegate:policy`, for example `0.1.0-next`.
+    /// Version of `tidegate:policy`, for example `0.2.0`.
     pub interface: String,
 }
 
@@ -217,7 +217,7 @@ fn only(found: &[World]) -> Result<World, EncodeError> {
     }
 }
 
-/// The world that exports an interface, `tidegate:policy/forecasting@0.1.0-next` for example.
+/// The world that exports an interface, `tidegate:policy/forecasting@0.2.0` for example.
 fn world_of(export: &str) -> Option<World> {
     let interface = export.strip_prefix(PACKAGE)?.strip_prefix('/')?;
     let (name, version) = interface.split_once('@')?;

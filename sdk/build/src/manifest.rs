@@ -92,7 +92,7 @@ pub struct Manifest {
     pub version: String,
     /// What it decides.
     pub kind: Kind,
-    /// Version of `tidegate:policy` that it was built against, for example `0.1.0-next`.
+    /// Version of `tidegate:policy` that it was built against, for example `0.2.0`.
     pub interface: String,
     /// JSON Schema of its configuration, an object.
     pub config_schema: serde_json::Value,

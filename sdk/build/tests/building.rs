@@ -41,7 +41,7 @@ fn a_guest_crate_becomes_a_component_once_and_is_left_alone_until_it_changes() {
     );
     assert_eq!(
         (read.kind, read.interface.as_str()),
-        (Kind::Tierer, "0.1.0-next")
+        (Kind::Tierer, "0.2.0")
     );
     assert_eq!(read.limits.memory_bytes, Some(4_194_304));
     assert_eq!(read.limits.deadline_ms, Some(20));
@@ -122,7 +122,7 @@ fn two_checkouts_give_one_digest() {
     let digest = |at: &Path| {
         let fixture = at.join("sdk/build/tests/fixture");
         std::fs::create_dir_all(fixture.join("src")).expect("writes");
-        std::fs::create_dir_all(at.join("wit/next")).expect("writes");
+        std::fs::create_dir_all(at.join("wit/0.2")).expect("writes");
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixture");
         for file in [
             "Cargo.toml",
@@ -132,9 +132,9 @@ fn two_checkouts_give_one_digest() {
         ] {
             std::fs::copy(from.join(file), fixture.join(file)).expect("copies");
         }
-        for entry in std::fs::read_dir(root().join("wit/next")).expect("readable") {
+        for entry in std::fs::read_dir(root().join("wit/0.2")).expect("readable") {
             let entry = entry.expect("readable");
-            let to = at.join("wit/next").join(entry.file_name());
+            let to = at.join("wit/0.2").join(entry.file_name());
             std::fs::copy(entry.path(), to).expect("copies");
         }
         build(&fixture, &at.join("guests")).digest

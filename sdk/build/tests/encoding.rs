@@ -9,12 +9,12 @@ use wasm_encoder::{Encode, Section};
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{ManglingAndAbi, PackageId, Resolve, WorldId};
 
-/// A module that implements a world of `wit/next` by traps.
+/// A module that implements a world of `wit/0.2` by traps.
 fn core(world: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve
-        .push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/next"))
-        .expect("wit/next resolves");
+        .push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/0.2"))
+        .expect("wit/0.2 resolves");
     let world = select(&resolve, package, world);
     dummy(&resolve, world)
 }
@@ -94,7 +94,7 @@ fn every_world_of_the_interface_becomes_a_component_that_tells_what_it_is() {
             manifest::read(&component).expect("has a manifest"),
             expected
         );
-        assert_eq!(expected.interface, "0.1.0-next", "the version in wit/next");
+        assert_eq!(expected.interface, "0.2.0", "the version in wit/0.2");
     }
 }
 
@@ -117,7 +117,7 @@ fn the_encoded_component_exports_the_interface_of_its_world() {
         .iter()
         .filter_map(|(id, _)| resolve.id_of(id))
         .collect();
-    let expected = "tidegate:policy/tiering@0.1.0-next".to_owned();
+    let expected = "tidegate:policy/tiering@0.2.0".to_owned();
     assert!(names.contains(&expected), "{names:?}");
 }
 
@@ -177,10 +177,7 @@ fn a_manifest_of_another_interface_version_is_refused() {
     let core = core("tierer");
     let mut manifest = manifest(Kind::Tierer, &core);
     manifest.interface = "9.0.0".to_owned();
-    check_says(
-        &refused(&core, &manifest),
-        &["interface = 9.0.0", "0.1.0-next"],
-    );
+    check_says(&refused(&core, &manifest), &["interface = 9.0.0", "0.2.0"]);
 }
 
 #[test]

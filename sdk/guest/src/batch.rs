@@ -5,13 +5,13 @@
 //! but in what is passed to the author.
 
 use crate::policy::invalid;
-use crate::series::{Rows, length};
+use crate::series::{Batch, Rows, length};
 use crate::state::{self, Header};
 use crate::wit::forecaster::exports::tidegate::policy::forecasting::{
-    Fitted, Forecasts, Horizon as Ask, SeriesStatus,
+    Advanced, Fitted, Forecasts, Horizon as Ask, SeriesStatus,
 };
-use crate::wit::types::PolicyError;
-use crate::{Horizon, Policy, Prediction};
+use crate::wit::types::{Blobs, Frames, PolicyError};
+use crate::{Error, Horizon, Policy, Prediction, SeriesView};
 
 /// The largest answer, in numbers: 256 MiB of them.
 const MAX_ANSWER: usize = 32 << 20;
@@ -19,7 +19,7 @@ const MAX_ANSWER: usize = 32 << 20;
 /// Asks `predict` for every series of the grid: a series that fails has zeros and its error.
 pub(crate) fn answers(
     grid: &Grid<'_>,
-    predict: impl Fn(usize, &Horizon<'_>) -> Result<Prediction, PolicyError>,
+    mut predict: impl FnMut(usize, &Horizon<'_>) -> Result<Prediction, PolicyError>,
 ) -> Forecasts {
     let levels = grid.ask.levels.len();
     let mut out = Forecasts {
@@ -41,6 +41,40 @@ pub(crate) fn answers(
         out.quantiles.resize((i + 1) * grid.steps * levels, 0.0);
     }
     out
+}
+
+/// Moves every state on by its news and asks it what comes next. A series without news keeps its bytes; a
+/// series that fails in either has its error, zeros, and no state.
+pub(crate) fn advanced<P: Policy>(
+    states: &Blobs,
+    news: &Frames,
+    ask: &Ask,
+    update: impl Fn(&mut P::State, &SeriesView<'_>) -> Result<(), Error>,
+    predict: impl Fn(&P::State, &Horizon<'_>) -> Result<Prediction, Error>,
+) -> Result<Advanced, PolicyError> {
+    let batch = Batch::new(news)?;
+    let slices = state::slices(states)?;
+    length("states", slices.len(), batch.len())?;
+    let grid = Grid::new(ask, slices.len())?;
+    let mut parts = vec![Vec::new(); slices.len()];
+    let forecasts = answers(&grid, |i, ask| {
+        let (next, bytes) = state::split_series(slices[i])?;
+        let mut state = state::read::<P>(bytes)?;
+        let rows = batch.series(i)?;
+        at(next, "the news begin", rows.start)?;
+        let moved = if rows.values.is_empty() {
+            slices[i].to_vec()
+        } else {
+            update(&mut state, &rows)?;
+            state::write_series::<P>(rows.end(), &state)?
+        };
+        at(rows.end(), "the horizon begins", ask.start)?;
+        let prediction = predict(&state, ask)?;
+        parts[i] = moved;
+        Ok(prediction)
+    });
+    let states = state::join(P::STATE_FORMAT, &parts)?;
+    Ok(Advanced { states, forecasts })
 }
 
 fn shaped(answer: Prediction, ask: &Horizon<'_>) -> Result<Prediction, PolicyError> {

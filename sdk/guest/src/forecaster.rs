@@ -6,13 +6,13 @@
 
 use std::marker::PhantomData;
 
-use crate::batch::{Grid, answers, at, fitted, or_all_refused, same_step, unsupported};
+use crate::batch::{Grid, advanced, answers, at, fitted, or_all_refused, same_step, unsupported};
 use crate::log::hook_panics;
 use crate::policy::{Exported, config, describe};
 use crate::series::{Batch, length};
 use crate::state::{self, Header};
 use crate::wit::forecaster::exports::tidegate::policy::forecasting::{
-    Fitted, Forecasts, Guest, Horizon as Ask,
+    Advanced, Fitted, Forecasts, Guest, Horizon as Ask,
 };
 use crate::wit::types::{Blobs, Description, Frames, ModuleKind, PolicyError};
 use crate::{Covariates, Error, Policy, Prediction, SeriesView};
@@ -110,6 +110,25 @@ impl<P: ForecasterPolicy + Exported> Guest for Component<P> {
         });
         let moved = moved.collect();
         fitted::<P>(model, moved)
+    }
+
+    fn advance(
+        model: Vec<u8>,
+        states: Blobs,
+        news: Frames,
+        horizon: Ask,
+    ) -> Result<Advanced, PolicyError> {
+        hook_panics();
+        let (header, config) = opened::<P>(&model, states.format)?;
+        same_step(&header, "news", news.step)?;
+        same_step(&header, "horizon", horizon.step)?;
+        advanced::<P>(
+            &states,
+            &news,
+            &horizon,
+            |state, rows| P::update(&config, state, rows),
+            |state, ask| P::predict(&config, state, ask),
+        )
     }
 
     fn predict(model: Vec<u8>, states: Blobs, horizon: Ask) -> Result<Forecasts, PolicyError> {

@@ -26,13 +26,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tidegate_model_kit::{decode, encode};
 
-use crate::batch::{Grid, answers, at, fitted, or_all_refused, same_step, unsupported};
+use crate::batch::{Grid, advanced, answers, at, fitted, or_all_refused, same_step, unsupported};
 use crate::log::hook_panics;
 use crate::policy::{Exported, config, describe};
 use crate::series::{Batch, length};
 use crate::state::{self, Header};
 use crate::wit::forecaster::exports::tidegate::policy::forecasting::{
-    Fitted, Forecasts, Guest, Horizon as Ask,
+    Advanced, Fitted, Forecasts, Guest, Horizon as Ask,
 };
 use crate::wit::types::{Blobs, Description, Frames, ModuleKind, PolicyError};
 use crate::{Error, Horizon, Policy, Prediction, SeriesView};
@@ -162,6 +162,26 @@ impl<P: JointForecaster + Exported> Guest for Component<P> {
         });
         let moved = moved.collect();
         fitted::<P>(model, moved)
+    }
+
+    fn advance(
+        model: Vec<u8>,
+        states: Blobs,
+        news: Frames,
+        horizon: Ask,
+    ) -> Result<Advanced, PolicyError> {
+        hook_panics();
+        let opened = Opened::<P>::new(&model, states.format)?;
+        same_step(&opened.header, "news", news.step)?;
+        same_step(&opened.header, "horizon", horizon.step)?;
+        let Opened { config, model, .. } = &opened;
+        advanced::<P>(
+            &states,
+            &news,
+            &horizon,
+            |state, rows| P::update(config, model, state, rows),
+            |state, ask| P::predict(config, model, state, ask),
+        )
     }
 
     fn predict(model: Vec<u8>, states: Blobs, horizon: Ask) -> Result<Forecasts, PolicyError> {

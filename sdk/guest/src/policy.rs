@@ -36,7 +36,9 @@ pub trait Policy {
         Ok(())
     }
 
-    /// The state as bytes. The default writes the format number and then postcard.
+    /// The state as bytes. The default writes the format number and then postcard. Whatever is written must
+    /// come back as it was: a forecaster is asked of states that were stored and of states that were not,
+    /// and has to answer the same.
     ///
     /// # Errors
     /// [`Error::Internal`] if the state cannot be serialised.
@@ -56,10 +58,11 @@ pub trait Policy {
         decode(Self::STATE_FORMAT, bytes)
     }
 
-    /// Translates a state that an earlier version wrote under another format number.
+    /// Translates a state that an earlier version wrote under another format number. Before this version
+    /// serves, the host rehearses it on copies of all states that the version before has stored.
     ///
     /// # Errors
-    /// [`Error::Unsupported`], which is the default: the host then begins anew.
+    /// [`Error::Unsupported`], which is the default: the host then begins anew. Any other refuses the swap.
     fn migrate(format: u32, bytes: &[u8]) -> Result<Self::State, Error> {
         let _ = bytes;
         Err(Error::Unsupported(format!(

@@ -1,4 +1,4 @@
-//! Bindings of `wit/next`, generated: one module per world, one copy of the shared types.
+//! Bindings of `wit/0.2`, the newest version, generated: one module per world, one copy of the shared types.
 //!
 //! A component implements one world, and the tool that encodes it unites the worlds whose bindings
 //! it finds. So each world has its own `generate!` with its own exporting macro; a single world
@@ -24,7 +24,7 @@ macro_rules! bindings {
         )]
         pub mod $world {
             wit_bindgen::generate!({
-                path: "../../wit/next",
+                path: "../../wit/0.2",
                 world: $name,
                 pub_export_macro: true,
                 export_macro_name: $macro,
@@ -47,8 +47,8 @@ bindings!(
     /// The world `tierer`.
     tierer, "tidegate:policy/tierer", "export_world", {
         with: {
-            "tidegate:policy/types@0.1.0-next": crate::wit::types,
-            "tidegate:policy/host@0.1.0-next": crate::wit::host,
+            "tidegate:policy/types@0.2.0": crate::wit::types,
+            "tidegate:policy/host@0.2.0": crate::wit::host,
         },
     }
 );
@@ -57,8 +57,8 @@ bindings!(
     /// The world `allocator`.
     allocator, "tidegate:policy/allocator", "export_world", {
         with: {
-            "tidegate:policy/types@0.1.0-next": crate::wit::types,
-            "tidegate:policy/host@0.1.0-next": crate::wit::host,
+            "tidegate:policy/types@0.2.0": crate::wit::types,
+            "tidegate:policy/host@0.2.0": crate::wit::host,
         },
     }
 );
@@ -67,8 +67,8 @@ bindings!(
     /// The world `judge`.
     judge, "tidegate:policy/judge", "export_world", {
         with: {
-            "tidegate:policy/types@0.1.0-next": crate::wit::types,
-            "tidegate:policy/host@0.1.0-next": crate::wit::host,
+            "tidegate:policy/types@0.2.0": crate::wit::types,
+            "tidegate:policy/host@0.2.0": crate::wit::host,
         },
     }
 );

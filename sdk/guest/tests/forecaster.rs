@@ -149,6 +149,76 @@ fn update_and_predict_know_the_config_of_the_fit() {
     assert_eq!(answer.mean, [2.0, 2.0, 5.0, 5.0]);
 }
 
+/// A row for the first series, none for the second.
+fn news() -> Frames {
+    Frames {
+        starts: vec![180_000, 660_000],
+        offsets: vec![0, 1, 1],
+        values: vec![8.0],
+        missing: vec![],
+        ..frames()
+    }
+}
+
+#[test]
+fn an_advance_is_an_update_and_a_prediction_of_it() {
+    let fitted = fit();
+    let asked = || ask([240_000, 660_000]);
+    let (model, states) = (fitted.model, fitted.states);
+    let once = Module::advance(model.clone(), states.clone(), news(), asked()).expect("an answer");
+    assert_eq!(once.forecasts.mean, [4.0, 5.0, 15.0, 5.0]);
+    let end = states.offsets[1] as usize;
+    let first = Blobs {
+        format: 3,
+        offsets: vec![0, states.offsets[1]],
+        bytes: states.bytes[..end].to_vec(),
+    };
+    let mut row = news();
+    row.signals.truncate(1);
+    row.starts.truncate(1);
+    row.seeds.truncate(1);
+    row.offsets.truncate(2);
+    let moved = Module::update(model.clone(), first, row).expect("it updates");
+    let together = [&moved.states.bytes[..], &states.bytes[end..]].concat();
+    assert_eq!(
+        once.states.bytes, together,
+        "a series without news keeps its bytes"
+    );
+    let twice = Module::predict(model, once.states.clone(), asked()).expect("it predicts");
+    assert_eq!(once.forecasts, twice);
+}
+
+#[test]
+fn what_fails_in_an_advance_fails_for_its_series_alone() {
+    let fitted = fit();
+    let (model, states) = (fitted.model, fitted.states);
+    let mut late = news();
+    late.starts[0] = 240_000;
+    let said = Module::advance(model.clone(), states.clone(), late, ask([300_000, 660_000]));
+    let said = said.expect("an answer");
+    let SeriesStatus::Failed(PolicyError::InvalidInput(problem)) = &said.forecasts.status[0] else {
+        panic!("{:?}", said.forecasts.status[0]);
+    };
+    assert!(problem.contains("the news begin at 240000 ms"), "{problem}");
+    assert!(matches!(said.forecasts.status[1], SeriesStatus::Ok));
+    assert_eq!(said.states.offsets[1], 0, "a failed series has no state");
+    let early = Module::advance(
+        model.clone(),
+        states.clone(),
+        news(),
+        ask([180_000, 660_000]),
+    );
+    let early = early.expect("an answer").forecasts.status;
+    assert!(matches!(
+        early[0],
+        SeriesStatus::Failed(PolicyError::InvalidInput(_))
+    ));
+    let mut other = news();
+    other.step = 300;
+    let error = Module::advance(model, states, other, ask([240_000, 660_000])).err();
+    assert!(text(error).contains("news.step is 300 s"));
+}
+
 #[test]
 fn rows_that_do_not_follow_are_refused_for_their_series_alone() {
     let fitted = fit();

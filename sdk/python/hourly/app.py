@@ -1,6 +1,6 @@
 """A forecaster in Python: every hour of the day has its usual load.
 
-The interface is columnar and batched (wit/next/forecaster.wit); this file is all there is between it and
+The interface is columnar and batched (wit/0.2/forecaster.wit); this file is all there is between it and
 a model of twenty lines. A series that fails, fails alone. States are bytes that the host keeps: 24 means
 and variances, the seconds of a step, and the instant of the next row.
 
@@ -16,6 +16,7 @@ from statistics import NormalDist
 from componentize_py_types import Err
 from wit_world import exports
 from wit_world.exports.forecasting import (
+    Advanced,
     Fitted,
     Forecasts,
     SeriesStatus_Failed,
@@ -156,6 +157,36 @@ def joined(results):
     return types.Blobs(FORMAT, offsets, data), status
 
 
+def asked(horizon, step, count):
+    """A horizon of the step that was fitted, for every series."""
+    if horizon.step != step:
+        raise invalid(f"horizon.step is {horizon.step} seconds, and {step} was fitted: fit anew")
+    if count != len(horizon.starts):
+        raise invalid(f"{count} states for {len(horizon.starts)} series")
+
+
+def ahead(series, horizon, i):
+    """What comes after the last row that a series has seen."""
+    if horizon.starts[i] != series.following:
+        raise invalid(f"the horizon begins at {horizon.starts[i]}, not at {series.following}")
+    return series.grid(horizon.step, horizon.steps, horizon.levels)
+
+
+def grids(horizon, answers):
+    """Means and quantiles of all series; zeros and the error of one that failed."""
+    mean, quantiles, status = [], [], []
+    for answer in answers:
+        if isinstance(answer, tuple):
+            mean += answer[0]
+            quantiles += answer[1]
+            status.append(SeriesStatus_Ok())
+        else:
+            mean += [0.0] * horizon.steps
+            quantiles += [0.0] * (horizon.steps * len(horizon.levels))
+            status.append(SeriesStatus_Failed(answer))
+    return Forecasts(mean, quantiles, status)
+
+
 def each(count, work):
     """One series at a time; what one raises is its own status."""
     results = []
@@ -208,29 +239,30 @@ class Forecasting(exports.Forecasting):
     def predict(self, model, states, horizon):
         step, _ = model_of(model)
         known = slices(states)
-        if horizon.step != step:
-            raise invalid(f"horizon.step is {horizon.step} seconds, and {step} was fitted: fit anew")
-        if len(known) != len(horizon.starts):
-            raise invalid(f"{len(known)} states for {len(horizon.starts)} series")
+        asked(horizon, step, len(known))
+        return grids(horizon, each(len(known), lambda i: ahead(Series.read(known[i]), horizon, i)))
+
+    def advance(self, model, states, news, horizon):
+        step, alpha = model_of(model)
+        known = slices(states)
+        if news.step != step:
+            raise invalid(f"news.step is {news.step} seconds, and {step} was fitted: fit anew")
+        if len(known) != len(news.signals):
+            raise invalid(f"{len(known)} states for {len(news.signals)} series")
+        asked(horizon, step, len(known))
+        moved = [b""] * len(known)
 
         def one(i):
             series = Series.read(known[i])
-            if horizon.starts[i] != series.following:
-                text = f"the horizon begins at {horizon.starts[i]}, not at {series.following}"
-                raise invalid(text)
-            return series.grid(step, horizon.steps, horizon.levels)
+            if news.starts[i] != series.following:
+                raise invalid(f"the news begin at {news.starts[i]}, not at {series.following}")
+            series.follow(rows(news, i), step, alpha)
+            answer = ahead(series, horizon, i)
+            moved[i] = series.write()
+            return answer
 
-        mean, quantiles, status = [], [], []
-        for answer in each(len(known), one):
-            if isinstance(answer, tuple):
-                mean += answer[0]
-                quantiles += answer[1]
-                status.append(SeriesStatus_Ok())
-            else:
-                mean += [0.0] * horizon.steps
-                quantiles += [0.0] * (horizon.steps * len(horizon.levels))
-                status.append(SeriesStatus_Failed(answer))
-        return Forecasts(mean, quantiles, status)
+        forecasts = grids(horizon, each(len(known), one))
+        return Advanced(joined(moved)[0], forecasts)
 
     def migrate(self, model, states):
         model_of(model)

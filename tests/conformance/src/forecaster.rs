@@ -60,6 +60,9 @@ pub(crate) fn check(cases: &mut Cases, policy: &dyn Forecaster, asked: Asked<'_>
     cases.run("a batch of five is five batches of one", || {
         batches(policy, config, &fitted)
     });
+    cases.run("an advance is an update and a forecast of it", || {
+        advance(policy, &fitted)
+    });
     cases.run("a series that fails leaves its neighbours alone", || {
         neighbours(policy, config, &fitted)
     });
@@ -173,6 +176,38 @@ fn batches(policy: &dyn Forecaster, config: &str, together: &Fitted) -> Result<(
         }
     }
     Ok(())
+}
+
+/// In one call as in two, and of a series without news as it was.
+fn advance(policy: &dyn Forecaster, fitted: &Fitted) -> Result<(), String> {
+    let news = samples::frames(&ALL, FITTED, ROWS);
+    let horizon = samples::horizon(&ALL, ROWS, 24, &Level::STANDARD);
+    let moved = whole(
+        answered(policy.update(&fitted.model, &fitted.states, &news))?,
+        SERIES,
+    )?;
+    let twice = predict(
+        policy,
+        &Fitted {
+            model: fitted.model.clone(),
+            ..moved.clone()
+        },
+        &ALL,
+        ROWS,
+    )?;
+    let once = answered(policy.advance(&fitted.model, &fitted.states, &news, &horizon))?;
+    all_ok(&once.forecasts.status)?;
+    same(&once.forecasts, &twice)?;
+    ensure(once.states == moved.states, || {
+        "the states of one call differ from those of two".into()
+    })?;
+    let news = samples::frames(&ALL, FITTED, FITTED);
+    let horizon = samples::horizon(&ALL, FITTED, 24, &Level::STANDARD);
+    let still = answered(policy.advance(&fitted.model, &fitted.states, &news, &horizon))?;
+    same(&still.forecasts, &predict(policy, fitted, &ALL, FITTED)?)?;
+    ensure(still.states == fitted.states, || {
+        "a state changed without news".into()
+    })
 }
 
 fn neighbours(policy: &dyn Forecaster, config: &str, fitted: &Fitted) -> Result<(), String> {

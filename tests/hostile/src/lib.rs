@@ -2,8 +2,8 @@
 //!
 //! A hostile guest must do exactly one thing wrong, down to the byte, which no compiler promises.
 //! So each is a core module in the text format, with the bodies of its exported functions given by
-//! the test, wrapped by wit-component like any plugin. The signatures come from `wit/next`, so the
-//! guests follow the interface; the bodies know the canonical ABI's layout of its records, and a
+//! the test, wrapped by wit-component like any plugin. The signatures come from the frozen folder of
+//! their interface version, so the guests follow it; the bodies know the canonical ABI's layout of its records, and a
 //! change of the WIT shows as a failed test.
 
 mod ask;
@@ -22,6 +22,9 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::abi::{AbiVariant, WasmType};
 use wit_parser::{Resolve, WorldItem};
 
+/// The interface version that guests are built for unless a test says otherwise.
+pub const INTERFACE: &str = "0.2.0";
+
 /// A guest to be built. Starts out well behaved.
 #[derive(Debug, Clone)]
 pub struct Guest {
@@ -31,6 +34,8 @@ pub struct Guest {
     manifest: serde_json::Value,
     /// Which world the component is encoded for.
     world: ModuleKind,
+    /// Which interface version it is built for.
+    interface: String,
     bodies: BTreeMap<String, String>,
     extra: String,
     pages: u32,
@@ -61,12 +66,13 @@ impl Guest {
                 "name": name,
                 "version": "1.0.0",
                 "kind": kind.name(),
-                "interface": "0.1.0-next",
+                "interface": INTERFACE,
                 "config_schema": serde_json::from_str::<serde_json::Value>(schema)
                     .unwrap_or_default(),
                 "description": "A guest of the hostile tests.",
             }),
             world: kind,
+            interface: INTERFACE.into(),
             bodies: BTreeMap::new(),
             extra: String::new(),
             pages: 2,
@@ -85,6 +91,20 @@ impl Guest {
     pub fn stamp(mut self, stamp: u32) -> Self {
         self.stamp = f64::from(stamp);
         self
+    }
+
+    /// Builds it for another interface version, and has the manifest say so.
+    #[must_use]
+    pub fn interface(mut self, version: &str) -> Self {
+        self.interface = version.into();
+        self.manifest("interface", version.into())
+    }
+
+    /// What `describe` says of the version, and the manifest.
+    #[must_use]
+    pub fn version(self, version: &str) -> Self {
+        self.describes("version", version)
+            .manifest("version", version.into())
     }
 
     /// Replaces the body of an exported function.
@@ -147,7 +167,7 @@ impl Guest {
     /// # Errors
     /// When the text is wrong.
     pub fn core(&self) -> Result<Vec<u8>> {
-        let (resolve, world) = interface(self.world)?;
+        let (resolve, world) = interface(self.world, &self.interface)?;
         let text = self.text(&resolve, world)?;
         let mut wasm = wat::parse_str(&text).with_context(|| text.clone())?;
         embed_component_metadata(&mut wasm, &resolve, world, StringEncoding::UTF8)?;
@@ -207,11 +227,12 @@ impl Guest {
             &described.schema,
         );
         Ok(format!(
-            "(module (import \"tidegate:policy/host@0.1.0-next\" \"log\" \
+            "(module (import \"tidegate:policy/host@{}\" \"log\" \
                (func $log (param i32 i32 i32)))
              (memory (export \"memory\") {pages})
              (global $stamp f64 (f64.const {stamp}))
              {} {data} {} {functions})",
+            self.interface,
             text::PRELUDE,
             self.extra
         ))
@@ -231,10 +252,26 @@ fn typed(what: &str, types: &[WasmType]) -> String {
     format!("({what} {})", names.collect::<Vec<_>>().join(" "))
 }
 
-fn interface(kind: ModuleKind) -> Result<(Resolve, wit_parser::WorldId)> {
+fn interface(kind: ModuleKind, version: &str) -> Result<(Resolve, wit_parser::WorldId)> {
     let mut resolve = Resolve::default();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/next");
-    let (package, _) = resolve.push_dir(&folder)?;
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+    // 0.1 was called `0.1.0-next` before it was frozen; components of that name differ in it alone.
+    let (folder, renamed) = match version {
+        "0.1.0-next" => ("0.1", true),
+        _ => (version.trim_end_matches(".0"), false),
+    };
+    let package = if renamed {
+        let mut text = String::new();
+        let mut files: Vec<_> = std::fs::read_dir(wit.join(folder))?.collect::<Result<_, _>>()?;
+        files.sort_by_key(|file| file.file_name() != "types.wit");
+        for file in files {
+            text += &std::fs::read_to_string(file.path())?;
+        }
+        let text = text.replace("tidegate:policy@0.1.0;", "tidegate:policy@0.1.0-next;");
+        resolve.push_str("next.wit", &text)?
+    } else {
+        resolve.push_dir(wit.join(folder))?.0
+    };
     let world = resolve
         .select_world(&[package], Some(kind.name()))
         .map_err(|error| anyhow!("no world {kind}: {error}"))?;

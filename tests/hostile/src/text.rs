@@ -77,6 +77,7 @@ pub fn answer(kind: ModuleKind, function: &str) -> String {
             let head = "(local.set $n (i32.sub (local.get 4) (i32.const 1)))";
             format!("{head} {}", fitted_rest(""))
         }
+        (ModuleKind::Forecaster, "advance") => advanced(),
         (ModuleKind::Forecaster, _) => forecasts("", ""),
         (ModuleKind::Tierer, "decide") => TIERS.into(),
         (ModuleKind::Allocator, "allocate") => ALLOCATION.into(),
@@ -126,12 +127,20 @@ const CHECK_SEEDS: &str = "
 /// the level's index. `first` runs before, `wrong` after, with `$out` at the answer, `$p` at the
 /// means, `$q` at the quantiles.
 fn forecasts(first: &str, wrong: &str) -> String {
+    grids(first, wrong, 28, 4)
+}
+
+/// The same for a horizon that lies at `asked`, with the grids at `said` of the answer.
+fn grids(first: &str, wrong: &str, asked: u32, said: u32) -> String {
+    let (steps, levels) = (asked + 4, asked + 12);
+    let (seeds, series) = (asked + 40, asked + 44);
+    let (quantiles, status) = (said + 8, said + 16);
     format!(
         "{first}
-(local.set $steps (i32.load offset=32 (local.get 0)))
-(local.set $levels (i32.load offset=40 (local.get 0)))
-(local.set $seeds (i32.load offset=68 (local.get 0)))
-(local.set $n (i32.load offset=72 (local.get 0)))
+(local.set $steps (i32.load offset={steps} (local.get 0)))
+(local.set $levels (i32.load offset={levels} (local.get 0)))
+(local.set $seeds (i32.load offset={seeds} (local.get 0)))
+(local.set $n (i32.load offset={series} (local.get 0)))
 {CHECK_SEEDS}
 (local.set $n (i32.mul (local.get $n) (local.get $steps)))
 (local.set $p (call $alloc (i32.shl (local.get $n) (i32.const 3))))
@@ -162,15 +171,24 @@ fn forecasts(first: &str, wrong: &str) -> String {
   (local.set $i (i32.add (local.get $i) (i32.const 1)))
   (br $next)))
 (local.set $out (call $alloc (i32.const 64)))
-(call $list (i32.add (local.get $out) (i32.const 4)) (local.get $p) (local.get $n))
-(call $list (i32.add (local.get $out) (i32.const 12)) (local.get $q)
+(call $list (i32.add (local.get $out) (i32.const {said})) (local.get $p) (local.get $n))
+(call $list (i32.add (local.get $out) (i32.const {quantiles})) (local.get $q)
   (i32.mul (local.get $n) (local.get $levels)))
-(local.set $n (i32.load offset=72 (local.get 0)))
-(call $list (i32.add (local.get $out) (i32.const 20))
+(local.set $n (i32.load offset={series} (local.get 0)))
+(call $list (i32.add (local.get $out) (i32.const {status}))
   (call $alloc (i32.shl (local.get $n) (i32.const 4))) (local.get $n))
 {wrong}
 (local.get $out)"
     )
+}
+
+/// Moves on and predicts: empty states, whose format is the stamp, before the grids.
+fn advanced() -> String {
+    let states = "(i32.store offset=4 (local.get $out) (i32.trunc_f64_u (global.get $stamp)))
+         (local.set $p (i32.add (local.get $n) (i32.const 1)))
+         (call $list (i32.add (local.get $out) (i32.const 8))
+           (call $alloc (i32.shl (local.get $p) (i32.const 2))) (local.get $p))";
+    grids("", states, 96, 24)
 }
 
 /// Bodies of `predict` and `fit` that answer well but for one thing.

@@ -6,7 +6,7 @@ use serde_json::json;
 use std::sync::LazyLock;
 use tidegate_core::module::ModuleKind;
 use tidegate_engine::{AdmissionError, Engine, Limits, Options, Policy};
-use tidegate_hostile::{Guest, append_section, horizon, states};
+use tidegate_hostile::{Guest, INTERFACE, append_section, horizon, states};
 
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(Options::default()).unwrap());
 
@@ -77,7 +77,7 @@ fn an_import_that_no_policy_gets_is_named() {
     let old = importing("tidegate:policy/host@0.0.9");
     refused(
         &old,
-        &["tidegate:policy/host@0.1.0-next and", "interface version"],
+        &["tidegate:policy/host@0.2.0 and", "interface version"],
     );
 }
 
@@ -87,7 +87,7 @@ fn exports_must_be_those_of_the_manifests_kind() {
     refused(
         &wrong,
         &[
-            "kind tierer must export `tidegate:policy/tiering@0.1.0-next`",
+            "kind tierer must export `tidegate:policy/tiering@0.2.0`",
             "forecasting",
         ],
     );
@@ -98,7 +98,7 @@ fn exports_must_be_those_of_the_manifests_kind() {
     for (inner, part) in [
         ("", "no export `fit`|has no function `fit`"),
         ("(export \"fit\" (func $f)) (export \"update\" (func $f)) (export \"predict\" (func $f))
-          (export \"migrate\" (func $f)) (export \"describe\" (func $f))", "describe|type"),
+          (export \"advance\" (func $f)) (export \"migrate\" (func $f)) (export \"describe\" (func $f))", "describe|type"),
     ] {
         let text = format!(
             "(component
@@ -106,7 +106,7 @@ fn exports_must_be_those_of_the_manifests_kind() {
                (core instance $i (instantiate $m))
                (func $f (canon lift (core func $i \"f\")))
                (instance $e {inner})
-               (export \"tidegate:policy/forecasting@0.1.0-next\" (instance $e)))"
+               (export \"tidegate:policy/forecasting@0.2.0\" (instance $e)))"
         );
         let mut bytes = wat::parse_str(text).unwrap();
         append_section(&mut bytes, &manifest(&json!({})));
@@ -117,7 +117,7 @@ fn exports_must_be_those_of_the_manifests_kind() {
 
 fn manifest(changes: &serde_json::Value) -> Vec<u8> {
     let mut manifest = json!({
-        "name": "x", "version": "1.0.0", "kind": "forecaster", "interface": "0.1.0-next",
+        "name": "x", "version": "1.0.0", "kind": "forecaster", "interface": INTERFACE,
         "config_schema": {},
     });
     for (key, value) in changes.as_object().unwrap() {
@@ -132,7 +132,25 @@ fn a_manifest_that_is_wrong_says_where() {
         (
             "interface",
             json!("9.9.9"),
-            &["9.9.9", "only 0.1.0-next"][..],
+            &[
+                "interface 9.9.9 is newer than this daemon",
+                "reads 0.1.0 and 0.2.0",
+                "update the daemon",
+            ][..],
+        ),
+        (
+            "interface",
+            json!("0.0.1"),
+            &["interface 0.0.1 is not known", "`tidegate policy new`"],
+        ),
+        (
+            "interface",
+            json!("0.1.0"),
+            &[
+                "imports `tidegate:policy/",
+                "@0.2.0`",
+                "that its manifest names",
+            ],
         ),
         (
             "name",
@@ -246,7 +264,7 @@ fn what_the_builder_writes_is_what_the_engine_reads() {
         name: "good".into(),
         version: "1.0.0".into(),
         kind: tidegate_build::Kind::Forecaster,
-        interface: "0.1.0-next".into(),
+        interface: INTERFACE.into(),
         config_schema: json!({"type": "object", "properties": {"gain": {"type": "number"}}}),
         limits: tidegate_build::Limits {
             memory_bytes: Some(1 << 24),

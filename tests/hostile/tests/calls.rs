@@ -89,7 +89,7 @@ fn a_guest_that_never_returns_meets_its_deadline() {
     let limited = Err(CallError::Deadline { limit_ms: 60 });
     assert_eq!(outcome(&guest(LOOP)), limited);
     // The post-return function is the guest's code as well.
-    let name = "cabi_post_tidegate:policy/forecasting@0.1.0-next#predict";
+    let name = "cabi_post_tidegate:policy/forecasting@0.2.0#predict";
     let post = format!("(func (export \"{name}\") (param i32) (loop $ever (br $ever)))");
     assert_eq!(outcome(&Guest::forecaster("post").extra(&post)), limited);
 }

@@ -9,6 +9,24 @@ use crate::policy::{Forecasts, Horizon};
 /// # Errors
 /// The first breach, with the series, step and level where it stands.
 pub fn check_forecasts(horizon: &Horizon, answer: &Forecasts) -> Result<(), Breach> {
+    check_forecasts_shape(horizon, answer)?;
+    let series = horizon.starts.len();
+    let steps = horizon.steps as usize;
+    let levels = horizon.levels.len();
+    for s in (0..series).filter(|&s| answer.status[s].is_ok()) {
+        let mean = &answer.mean[s * steps..(s + 1) * steps];
+        let grid = &answer.quantiles[s * steps * levels..(s + 1) * steps * levels];
+        check_grid(mean, grid, levels)
+            .map_err(|b| Breach::new(b.invariant, format!("series {s}: {}", b.detail)))?;
+    }
+    Ok(())
+}
+
+/// Checks the lengths of a batch alone, so that nobody indexes past an end.
+///
+/// # Errors
+/// The column whose length is wrong.
+pub fn check_forecasts_shape(horizon: &Horizon, answer: &Forecasts) -> Result<(), Breach> {
     let series = horizon.starts.len();
     let steps = horizon.steps as usize;
     let levels = horizon.levels.len();
@@ -24,12 +42,6 @@ pub fn check_forecasts(horizon: &Horizon, answer: &Forecasts) -> Result<(), Brea
                 format!("{what} has {have} entries, {want} were asked for"),
             ));
         }
-    }
-    for s in (0..series).filter(|&s| answer.status[s].is_ok()) {
-        let mean = &answer.mean[s * steps..(s + 1) * steps];
-        let grid = &answer.quantiles[s * steps * levels..(s + 1) * steps * levels];
-        check_grid(mean, grid, levels)
-            .map_err(|b| Breach::new(b.invariant, format!("series {s}: {}", b.detail)))?;
     }
     Ok(())
 }

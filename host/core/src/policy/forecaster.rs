@@ -54,6 +54,12 @@ impl Blobs {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Those of some series, in the given order.
+    #[must_use]
+    pub fn pick(&self, series: &[usize]) -> Self {
+        Self::join(self.format, series.iter().map(|&s| self.get(s)))
+    }
 }
 
 /// Known values beside the target, on the same rows.
@@ -65,6 +71,20 @@ pub struct Covariates {
     pub names: Vec<String>,
     /// `[name][row]`.
     pub values: Vec<f64>,
+}
+
+impl Covariates {
+    /// Some rows of every covariate, each of which has `all` rows.
+    fn pick(&self, all: usize, rows: &[usize]) -> Self {
+        let values = (0..self.names.len())
+            .flat_map(|name| rows.iter().map(move |row| name * all + row))
+            .map(|at| self.values.get(at).copied().unwrap_or(0.0))
+            .collect();
+        Self {
+            names: self.names.clone(),
+            values,
+        }
+    }
 }
 
 /// Step-aligned windows of many series, concatenated.
@@ -152,6 +172,31 @@ impl Frames {
             .collect()
     }
 
+    /// Number of rows of series `i`.
+    #[must_use]
+    pub fn rows(&self, i: usize) -> usize {
+        let bound = |i: usize| self.offsets.get(i).map_or(0, |&o| o as usize);
+        bound(i + 1).saturating_sub(bound(i))
+    }
+
+    /// Some series, in the given order.
+    #[must_use]
+    pub fn pick(&self, series: &[usize]) -> Self {
+        let mut picked = Self::new(self.step);
+        let mut rows = vec![];
+        for &s in series {
+            let bound = |i: usize| self.offsets.get(i).map_or(0, |&o| o as usize);
+            rows.extend(bound(s)..bound(s + 1).min(self.values.len()));
+            if let (Some(&signal), Some(&start), Some(&seed)) =
+                (self.signals.get(s), self.starts.get(s), self.seeds.get(s))
+            {
+                picked.push(signal, start, &self.series(s), seed);
+            }
+        }
+        picked.covariates = self.covariates.pick(self.values.len(), &rows);
+        picked
+    }
+
     fn is_missing(&self, row: usize) -> bool {
         self.missing
             .get(row / 8)
@@ -190,6 +235,30 @@ pub struct Horizon {
     pub seeds: Vec<u64>,
 }
 
+impl Horizon {
+    /// What is asked of some series, in the given order.
+    #[must_use]
+    pub fn pick(&self, series: &[usize]) -> Self {
+        let steps = self.steps as usize;
+        let rows: Vec<usize> = series
+            .iter()
+            .flat_map(|&s| s * steps..(s + 1) * steps)
+            .collect();
+        let of = series.iter();
+        Self {
+            step: self.step,
+            steps: self.steps,
+            levels: self.levels.clone(),
+            starts: of
+                .clone()
+                .filter_map(|&s| self.starts.get(s).copied())
+                .collect(),
+            future: self.future.pick(self.starts.len() * steps, &rows),
+            seeds: of.filter_map(|&s| self.seeds.get(s).copied()).collect(),
+        }
+    }
+}
+
 /// What will be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forecasts {
@@ -199,6 +268,15 @@ pub struct Forecasts {
     pub quantiles: Vec<f64>,
     /// One per series.
     pub status: Vec<SeriesStatus>,
+}
+
+/// States that have moved on, and what they say will be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Advanced {
+    /// One per series; of one that failed, nothing that counts.
+    pub states: Blobs,
+    /// Asked of those states. A series that could not be moved on has failed here.
+    pub forecasts: Forecasts,
 }
 
 /// Learns signals and says what they will be, in quantiles.
@@ -235,6 +313,21 @@ pub trait Forecaster: Send + Sync + std::fmt::Debug {
         horizon: &Horizon,
     ) -> Result<Forecasts, CallError>;
 
+    /// Moves states on by new rows and predicts from what they have become: `update` and `predict` in
+    /// one call, with the same results to the last bit. A series without new rows is asked as it is.
+    ///
+    /// # Errors
+    /// As [`Forecaster::fit`].
+    fn advance(
+        &self,
+        model: &[u8],
+        states: &Blobs,
+        news: &Frames,
+        horizon: &Horizon,
+    ) -> Result<Advanced, CallError> {
+        in_two_calls(self, model, states, news, horizon)
+    }
+
     /// Translates what an earlier version wrote.
     ///
     /// # Errors
@@ -242,34 +335,60 @@ pub trait Forecaster: Send + Sync + std::fmt::Debug {
     fn migrate(&self, model: &[u8], states: &Blobs) -> Result<Fitted, CallError>;
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_keep_gaps_apart_from_zeros() {
-        let mut frames = Frames::new(Step::MINUTE);
-        let a = [1.0, f64::NAN, 0.0];
-        frames.push(Signal::Cpu, Timestamp(0), &a, 1);
-        frames.push(Signal::Cpu, Timestamp(0), &[2.0; 9], 2);
-        let back = frames.series(0);
-        assert!(back[1].is_nan() && back[2].to_bits() == 0.0_f64.to_bits());
-        assert_eq!(frames.series(1), [2.0; 9]);
-        assert_eq!(frames.missing.len(), 2);
+/// [`Forecaster::advance`] by whom has no such call.
+fn in_two_calls<P: Forecaster + ?Sized>(
+    policy: &P,
+    model: &[u8],
+    states: &Blobs,
+    news: &Frames,
+    horizon: &Horizon,
+) -> Result<Advanced, CallError> {
+    let all = 0..horizon.starts.len();
+    let behind: Vec<usize> = all.clone().filter(|&i| news.rows(i) > 0).collect();
+    let mut status: Vec<SeriesStatus> = all.clone().map(|_| Ok(())).collect();
+    let mut parts: Vec<Vec<u8>> = all.clone().map(|i| states.get(i).to_vec()).collect();
+    let mut format = states.format;
+    if !behind.is_empty() {
+        let updated = policy.update(model, &states.pick(&behind), &news.pick(&behind))?;
+        if updated.status.len() != behind.len() || updated.states.len() != behind.len() {
+            let text = format!(
+                "{} states for {} series",
+                updated.states.len(),
+                behind.len()
+            );
+            let breach = crate::invariant::Breach::new(crate::invariant::Invariant::FC1, text);
+            return Err(CallError::Refused(breach));
+        }
+        format = updated.states.format;
+        for ((n, &i), outcome) in behind.iter().enumerate().zip(updated.status) {
+            parts[i] = updated.states.get(n).to_vec();
+            status[i] = outcome;
+        }
     }
-
-    #[test]
-    fn malformed_blobs_read_as_empty() {
-        let blobs = Blobs {
-            format: 1,
-            offsets: vec![0, 9],
-            bytes: vec![1],
-        };
-        assert!(blobs.get(0).is_empty() && blobs.get(7).is_empty());
-        let joined = Blobs::join(1, [&b"ab"[..], b"", b"c"]);
-        assert_eq!(
-            (joined.get(0), joined.get(1), joined.get(2)),
-            (&b"ab"[..], &b""[..], &b"c"[..])
-        );
+    let alive: Vec<usize> = all.filter(|&i| status[i].is_ok()).collect();
+    let states = Blobs::join(format, parts.iter().map(Vec::as_slice));
+    let (steps, cells) = (
+        horizon.steps as usize,
+        horizon.steps as usize * horizon.levels.len(),
+    );
+    let mut forecasts = Forecasts {
+        mean: vec![0.0; status.len() * steps],
+        quantiles: vec![0.0; status.len() * cells],
+        status,
+    };
+    if !alive.is_empty() {
+        let asked = horizon.pick(&alive);
+        let said = policy.predict(model, &states.pick(&alive), &asked)?;
+        crate::invariant::check_forecasts_shape(&asked, &said).map_err(CallError::Refused)?;
+        for ((n, &i), outcome) in alive.iter().enumerate().zip(said.status) {
+            let (mean, grid) = (n * steps..(n + 1) * steps, n * cells..(n + 1) * cells);
+            forecasts.mean[i * steps..(i + 1) * steps].copy_from_slice(&said.mean[mean]);
+            forecasts.quantiles[i * cells..(i + 1) * cells].copy_from_slice(&said.quantiles[grid]);
+            forecasts.status[i] = outcome;
+        }
     }
+    Ok(Advanced { states, forecasts })
 }
+
+#[cfg(test)]
+mod tests;

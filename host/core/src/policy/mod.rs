@@ -12,7 +12,7 @@ pub mod tierer;
 
 pub use allocator::{Allocation, AllocationInput, Allocator, LoanRow, UNBOUNDED};
 pub use forecaster::{
-    Blobs, Covariates, Fitted, Forecaster, Forecasts, Frames, Horizon, SeriesStatus,
+    Advanced, Blobs, Covariates, Fitted, Forecaster, Forecasts, Frames, Horizon, SeriesStatus,
 };
 pub use judge::{Counts, Evidence, Judge, JudgeInput, Judgement, MetricSpec, Verdict};
 pub use kept::{Earlier, Kept};

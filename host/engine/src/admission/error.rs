@@ -47,14 +47,26 @@ pub enum AdmissionError {
     #[error("the manifest's `config_schema` is wrong: {0}")]
     Schema(SchemaError),
     /// An interface version that this engine does not serve.
-    #[error(
-        "interface {asked} is not served by this version, only {known}; build against one of these"
-    )]
+    #[error("interface {asked} {why}: this engine reads {known}; {remedy}")]
     UnknownInterface {
         /// What the manifest says.
         asked: String,
+        /// Whether it is too new, or none.
+        why: &'static str,
         /// What is served.
         known: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The component is built for another version than its manifest says.
+    #[error(
+        "the manifest says interface {manifest}, the component exports `{export}`; build it again with `tidegate policy build`, which writes what the code was built for"
+    )]
+    OtherInterface {
+        /// What the manifest says.
+        manifest: String,
+        /// What the component exports.
+        export: String,
     },
     /// An import outside the allow-list.
     #[error("the component imports `{import}`, but a policy gets only {allowed}: {remedy}")]
@@ -184,7 +196,7 @@ impl AdmissionError {
             Self::NotWasm | Self::CoreModule | Self::Malformed(_) => "structure",
             Self::NoManifest | Self::ManyManifests(_) | Self::Manifest(_) => "manifest",
             Self::Schema(_) | Self::NoConfig(_) => "schema",
-            Self::UnknownInterface { .. } => "interface",
+            Self::UnknownInterface { .. } | Self::OtherInterface { .. } => "interface",
             Self::ForbiddenImport { .. } => "import",
             Self::MissingExport { .. } | Self::ExtraExport { .. } => "export",
             Self::LimitTooHigh { .. } | Self::TooManyParts { .. } => "limit",

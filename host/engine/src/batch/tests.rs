@@ -3,8 +3,9 @@
 use super::*;
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use tidegate_core::policy::Covariates;
 use tidegate_core::time::{Step, Timestamp};
-use tidegate_core::units::{Level, Signal};
+use tidegate_core::units::Level;
 
 fn trap() -> CallError {
     CallError::Trap("unreachable".into())
@@ -138,39 +139,27 @@ fn survivors_that_fitted_different_models_are_fitted_together() {
 }
 
 #[test]
-fn picked_series_keep_their_rows_gaps_and_covariates() {
-    let mut frames = Frames::new(Step::MINUTE);
-    frames.push(Signal::Cpu, Timestamp(1), &[1.0, f64::NAN, 3.0], 10);
-    frames.push(Signal::Io, Timestamp(2), &[4.0], 20);
-    frames.push(Signal::Errors, Timestamp(3), &[f64::NAN, 6.0], 30);
-    frames.covariates = Covariates {
-        names: vec!["a".into(), "b".into()],
-        values: (0..12).map(f64::from).collect(),
+fn parts_of_an_advance_stand_side_by_side_with_their_states() {
+    let advance = |series: &[usize]| {
+        let forecasts = numbers(series, &[1].into())?;
+        let blobs: Vec<Vec<u8>> = series.iter().map(|&s| vec![s as u8; s]).collect();
+        let states = Blobs::join(7, blobs.iter().map(Vec::as_slice));
+        Ok(Advanced { states, forecasts })
     };
-    let picked = frames.pick(&[0, 2]);
-    assert_eq!(picked.signals, [Signal::Cpu, Signal::Errors]);
-    assert_eq!(
-        (picked.offsets.clone(), picked.seeds.clone()),
-        (vec![0, 3, 5], vec![10, 30])
+    let asked = horizon(4);
+    let joined = rescue(
+        4,
+        || advance(&[0, 1, 2, 3]),
+        advance,
+        |series, parts| join_advanced(&asked, series, parts),
     );
-    let gaps: Vec<bool> = picked.series(1).iter().map(|v| v.is_nan()).collect();
-    assert_eq!(gaps, [true, false]);
-    let values = [0.0, 1.0, 2.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 11.0];
-    assert_eq!(picked.covariates.values, values);
-    assert_eq!(frames.pick(&[0, 1, 2]), frames);
-}
-
-#[test]
-fn a_picked_horizon_keeps_its_covariates() {
-    let mut all = horizon(3);
-    all.steps = 2;
-    all.future = Covariates {
-        names: vec!["a".into(), "b".into()],
-        values: (0..12).map(f64::from).collect(),
-    };
-    let picked = all.pick(&[2]);
-    assert_eq!(picked.seeds, [2]);
-    assert_eq!(picked.future.values, [4.0, 5.0, 10.0, 11.0]);
+    let joined = joined.unwrap();
+    let states: Vec<&[u8]> = (0..4).map(|s| joined.states.get(s)).collect();
+    assert_eq!(states, [&[][..], &[], &[2, 2], &[3, 3, 3]]);
+    assert_eq!(joined.states.format, 7);
+    assert_eq!(joined.forecasts.mean, [0.0, 0.0, 2.0, 3.0]);
+    let failed: Vec<bool> = joined.forecasts.status.iter().map(Result::is_err).collect();
+    assert_eq!(failed, [false, true, false, false]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A forecaster's first day: fit, update, predict, and its own states through `migrate`.
+//! A forecaster's first day: fit, update, predict, both in one call, and its own states through `migrate`.
 //!
 //! Every series is asked in one batch and the first of them alone, since the cycle batches as it
 //! likes; forecasts are held to FC1 as in production.
@@ -49,9 +49,21 @@ pub(super) fn sing(
     } else {
         &updated.model
     };
+    let (before, all) = (states, still.len() == kept.len());
     let kept: Vec<usize> = still.iter().filter_map(|&i| kept.get(i).copied()).collect();
     let states = updated.states.pick(&still);
     let next = past.horizon(FRESH).pick(&kept);
+    if all {
+        let at = at("advance");
+        let once = policy.advance(&fitted.model, &before, &news, &next);
+        let twice = policy.predict(model, &states, &next);
+        let (once, twice) = (at.answer(sung, once)?, at.answer(sung, twice)?);
+        if let Some(once) = &once {
+            check_forecasts(&next, &once.forecasts)
+                .map_err(|b| at.fails(CallError::Refused(b)))?;
+        }
+        at.same(&once.map(|a| a.forecasts), &twice, "in two calls")?;
+    }
     predict(policy, model, &states, at("predict"), &next, sung)
 }
 

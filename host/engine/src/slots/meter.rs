@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_core::policy::{
-    Allocation, AllocationInput, Allocator, Blob, Blobs, CallError, Fitted, Forecaster, Forecasts,
-    Frames, Horizon, Judge, JudgeInput, Judgement, PolicyError, TierInput, TierOutput, Tierer,
+    Advanced, Allocation, AllocationInput, Allocator, Blob, Blobs, CallError, Fitted, Forecaster,
+    Forecasts, Frames, Horizon, Judge, JudgeInput, Judgement, PolicyError, TierInput, TierOutput,
+    Tierer,
 };
 
 /// When a slot gives its active module up.
@@ -140,6 +141,16 @@ impl Forecaster for Metered<dyn Forecaster> {
         horizon: &Horizon,
     ) -> Result<Forecasts, CallError> {
         self.counted().predict(model, states, horizon)
+    }
+
+    fn advance(
+        &self,
+        model: &[u8],
+        states: &Blobs,
+        news: &Frames,
+        horizon: &Horizon,
+    ) -> Result<Advanced, CallError> {
+        self.counted().advance(model, states, news, horizon)
     }
 
     fn migrate(&self, model: &[u8], states: &Blobs) -> Result<Fitted, CallError> {

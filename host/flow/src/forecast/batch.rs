@@ -4,14 +4,16 @@ use super::covariates::covariates;
 use super::{Input, Target, fit};
 use std::collections::BTreeMap;
 use tidegate_core::canonical;
+use tidegate_core::catalog::Catalog;
 use tidegate_core::forecast::Forecast;
 use tidegate_core::ids::{BindingId, Digest};
-use tidegate_core::invariant;
-use tidegate_core::policy::{Blobs, CallError, Forecaster, Frames, Horizon, PolicyError};
+use tidegate_core::invariant::{self, Breach};
+use tidegate_core::policy::{Advanced, Blobs, CallError, Forecaster, Frames, Horizon, PolicyError};
 use tidegate_core::ports::storage::{SeriesState, StoreError};
 use tidegate_core::roster::{Member, Retreat, Served};
 use tidegate_core::sample::SeriesKey;
-use tidegate_core::time::Grid;
+use tidegate_core::time::{Grid, Step, Timestamp};
+use tidegate_core::units::Level;
 
 /// Series that go into one call.
 pub(super) struct Cohort<'a> {
@@ -129,150 +131,157 @@ fn fresh(
     Ok(output.states.into_iter().next())
 }
 
-type Moved = Vec<Result<SeriesState, (SeriesKey, PolicyError)>>;
+/// What came of one series: the state that has moved on, and its forecast.
+type Answered = Result<(SeriesState, Forecast), (SeriesKey, PolicyError)>;
 
-/// Gives every state the rows that it has not seen.
-pub(super) fn advance(
+/// Gives every state the rows that it has not seen, and asks for the grid. A state that lags behind the
+/// grid's start is asked for more steps, and the steps before the start are dropped.
+pub(super) fn serve(
     input: &Input<'_>,
+    grid: Grid,
     cohort: &Cohort<'_>,
-) -> Result<Result<Moved, CallError>, StoreError> {
+) -> Result<Result<Vec<Answered>, CallError>, StoreError> {
+    let Some(first) = cohort.rows.first().map(|row| &row.state) else {
+        return Ok(Ok(vec![]));
+    };
+    let (news, seen) = news(input, cohort)?;
+    let states = Blobs::join(
+        first.format,
+        cohort.rows.iter().map(|row| row.state.state.as_slice()),
+    );
+    let lag = |seen: Timestamp| {
+        usize::try_from(grid.start.since_ms(seen).max(0) / input.step.ms()).unwrap_or(0)
+    };
+    let steps = seen.iter().map(|&s| lag(s)).max().unwrap_or(0) + grid.count;
+    let horizon = horizon(input, grid, cohort, &seen, steps);
+    let policy = &cohort.member.policy;
+    let advanced = if news.values.is_empty() {
+        let forecasts = policy.predict(&first.model, &states, &horizon);
+        forecasts.map(|forecasts| Advanced { states, forecasts })
+    } else {
+        policy.advance(&first.model, &states, &news, &horizon)
+    };
+    let advanced = advanced.and_then(|advanced| {
+        check(&horizon, &advanced)
+            .map(|()| advanced)
+            .map_err(CallError::Refused)
+    });
+    let advanced = match advanced {
+        Ok(advanced) => advanced,
+        Err(error) => return Ok(Err(error)),
+    };
+    let Advanced { states, forecasts } = advanced;
+    let levels = input.levels.len();
+    let served = cohort.served();
+    let answer = |(i, row): (usize, &Row)| {
+        let old = &row.state;
+        if let Err(error) = &forecasts.status[i] {
+            return Err((old.key.clone(), error.clone()));
+        }
+        let state = SeriesState {
+            state: states.get(i).to_vec(),
+            format: states.format,
+            seen: seen[i],
+            ..old.clone()
+        };
+        let from = i * steps + lag(seen[i]);
+        let to = from + grid.count;
+        let mut forecast = Forecast {
+            key: old.key.clone(),
+            grid,
+            levels: input.levels.to_vec(),
+            mean: forecasts.mean[from..to].to_vec(),
+            quantiles: forecasts.quantiles[from * levels..to * levels].to_vec(),
+            served: served.clone(),
+            state: Digest::of(&state.state),
+            calibration: None,
+        };
+        if let Some(prior) = &state.prior {
+            super::prior::widen(&mut forecast, prior);
+        }
+        Ok((state, forecast))
+    };
+    Ok(Ok(cohort.rows.iter().enumerate().map(answer).collect()))
+}
+
+/// The rows that each state of a cohort has not seen, and the end of what it has seen with them.
+fn news(input: &Input<'_>, cohort: &Cohort<'_>) -> Result<(Frames, Vec<Timestamp>), StoreError> {
     let mut frames = Frames::new(input.step);
     let mut grids = vec![];
-    let mut behind = vec![];
-    for (i, row) in cohort.rows.iter().enumerate() {
+    for row in &cohort.rows {
         let state = &row.state;
         let newest = input.history.newest(&state.key).unwrap_or(state.seen);
         let end = newest.min(input.now).floor(input.step);
         let count = usize::try_from(end.since_ms(state.seen) / input.step.ms()).unwrap_or(0);
-        if count == 0 {
-            continue;
-        }
         let grid = Grid {
             start: state.seen,
             step: input.step,
             count,
         };
-        let column = input.history.column(&state.key, grid)?;
-        let seed = canonical::seed(input.seed, "update", &super::series_name(&state.key), end.0);
-        frames.push(state.key.signal, grid.start, &column.values, seed);
-        grids.push(grid);
-        behind.push(i);
-    }
-    let mut moved: Moved = cohort.rows.iter().map(|r| Ok(r.state.clone())).collect();
-    if behind.is_empty() {
-        return Ok(Ok(moved));
-    }
-    let apis: Vec<_> = behind
-        .iter()
-        .map(|&i| &cohort.rows[i].state.key.api)
-        .collect();
-    frames.covariates = covariates(input.catalog, &apis, &grids);
-    let first = &cohort.rows[behind[0]].state;
-    let states = Blobs::join(
-        first.format,
-        behind
-            .iter()
-            .map(|&i| cohort.rows[i].state.state.as_slice()),
-    );
-    let fitted = match cohort.member.policy.update(&first.model, &states, &frames) {
-        Ok(fitted)
-            if fitted.status.len() == behind.len() && fitted.states.len() == behind.len() =>
-        {
-            fitted
-        }
-        Ok(fitted) => {
-            let text = format!("{} states for {} series", fitted.states.len(), behind.len());
-            let breach = invariant::Breach::new(invariant::Invariant::FC1, text);
-            return Ok(Err(CallError::Refused(breach)));
-        }
-        Err(error) => return Ok(Err(error)),
-    };
-    for (n, &i) in behind.iter().enumerate() {
-        let old = &cohort.rows[i].state;
-        moved[i] = match &fitted.status[n] {
-            Ok(()) => Ok(SeriesState {
-                state: fitted.states.get(n).to_vec(),
-                format: fitted.states.format,
-                seen: grids[n].end(),
-                ..old.clone()
-            }),
-            Err(error) => Err((old.key.clone(), error.clone())),
+        let values = match count {
+            0 => vec![],
+            _ => input.history.column(&state.key, grid)?.values,
         };
+        let seed = canonical::seed(input.seed, "update", &super::series_name(&state.key), end.0);
+        frames.push(state.key.signal, grid.start, &values, seed);
+        grids.push(grid);
     }
-    Ok(Ok(moved))
+    let apis: Vec<_> = cohort.rows.iter().map(|r| &r.state.key.api).collect();
+    frames.covariates = covariates(input.catalog, &apis, &grids);
+    Ok((frames, grids.iter().map(Grid::end).collect()))
 }
 
-/// Asks for the grid. A state that lags behind the grid's start is asked for more steps, and the
-/// steps before the start are dropped.
-pub(super) fn predict(
+fn horizon(
     input: &Input<'_>,
     grid: Grid,
     cohort: &Cohort<'_>,
-    states: &[SeriesState],
-) -> Result<Vec<Result<Forecast, PolicyError>>, CallError> {
-    let lag = |s: &SeriesState| {
-        usize::try_from(grid.start.since_ms(s.seen).max(0) / input.step.ms()).unwrap_or(0)
+    seen: &[Timestamp],
+    steps: usize,
+) -> Horizon {
+    let keys: Vec<_> = cohort.rows.iter().map(|row| &row.state.key).collect();
+    let start = grid.start.0;
+    let seed = |i: usize| {
+        let series = super::series_name(keys[i]);
+        canonical::seed(input.seed, "predict", &series, start)
     };
-    let steps = states.iter().map(lag).max().unwrap_or(0) + grid.count;
-    let grids: Vec<Grid> = states
-        .iter()
-        .map(|s| Grid {
-            start: s.seen,
-            step: input.step,
-            count: steps,
-        })
-        .collect();
-    let apis: Vec<_> = states.iter().map(|s| &s.key.api).collect();
-    let horizon = Horizon {
-        step: input.step,
-        steps: u32::try_from(steps).unwrap_or(u32::MAX),
-        levels: input.levels.to_vec(),
-        starts: states.iter().map(|s| s.seen).collect(),
-        future: covariates(input.catalog, &apis, &grids),
-        seeds: states
-            .iter()
-            .map(|s| {
-                canonical::seed(
-                    input.seed,
-                    "predict",
-                    &super::series_name(&s.key),
-                    grid.start.0,
-                )
-            })
-            .collect(),
+    let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+    let (catalog, step, levels) = (input.catalog, input.step, input.levels);
+    horizon_of(catalog, step, levels, &keys, seen, steps, seed)
+}
+
+/// What is asked of series from what each has seen onwards.
+pub(super) fn horizon_of(
+    catalog: &Catalog,
+    step: Step,
+    levels: &[Level],
+    keys: &[&SeriesKey],
+    seen: &[Timestamp],
+    steps: u32,
+    seed: impl Fn(usize) -> u64,
+) -> Horizon {
+    let grid = |&start: &Timestamp| Grid {
+        start,
+        step,
+        count: steps as usize,
     };
-    let first = states
-        .first()
-        .ok_or_else(|| CallError::Unavailable("no series".into()))?;
-    let blobs = Blobs::join(first.format, states.iter().map(|s| s.state.as_slice()));
-    let answer = cohort
-        .member
-        .policy
-        .predict(&first.model, &blobs, &horizon)?;
-    invariant::check_forecasts(&horizon, &answer).map_err(CallError::Refused)?;
-    let levels = input.levels.len();
-    let served = cohort.served();
-    Ok(states
-        .iter()
-        .enumerate()
-        .map(|(i, state)| {
-            answer.status[i].clone()?;
-            let from = i * steps + lag(state);
-            let to = from + grid.count;
-            let mut forecast = Forecast {
-                key: state.key.clone(),
-                grid,
-                levels: input.levels.to_vec(),
-                mean: answer.mean[from..to].to_vec(),
-                quantiles: answer.quantiles[from * levels..to * levels].to_vec(),
-                served: served.clone(),
-                state: Digest::of(&state.state),
-                calibration: None,
-            };
-            if let Some(prior) = &state.prior {
-                super::prior::widen(&mut forecast, prior);
-            }
-            Ok(forecast)
-        })
-        .collect())
+    let grids: Vec<Grid> = seen.iter().map(grid).collect();
+    let apis: Vec<_> = keys.iter().map(|key| &key.api).collect();
+    Horizon {
+        step,
+        steps,
+        levels: levels.to_vec(),
+        starts: seen.to_vec(),
+        future: covariates(catalog, &apis, &grids),
+        seeds: (0..keys.len()).map(seed).collect(),
+    }
+}
+
+/// A state and a lawful forecast for each series.
+fn check(horizon: &Horizon, answer: &Advanced) -> Result<(), Breach> {
+    let (have, want) = (answer.states.len(), horizon.starts.len());
+    if have != want {
+        let text = format!("{have} states for {want} series");
+        return Err(Breach::new(invariant::Invariant::FC1, text));
+    }
+    invariant::check_forecasts(horizon, &answer.forecasts)
 }

@@ -130,7 +130,7 @@ async fn a_forecaster_in_python_keeps_every_promise_and_serves() -> Result<()> {
         gate.home().join("hourly.wasm"),
     );
     let mut componentize = Command::new(python.tool("componentize-py"));
-    componentize.arg("-d").arg(root.join("wit/next"));
+    componentize.arg("-d").arg(root.join("wit/0.2"));
     componentize.args(["-w", "forecaster", "componentize", "--stub-wasi", "-p"]);
     componentize.arg(&source).args(["app", "-o"]).arg(&plain);
     let told = bounded(&mut componentize, PATIENCE)?;

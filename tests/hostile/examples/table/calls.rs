@@ -28,7 +28,7 @@ fn cases() -> Vec<(&'static str, Guest)> {
     let predicts = |body: &str| Guest::forecaster("hostile").body("predict", body);
     let but = |wrong: &str| predicts(&BODY_OK.predict_but(wrong));
     let after = |first: &str| predicts(&BODY_OK.predict_after(first));
-    let post = "(func (export \"cabi_post_tidegate:policy/forecasting@0.1.0-next#predict\") \
+    let post = "(func (export \"cabi_post_tidegate:policy/forecasting@0.2.0#predict\") \
         (param i32) (loop $ever (br $ever)))";
     let deep = "(func $deep (param i32) (result i32)
         (i32.add (call $deep (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))";

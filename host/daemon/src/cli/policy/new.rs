@@ -222,8 +222,9 @@ mod tests {
             assert!(!manifest.contains("workspace = true"), "{manifest}");
             assert!(read("src/lib.rs").contains("tidegate_guest::export_"));
             assert!(read("tidegate-sdk/sdk/guest/Cargo.toml").contains("tidegate-guest"));
-            let wit = directory.join("tidegate-sdk/wit/next/types.wit");
-            assert!(wit.is_file());
+            let wit = directory.join("tidegate-sdk/wit");
+            assert!(wit.join("0.2/types.wit").is_file());
+            assert!(!wit.join("0.1").exists(), "the newest alone");
             let inherited = read("tidegate-sdk/Cargo.toml");
             assert!(inherited.contains("wit-bindgen"), "{inherited}");
             assert!(!inherited.contains("host/core"), "{inherited}");

@@ -22,7 +22,7 @@ Name, version and kind must be what the component's `describe` says. Limits, lic
 left out.
 
 Example, for Python:
-  componentize-py -d wit/next -w forecaster componentize --stub-wasi app -o app.wasm
+  componentize-py -d wit/0.2 -w forecaster componentize --stub-wasi app -o app.wasm
   tidegate policy wrap app.wasm --declare module.json --out hourly.wasm";
 
 /// What to wrap.

@@ -3,13 +3,15 @@
 use super::{function, shared, tiering as wit, types};
 use crate::call::Prepared;
 use crate::gate::Class;
+use crate::guest::Guest as State;
 use std::sync::Arc;
 use tidegate_core::invariant::{Breach, Invariant};
 use tidegate_core::policy::{Blob, CallError, TierInput, TierOutput, Tierer};
-use wasmtime::component::ComponentExportIndex;
+use wasmtime::Store;
+use wasmtime::component::{ComponentExportIndex, Instance};
 
 /// A tierer in a component.
-pub(super) struct Guest {
+pub(in crate::adapter) struct Guest {
     decide: ComponentExportIndex,
     migrate: ComponentExportIndex,
     module: Arc<Prepared>,
@@ -22,14 +24,26 @@ impl std::fmt::Debug for Guest {
 }
 
 impl Guest {
-    pub(super) fn new(module: Arc<Prepared>, export: &str) -> wasmtime::Result<Self> {
+    pub(in crate::adapter) fn new(module: Arc<Prepared>, export: &str) -> wasmtime::Result<Self> {
         Ok(Self {
             decide: function(&module, export, "decide")?,
             migrate: function(&module, export, "migrate")?,
             module,
         })
     }
+
+    /// Fails where a function has other types.
+    pub(in crate::adapter) fn check(
+        &self,
+        store: &mut Store<State>,
+        instance: &Instance,
+    ) -> wasmtime::Result<()> {
+        instance.get_typed_func::<Input<'_>, Answer>(&mut *store, &self.decide)?;
+        super::check_migrate(&self.migrate, store, instance)
+    }
 }
+
+type Input<'a> = (wit::TierInput<'a>,);
 
 type Answer = (Result<wit::TierOutput, types::PolicyError>,);
 
@@ -61,7 +75,7 @@ impl Tierer for Guest {
         };
         let (answer,) = self.module.run(Class::Cycle, |store, instance| {
             instance
-                .get_typed_func::<(wit::TierInput<'_>,), Answer>(&mut *store, &self.decide)?
+                .get_typed_func::<Input<'_>, Answer>(&mut *store, &self.decide)?
                 .call(store, (lent.clone(),))
         })?;
         let said = shared::answer(answer)?;

@@ -3,12 +3,14 @@
 use super::{function, judging as wit, shared, types};
 use crate::call::Prepared;
 use crate::gate::Class;
+use crate::guest::Guest as State;
 use std::sync::Arc;
 use tidegate_core::policy::{Blob, CallError, Evidence, Judge, JudgeInput, Judgement, Verdict};
-use wasmtime::component::ComponentExportIndex;
+use wasmtime::Store;
+use wasmtime::component::{ComponentExportIndex, Instance};
 
 /// A judge in a component.
-pub(super) struct Guest {
+pub(in crate::adapter) struct Guest {
     judge: ComponentExportIndex,
     migrate: ComponentExportIndex,
     module: Arc<Prepared>,
@@ -21,14 +23,26 @@ impl std::fmt::Debug for Guest {
 }
 
 impl Guest {
-    pub(super) fn new(module: Arc<Prepared>, export: &str) -> wasmtime::Result<Self> {
+    pub(in crate::adapter) fn new(module: Arc<Prepared>, export: &str) -> wasmtime::Result<Self> {
         Ok(Self {
             judge: function(&module, export, "judge")?,
             migrate: function(&module, export, "migrate")?,
             module,
         })
     }
+
+    /// Fails where a function has other types.
+    pub(in crate::adapter) fn check(
+        &self,
+        store: &mut Store<State>,
+        instance: &Instance,
+    ) -> wasmtime::Result<()> {
+        instance.get_typed_func::<Input<'_>, Answer>(&mut *store, &self.judge)?;
+        super::check_migrate(&self.migrate, store, instance)
+    }
 }
+
+type Input<'a> = (wit::JudgeInput<'a>,);
 
 type Answer = (Result<wit::Judgement, types::PolicyError>,);
 
@@ -67,7 +81,7 @@ impl Judge for Guest {
         };
         let (answer,) = self.module.run(Class::Cycle, |store, instance| {
             instance
-                .get_typed_func::<(wit::JudgeInput<'_>,), Answer>(&mut *store, &self.judge)?
+                .get_typed_func::<Input<'_>, Answer>(&mut *store, &self.judge)?
                 .call(store, (lent.clone(),))
         })?;
         let said = shared::answer(answer)?;

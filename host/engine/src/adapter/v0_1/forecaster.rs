@@ -1,17 +1,19 @@
 //! `core`'s forecaster over the `forecasting` interface.
 
 use super::{forecasting as wit, function, shared, types};
-use crate::batch::{self, Pick as _};
+use crate::batch;
 use crate::call::Prepared;
 use crate::gate::Class;
+use crate::guest::Guest as State;
 use std::sync::Arc;
 use tidegate_core::policy::{
     Blobs, CallError, Covariates, Fitted, Forecaster, Forecasts, Frames, Horizon, SeriesStatus,
 };
-use wasmtime::component::ComponentExportIndex;
+use wasmtime::Store;
+use wasmtime::component::{ComponentExportIndex, Instance};
 
 /// A forecaster in a component.
-pub(super) struct Guest {
+pub(in crate::adapter) struct Guest {
     fit: ComponentExportIndex,
     update: ComponentExportIndex,
     predict: ComponentExportIndex,
@@ -30,9 +32,10 @@ type ForecastsAnswer = (Result<wit::Forecasts, types::PolicyError>,);
 type FitInput<'a> = (&'a str, &'a [u8], types::Frames<'a>);
 type UpdateInput<'a> = (&'a [u8], types::BlobsParam<'a>, types::Frames<'a>);
 type PredictInput<'a> = (&'a [u8], types::BlobsParam<'a>, wit::Horizon<'a>);
+type MigrateInput<'a> = (&'a [u8], types::BlobsParam<'a>);
 
 impl Guest {
-    pub(super) fn new(module: Arc<Prepared>, export: &str) -> wasmtime::Result<Self> {
+    pub(in crate::adapter) fn new(module: Arc<Prepared>, export: &str) -> wasmtime::Result<Self> {
         Ok(Self {
             fit: function(&module, export, "fit")?,
             update: function(&module, export, "update")?,
@@ -40,6 +43,24 @@ impl Guest {
             migrate: function(&module, export, "migrate")?,
             module,
         })
+    }
+
+    /// Fails where a function has other types.
+    pub(in crate::adapter) fn check(
+        &self,
+        store: &mut Store<State>,
+        instance: &Instance,
+    ) -> wasmtime::Result<()> {
+        instance.get_typed_func::<FitInput<'_>, FittedAnswer>(&mut *store, &self.fit)?;
+        instance.get_typed_func::<UpdateInput<'_>, FittedAnswer>(&mut *store, &self.update)?;
+        instance.get_typed_func::<PredictInput<'_>, ForecastsAnswer>(&mut *store, &self.predict)?;
+        instance.get_typed_func::<MigrateInput<'_>, FittedAnswer>(store, &self.migrate)?;
+        Ok(())
+    }
+
+    /// The component that it calls.
+    pub(in crate::adapter) fn module(&self) -> &Prepared {
+        &self.module
     }
 
     fn fit_once(&self, config: &str, base: &[u8], frames: &Frames) -> Result<Fitted, CallError> {
@@ -74,41 +95,21 @@ impl Guest {
         states: &Blobs,
         horizon: &Horizon,
     ) -> Result<Forecasts, CallError> {
-        let levels = shared::levels(&horizon.levels);
-        let starts = shared::instants(&horizon.starts);
-        let names = shared::strs(&horizon.future.names);
-        let lent = wit::Horizon {
-            step: horizon.step.secs(),
-            steps: horizon.steps,
-            levels: &levels,
-            starts: &starts,
-            future: covariates(&horizon.future, &names),
-            seeds: &horizon.seeds,
-        };
-        let input = (model, shared::blobs_in(states), lent);
+        let columns = Asked::of(horizon);
+        let input = (model, shared::blobs_in(states), columns.lend(horizon));
         let (answer,) = self.module.run(Class::Cycle, |store, instance| {
             instance
                 .get_typed_func::<PredictInput<'_>, ForecastsAnswer>(&mut *store, &self.predict)?
                 .call(store, input.clone())
         })?;
-        let said = shared::answer(answer)?;
-        let forecasts = Forecasts {
-            mean: said.mean,
-            quantiles: said.quantiles,
-            status: statuses(said.status),
-        };
-        batch::check_forecasts_shape(horizon, &forecasts)?;
-        Ok(forecasts)
+        forecasts(shared::answer(answer)?, horizon)
     }
 
     fn migrate_once(&self, model: &[u8], states: &Blobs) -> Result<Fitted, CallError> {
         let input = (model, shared::blobs_in(states));
         let (answer,) = self.module.run(Class::Cycle, |store, instance| {
             instance
-                .get_typed_func::<(&[u8], types::BlobsParam<'_>), FittedAnswer>(
-                    &mut *store,
-                    &self.migrate,
-                )?
+                .get_typed_func::<MigrateInput<'_>, FittedAnswer>(&mut *store, &self.migrate)?
                 .call(store, input.clone())
         })?;
         fitted(answer, states.len())
@@ -159,14 +160,14 @@ impl Forecaster for Guest {
 }
 
 /// The columns of frames that have another layout in WIT.
-struct Columns<'a> {
+pub(in crate::adapter) struct Columns<'a> {
     signals: Vec<types::Signal>,
     starts: Vec<i64>,
     names: Vec<&'a str>,
 }
 
 impl<'a> Columns<'a> {
-    fn of(frames: &'a Frames) -> Self {
+    pub(in crate::adapter) fn of(frames: &'a Frames) -> Self {
         Self {
             signals: frames.signals.iter().copied().map(shared::signal).collect(),
             starts: shared::instants(&frames.starts),
@@ -174,7 +175,7 @@ impl<'a> Columns<'a> {
         }
     }
 
-    fn lend(&'a self, frames: &'a Frames) -> types::Frames<'a> {
+    pub(in crate::adapter) fn lend(&'a self, frames: &'a Frames) -> types::Frames<'a> {
         types::Frames {
             step: frames.step.secs(),
             signals: &self.signals,
@@ -184,6 +185,34 @@ impl<'a> Columns<'a> {
             missing: &frames.missing,
             covariates: covariates(&frames.covariates, &self.names),
             seeds: &frames.seeds,
+        }
+    }
+}
+
+/// The columns of a horizon that have another layout in WIT.
+pub(in crate::adapter) struct Asked<'a> {
+    levels: Vec<u16>,
+    starts: Vec<i64>,
+    names: Vec<&'a str>,
+}
+
+impl<'a> Asked<'a> {
+    pub(in crate::adapter) fn of(horizon: &'a Horizon) -> Self {
+        Self {
+            levels: shared::levels(&horizon.levels),
+            starts: shared::instants(&horizon.starts),
+            names: shared::strs(&horizon.future.names),
+        }
+    }
+
+    pub(in crate::adapter) fn lend(&'a self, horizon: &'a Horizon) -> wit::Horizon<'a> {
+        wit::Horizon {
+            step: horizon.step.secs(),
+            steps: horizon.steps,
+            levels: &self.levels,
+            starts: &self.starts,
+            future: covariates(&horizon.future, &self.names),
+            seeds: &horizon.seeds,
         }
     }
 }
@@ -203,6 +232,20 @@ fn statuses(statuses: Vec<wit::SeriesStatus>) -> Vec<SeriesStatus> {
             wit::SeriesStatus::Failed(error) => Err(shared::error(error)),
         })
         .collect()
+}
+
+/// Forecasts in the shape that was asked for.
+pub(in crate::adapter) fn forecasts(
+    said: wit::Forecasts,
+    horizon: &Horizon,
+) -> Result<Forecasts, CallError> {
+    let forecasts = Forecasts {
+        mean: said.mean,
+        quantiles: said.quantiles,
+        status: statuses(said.status),
+    };
+    batch::check_forecasts_shape(horizon, &forecasts)?;
+    Ok(forecasts)
 }
 
 fn fitted(

@@ -3,15 +3,17 @@
 use super::{allocation as wit, function, shared, types};
 use crate::call::Prepared;
 use crate::gate::Class;
+use crate::guest::Guest as State;
 use std::sync::Arc;
 use tidegate_core::invariant::{Breach, Invariant};
 use tidegate_core::policy::{
     Allocation, AllocationInput, Allocator, Blob, CallError, LoanRow, PolicyError, UNBOUNDED,
 };
-use wasmtime::component::ComponentExportIndex;
+use wasmtime::Store;
+use wasmtime::component::{ComponentExportIndex, Instance};
 
 /// An allocator in a component.
-pub(super) struct Guest {
+pub(in crate::adapter) struct Guest {
     allocate: ComponentExportIndex,
     migrate: ComponentExportIndex,
     module: Arc<Prepared>,
@@ -24,14 +26,26 @@ impl std::fmt::Debug for Guest {
 }
 
 impl Guest {
-    pub(super) fn new(module: Arc<Prepared>, export: &str) -> wasmtime::Result<Self> {
+    pub(in crate::adapter) fn new(module: Arc<Prepared>, export: &str) -> wasmtime::Result<Self> {
         Ok(Self {
             allocate: function(&module, export, "allocate")?,
             migrate: function(&module, export, "migrate")?,
             module,
         })
     }
+
+    /// Fails where a function has other types.
+    pub(in crate::adapter) fn check(
+        &self,
+        store: &mut Store<State>,
+        instance: &Instance,
+    ) -> wasmtime::Result<()> {
+        instance.get_typed_func::<Input<'_>, Answer>(&mut *store, &self.allocate)?;
+        super::check_migrate(&self.migrate, store, instance)
+    }
 }
+
+type Input<'a> = (wit::AllocationInput<'a>,);
 
 type Answer = (Result<wit::AllocationOutput, types::PolicyError>,);
 
@@ -85,7 +99,7 @@ impl Allocator for Guest {
         };
         let (answer,) = self.module.run(Class::Cycle, |store, instance| {
             instance
-                .get_typed_func::<(wit::AllocationInput<'_>,), Answer>(&mut *store, &self.allocate)?
+                .get_typed_func::<Input<'_>, Answer>(&mut *store, &self.allocate)?
                 .call(store, (lent.clone(),))
         })?;
         let said = shared::answer(answer)?;

@@ -7,7 +7,7 @@ use tidegate_core::tier::Tier;
 use tidegate_core::time::Timestamp;
 use tidegate_core::units::{Dimension, Level, Signal};
 
-pub(super) fn kind(kind: types::ModuleKind) -> ModuleKind {
+pub(in crate::adapter) fn kind(kind: types::ModuleKind) -> ModuleKind {
     match kind {
         types::ModuleKind::Forecaster => ModuleKind::Forecaster,
         types::ModuleKind::Tierer => ModuleKind::Tierer,
@@ -16,7 +16,7 @@ pub(super) fn kind(kind: types::ModuleKind) -> ModuleKind {
     }
 }
 
-pub(super) fn signal(signal: Signal) -> types::Signal {
+pub(in crate::adapter) fn signal(signal: Signal) -> types::Signal {
     match signal {
         Signal::Requests => types::Signal::Requests,
         Signal::Errors => types::Signal::Errors,
@@ -28,7 +28,7 @@ pub(super) fn signal(signal: Signal) -> types::Signal {
     }
 }
 
-pub(super) fn dimension(dimension: Dimension) -> types::Dimension {
+pub(in crate::adapter) fn dimension(dimension: Dimension) -> types::Dimension {
     match dimension {
         Dimension::Cpu => types::Dimension::Cpu,
         Dimension::Memory => types::Dimension::Memory,
@@ -46,7 +46,7 @@ fn tier_in(tier: Tier) -> types::Tier {
     }
 }
 
-pub(super) fn tier_out(tier: types::Tier) -> Tier {
+pub(in crate::adapter) fn tier_out(tier: types::Tier) -> Tier {
     match tier {
         types::Tier::Bronze => Tier::Bronze,
         types::Tier::Silver => Tier::Silver,
@@ -54,23 +54,23 @@ pub(super) fn tier_out(tier: types::Tier) -> Tier {
     }
 }
 
-pub(super) fn tiers(tiers: &[Tier]) -> Vec<types::Tier> {
+pub(in crate::adapter) fn tiers(tiers: &[Tier]) -> Vec<types::Tier> {
     tiers.iter().copied().map(tier_in).collect()
 }
 
-pub(super) fn instants(times: &[Timestamp]) -> Vec<i64> {
+pub(in crate::adapter) fn instants(times: &[Timestamp]) -> Vec<i64> {
     times.iter().map(|t| t.0).collect()
 }
 
-pub(super) fn levels(levels: &[Level]) -> Vec<u16> {
+pub(in crate::adapter) fn levels(levels: &[Level]) -> Vec<u16> {
     levels.iter().map(|l| l.get()).collect()
 }
 
-pub(super) fn strs(texts: &[String]) -> Vec<&str> {
+pub(in crate::adapter) fn strs(texts: &[String]) -> Vec<&str> {
     texts.iter().map(String::as_str).collect()
 }
 
-pub(super) fn error(error: types::PolicyError) -> PolicyError {
+pub(in crate::adapter) fn error(error: types::PolicyError) -> PolicyError {
     match error {
         types::PolicyError::InvalidInput(text) => PolicyError::InvalidInput(text),
         types::PolicyError::NotFitted(text) => PolicyError::NotFitted(text),
@@ -85,25 +85,25 @@ pub(super) fn error(error: types::PolicyError) -> PolicyError {
 }
 
 /// The policy's own answer, once the call itself went well.
-pub(super) fn answer<T>(answer: Result<T, types::PolicyError>) -> Result<T, CallError> {
+pub(in crate::adapter) fn answer<T>(answer: Result<T, types::PolicyError>) -> Result<T, CallError> {
     answer.map_err(|e| CallError::Policy(error(e)))
 }
 
-pub(super) fn blob_in(blob: &Blob) -> types::BlobParam<'_> {
+pub(in crate::adapter) fn blob_in(blob: &Blob) -> types::BlobParam<'_> {
     types::BlobParam {
         format: blob.format,
         bytes: &blob.bytes,
     }
 }
 
-pub(super) fn blob_out(blob: types::BlobResult) -> Blob {
+pub(in crate::adapter) fn blob_out(blob: types::BlobResult) -> Blob {
     Blob {
         format: blob.format,
         bytes: blob.bytes,
     }
 }
 
-pub(super) fn blobs_in(blobs: &Blobs) -> types::BlobsParam<'_> {
+pub(in crate::adapter) fn blobs_in(blobs: &Blobs) -> types::BlobsParam<'_> {
     types::BlobsParam {
         format: blobs.format,
         offsets: &blobs.offsets,
@@ -111,7 +111,7 @@ pub(super) fn blobs_in(blobs: &Blobs) -> types::BlobsParam<'_> {
     }
 }
 
-pub(super) fn blobs_out(blobs: types::BlobsResult) -> Blobs {
+pub(in crate::adapter) fn blobs_out(blobs: types::BlobsResult) -> Blobs {
     Blobs {
         format: blobs.format,
         offsets: blobs.offsets,
