@@ -8,8 +8,10 @@
 mod cycle;
 mod fitter;
 mod look;
+mod takeover;
 
-pub(crate) use fitter::{Fits, Fitter, fit_binding};
+pub(crate) use fitter::{Fits, Fitter};
+pub(crate) use takeover::{prepare, take_over};
 
 use crate::clock::Clock;
 use crate::recur;

@@ -8,15 +8,17 @@
 //!
 //! Nothing that was written goes by that: a series keeps states and tracks of every module that ever
 //! forecast it. So at the same time this part drops those of apis that are gone, and of modules and
-//! configs that no binding names. A module that was just unbound is not unneeded yet: for a day,
-//! binding it again, which is what a person does who sees that the new one is worse, finds its states.
+//! configs that no binding names. A module that was just unbound is not unneeded yet: for a day after it
+//! served last ([`ROLLBACK_MS`]), and as long as a promotion is watched, going back to it, which is what a
+//! person does who sees that the new one is worse, finds its states. The same holds for what allocators and tierers keep.
 //! It looks by the clock and not by the catalog's changes, because most become unneeded by waiting.
 
 use crate::world::{World, lock};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::catalog::Catalog;
 use tidegate_core::forecast::{Track, Watch};
 use tidegate_core::ids::Digest;
+use tidegate_core::module::{ModuleKind, ROLLBACK_MS};
 use tidegate_core::ports::storage::{Fit, SeriesState, States, StoreError, Tracks};
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::Timestamp;
@@ -28,9 +30,6 @@ use tidegate_telemetry::TOLD_APIS;
 /// How often it looks.
 const EVERY_MS: i64 = 3_600_000;
 
-/// How long a state outlives the last fit of a module that no binding names.
-const ROLLBACK_MS: i64 = 86_400_000;
-
 /// Levels of which the coverage is a metric.
 const TOLD_LEVELS: [Level; 3] = [Level::P50, Level::P90, Level::P99];
 
@@ -40,6 +39,8 @@ pub(crate) struct Keeper {
     looked: Option<Timestamp>,
     learned: BTreeSet<Fit>,
     chosen: BTreeSet<SeriesKey>,
+    /// When modules served last that serve no more.
+    left: BTreeMap<Digest, Timestamp>,
 }
 
 /// What is needed, at an instant.
@@ -50,6 +51,19 @@ struct Needed<'a> {
     named: BTreeSet<(Digest, Digest)>,
     /// Modules that would come back, with whatever config they had.
     behind: BTreeSet<Digest>,
+    /// When modules served last.
+    left: BTreeMap<Digest, Timestamp>,
+    /// How long they are needed from then on.
+    window_ms: i64,
+}
+
+/// How long what a version left may be needed, in milliseconds: a day, and as long as any promotion is
+/// watched.
+pub(crate) fn window_ms(catalog: &Catalog) -> i64 {
+    let watched = catalog.bindings.values().map(|b| b.value.gate.watch_s);
+    watched
+        .map(|s| i64::from(s) * 1000)
+        .fold(ROLLBACK_MS, i64::max)
 }
 
 impl<'a> Needed<'a> {
@@ -75,12 +89,15 @@ impl<'a> Needed<'a> {
             now,
             named,
             behind: behind.map(|m| m.digest).collect(),
+            left: lock(&world.keeper).left.clone(),
+            window_ms: window_ms(catalog),
         }
     }
 
     fn needs(&self, (key, module, config): &Fit, at: Timestamp) -> bool {
         let named = self.named.contains(&(*module, *config)) || self.behind.contains(module);
-        let recent = || self.now.since_ms(at) < ROLLBACK_MS;
+        let last = self.left.get(module).map_or(at, |left| at.max(*left));
+        let recent = || self.now.since_ms(last) < self.window_ms;
         self.catalog.apis.contains_key(&key.api) && (named || recent())
     }
 
@@ -102,6 +119,11 @@ fn of_track(track: &Track) -> Fit {
 }
 
 impl Keeper {
+    /// Notes that a module has ceased to serve somewhere.
+    pub(crate) fn leave(&mut self, module: Digest, now: Timestamp) {
+        self.left.insert(module, now);
+    }
+
     /// Looks, if it is time to.
     pub(crate) fn turn(world: &World, now: Timestamp) {
         {
@@ -172,9 +194,15 @@ fn sweep(world: &World, now: Timestamp) -> Result<(), StoreError> {
     let needed = Needed::new(world, &catalog, now);
     let (mut states, mut tracks): (Vec<Fit>, Vec<Fit>) = (vec![], vec![]);
     let mut series: Vec<SeriesKey> = vec![];
+    let (mut tiers, mut shares) = (0, 0);
     for id in catalog.pools.keys() {
         let shared = world.pool(id);
         let mut pool = lock(&shared);
+        shares += pool.allocator_state.forget(now, needed.window_ms);
+        let kept = pool.tier_states.values_mut();
+        tiers += kept
+            .map(|kept| kept.forget(now, needed.window_ms))
+            .sum::<usize>();
         states.extend(pool.bank.iter().filter(|s| !needed.state(s)).map(of_state));
         pool.bank.retain(|s| needed.state(s));
         tracks.extend(
@@ -187,6 +215,23 @@ fn sweep(world: &World, now: Timestamp) -> Result<(), StoreError> {
         let gone = |key: &SeriesKey| !catalog.apis.contains_key(&key.api);
         series.extend(pool.choices.keys().filter(|k| gone(k)).cloned());
         pool.choices.retain(|key, _| !gone(key));
+    }
+    lock(&world.keeper)
+        .left
+        .retain(|_, at| now.since_ms(*at) < needed.window_ms);
+    for (kind, dropped) in [
+        (ModuleKind::Forecaster, states.len()),
+        (ModuleKind::Tierer, tiers),
+        (ModuleKind::Allocator, shares),
+    ] {
+        world.metrics.states_dropped(kind.name(), dropped as u64);
+    }
+    if tiers + shares > 0 {
+        tracing::info!(
+            tiers,
+            shares,
+            "dropping what versions kept that no rollback can need"
+        );
     }
     forget(world, &states, &tracks, &series)
 }
@@ -312,164 +357,4 @@ fn resume(pool: &mut PoolState, track: &Track, watch: Watch) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gate::Gate;
-    use crate::testing::{api, gate, pool, tenant};
-    use std::sync::Arc;
-    use tidegate_core::forecast::{Choice, Ground, Prior, Sums};
-    use tidegate_core::time::Step;
-
-    const DAY: i64 = 24 * 60;
-
-    fn state(api: &str, module: &str, fitted_minute: i64) -> SeriesState {
-        let at = Timestamp(fitted_minute * 60_000);
-        SeriesState {
-            key: SeriesKey {
-                api: api.parse().unwrap(),
-                signal: Signal::Requests,
-            },
-            module: Digest::of(module.as_bytes()),
-            config: Digest::of(b"{}"),
-            format: 1,
-            model: Arc::from(module.as_bytes()),
-            state: vec![1],
-            fitted_at: at,
-            seen: at,
-            prior: None,
-        }
-    }
-
-    fn world(dir: &std::path::Path, states: &[SeriesState]) -> Gate {
-        let gate = gate(dir);
-        if gate.world.catalog.load().tenants.is_empty() {
-            gate.put(vec![tenant("shop"), pool("edge")]);
-            gate.put(vec![api("shop/a", "edge"), api("shop/b", "edge")]);
-        }
-        States::save(&*gate.world.store, states).unwrap();
-        restore(&gate.world).unwrap();
-        gate
-    }
-
-    fn stored(gate: &Gate) -> Vec<SeriesState> {
-        States::load(&*gate.world.store).unwrap()
-    }
-
-    fn held(gate: &Gate) -> usize {
-        let edge = gate.world.pool(&"edge".parse().unwrap());
-        lock(&edge).bank.iter().count()
-    }
-
-    #[test]
-    fn a_state_of_a_module_that_no_binding_names_outlives_its_last_fit_by_a_day() {
-        let dir = tempfile::tempdir().unwrap();
-        let gate = world(
-            dir.path(),
-            &[state("shop/a", "old", 0), state("shop/b", "old", 60)],
-        );
-        assert_eq!(held(&gate), 2);
-        sweep(&gate.world, Timestamp((DAY - 1) * 60_000)).unwrap();
-        assert_eq!((held(&gate), stored(&gate).len()), (2, 2));
-        sweep(&gate.world, Timestamp(DAY * 60_000)).unwrap();
-        assert_eq!(held(&gate), 1);
-        assert_eq!(stored(&gate), [state("shop/b", "old", 60)]);
-    }
-
-    #[test]
-    fn a_deleted_api_takes_its_states_along() {
-        let dir = tempfile::tempdir().unwrap();
-        let gate = world(
-            dir.path(),
-            &[state("shop/a", "ets", 0), state("shop/b", "ets", 0)],
-        );
-        gate.delete(&[api("shop/a", "edge")]);
-        sweep(&gate.world, Timestamp(60_000)).unwrap();
-        assert_eq!(stored(&gate), [state("shop/b", "ets", 0)]);
-
-        // With its pool, at run time, and after a restart.
-        gate.delete(&[api("shop/b", "edge"), pool("edge")]);
-        gate.world.store.close();
-        drop(gate);
-        let gate = crate::testing::gate(dir.path());
-        assert_eq!(stored(&gate), []);
-    }
-
-    #[test]
-    fn it_looks_by_the_hour_of_the_datas_clock() {
-        let dir = tempfile::tempdir().unwrap();
-        let gate = world(dir.path(), &[state("shop/a", "old", 0)]);
-        gate.to(1);
-        gate.delete(&[api("shop/a", "edge")]);
-        gate.to(59);
-        assert_eq!(stored(&gate).len(), 1);
-        gate.to(61);
-        assert_eq!(stored(&gate), []);
-    }
-
-    #[test]
-    fn what_was_learned_is_written_by_the_hour_and_is_there_after_a_restart() {
-        let dir = tempfile::tempdir().unwrap();
-        let of = SeriesState {
-            prior: Some(Prior {
-                category: "web".into(),
-                peers: 3,
-                own_s: 7_200,
-            }),
-            ..state("shop/a", "theta", 0)
-        };
-        let gate = world(dir.path(), std::slice::from_ref(&of));
-        let watched = (of.key.clone(), of.module);
-        let watch = Watch {
-            fitted_at: of.fitted_at,
-            sums: Sums {
-                seen: 400,
-                up: 11.5,
-                ..Sums::default()
-            },
-            shifted: None,
-        };
-        let track = Track::new(of.key.clone(), of.module, of.config, Step::MINUTE);
-        let choice = Choice {
-            champion: of.module,
-            since: Timestamp(0),
-            ground: Ground::Series,
-            rival: None,
-        };
-        let delta = || Delta {
-            tracks: vec![Track {
-                issued: Timestamp(0),
-                ..track.clone()
-            }],
-            choices: vec![(of.key.clone(), choice)],
-            ..Delta::default()
-        };
-        let edge = gate.world.pool(&"edge".parse().unwrap());
-        {
-            let mut pool = lock(&edge);
-            Keeper::note(&gate.world, &pool, &delta());
-            pool.commit(delta(), None);
-            pool.drifts.resume(watched.clone(), watch);
-        }
-        let stored = || Tracks::load(&*gate.world.store).unwrap();
-        assert_eq!(stored().tracks, []);
-        Keeper::turn(&gate.world, Timestamp(60_000));
-        assert_eq!((stored().tracks.len(), stored().choices.len()), (1, 1));
-
-        gate.world.store.close();
-        drop((edge, gate));
-        let gate = crate::testing::gate(dir.path());
-        let edge = gate.world.pool(&"edge".parse().unwrap());
-        assert_eq!(lock(&edge).choices.get(&of.key), Some(&choice));
-        assert!(lock(&edge).tracks.of(&of.key).next().is_some());
-        // Halfway to a shift, and still knowing that its past was composed.
-        assert_eq!(lock(&edge).drifts.kept(&watched), Some(watch));
-        let state = lock(&edge).bank.get(&of.key, of.module, of.config).cloned();
-        assert_eq!(state.unwrap().prior, of.prior);
-
-        // The api goes, and its scores with it.
-        gate.delete(&[api("shop/a", "edge")]);
-        sweep(&gate.world, Timestamp(120_000)).unwrap();
-        let left = Tracks::load(&*gate.world.store).unwrap();
-        assert_eq!((left.tracks.len(), left.choices.len()), (0, 0));
-    }
-}
+mod tests;

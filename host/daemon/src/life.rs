@@ -20,8 +20,9 @@ pub(crate) use expire::expire;
 pub(crate) use restore::restore;
 pub(crate) use trials::{Trial, trial, trials};
 
-use crate::driver::fit_binding;
+use crate::driver;
 use crate::gate::stored;
+use crate::policies::Whose;
 use crate::world::{World, lock};
 use std::sync::Arc;
 use tidegate_core::catalog::{Change, Object, Versioned};
@@ -30,8 +31,7 @@ use tidegate_core::life::{Actor, Event, Ground, Step, Version};
 use tidegate_core::module::{Binding, ModuleRef, ShadowModule};
 use tidegate_core::ports::serve::ServeError;
 use tidegate_core::ports::storage::{CatalogStore, StoreError};
-use tidegate_core::roster::{Member, Retreat};
-use tidegate_engine::{By, Candidate, Policy, RolledBack};
+use tidegate_engine::{By, RolledBack};
 
 /// On whose word something is done, and why.
 #[derive(Debug, Clone)]
@@ -104,7 +104,7 @@ pub(crate) fn binding(world: &World, id: &BindingId) -> Result<Versioned<Binding
 /// The version that a binding names by a text and a config. A module that is not there any more has
 /// its name alone.
 pub(crate) fn version(world: &World, binding: &Binding, module: &str, config: &str) -> Version {
-    let whose = crate::policies::Whose::of(binding);
+    let whose = Whose::of(binding);
     let module = match world.policies.find(module, whose) {
         Ok(loaded) => loaded.module_ref(),
         Err(_) => ModuleRef {
@@ -156,21 +156,6 @@ fn put(
     Ok(())
 }
 
-/// Fits every series of a binding with a candidate forecaster, so that a swap finds states.
-fn prepare(world: &World, id: &BindingId, candidate: &Candidate, config: &str) {
-    if let Policy::Forecaster(policy) = &candidate.policy {
-        let member = Member {
-            module: candidate.module.clone(),
-            binding: Some(id.clone()),
-            retreat: Retreat::Active,
-            config: config.into(),
-            policy: policy.clone(),
-        };
-        let (fitted, all) = fit_binding(world, id, &member);
-        tracing::info!(binding = %id, module = %member.module, fitted, series = all, "states prepared for the swap");
-    }
-}
-
 /// Makes the binding `next` of what was read: its states first, then one swap, then the journal.
 fn swap(
     world: &World,
@@ -181,7 +166,8 @@ fn swap(
     word: &Word,
 ) -> Result<(), ServeError> {
     let candidate = world.policies.candidate(next)?;
-    prepare(world, &next.id, &candidate, &next.config);
+    let loaded = world.policies.find(&next.module, Whose::of(next))?;
+    driver::prepare(world, next, &loaded)?;
     let from = serving(world, &next.id);
     let to = Version {
         module: candidate.module.clone(),

@@ -262,6 +262,9 @@ impl World {
 
     pub(crate) fn note_swap(&self, kind: ModuleKind, swapped: &Swapped, outcome: SwapOutcome) {
         self.metrics.swapped(kind.name(), outcome);
+        if let Some(from) = &swapped.from {
+            lock(&self.keeper).leave(from.digest, self.clock.now());
+        }
         let name = |m: &Option<ModuleRef>| {
             m.as_ref()
                 .map_or_else(|| "the baseline".to_owned(), ToString::to_string)

@@ -19,6 +19,7 @@ mod drift;
 mod fit;
 mod held;
 mod lanes;
+mod migrate;
 mod prior;
 
 pub mod calibrate;
@@ -33,6 +34,7 @@ pub use configs::fitted_with;
 pub use drift::{Drift, Drifts, Watch, Watched};
 pub use fit::{FitInput, FitOutput, fit};
 pub use held::{Earlier, Held, Refresh, Source};
+pub use migrate::{MOST_APART, MigrateInput, Migrated, migrate};
 pub use tracks::Tracks;
 
 use crate::forecast::batch::Cohort;

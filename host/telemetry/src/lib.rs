@@ -30,8 +30,8 @@ mod metrics;
 
 pub use handoff::{Origins, TraceHandoff};
 pub use metrics::{
-    CallOutcome, FitOutcome, INSTRUMENTS, Instrument, InstrumentKind, Metrics, SwapOutcome,
-    TOLD_APIS,
+    CallOutcome, FitOutcome, INSTRUMENTS, Instrument, InstrumentKind, Metrics, MigrationOutcome,
+    SwapOutcome, TOLD_APIS,
 };
 pub use options::{LogFormat, Options, Otlp, Secret};
 pub use propagation::{Adopted, adopt_parent, inject};

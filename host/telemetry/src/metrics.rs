@@ -83,6 +83,29 @@ impl FitOutcome {
     }
 }
 
+/// What became of a state that another version was to take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MigrationOutcome {
+    /// It goes on.
+    Moved,
+    /// The version does not read it, and says so.
+    Unsupported,
+    /// It did not pass the rehearsal.
+    Failed,
+}
+
+impl MigrationOutcome {
+    /// The attribute's value.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Moved => "moved",
+            Self::Unsupported => "unsupported",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// Why a slot's module changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SwapOutcome {
@@ -128,6 +151,8 @@ struct Instruments {
     challenger_faults: Counter<u64>,
     trials_concluded: Counter<u64>,
     reuse_withdrawn: Counter<u64>,
+    states_migrated: Counter<u64>,
+    states_dropped: Counter<u64>,
     forecast_coverage: Gauge<f64>,
     forecast_loss: Gauge<f64>,
     champion_changes: Counter<u64>,
@@ -163,6 +188,8 @@ impl Metrics {
             challenger_faults: counter(&meter, &CHALLENGER_FAULTS),
             trials_concluded: counter(&meter, &TRIALS_CONCLUDED),
             reuse_withdrawn: counter(&meter, &REUSE_WITHDRAWN),
+            states_migrated: counter(&meter, &STATES_MIGRATED),
+            states_dropped: counter(&meter, &STATES_DROPPED),
             forecast_coverage: share(&meter, &FORECAST_COVERAGE),
             forecast_loss: share(&meter, &FORECAST_LOSS),
             champion_changes: counter(&meter, &CHAMPION_CHANGES),
@@ -324,6 +351,24 @@ impl Metrics {
         self.0
             .champion_changes
             .add(1, &[KeyValue::new("ground", ground)]);
+    }
+
+    /// `count` stored states came to `outcome` when `module` was to take them over from another version of
+    /// itself.
+    pub fn states_migrated(&self, module: &str, outcome: MigrationOutcome, count: u64) {
+        if count > 0 {
+            let module = KeyValue::new("module", module.to_owned());
+            let outcome = KeyValue::new("outcome", outcome.name());
+            self.0.states_migrated.add(count, &[module, outcome]);
+        }
+    }
+
+    /// `count` states of modules of `kind` were dropped, since nobody needs them.
+    pub fn states_dropped(&self, kind: &'static str, count: u64) {
+        if count > 0 {
+            let kind = KeyValue::new("kind", kind);
+            self.0.states_dropped.add(count, &[kind]);
+        }
     }
 
     /// `count` runs of a task of kind `task` ended by `fault` (`error` or `panic`).

@@ -22,7 +22,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate_telemetry::{
     Adopted, CallOutcome, Error, FitOutcome, Flushed, Handle, INSTRUMENTS, InstrumentKind,
-    LogFormat, Options, Otlp, Secret, SwapOutcome, Telemetry, TraceHandoff, adopt_parent, inject,
+    LogFormat, MigrationOutcome, Options, Otlp, Secret, SwapOutcome, Telemetry, TraceHandoff,
+    adopt_parent, inject,
 };
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -247,6 +248,14 @@ async fn every_instrument_of_the_table_reaches_the_collector_with_its_unit_and_a
     metrics.challenger_faulted("theta");
     metrics.trial_concluded("allocator", "roll-back");
     metrics.reuse_withdrawn("ets");
+    for outcome in [
+        MigrationOutcome::Moved,
+        MigrationOutcome::Unsupported,
+        MigrationOutcome::Failed,
+    ] {
+        metrics.states_migrated("ets", outcome, 2);
+    }
+    metrics.states_dropped("forecaster", 3);
     metrics.covered("shop/pay", 9_900, "1h", 0.985);
     metrics.lost("shop/pay", "1h", 0.7);
     metrics.champion_changed("series");

@@ -4,13 +4,13 @@
 //! own state as it is, that of another version of itself through its `migrate`, and never that of a
 //! stranger, whose format number may be the same by chance.
 //!
-//! What a version left is kept beside what its follower writes, for [`ROLLBACK_MS`]: a rollback then finds
+//! What a version left is kept beside what its follower writes, for a while: a rollback then finds
 //! it as it was, and one call that another link of the chain answered costs nobody what it had learned.
 //! To have the old version migrate the new one's state back was rejected, because versions do not read
 //! what is written after them.
 
 use super::{Blob, CallError};
-use crate::module::{ModuleRef, ROLLBACK_MS};
+use crate::module::ModuleRef;
 use crate::time::Timestamp;
 
 /// See the module.
@@ -77,9 +77,9 @@ impl Kept {
     }
 
     /// Drops what was left longer ago than a rollback may need it; how many there were.
-    pub fn forget(&mut self, now: Timestamp) -> usize {
+    pub fn forget(&mut self, now: Timestamp, window_ms: i64) -> usize {
         let before = self.earlier.len();
-        let recent = |e: &Earlier| now.since_ms(e.left) < ROLLBACK_MS;
+        let recent = |e: &Earlier| now.since_ms(e.left) < window_ms;
         self.earlier.retain(recent);
         before - self.earlier.len()
     }
@@ -180,8 +180,8 @@ mod tests {
         // The third version reads the second's, which is the newest.
         let third = kept.for_module(&module("tiers", "3"), |b| Ok(b.clone()));
         assert_eq!(third, blob(10));
-        assert_eq!(kept.forget(at(1 + ROLLBACK_MS)), 0);
-        assert_eq!(kept.forget(at(2 + ROLLBACK_MS)), 1);
+        assert_eq!(kept.forget(at(1001), 1000), 0);
+        assert_eq!(kept.forget(at(1002), 1000), 1);
         assert_eq!(kept.own(&one), None);
         assert_eq!(kept.own(&two), Some(&blob(10)));
     }

@@ -344,7 +344,11 @@ fn base(world: &World, catalog: &Catalog, job: &Job) -> Arc<[u8]> {
     bases.find(|base| !base.is_empty()).unwrap_or_default()
 }
 
-fn keep(world: &World, catalog: &Catalog, states: Vec<SeriesState>) -> Result<(), StoreError> {
+pub(super) fn keep(
+    world: &World,
+    catalog: &Catalog,
+    states: Vec<SeriesState>,
+) -> Result<(), StoreError> {
     if states.is_empty() {
         return Ok(());
     }
@@ -357,12 +361,22 @@ fn keep(world: &World, catalog: &Catalog, states: Vec<SeriesState>) -> Result<()
     Ok(())
 }
 
-/// Fits, with a candidate, every series that a binding serves, so that a swap finds its states.
-/// Returns how many series could be fitted and how many there are.
+/// Which series a candidate is to learn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// All.
+    All,
+    /// Those that it does not know.
+    Unknown,
+}
+
+/// Fits, with a candidate, the series that a binding serves, so that a swap finds its states.
+/// Returns how many of them it knows then, and how many there are.
 pub(crate) fn fit_binding(
     world: &World,
     binding: &BindingId,
     candidate: &Member<dyn Forecaster>,
+    which: Which,
 ) -> (usize, usize) {
     let now = world.clock.now();
     let limit = matches!(world.clock, Clock::System).then_some(world.fits.deadline);
@@ -375,7 +389,19 @@ pub(crate) fn fit_binding(
             vec![]
         }
     });
-    let keys: Vec<SeriesKey> = mine.into_iter().map(|(key, ..)| key).collect();
+    let all: Vec<SeriesKey> = mine.into_iter().map(|(key, ..)| key).collect();
+    let config = fitted_with(&candidate.config, world.settings.step);
+    let known = |key: &SeriesKey| {
+        catalog.apis.get(&key.api).is_some_and(|api| {
+            let pool = world.pool(&api.value.pool);
+            let pool = lock(&pool);
+            pool.bank
+                .get(key, candidate.module.digest, config)
+                .is_some()
+        })
+    };
+    let unknown = |key: &&SeriesKey| which == Which::All || !known(key);
+    let keys: Vec<SeriesKey> = all.iter().filter(unknown).cloned().collect();
     let mut start = 0;
     while start < keys.len() && !world.draining.load(Ordering::Acquire) {
         let tenant = keys[start].api.tenant.clone();
@@ -393,17 +419,6 @@ pub(crate) fn fit_binding(
         fit_job(world, now, &job, limit);
         start += same;
     }
-    let config = fitted_with(&candidate.config, world.settings.step);
-    let fitted = keys
-        .iter()
-        .filter(|k| {
-            catalog.apis.get(&k.api).is_some_and(|api| {
-                lock(&world.pool(&api.value.pool))
-                    .bank
-                    .get(k, candidate.module.digest, config)
-                    .is_some()
-            })
-        })
-        .count();
-    (fitted, keys.len())
+    let fitted = all.iter().filter(|key| known(key)).count();
+    (fitted, all.len())
 }

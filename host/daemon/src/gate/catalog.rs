@@ -22,6 +22,10 @@ impl CatalogPort for Gate {
         changes: Vec<Change>,
         run: Run,
     ) -> Result<Applied, ServeError> {
+        // Before the lock, since it takes a while: what it makes belongs to the module and to no catalog.
+        if run == Run::Real {
+            self.take_over(caller, &changes)?;
+        }
         let writer = lock(&self.world.catalog_writer);
         let catalog = self.world.catalog.load_full();
         let mut changes = changes;

@@ -1,13 +1,15 @@
-//! Modules and slots. A bind prepares first and swaps after: states are fitted, the catalog is
-//! written, and then one atomic pointer moves.
+//! Modules and slots. A bind prepares first and swaps after: states are taken over from the version before
+//! or fitted, the catalog is written, and then one atomic pointer moves.
 
 mod versions;
 
 use super::{Gate, not_found, require, stored};
+use crate::driver;
 use crate::life::{self, End, Word};
+use crate::policies::Whose;
 use crate::world::lock;
 use tidegate_core::access::{Principal, Role};
-use tidegate_core::catalog::{Catalog, Versioned};
+use tidegate_core::catalog::{Catalog, Change, Object, Versioned};
 use tidegate_core::ids::{BindingId, TenantId};
 use tidegate_core::life::{Ground, Step};
 use tidegate_core::module::Binding;
@@ -307,6 +309,41 @@ impl PoliciesPort for Gate {
         };
         let trials = trials.map(|trial| *trial).filter(between).collect();
         Ok(Comparison { a, b, trials })
+    }
+}
+
+impl Gate {
+    /// Has the modules of a change set take over the states of the versions before them, where a binding is
+    /// to be served by another version of the same module.
+    ///
+    /// # Errors
+    /// When a state did not pass its rehearsal.
+    pub(super) fn take_over(
+        &self,
+        caller: &Principal,
+        changes: &[Change],
+    ) -> Result<(), ServeError> {
+        for change in changes {
+            let Change::Put { object, .. } = change else {
+                continue;
+            };
+            let Object::Binding(binding) = &**object else {
+                continue;
+            };
+            // Whose it is not, hears so when the change itself is tried.
+            if self.binding(caller, &binding.id).is_err() {
+                continue;
+            }
+            let pinned = self.world.policies.pinned(binding)?;
+            let loaded = self
+                .world
+                .policies
+                .find(&pinned.module, Whose::of(&pinned))?;
+            if loaded.manifest().kind == pinned.kind {
+                driver::take_over(&self.world, &pinned, &loaded)?;
+            }
+        }
+        Ok(())
     }
 }
 

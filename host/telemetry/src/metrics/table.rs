@@ -180,6 +180,20 @@ pub(super) const REUSE_WITHDRAWN: Instrument = row(
     &["module"],
     "modules whose reused instance answered other than a fresh one, and which get fresh ones alone since",
 );
+pub(super) const STATES_MIGRATED: Instrument = row(
+    "tidegate.policy.states.migrated",
+    C,
+    "{state}",
+    &["module", "outcome"],
+    "stored states that a module was to take over from another version of itself: `moved`, `unsupported` (fitted anew), or `failed`, which refuses the swap",
+);
+pub(super) const STATES_DROPPED: Instrument = row(
+    "tidegate.policy.states.dropped",
+    C,
+    "{state}",
+    &["kind"],
+    "states that no binding needs any more, after the time in which a rollback may need them",
+);
 pub(super) const FORECAST_COVERAGE: Instrument = row(
     "tidegate.forecast.coverage",
     G,
@@ -210,7 +224,7 @@ pub(super) const TASK_FAULTS: Instrument = row(
 );
 
 /// Every instrument of the daemon.
-pub const INSTRUMENTS: [Instrument; 23] = [
+pub const INSTRUMENTS: [Instrument; 25] = [
     INGEST_SAMPLES,
     INGEST_REFUSED,
     QUOTA_REFUSED,
@@ -230,6 +244,8 @@ pub const INSTRUMENTS: [Instrument; 23] = [
     CHALLENGER_FAULTS,
     TRIALS_CONCLUDED,
     REUSE_WITHDRAWN,
+    STATES_MIGRATED,
+    STATES_DROPPED,
     FORECAST_COVERAGE,
     FORECAST_LOSS,
     CHAMPION_CHANGES,

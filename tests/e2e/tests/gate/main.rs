@@ -14,6 +14,7 @@ mod replay;
 mod restart;
 mod strangers;
 mod swap;
+mod takeover;
 mod telemetry;
 mod templates;
 mod tenancy;
