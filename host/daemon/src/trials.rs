@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate_core::forecast::Forecast;
 use tidegate_core::ids::{BindingId, PoolId};
-use tidegate_core::policy::{Forecaster, Verdict};
+use tidegate_core::policy::{Forecaster, Kept, Verdict};
 use tidegate_core::ports::serve::{ShadowStanding, TrialsPort};
 use tidegate_core::record::Record;
 use tidegate_core::roster::Member;
@@ -107,6 +107,17 @@ impl OnTrial {
         let all = life::trials(world).into_iter();
         all.filter_map(|trial| Some((trial.binding.clone(), look::forecaster(&trial)?)))
             .collect()
+    }
+
+    /// What judges keep of every trial that is known, by binding and question.
+    pub(crate) fn evidence(world: &World) -> Vec<(BindingId, &'static str, Kept)> {
+        let all = lock(&world.trials.known);
+        let of = |(id, known): (&BindingId, &Known)| {
+            let questions = known.trial.questions.iter();
+            let kept = questions.map(|q| (id.clone(), q.name.said(), q.kept().clone()));
+            kept.collect::<Vec<_>>()
+        };
+        all.iter().flat_map(of).collect()
     }
 
     /// Writes down what is known.

@@ -151,8 +151,7 @@ pub(crate) fn take_over(world: &World, binding: &Binding, to: &Loaded) -> Result
         Policy::Forecaster(_) => return Ok(false),
         Policy::Tierer(policy) => change.tierer(policy.as_ref()),
         Policy::Allocator(policy) => change.allocator(policy.as_ref()),
-        // Evidence belongs to a release, which begins anew with its module.
-        Policy::Judge(_) => Ok(Tally::default()),
+        Policy::Judge(policy) => Ok(change.judge(policy.as_ref())),
     };
     let tally = tally?;
     tally.tell(world, &module.name);

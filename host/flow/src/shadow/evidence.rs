@@ -108,6 +108,12 @@ pub struct Question {
 }
 
 impl Question {
+    /// What its judge keeps of it.
+    #[must_use]
+    pub fn kept(&self) -> &Kept {
+        &self.judge
+    }
+
     /// A question without any pair. `reach_ms`: from the start of a block until the last of its outcomes
     /// can be known.
     pub(super) fn new(name: Name, block_ms: i64, reach_ms: i64) -> Self {
@@ -301,7 +307,8 @@ pub(super) fn judge(input: &Input<'_>, output: &mut Output) {
             question.sum = question.pairs.iter().sum();
         }
         question.pairs.clear();
-        question.judge = Kept::of(answer.served.module, answer.value.state);
+        let writer = answer.served.module;
+        question.judge.follow(writer, answer.value.state, input.now);
         question.opinion = Some(Opinion {
             verdict: answer.value.verdict,
             reason: answer.value.reason,

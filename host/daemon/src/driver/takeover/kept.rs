@@ -7,11 +7,13 @@
 use super::{Change, MOST_RECORDS, Tally};
 use crate::gate::stored;
 use crate::keeper;
+use crate::trials::OnTrial;
 use crate::world::lock;
 use tidegate_core::ids::PoolId;
 use tidegate_core::invariant::check_allocation;
 use tidegate_core::policy::{
-    AllocationInput, Allocator, Blob, CallError, Earlier, Kept, PolicyError, TierInput, Tierer,
+    AllocationInput, Allocator, Blob, CallError, Earlier, Judge, Kept, PolicyError, TierInput,
+    Tierer,
 };
 use tidegate_core::ports::serve::ServeError;
 use tidegate_core::ports::storage::{Ledger, Modules, StoredModule};
@@ -92,6 +94,20 @@ impl Change<'_> {
             }
         }
         Ok(tally)
+    }
+
+    /// Tries what judges keep of every trial. It is not asked: without new pairs there is no question.
+    pub(super) fn judge(&self, policy: &dyn Judge) -> Tally {
+        let mut tally = Tally::default();
+        for (binding, question, kept) in OnTrial::evidence(self.world) {
+            if kept.writer.as_ref() != Some(&self.from) {
+                continue;
+            }
+            let tried = self.kept(&kept, |blob| policy.migrate(blob)).map(drop);
+            let what = || format!("the trial of binding {binding}, {question}");
+            self.count(&mut tally, &kept, tried, what);
+        }
+        tally
     }
 
     fn is_served<P: ?Sized>(&self, members: &[Member<P>]) -> bool {
