@@ -2,13 +2,16 @@
 //!
 //! The acts are [`life`]'s, so that the journal tells them as it tells those of people, with the evidence
 //! for a reason. One that is refused, because somebody has changed the binding meanwhile, is told in the
-//! log and not forced: the trial is looked at again with the next cycle, as the binding then is.
+//! log and not forced: the trial is looked at again with the next cycle, as the binding then is. A promotion
+//! that the candidate itself does not allow, since it does not read what the version before has stored, ends
+//! the shadow: it would be refused again, at the cost of another rehearsal.
 
 use crate::life::{self, End, Word};
 use crate::world::{World, lock};
 use tidegate_core::alert::{Alert, AlertKind, Severity};
 use tidegate_core::ids::PoolId;
 use tidegate_core::life::Side;
+use tidegate_core::ports::serve::ServeError;
 use tidegate_core::time::Timestamp;
 use tidegate_flow::shadow::{Conclusion, Trial};
 
@@ -43,6 +46,11 @@ pub(super) fn draw(
         (Conclusion::RollBack(_), Side::Candidate) => life::roll_back(world, id, &word),
     };
     let outcome = conclusion.name();
+    if let (Conclusion::Promote(_), Err(ServeError::Precondition(why))) = (conclusion, &done) {
+        tracing::error!(binding = %id, candidate = %of.candidate.module, "as good, and not promoted: {why}");
+        let word = Word::gate(format!("as good, and not promoted: {why}"));
+        return life::end_shadow(world, id, End::Harmless, &word).is_ok();
+    }
     if let Err(error) = done {
         tracing::error!(binding = %id, outcome, error = %error, "what a gate has concluded could not be done: {evidence}");
         return false;
