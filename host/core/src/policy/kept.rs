@@ -51,12 +51,14 @@ impl Kept {
 
     /// Takes in the state that a module returned at `now`.
     pub fn follow(&mut self, writer: ModuleRef, blob: Blob, now: Timestamp) {
-        let before = self.writer.replace(writer.clone());
         let blob = std::mem::replace(&mut self.blob, blob);
-        let Some(before) = before.filter(|before| *before != writer) else {
+        if self.writer.as_ref() == Some(&writer) {
+            return;
+        }
+        self.earlier.retain(|e| e.writer != writer);
+        let Some(before) = self.writer.replace(writer) else {
             return;
         };
-        self.earlier.retain(|e| e.writer != writer);
         // A baseline keeps nothing, and its nothing is not worth a place.
         if !blob.bytes.is_empty() {
             let earlier = Earlier {

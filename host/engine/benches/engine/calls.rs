@@ -29,7 +29,7 @@ const ECHO: &str = "
 (call $list (i32.add (local.get $out) (i32.const 20)) (local.get $q) (i32.const 1))
 (local.get $out)";
 
-const FREES: &str = "(func (export \"cabi_post_tidegate:policy/forecasting@0.1.0-next#predict\") \
+const FREES: &str = "(func (export \"cabi_post_tidegate:policy/forecasting@0.2.0#predict\") \
     (param i32) (global.set $top (i32.const 65536)))";
 
 struct Subject {

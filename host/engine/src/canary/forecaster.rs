@@ -5,7 +5,6 @@
 
 use super::past::{FRESH, Past};
 use super::{AdmissionError, At, Sung, says_no};
-use crate::batch::Pick as _;
 use tidegate_core::invariant::check_forecasts;
 use tidegate_core::policy::{
     Blobs, CallError, Forecaster, Frames, Horizon, PolicyError, SeriesStatus,
@@ -56,11 +55,10 @@ pub(super) fn sing(
     if all {
         let at = at("advance");
         let once = policy.advance(&fitted.model, &before, &news, &next);
-        let twice = policy.predict(model, &states, &next);
+        let twice = policy.predict(&fitted.model, &states, &next);
         let (once, twice) = (at.answer(sung, once)?, at.answer(sung, twice)?);
         if let Some(once) = &once {
-            check_forecasts(&next, &once.forecasts)
-                .map_err(|b| at.fails(CallError::Refused(b)))?;
+            check_forecasts(&next, &once.forecasts).map_err(|b| at.fails(CallError::Refused(b)))?;
         }
         at.same(&once.map(|a| a.forecasts), &twice, "in two calls")?;
     }
