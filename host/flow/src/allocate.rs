@@ -92,13 +92,11 @@ pub fn run(input: &Input<'_>, faults: &mut Vec<Fault>) -> Result<Output, Error> 
     let (allocation, config, question, served) =
         ask(input.pool, input.roster, input.state, &question, faults)?;
     let inputs = inputs_digest(&question, &config, &served);
-    let state = allocation.state.clone();
-    let plan = assemble(input, &question, allocation, served, inputs);
     Ok(Output {
-        plan,
-        question,
+        state: allocation.state.clone(),
+        plan: assemble(input, &question, allocation, served, inputs),
         config: config.to_string(),
-        state,
+        question,
     })
 }
 
