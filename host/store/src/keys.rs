@@ -53,10 +53,12 @@ pub(crate) enum Kind {
     Step = 13,
     /// What is known of a comparison that goes on.
     Trial = 14,
+    /// An entry of notes that are not samples yet.
+    Note = 15,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 15] = [
+    pub(crate) const ALL: [Kind; 16] = [
         Kind::Marks,
         Kind::Group,
         Kind::Wal,
@@ -72,6 +74,7 @@ impl Kind {
         Kind::Choice,
         Kind::Step,
         Kind::Trial,
+        Kind::Note,
     ];
 
     /// The prefix of its keys.
@@ -112,6 +115,10 @@ pub(crate) fn group(group: u32) -> Vec<u8> {
 
 pub(crate) fn wal(number: u64) -> Vec<u8> {
     with(Kind::Wal, &[&number.to_be_bytes()])
+}
+
+pub(crate) fn note(number: u64) -> Vec<u8> {
+    with(Kind::Note, &[&number.to_be_bytes()])
 }
 
 /// The number of a write-ahead record or ledger generation: the last eight bytes of its key.

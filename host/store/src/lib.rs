@@ -15,7 +15,7 @@
 //! means. The one thread is the writer's.
 //!
 //! Reading order: [`Store`] (open, figures), `writer` and `commit` (samples in), `seal` and `block`
-//! (samples at rest), `history` (columns out), then `ledger`, `modules`, `journal`, `states`,
+//! (samples at rest), `history` (columns out), then `ledger`, `modules`, `journal`, `notes`, `states`,
 //! `tracks`, `trials`, `catalog`; below them `registry`, `run`, `wal`, `disk`, `keys`, `codec`, and the stored mirrors of core's types.
 
 mod options;
@@ -35,6 +35,7 @@ mod catalog;
 mod journal;
 mod ledger;
 mod modules;
+mod notes;
 mod states;
 mod tracks;
 mod trials;

@@ -20,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) ledger: Mutex<Index>,
     pub(crate) models: Mutex<Option<Models>>,
+    /// Numbers of the first entry of notes and of the next one; unknown until somebody asks.
+    pub(crate) notes: Mutex<Option<(u64, u64)>>,
     /// One change of the catalog, one of a module at a time.
     pub(crate) catalog: Mutex<()>,
     pub(crate) modules: Mutex<()>,

@@ -94,6 +94,7 @@ impl Store {
             registry: RwLock::new(registry),
             ledger: Mutex::new(ledger),
             models: Mutex::default(),
+            notes: Mutex::default(),
             catalog: Mutex::default(),
             modules: Mutex::default(),
             writing: RwLock::default(),

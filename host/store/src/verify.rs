@@ -204,7 +204,8 @@ impl Walk {
             | Kind::Track
             | Kind::Choice
             | Kind::Step
-            | Kind::Trial => Ok(()),
+            | Kind::Trial
+            | Kind::Note => Ok(()),
         }
     }
 

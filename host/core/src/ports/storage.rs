@@ -108,6 +108,28 @@ pub trait History: Send + Sync {
     fn watermark(&self) -> Watermark;
 }
 
+/// What is not samples yet: notes that outlive a crash, in the order in which they were written, until
+/// they are dropped. What they mean is the writer's affair.
+pub trait Notes: Send + Sync {
+    /// Appends an entry durably and returns its number; numbers rise by one.
+    ///
+    /// # Errors
+    /// When it is not on disk.
+    fn write(&self, entry: &[u8]) -> Result<u64, StoreError>;
+
+    /// Hands out every entry, oldest first.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    fn entries(&self, each: &mut dyn FnMut(&[u8])) -> Result<(), StoreError>;
+
+    /// Drops the entries before a number. After a crash, some may be there again.
+    ///
+    /// # Errors
+    /// When the store takes no writes.
+    fn drop_before(&self, number: u64) -> Result<(), StoreError>;
+}
+
 /// Decisions, appended and never changed.
 pub trait Ledger: Send + Sync {
     /// Writes a record durably. Refuses a plan that breaks PL1 for its pool.

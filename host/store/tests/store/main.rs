@@ -13,6 +13,7 @@ mod journal;
 mod kill;
 mod ledger;
 mod model;
+mod notes;
 mod objects;
 mod sealing;
 mod tracks;
