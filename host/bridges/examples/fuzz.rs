@@ -1,0 +1,296 @@
+//! Damages bodies at random and has every decoder read them: `cargo run --release -p tidegate-bridges
+//! --example fuzz [CPU-SECONDS] [SEED]`.
+//!
+//! Not guided by coverage, and so it runs on the stable toolchain, anywhere; what it lacks in guidance it
+//! has in mutations that know the wire: lengths, keys and varints are changed as such, and pieces of
+//! one body are put into another. A panic ends it with the seed that leads there. Bodies that are
+//! whole must be read as they were, so that a decoder that refuses everything is noticed.
+#![expect(clippy::print_stdout, reason = "it says what it has done")]
+
+use opentelemetry_proto::tonic as ot;
+use ot::collector::metrics::v1::ExportMetricsServiceRequest as Request;
+use ot::common::v1::{AnyValue, KeyValue, any_value};
+use ot::metrics::v1::{
+    ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint,
+    Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+    exponential_histogram_data_point::Buckets, metric::Data, number_data_point::Value,
+};
+use prost::Message as _;
+use tidegate_bridges::books::{Books, Terms};
+use tidegate_bridges::histogram::{Histogram as Plain, Layout};
+use tidegate_bridges::mapping::Matcher;
+use tidegate_bridges::otlp::{self, Point, Reading, Sink, Wanted};
+use tidegate_bridges::remote_write::{self, Version};
+use tidegate_bridges::wire::Part;
+
+/// xorshift64*: the same seed, the same damage.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n.max(1) as u64) as usize
+    }
+}
+
+/// CPU seconds of this process.
+fn cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<f64>().ok());
+    ticks(11)
+        .zip(ticks(12))
+        .map_or(0.0, |(user, system)| (user + system) / 100.0)
+}
+
+fn attributes() -> Vec<KeyValue> {
+    let value = |v| Some(AnyValue { value: Some(v) });
+    let pair = |key: &str, v| KeyValue {
+        key: key.into(),
+        value: value(v),
+        ..Default::default()
+    };
+    vec![
+        pair(
+            "http.route",
+            any_value::Value::StringValue("/cards/{id}".into()),
+        ),
+        pair("http.response.status_code", any_value::Value::IntValue(503)),
+        pair("x", any_value::Value::BytesValue(vec![1, 2, 3])),
+    ]
+}
+
+/// One request with a metric of each kind.
+fn otlp_body() -> Vec<u8> {
+    let number = NumberDataPoint {
+        attributes: attributes(),
+        start_time_unix_nano: 1,
+        time_unix_nano: 2,
+        value: Some(Value::AsDouble(4.0)),
+        ..Default::default()
+    };
+    let explicit = HistogramDataPoint {
+        attributes: attributes(),
+        count: 6,
+        sum: Some(3.0),
+        bucket_counts: vec![1, 2, 3],
+        explicit_bounds: vec![0.1, 0.5],
+        ..Default::default()
+    };
+    let exponential = ExponentialHistogramDataPoint {
+        attributes: attributes(),
+        count: 4,
+        scale: 3,
+        zero_count: 1,
+        positive: Some(Buckets {
+            offset: -9,
+            bucket_counts: vec![1, 0, 2],
+        }),
+        ..Default::default()
+    };
+    let all = [
+        Data::Gauge(Gauge {
+            data_points: vec![number.clone()],
+        }),
+        Data::Sum(Sum {
+            data_points: vec![number],
+            aggregation_temporality: 2,
+            is_monotonic: true,
+        }),
+        Data::Histogram(Histogram {
+            data_points: vec![explicit],
+            aggregation_temporality: 1,
+        }),
+        Data::ExponentialHistogram(ExponentialHistogram {
+            data_points: vec![exponential],
+            aggregation_temporality: 2,
+        }),
+    ];
+    let metrics = all.into_iter().map(|data| Metric {
+        name: "m".into(),
+        unit: "s".into(),
+        data: Some(data),
+        ..Default::default()
+    });
+    let scope_metrics = vec![ScopeMetrics {
+        metrics: metrics.collect(),
+        ..Default::default()
+    }];
+    Request {
+        resource_metrics: vec![ResourceMetrics {
+            scope_metrics,
+            ..Default::default()
+        }],
+    }
+    .encode_to_vec()
+}
+
+/// A remote write of either form: two labels, two samples.
+fn write_body(version: Version) -> Vec<u8> {
+    let sample = [0x12, 11, 0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 0x10, 5];
+    let (labels, table): (&[u8], &[u8]) = match version {
+        Version::One => (
+            &[
+                0x0a, 6, 0x0a, 1, b'a', 0x12, 1, b'b', 0x0a, 6, 0x0a, 1, b'c', 0x12, 1, b'd',
+            ],
+            &[],
+        ),
+        Version::Two => (
+            &[0x0a, 4, 1, 2, 3, 4],
+            &[
+                0x22, 0, 0x22, 1, b'a', 0x22, 1, b'b', 0x22, 1, b'c', 0x22, 1, b'd',
+            ],
+        ),
+    };
+    let series = [labels, &sample, &sample].concat();
+    let key = match version {
+        Version::One => 0x0a,
+        Version::Two => 0x2a,
+    };
+    [table, &[key, series.len() as u8], &series].concat()
+}
+
+/// Changes a body somewhere.
+fn damage(body: &mut Vec<u8>, other: &[u8], chance: &mut Chance) {
+    for _ in 0..=chance.below(4) {
+        let at = chance.below(body.len());
+        match chance.below(8) {
+            0 if !body.is_empty() => body[at] ^= 1 << chance.below(8),
+            1 if !body.is_empty() => body[at] = chance.next() as u8,
+            2 => body.truncate(at),
+            3 if !body.is_empty() => {
+                body[at] = [0, 1, 0x7f, 0x80, 0xff, 0x0b, 0x0c][chance.below(7)]
+            }
+            4 => body.splice(at..at, [0xff; 9]).for_each(drop),
+            5 if !body.is_empty() => drop(body.remove(at)),
+            6 => {
+                let from = chance.below(other.len());
+                let to = from + chance.below(other.len() - from);
+                body.splice(at..at, other[from..to].iter().copied())
+                    .for_each(drop);
+            }
+            _ => {
+                let from = chance.below(body.len());
+                let piece = body[from..(from + chance.below(32)).min(body.len())].to_vec();
+                body.splice(at..at, piece).for_each(drop);
+            }
+        }
+    }
+}
+
+/// Reads everything there is to read.
+#[derive(Default)]
+struct Reader {
+    points: u64,
+    last: Option<Plain>,
+}
+
+impl Reader {
+    fn histogram(&mut self, histogram: Plain) {
+        let distribution = histogram.distribution(0.001);
+        assert_eq!(distribution.problem(), None);
+        let half = histogram.part(3, 7, 10);
+        assert!(half.count() <= histogram.count());
+        if let Some(since) = self.last.as_ref().and_then(|last| histogram.since(last)) {
+            assert!(since.count() <= histogram.count());
+        }
+        self.last = Some(histogram);
+    }
+}
+
+impl Sink for Reader {
+    fn resource(&mut self, resource: Part<'_>) {
+        let _ = otlp::resource_attributes(resource);
+    }
+    fn scope(&mut self, _: Part<'_>) {}
+    fn metric(&mut self, _: &otlp::Metric<'_>) -> Wanted {
+        Wanted::Points
+    }
+    fn point(&mut self, point: &Point<'_>) {
+        self.points += 1;
+        for part in point.attributes {
+            let _ = otlp::key_value(*part);
+        }
+        match point.reading {
+            Reading::Explicit {
+                sum,
+                bounds,
+                counts,
+                ..
+            } if !counts.is_empty() => self.histogram(Plain {
+                layout: Layout::Explicit(bounds.into()),
+                counts: counts.to_vec(),
+                sum,
+            }),
+            Reading::Exponential {
+                sum,
+                scale,
+                zero,
+                offset,
+                counts,
+                ..
+            } => self.histogram(Plain {
+                layout: Layout::Exponential {
+                    scale,
+                    offset,
+                    zero,
+                },
+                counts: counts.to_vec(),
+                sum,
+            }),
+            _ => {}
+        }
+    }
+    fn passed_over(&mut self, _: u64) {}
+}
+
+impl remote_write::Sink for Reader {
+    fn series(&mut self, series: &remote_write::Series<'_>) {
+        self.points += series.samples.len() as u64;
+        let _ = remote_write::labels(series.name);
+    }
+    fn unusable(&mut self, _: u64, _: &'static str) {}
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).map(|a| a.parse::<u64>().ok());
+    let seconds = arguments.next().flatten().unwrap_or(10) as f64;
+    let seed = arguments.next().flatten().unwrap_or(1);
+    let bodies = [
+        otlp_body(),
+        write_body(Version::One),
+        write_body(Version::Two),
+    ];
+    let read = |body: &[u8], reader: &mut Reader| {
+        let walked = otlp::walk(body, reader).is_ok();
+        let one = remote_write::walk(body, Version::One, reader).is_ok();
+        let two = remote_write::walk(body, Version::Two, reader).is_ok();
+        let _ = Books::new(Terms::default()).replay(body);
+        let _ = std::str::from_utf8(body).map(Matcher::new);
+        walked || one || two
+    };
+    let mut whole = Reader::default();
+    assert!(otlp::walk(&bodies[0], &mut whole).is_ok() && whole.points == 4);
+    assert!(remote_write::walk(&bodies[1], Version::One, &mut whole).is_ok() && whole.points == 6);
+    assert!(remote_write::walk(&bodies[2], Version::Two, &mut whole).is_ok() && whole.points == 8);
+    let (mut rounds, mut accepted) = (0_u64, 0_u64);
+    while cpu() < seconds {
+        for _ in 0..10_000 {
+            let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (rounds + 1));
+            chance.next();
+            let mut body = bodies[chance.below(3)].clone();
+            let other = bodies[chance.below(3)].clone();
+            damage(&mut body, &other, &mut chance);
+            accepted += u64::from(read(&body, &mut Reader::default()));
+            rounds += 1;
+        }
+    }
+    println!("{rounds} damaged bodies, {accepted} of them still readable, no panic (seed {seed})");
+}

@@ -1,0 +1,232 @@
+//! The whole state, so that the journal need not be kept for ever.
+//!
+//! A checkpoint is a list of entries that are written as one: all of them are there after a crash,
+//! or none. Reading its first entry begins from nothing. Numbers of streams and accounts are kept,
+//! since later notes name them.
+
+use super::Books;
+use super::account::{Account, Open, Sum};
+use super::codec::{
+    Damaged, Reader, VERSION, how_number, put_distribution, put_float, put_histogram, put_int,
+    put_number, put_series, put_text, put_uint,
+};
+use super::journal::{NOTES, get_source, put_source};
+use super::stream::{Family, Last, Source, Value};
+use std::collections::BTreeMap;
+
+/// Kinds of parts; [`NOTES`] is none of them.
+const FIRST: u8 = NOTES + 1;
+const MORE: u8 = NOTES + 2;
+
+const FAMILY: u8 = 1;
+const ACCOUNT: u8 = 2;
+const STREAM: u8 = 3;
+const NO_STREAM: u8 = 4;
+
+/// Size at which an entry is closed.
+const ENTRY: usize = 60_000;
+
+impl Books {
+    /// The state as entries, to be written as one.
+    #[must_use]
+    pub fn checkpoint(&self) -> Vec<Vec<u8>> {
+        let mut entries = vec![vec![VERSION, FIRST]];
+        let mut part = |kind: u8, put: &mut dyn FnMut(&mut Vec<u8>)| {
+            if entries.last().is_none_or(|e| e.len() >= ENTRY) {
+                entries.push(vec![VERSION, MORE]);
+            }
+            if let Some(entry) = entries.last_mut() {
+                entry.push(kind);
+                put(entry);
+            }
+        };
+        for family in &self.families {
+            part(FAMILY, &mut |to| put_family(to, family));
+        }
+        for account in &self.accounts {
+            part(ACCOUNT, &mut |to| put_account(to, account));
+        }
+        for source in &self.sources {
+            match source {
+                Some(source) => part(STREAM, &mut |to| put_stream(to, source)),
+                None => part(NO_STREAM, &mut |_| {}),
+            }
+        }
+        entries
+    }
+
+    pub(super) fn restore_part(&mut self, r: &mut Reader<'_>) -> Result<(), Damaged> {
+        while !r.is_empty() {
+            match r.byte()? {
+                FAMILY => {
+                    let family = get_family(r)?;
+                    let id = self.families.len() as u32;
+                    if family.streams > 0 {
+                        self.by_family.insert(family.key, id);
+                    } else {
+                        self.free_families.push(id);
+                    }
+                    self.families.push(family);
+                }
+                ACCOUNT => {
+                    let account = get_account(r)?;
+                    let id = self.accounts.len() as u32;
+                    self.by_series.insert(account.key.clone(), id);
+                    self.open += account.open.len();
+                    self.accounts.push(account);
+                }
+                STREAM => {
+                    let source = get_stream(r, self.accounts.len(), self.families.len())?;
+                    let id = self.sources.len() as u32;
+                    self.by_key.insert(source.key, id);
+                    for (account, _) in source.feeds.iter() {
+                        self.accounts[*account as usize].sources.push(id);
+                    }
+                    self.sources.push(Some(source));
+                }
+                NO_STREAM => {
+                    self.free.push(self.sources.len() as u32);
+                    self.sources.push(None);
+                }
+                _ => return Err(Damaged("a part of a checkpoint is unknown")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins from nothing where an entry is the first of a checkpoint.
+    pub(super) fn restart_if_first(&mut self, kind: u8) -> Result<(), Damaged> {
+        match kind {
+            FIRST => *self = Self::new(self.terms),
+            MORE => {}
+            _ => return Err(Damaged("a kind of entry is unknown")),
+        }
+        Ok(())
+    }
+}
+
+fn put_family(to: &mut Vec<u8>, family: &Family) {
+    to.extend_from_slice(&family.key);
+    put_int(to, family.latest);
+    put_int(to, family.before);
+    to.push(u8::from(family.tainted));
+    put_uint(to, family.streams.into());
+}
+
+fn get_family(r: &mut Reader<'_>) -> Result<Family, Damaged> {
+    Ok(Family {
+        key: r.key()?,
+        latest: r.int()?,
+        before: r.int()?,
+        tainted: r.byte()? != 0,
+        streams: r.index()?,
+    })
+}
+
+fn put_account(to: &mut Vec<u8>, account: &Account) {
+    put_series(to, &account.key);
+    put_uint(to, how_number(account.how));
+    put_int(to, account.given);
+    put_int(to, account.begun);
+    put_int(to, account.partial_until);
+    put_text(to, &account.group);
+    put_uint(to, account.instances.len() as u64);
+    for (instance, metric) in &account.instances {
+        to.extend_from_slice(instance);
+        put_text(to, metric);
+    }
+    put_uint(to, account.open.len() as u64);
+    for (start, open) in &account.open {
+        put_int(to, *start);
+        put_int(to, open.arrived);
+        match &open.sum {
+            Sum::Amount(sum) => put_number(to, *sum),
+            Sum::Levels(levels) => {
+                put_uint(to, levels.len() as u64);
+                for (id, (sum, n)) in levels {
+                    put_uint(to, (*id).into());
+                    put_float(to, *sum);
+                    put_uint(to, (*n).into());
+                }
+            }
+            Sum::Latency(d) => put_distribution(to, d),
+        }
+    }
+}
+
+fn get_account(r: &mut Reader<'_>) -> Result<Account, Damaged> {
+    let mut account = Account::new(r.series()?, r.how()?, r.int()?);
+    account.begun = r.int()?;
+    account.partial_until = r.int()?;
+    account.group = r.text()?.into();
+    for _ in 0..r.count()? {
+        account.instances.insert(r.key()?, r.text()?.into());
+    }
+    for _ in 0..r.count()? {
+        let (start, arrived) = (r.int()?, r.int()?);
+        let sum = match Account::nothing(account.how) {
+            Sum::Amount(_) => Sum::Amount(r.number()?),
+            Sum::Levels(_) => {
+                let mut levels = BTreeMap::new();
+                for _ in 0..r.count()? {
+                    levels.insert(r.index()?, (r.float()?, r.index()?));
+                }
+                Sum::Levels(levels)
+            }
+            Sum::Latency(_) => Sum::Latency(Box::new(r.distribution()?)),
+        };
+        let open = Open { arrived, sum };
+        account.open.insert(start, open);
+    }
+    Ok(account)
+}
+
+fn put_stream(to: &mut Vec<u8>, source: &Source) {
+    put_source(to, source);
+    put_uint(to, source.family.into());
+    to.push(u8::from(source.ended));
+    put_uint(to, source.recent.len() as u64);
+    for (start, end) in &source.recent {
+        put_int(to, *start);
+        put_int(to, *end);
+    }
+    match &source.last {
+        None => to.push(0),
+        Some(last) => {
+            to.push(match &last.value {
+                Value::Number(_) => 1,
+                Value::Histogram(_) => 2,
+            });
+            put_int(to, last.start.unwrap_or(i64::MIN));
+            put_int(to, last.time);
+            match &last.value {
+                Value::Number(n) => put_number(to, *n),
+                Value::Histogram(h) => put_histogram(to, h),
+            }
+        }
+    }
+}
+
+fn get_stream(r: &mut Reader<'_>, accounts: usize, families: usize) -> Result<Source, Damaged> {
+    let mut source = get_source(r, accounts)?;
+    source.family = r.index()?;
+    if source.family as usize >= families {
+        return Err(Damaged("it names a metric that is not there"));
+    }
+    source.ended = r.byte()? != 0;
+    for _ in 0..r.count()? {
+        source.recent.push((r.int()?, r.int()?));
+    }
+    let form = r.byte()?;
+    if form > 0 {
+        source.last = Some(Last {
+            start: Some(r.int()?).filter(|s| *s != i64::MIN),
+            time: r.int()?,
+            value: match form {
+                1 => Value::Number(r.number()?),
+                _ => Value::Histogram(r.histogram()?),
+            },
+        });
+    }
+    Ok(source)
+}

@@ -1,0 +1,438 @@
+//! Streams: what a point adds to what was said before.
+
+use super::account::Begins;
+use super::{Books, Introduced, Key};
+use crate::histogram::Histogram;
+use crate::mapping::How;
+use std::sync::Arc;
+
+/// How a stream's points follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Flow {
+    /// Each counts from a start that rarely moves.
+    Cumulative,
+    /// Each counts from the one before.
+    Delta,
+    /// Each is what is there.
+    Level,
+}
+
+/// A point's value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A number.
+    Number(f64),
+    /// Buckets.
+    Histogram(Histogram),
+}
+
+/// A point.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// Since when it counts, in milliseconds since the epoch; `None` where the sender does not know.
+    pub start: Option<i64>,
+    /// When it was read, in milliseconds since the epoch.
+    pub time: i64,
+    /// What it says; `None`: the stream has ended.
+    pub value: Option<Value>,
+}
+
+/// Why a point was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// Its steps' sums were given out already.
+    Late,
+    /// It lies ahead of the clock.
+    Ahead,
+    /// It is no finite number of 0 or more.
+    NoAmount,
+    /// It is not of its stream's kind.
+    OtherKind,
+}
+
+impl Why {
+    /// The name in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Why::Late => "late",
+            Why::Ahead => "ahead",
+            Why::NoAmount => "value",
+            Why::OtherKind => "kind",
+        }
+    }
+
+    /// What a sender is told.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Why::Late => {
+                "the steps that it counts in were given out already; send sooner, or raise `feeds.hold`"
+            }
+            Why::Ahead => {
+                "it lies more than 10 minutes ahead of the daemon's clock; check the sender's"
+            }
+            Why::NoAmount => "its value is no finite number of 0 or more",
+            Why::OtherKind => "it is of another kind than its stream was before",
+        }
+    }
+}
+
+/// What became of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It counts.
+    Counted,
+    /// It is where counting begins, as its start is not known.
+    Baseline,
+    /// It was there before.
+    Duplicate,
+    /// What it says is contained in a later point of its stream.
+    Superseded,
+    /// The silence before it was too long to say when its counts were; counting begins anew.
+    Gap,
+    /// Its stream has ended.
+    Ended,
+    /// It does not count.
+    Refused(Why),
+}
+
+/// The last point of a stream.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Last {
+    pub(crate) start: Option<i64>,
+    pub(crate) time: i64,
+    pub(crate) value: Value,
+}
+
+/// A metric of an instance: when it was last reported.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Family {
+    pub(crate) key: Key,
+    /// Newest instant, and the one before.
+    pub(crate) latest: i64,
+    pub(crate) before: i64,
+    /// Whether streams of it may exist that are not known.
+    pub(crate) tainted: bool,
+    /// Streams of it that are known.
+    pub(crate) streams: u32,
+}
+
+impl Family {
+    pub(crate) fn new(key: Key) -> Self {
+        Self {
+            key,
+            latest: i64::MIN,
+            before: i64::MIN,
+            tainted: false,
+            streams: 0,
+        }
+    }
+
+    fn hear(&mut self, time: i64) {
+        if time > self.latest {
+            self.before = self.latest;
+            self.latest = time;
+        }
+    }
+
+    /// When it was last reported before `time`, if that is known.
+    fn previous(&self, time: i64) -> Option<i64> {
+        let at = if time > self.latest {
+            self.latest
+        } else if time == self.latest {
+            self.before
+        } else {
+            i64::MIN
+        };
+        (at != i64::MIN && !self.tainted).then_some(at)
+    }
+}
+
+/// Stretches of a delta stream that are remembered to know a retry.
+const RECENT: usize = 32;
+
+/// A stream.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Source {
+    pub(crate) key: Key,
+    pub(crate) family: u32,
+    pub(crate) instance: Key,
+    pub(crate) flow: Flow,
+    pub(crate) factor: f64,
+    pub(crate) feeds: Arc<[(u32, How)]>,
+    pub(crate) last: Option<Last>,
+    /// Of a delta stream: starts and ends of its last points.
+    pub(crate) recent: Vec<(i64, i64)>,
+    /// When it was last heard, by the machine's clock.
+    pub(crate) heard: i64,
+    pub(crate) ended: bool,
+}
+
+impl Source {
+    pub(crate) fn new(
+        introduced: &Introduced,
+        family: u32,
+        feeds: Arc<[(u32, How)]>,
+        now: i64,
+    ) -> Self {
+        Self {
+            key: introduced.key,
+            family,
+            instance: introduced.instance,
+            flow: introduced.flow,
+            factor: introduced.mapped.factor,
+            feeds,
+            last: None,
+            recent: vec![],
+            heard: now,
+            ended: false,
+        }
+    }
+
+    /// Up to when it has spoken.
+    pub(crate) fn spoken(&self) -> i64 {
+        self.last.as_ref().map_or(i64::MIN, |l| l.time)
+    }
+}
+
+/// What is to be added: an amount over a stretch.
+pub(super) struct Added<'a> {
+    pub(super) amount: Amount<'a>,
+    pub(super) from: i64,
+    pub(super) to: i64,
+}
+
+/// How much.
+#[derive(Clone, Copy)]
+pub(super) enum Amount<'a> {
+    Number(f64),
+    Histogram(&'a Histogram),
+}
+
+impl Amount<'_> {
+    pub(super) fn is_nothing(&self) -> bool {
+        match self {
+            Amount::Number(n) => *n <= 0.0,
+            Amount::Histogram(h) => h.count() == 0,
+        }
+    }
+}
+
+fn sound(value: &Value, flow: Flow) -> bool {
+    match value {
+        Value::Number(n) => n.is_finite() && *n >= 0.0,
+        Value::Histogram(_) => flow != Flow::Level,
+    }
+}
+
+impl Books {
+    pub(super) fn weigh(&mut self, id: u32, observed: Observed, clock: i64, now: i64) -> Fate {
+        let terms = self.terms;
+        let Some(source) = self.sources.get_mut(id as usize).and_then(Option::as_mut) else {
+            return Fate::Refused(Why::OtherKind);
+        };
+        if observed.time.saturating_sub(clock) > terms.ahead_ms {
+            return Fate::Refused(Why::Ahead);
+        }
+        let Some(value) = observed.value else {
+            if observed.time > source.spoken() {
+                source.heard = now;
+                source.ended = true;
+            }
+            return Fate::Ended;
+        };
+        if !sound(&value, source.flow) || observed.time <= 0 {
+            return Fate::Refused(Why::NoAmount);
+        }
+        let next = Last {
+            start: observed.start.filter(|s| *s > 0 && *s < observed.time),
+            time: observed.time,
+            value,
+        };
+        let family = &mut self.families[source.family as usize];
+        let previous = family.previous(next.time);
+        match source.flow {
+            Flow::Delta => {
+                family.hear(next.time);
+                self.delta(id, &next, now)
+            }
+            Flow::Level => {
+                family.hear(next.time);
+                self.level(id, &next, now)
+            }
+            Flow::Cumulative => {
+                let spoken = source.spoken();
+                if next.time == spoken {
+                    return Fate::Duplicate;
+                }
+                if next.time < spoken {
+                    return Fate::Superseded;
+                }
+                family.hear(next.time);
+                self.cumulative(id, &next, previous, now)
+            }
+        }
+    }
+
+    /// The stream, which the caller knows is there.
+    fn speak(&mut self, id: u32, now: i64) -> Option<&mut Source> {
+        let source = self.sources[id as usize].as_mut()?;
+        source.heard = now;
+        source.ended = false;
+        Some(source)
+    }
+
+    fn cumulative(&mut self, id: u32, next: &Last, previous: Option<i64>, now: i64) -> Fate {
+        let gap = self.terms.gap_ms;
+        let Some(source) = self.speak(id, now) else {
+            return Fate::Refused(Why::OtherKind);
+        };
+        let last = source.last.replace(next.clone());
+        let (from, amount) = match &last {
+            // New: all of it came since its start, if that is told and not long ago, or else since
+            // its instance was heard last.
+            None => {
+                let start = next.start.filter(|s| next.time - s <= gap);
+                let from = match (start, previous) {
+                    (Some(start), Some(previous)) => Some(start.max(previous)),
+                    (start, previous) => start.or(previous),
+                };
+                match from {
+                    Some(from) if from < next.time => (from, next.value.clone()),
+                    _ => {
+                        self.begin(id, next.time, now, Begins::Unknown);
+                        return Fate::Baseline;
+                    }
+                }
+            }
+            Some(last) => {
+                let moved = next.start.is_some_and(|s| s >= last.time);
+                let grown = (!moved).then(|| grown(&last.value, &next.value)).flatten();
+                match grown {
+                    Some(grown) => (last.time, grown),
+                    // It began anew, at its start or at some time since the last point.
+                    None => {
+                        let start = next.start.filter(|s| *s > last.time);
+                        (start.unwrap_or(last.time), next.value.clone())
+                    }
+                }
+            }
+        };
+        if next.time - from > gap {
+            self.begin(id, next.time, now, Begins::Again);
+            return Fate::Gap;
+        }
+        self.add(id, &amount, from, next.time, now)
+    }
+
+    fn delta(&mut self, id: u32, next: &Last, now: i64) -> Fate {
+        let gap = self.terms.gap_ms;
+        let Some(source) = self.speak(id, now) else {
+            return Fate::Refused(Why::OtherKind);
+        };
+        let spoken = source.spoken();
+        let start = match next.start {
+            Some(start) => start,
+            None if spoken < next.time && next.time - spoken <= gap => spoken,
+            None => next.time - 1,
+        };
+        let stretch = (start, next.time);
+        if source.recent.contains(&stretch) {
+            return Fate::Duplicate;
+        }
+        if source.recent.len() == RECENT {
+            source.recent.remove(0);
+        }
+        source.recent.push(stretch);
+        let amount = next.value.clone();
+        let is_first = source.last.is_none();
+        if next.time > spoken {
+            source.last = Some(next.clone());
+        }
+        if is_first && start.rem_euclid(self.terms.step.ms()) != 0 {
+            self.begin(id, start, now, Begins::Unknown);
+        }
+        if next.time - start > gap {
+            return Fate::Gap;
+        }
+        self.add(id, &amount, start, next.time, now)
+    }
+
+    fn level(&mut self, id: u32, next: &Last, now: i64) -> Fate {
+        let (gap, step) = (self.terms.gap_ms, self.terms.step.ms());
+        let Some(source) = self.speak(id, now) else {
+            return Fate::Refused(Why::OtherKind);
+        };
+        let Value::Number(value) = next.value else {
+            return Fate::Refused(Why::OtherKind);
+        };
+        let value = value * source.factor;
+        let spoken = source.spoken();
+        if next.time == spoken {
+            return Fate::Duplicate;
+        }
+        if next.time < spoken {
+            return Fate::Superseded;
+        }
+        let last = source.last.replace(next.clone());
+        let feeds = source.feeds.clone();
+        if last.is_none() {
+            self.begin(id, next.time, now, Begins::Unknown);
+        }
+        let here = next.time - next.time.rem_euclid(step);
+        let mut late = false;
+        for (account, _) in feeds.iter() {
+            // Steps without a point of their own have what was there before.
+            if let Some(last) = last.as_ref().filter(|l| next.time - l.time <= gap)
+                && let Value::Number(before) = last.value
+            {
+                let factor = self.sources[id as usize].as_ref().map_or(1.0, |s| s.factor);
+                let mut at = last.time - last.time.rem_euclid(step) + step;
+                while at < here {
+                    self.level_at(*account, id, at, before * factor, now);
+                    at += step;
+                }
+            }
+            late |= !self.level_at(*account, id, here, value, now);
+        }
+        if late {
+            Fate::Refused(Why::Late)
+        } else {
+            Fate::Counted
+        }
+    }
+
+    /// Adds an amount to everything that a stream feeds.
+    fn add(&mut self, id: u32, amount: &Value, from: i64, to: i64, now: i64) -> Fate {
+        let Some(source) = &self.sources[id as usize] else {
+            return Fate::Refused(Why::OtherKind);
+        };
+        let (factor, feeds) = (source.factor, source.feeds.clone());
+        let amount = match amount {
+            Value::Number(n) => Amount::Number(*n),
+            Value::Histogram(h) => Amount::Histogram(h),
+        };
+        let mut late = false;
+        for &(account, how) in feeds.iter() {
+            let added = Added { amount, from, to };
+            late |= !self.spread(account, how, factor, &added, now);
+        }
+        if late {
+            Fate::Refused(Why::Late)
+        } else {
+            Fate::Counted
+        }
+    }
+}
+
+/// By how much a cumulative value has grown; `None` when it has not, but began anew.
+fn grown(last: &Value, next: &Value) -> Option<Value> {
+    match (last, next) {
+        (Value::Number(last), Value::Number(next)) => {
+            (next >= last).then(|| Value::Number(next - last))
+        }
+        (Value::Histogram(last), Value::Histogram(next)) => next.since(last).map(Value::Histogram),
+        _ => None,
+    }
+}

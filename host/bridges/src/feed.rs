@@ -1,0 +1,323 @@
+//! One feed: what arrives by any protocol, until it is acknowledged, and the sums that come of it.
+//!
+//! A request is read as a whole before anything of it counts, so that a body that turns out to be
+//! damaged at its end has done nothing. Then, under one lock: streams are found (or introduced),
+//! points are taken into the [`Books`], and what that moved is handed to the journal. The sender is
+//! answered when the journal is on disk; requests that wait at the same time share one write.
+//!
+//! [`Feed::turn`], called about once a second, hands complete sums to the ingest port, the same that
+//! serves Tidegate's own protocol: roles, quotas and the catalog hold there for every sample. What
+//! the store cannot take now is kept and tried again; sums are checkpointed only when all that was
+//! given out has arrived.
+//!
+//! Streams are looked up by the bytes that named them: a resource once per resource, a metric once
+//! per metric, a point's attributes per point; the whole text is compared, not only its hash
+//! ([`names`]). What was found is remembered up to a bound and then forgotten all at once; that costs
+//! time, never a number.
+
+mod adopt;
+mod commit;
+mod names;
+mod request;
+
+pub use adopt::Adoption;
+pub use request::{Reasons, Took, Written};
+
+use crate::books::{Books, Damaged, Terms};
+use crate::mapping::Mapping;
+use crate::wire::Malformed;
+use commit::Committer;
+use names::Names;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tidegate_core::access::{Principal, Role};
+use tidegate_core::ports::serve::{CatalogPort, ClockPort, IngestPort, ServeError};
+use tidegate_core::ports::storage::{History, Notes, StoreError};
+use tidegate_core::sample::{SampleBatch, SeriesSamples};
+use tidegate_core::time::Timestamp;
+
+/// What the feed needs of the daemon's servers.
+pub trait Door: IngestPort + CatalogPort + ClockPort {}
+
+impl<T: IngestPort + CatalogPort + ClockPort> Door for T {}
+
+/// What the feed needs of the store.
+pub trait Keep: History + Notes {}
+
+impl<T: History + Notes> Keep for T {}
+
+/// How a feed reads and adds up.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// What streams are.
+    pub mapping: Mapping,
+    /// How they are added up.
+    pub terms: Terms,
+    /// What happens to apis that are not declared.
+    pub adoption: Adoption,
+    /// Whether the data's clock is the machine's.
+    pub clock: Clock,
+}
+
+/// Whose time counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Clock {
+    /// The machine's.
+    #[default]
+    Machine,
+    /// The data's own: a replay, whose points lie anywhere.
+    Data,
+}
+
+/// Why a request was not taken as a whole.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// It is no such message.
+    #[error("the body is no such message: {0}")]
+    Malformed(#[from] Malformed),
+    /// The caller may not feed.
+    #[error("{0}")]
+    Denied(String),
+    /// Too much at once; later it will be taken.
+    #[error("{what}; retry in {retry_ms} ms")]
+    Busy {
+        /// What there is too much of.
+        what: &'static str,
+        /// Milliseconds.
+        retry_ms: u64,
+    },
+    /// It could not be made durable.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+/// Why a feed could not be opened.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum OpenError {
+    /// The store.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The journal.
+    #[error("{0}")]
+    Damaged(#[from] Damaged),
+}
+
+/// What a turn did.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Turned {
+    /// Sums that were stored.
+    pub stored: u64,
+    /// Sums that were refused, with the first reason.
+    pub refused: Option<(u64, String)>,
+    /// Sums that wait because the store takes none now, with why.
+    pub waiting: Option<(usize, String)>,
+}
+
+/// Bytes of journal after which the state is written as a whole.
+const CHECKPOINT_BYTES: usize = 16 << 20;
+
+/// Sums that may wait for the store; then nothing more is taken.
+const MAX_UNSENT: usize = 1_000_000;
+
+/// Sums that are handed to the store at once.
+const BATCH: usize = 20_000;
+
+struct Inner {
+    books: Books,
+    names: Names,
+    /// The newest instant of any point, for a clock that is the data's.
+    newest: i64,
+}
+
+/// See the module.
+pub struct Feed {
+    options: Options,
+    door: Arc<dyn Door>,
+    keep: Arc<dyn Keep>,
+    inner: Mutex<Inner>,
+    committer: Committer,
+    unsent: Mutex<Vec<SeriesSamples>>,
+}
+
+impl std::fmt::Debug for Feed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Feed")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Feed {
+    /// Opens a feed where its journal ends. `now` is the machine's clock.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn open(
+        options: Options,
+        door: Arc<dyn Door>,
+        keep: Arc<dyn Keep>,
+        now: Timestamp,
+    ) -> Result<Self, OpenError> {
+        let mut books = Books::new(options.terms);
+        let (mut bytes, mut damaged) = (0, None);
+        keep.entries(&mut |entry| {
+            bytes += entry.len();
+            if damaged.is_none() {
+                damaged = commit::entries(entry)
+                    .try_for_each(|entry| books.replay(entry?))
+                    .err();
+            }
+        })?;
+        if let Some(damaged) = damaged {
+            return Err(damaged.into());
+        }
+        let now = match options.clock {
+            Clock::Machine => now.0,
+            Clock::Data => keep.watermark().newest.0,
+        };
+        let unsent = books.recovered(&|key| keep.newest(key), now);
+        let log = books.drain();
+        let feed = Self {
+            options,
+            door,
+            committer: Committer::new(keep.clone(), bytes),
+            keep,
+            inner: Mutex::new(Inner {
+                books,
+                names: Names::default(),
+                newest: now,
+            }),
+            unsent: Mutex::new(unsent),
+        };
+        let ticket = feed.committer.add(&log);
+        feed.committer.wait(ticket)?;
+        Ok(feed)
+    }
+
+    /// The data's clock and the time of arrival, at which `now` is the machine's.
+    fn times(&self, inner: &Inner, now: Timestamp) -> (i64, i64) {
+        match self.options.clock {
+            Clock::Machine => (now.0, now.0),
+            Clock::Data => (inner.newest, inner.newest),
+        }
+    }
+
+    /// Hands out what is complete; blocks until it is stored.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn turn(&self, now: Timestamp) -> Result<Turned, Error> {
+        // One turn at a time: sums of a series are stored in their order.
+        let mut unsent = lock(&self.unsent);
+        let (due, ticket) = {
+            let mut inner = lock(&self.inner);
+            let (clock, now) = self.times(&inner, now);
+            let due = inner.books.due(clock, now);
+            let log = inner.books.drain();
+            (due, self.committer.add(&log))
+        };
+        // A sum may be stored only when all that is in it would survive a crash.
+        self.committer.wait(ticket)?;
+        unsent.extend(due);
+        let mut turned = Turned::default();
+        while !unsent.is_empty() {
+            let mut samples = 0;
+            let fits = |s: &&SeriesSamples| {
+                samples += s.times.len();
+                samples <= BATCH
+            };
+            let n = unsent.iter().take_while(fits).count().max(1);
+            let batch: Vec<SeriesSamples> = unsent[..n].to_vec();
+            match self.store(batch) {
+                Ok((stored, refused)) => {
+                    unsent.drain(..n);
+                    turned.stored += stored;
+                    if let Some((samples, reason)) = refused {
+                        let all = turned.refused.get_or_insert((0, reason));
+                        all.0 += samples;
+                    }
+                }
+                Err(error) => {
+                    turned.waiting = Some((unsent.len(), error.to_string()));
+                    break;
+                }
+            }
+        }
+        if unsent.is_empty() && self.committer.bytes() > CHECKPOINT_BYTES {
+            self.checkpoint()?;
+        }
+        Ok(turned)
+    }
+
+    /// Stores sums; how many were, and how many were refused for good.
+    fn store(
+        &self,
+        series: Vec<SeriesSamples>,
+    ) -> Result<(u64, Option<(u64, String)>), ServeError> {
+        let tenants: BTreeSet<_> = series.iter().map(|s| s.key.api.tenant.clone()).collect();
+        let caller = Principal {
+            name: "feeds".into(),
+            role: Role::Writer,
+            tenants: Some(tenants),
+        };
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        let done = Box::new(move |outcome| {
+            let _ = tell.send(outcome);
+        });
+        self.door.ingest(&caller, SampleBatch { series }, done);
+        let gone = |_| ServeError::Unavailable("the store gave no answer".into());
+        let (stored, rejections) = told.recv().map_err(gone)??;
+        let refused = rejections.iter().map(|r| r.samples).sum::<u64>() + stored.late;
+        let reason = rejections
+            .first()
+            .map_or_else(|| "too far behind".to_owned(), |r| r.reason.clone());
+        Ok((stored.stored, (refused > 0).then_some((refused, reason))))
+    }
+
+    /// Writes the state as a whole and drops what it replaces.
+    fn checkpoint(&self) -> Result<(), Error> {
+        let ticket = {
+            let mut inner = lock(&self.inner);
+            let log = inner.books.drain();
+            self.committer.add(&log);
+            let entries = inner.books.checkpoint();
+            self.committer.add_checkpoint(&entries)
+        };
+        self.committer.wait(ticket)?;
+        Ok(())
+    }
+
+    /// Hands out what is complete and writes the state, so that the next start is quick.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn close(&self, now: Timestamp) -> Result<(), Error> {
+        self.turn(now)?;
+        if lock(&self.unsent).is_empty() {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// What was done since the start, streams that are known, sums that wait for the store.
+    #[must_use]
+    pub fn standing(&self) -> (crate::books::Tally, usize, usize) {
+        let inner = lock(&self.inner);
+        let (tally, streams) = (inner.books.tally(), inner.books.streams());
+        drop(inner);
+        (tally, streams, lock(&self.unsent).len())
+    }
+
+    /// Whether nothing more may be taken for now.
+    fn is_full(&self, inner: &Inner) -> bool {
+        inner.books.is_full()
+            || self
+                .unsent
+                .try_lock()
+                .is_ok_and(|unsent| unsent.len() > MAX_UNSENT)
+    }
+}

@@ -1,0 +1,267 @@
+//! One request: read, find streams, take points, answer when it is durable.
+//!
+//! What the protocols share: how a stream is found by the bytes that name it, introduced when it is
+//! new, and how points are taken once a body was read to its end. What they do not share, how names
+//! and values are read, stands in `otlp` and `write`.
+
+mod otlp;
+mod write;
+
+pub use write::Written;
+
+use super::names::Slot;
+use super::{Error, Feed, Inner, lock};
+use crate::books::{Fate, Introduced, Key, Observed};
+use crate::mapping::{Holder, Labels, Mapped, Stream, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, MutexGuard};
+use tidegate_core::access::{Principal, Role};
+use tidegate_core::time::Timestamp;
+
+/// Why points were refused: by a word for metrics, how many, and the first text of each.
+pub type Reasons = BTreeMap<&'static str, (u64, String)>;
+
+/// What became of a request's points. Everything in `accepted` is on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Took {
+    /// Taken, or there before.
+    pub accepted: u64,
+    /// Of those, that were there before.
+    pub duplicates: u64,
+    /// Of no concern.
+    pub passed_over: u64,
+    /// Refused for good: to send them again is useless.
+    pub rejected: u64,
+    /// Why.
+    pub reasons: Reasons,
+}
+
+impl Took {
+    /// What a sender is told of what was refused; `None` where nothing was.
+    #[must_use]
+    pub fn message(&self) -> Option<String> {
+        let told = self
+            .reasons
+            .values()
+            .map(|(n, text)| format!("{n} points: {text}"));
+        let told: Vec<_> = told.collect();
+        (self.rejected > 0).then(|| told.join("; "))
+    }
+}
+
+/// How long a stream that was refused is not looked at again, in milliseconds.
+const REFUSED_MS: i64 = 30_000;
+
+/// A stream that is not known yet.
+struct Fresh {
+    name: Vec<u8>,
+    introduced: Introduced,
+}
+
+/// Whose a point is.
+#[derive(Clone, Copy)]
+enum Whose {
+    Stream(u32),
+    Fresh(usize),
+}
+
+/// What a walk gathers, whatever the protocol.
+struct Gather<'f> {
+    feed: &'f Feed,
+    caller: &'f Principal,
+    inner: &'f mut Inner,
+    now: i64,
+    took: Took,
+    points: Vec<(Whose, Observed)>,
+    fresh: Vec<Fresh>,
+    by_name: BTreeMap<Vec<u8>, usize>,
+}
+
+impl Feed {
+    /// The books and names, if the caller may feed and there is room.
+    fn begin(&self, caller: &Principal) -> Result<MutexGuard<'_, Inner>, Error> {
+        if caller.role < Role::Writer {
+            let text = "a reader may not feed; use a credential of the role writer";
+            return Err(Error::Denied(text.into()));
+        }
+        let mut inner = lock(&self.inner);
+        if self.is_full(&inner) {
+            return Err(Error::Busy {
+                what: "more is open than can be added up",
+                retry_ms: 1000,
+            });
+        }
+        let epoch = inner.books.epoch();
+        inner.names.tidy(epoch);
+        Ok(inner)
+    }
+
+    /// Waits until what a request moved is on disk.
+    fn end(&self, mut inner: MutexGuard<'_, Inner>) -> Result<(), Error> {
+        let ticket = self.committer.add(&inner.books.drain());
+        drop(inner);
+        Ok(self.committer.wait(ticket)?)
+    }
+}
+
+impl<'f> Gather<'f> {
+    fn new(feed: &'f Feed, caller: &'f Principal, inner: &'f mut Inner, now: Timestamp) -> Self {
+        let (_, now) = feed.times(inner, now);
+        Self {
+            feed,
+            caller,
+            inner,
+            now,
+            took: Took::default(),
+            points: vec![],
+            fresh: vec![],
+            by_name: BTreeMap::new(),
+        }
+    }
+
+    fn reject(&mut self, points: u64, reason: &'static str, text: &str) {
+        self.took.rejected += points;
+        let told = self.took.reasons.entry(reason);
+        told.or_insert_with(|| (0, text.to_owned())).0 += points;
+    }
+
+    /// The stream of so many points, by the bytes that name it; `None` where they do not count. A
+    /// stream that nobody knows is asked for by `make`.
+    fn find(
+        &mut self,
+        name: &[u8],
+        points: u64,
+        make: impl FnOnce(&Self) -> Result<Introduced, Slot>,
+    ) -> Option<Whose> {
+        let hash = self.inner.names.hash(name);
+        match self.inner.names.point(hash, name) {
+            Some(Slot::Stream(id)) => return Some(Whose::Stream(*id)),
+            Some(Slot::PassedOver) => {
+                self.took.passed_over += points;
+                return None;
+            }
+            Some(Slot::Refused(until, problem, family)) if self.now < *until => {
+                let (problem, family) = (Arc::clone(problem), *family);
+                self.inner.books.taint(&family);
+                self.reject(points, "mapping", &problem);
+                return None;
+            }
+            _ => {}
+        }
+        if let Some(i) = self.by_name.get(name) {
+            return Some(Whose::Fresh(*i));
+        }
+        match make(self) {
+            Ok(introduced) => {
+                let name = name.to_vec();
+                self.by_name.insert(name.clone(), self.fresh.len());
+                self.fresh.push(Fresh { name, introduced });
+                Some(Whose::Fresh(self.fresh.len() - 1))
+            }
+            Err(slot) => {
+                match &slot {
+                    Slot::Refused(_, problem, _) => {
+                        let problem = Arc::clone(problem);
+                        self.reject(points, "mapping", &problem);
+                    }
+                    Slot::Stream(_) | Slot::PassedOver => self.took.passed_over += points,
+                }
+                self.inner.names.keep_point(name, slot);
+                None
+            }
+        }
+    }
+
+    /// What is remembered of a stream that cannot be used.
+    fn refusal(&self, text: impl Into<Arc<str>>) -> Slot {
+        Slot::Refused(self.now + REFUSED_MS, text.into(), [0; 16])
+    }
+
+    /// What a stream is in Tidegate's words.
+    fn decide(&self, stream: &Stream<'_>) -> Result<Mapped, Slot> {
+        let holder = Holder {
+            tenants: self.caller.tenants.as_ref(),
+        };
+        match self.feed.options.mapping.decide(stream, holder) {
+            Verdict::Mapped(mapped) => Ok(*mapped),
+            Verdict::PassedOver(_) => Err(Slot::PassedOver),
+            Verdict::Refused(problem) => Err(self.refusal(problem)),
+        }
+    }
+
+    /// Introduces what is new and takes all points.
+    fn finish(mut self, now: Timestamp) -> Took {
+        let ids = self.introduce();
+        let points = std::mem::take(&mut self.points);
+        if self.feed.options.clock == super::Clock::Data {
+            let newest = points.iter().map(|(_, p)| p.time).max();
+            self.inner.newest = newest.unwrap_or(i64::MIN).max(self.inner.newest);
+        }
+        let (clock, now) = self.feed.times(self.inner, now);
+        for (whose, observed) in points {
+            let id = match whose {
+                Whose::Stream(id) => id,
+                Whose::Fresh(i) => match &ids[i] {
+                    Ok(id) => *id,
+                    Err(problem) => {
+                        let problem = Arc::clone(problem);
+                        self.reject(1, "mapping", &problem);
+                        continue;
+                    }
+                },
+            };
+            match self.inner.books.take(id, observed, clock, now) {
+                Fate::Refused(why) => self.reject(1, why.name(), why.text()),
+                Fate::Duplicate | Fate::Superseded => {
+                    self.took.accepted += 1;
+                    self.took.duplicates += 1;
+                }
+                Fate::Counted | Fate::Baseline | Fate::Gap | Fate::Ended => self.took.accepted += 1,
+            }
+        }
+        self.took
+    }
+
+    /// Numbers of the new streams, or why they have none.
+    fn introduce(&mut self) -> Vec<Result<u32, Arc<str>>> {
+        if self.fresh.is_empty() {
+            return vec![];
+        }
+        let apis = self.fresh.iter().map(|f| f.introduced.mapped.api.clone());
+        let problems = self
+            .feed
+            .declare(self.caller, &apis.collect::<BTreeSet<_>>());
+        let fresh = std::mem::take(&mut self.fresh);
+        let mut ids = Vec::with_capacity(fresh.len());
+        for Fresh { name, introduced } in fresh {
+            let keep = &self.feed.keep;
+            let id = match problems.get(&introduced.mapped.api) {
+                Some(problem) => {
+                    self.inner.books.taint(&introduced.family);
+                    Err(problem.clone())
+                }
+                None => {
+                    let newest = |key: &tidegate_core::sample::SeriesKey| keep.newest(key);
+                    self.inner.books.introduce(&introduced, &newest, self.now)
+                }
+            };
+            let id = id.map_err(Arc::from);
+            let slot = match &id {
+                Ok(id) => Slot::Stream(*id),
+                Err(problem) => {
+                    let until = self.now + REFUSED_MS;
+                    Slot::Refused(until, Arc::clone(problem), introduced.family)
+                }
+            };
+            self.inner.names.keep_point(&name, slot);
+            ids.push(id);
+        }
+        ids
+    }
+}
+
+/// What names a stream whoever sends it: its tenant, metric and labels.
+fn identity(mapped: &Mapped, name: &str, labels: &Labels, scope: &[u8]) -> Key {
+    let text = format!("{}\0{name}\0{labels}\0{scope:?}", mapped.api.tenant);
+    crate::books::key_of(text.as_bytes())
+}

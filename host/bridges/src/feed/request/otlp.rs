@@ -1,0 +1,270 @@
+//! OTLP: a resource, its scopes and metrics, and their points.
+
+use super::{Error, Feed, Gather, Took, identity};
+use crate::books::{Flow, Introduced, Key, Observed, Value, key_of};
+use crate::feed::names::{Metric, Resource, Slot};
+use crate::histogram::{Histogram, Layout};
+use crate::mapping::{Labels, Shape, Stream};
+use crate::otlp::{self, Kind, Point, Reading, Sink, Temporality, Wanted};
+use crate::wire::Part;
+use std::sync::Arc;
+use tidegate_core::access::Principal;
+use tidegate_core::time::Timestamp;
+
+impl Feed {
+    /// Takes an OTLP request; blocks until what was taken is on disk. `now` is the machine's clock.
+    ///
+    /// # Errors
+    /// When the body is damaged, the caller may not feed, or nothing can be taken now; then nothing
+    /// of it counts.
+    pub fn otlp(&self, caller: &Principal, body: &[u8], now: Timestamp) -> Result<Took, Error> {
+        let mut inner = self.begin(caller)?;
+        let mut listener = Listener {
+            gather: Gather::new(self, caller, &mut inner, now),
+            name: vec![],
+            resource: None,
+            scope: vec![],
+            metric: None,
+            described: (String::new(), String::new(), Kind::Gauge),
+            bounds: [].into(),
+        };
+        otlp::walk(body, &mut listener)?;
+        let took = listener.gather.finish(now);
+        self.end(inner)?;
+        Ok(took)
+    }
+}
+
+/// What a walk has come by.
+struct Listener<'f> {
+    gather: Gather<'f>,
+    name: Vec<u8>,
+    resource: Option<Arc<Resource>>,
+    scope: Vec<u8>,
+    metric: Option<Arc<Metric>>,
+    /// The metric's name, unit and kind.
+    described: (String, String, Kind),
+    /// Those of the last histogram: nearly all have the same.
+    bounds: Arc<[f64]>,
+}
+
+/// A stream, of which only the bytes are known.
+fn introduce(
+    gather: &Gather<'_>,
+    point: &Point<'_>,
+    metric: &Metric,
+    resource: Option<&Resource>,
+    (name, unit, kind): (&str, &str, Kind),
+    scope: &[u8],
+) -> Result<Introduced, Slot> {
+    let mut pairs = Vec::with_capacity(point.attributes.len() + 8);
+    for part in point.attributes {
+        match otlp::key_value(*part) {
+            Ok((key, value)) => pairs.push((key.to_owned(), value.to_string())),
+            Err(e) => return Err(gather.refusal(format!("an attribute: {e}"))),
+        }
+    }
+    pairs.extend(resource.iter().flat_map(|r| r.labels.iter().cloned()));
+    let labels = Labels::new(pairs);
+    let (shape, flow) =
+        shape_of(kind).map_err(|problem| gather.refusal(format!("`{name}`: {problem}")))?;
+    let mapped = gather.decide(&Stream {
+        name,
+        unit,
+        shape,
+        labels: &labels,
+    })?;
+    Ok(Introduced {
+        key: identity(&mapped, name, &labels, scope),
+        family: metric.family,
+        instance: resource.map_or([0; 16], |r| r.key),
+        flow,
+        mapped,
+    })
+}
+
+impl Listener<'_> {
+    fn value(&mut self, reading: &Reading<'_>) -> Result<Option<Value>, &'static str> {
+        Ok(Some(match *reading {
+            Reading::Ended => return Ok(None),
+            Reading::Unusable(why) => return Err(why),
+            Reading::Number(n) => Value::Number(n),
+            Reading::Explicit {
+                count,
+                sum,
+                bounds,
+                counts,
+            } => {
+                if *self.bounds != *bounds {
+                    self.bounds = bounds.into();
+                }
+                Value::Histogram(Histogram {
+                    layout: Layout::Explicit(Arc::clone(&self.bounds)),
+                    counts: if counts.is_empty() {
+                        vec![count]
+                    } else {
+                        counts.to_vec()
+                    },
+                    sum,
+                })
+            }
+            Reading::Exponential {
+                sum,
+                scale,
+                zero,
+                offset,
+                counts,
+                ..
+            } => Value::Histogram(Histogram {
+                layout: Layout::Exponential {
+                    scale,
+                    offset,
+                    zero,
+                },
+                counts: counts.to_vec(),
+                sum,
+            }),
+            Reading::Summary { .. } => return Err("summaries cannot be added up over instances"),
+        }))
+    }
+}
+
+/// What a kind's values are, and how they follow each other.
+fn shape_of(kind: Kind) -> Result<(Shape, Flow), &'static str> {
+    let flow = |t: Temporality| match t {
+        Temporality::Cumulative => Ok(Flow::Cumulative),
+        Temporality::Delta => Ok(Flow::Delta),
+        Temporality::Unspecified => Err("its temporality is not told, so it cannot be added up"),
+    };
+    Ok(match kind {
+        Kind::Gauge | Kind::UpDown(Temporality::Cumulative | Temporality::Unspecified) => {
+            (Shape::Level, Flow::Level)
+        }
+        Kind::UpDown(Temporality::Delta) => {
+            return Err("changes of a level do not tell the level; export it cumulatively");
+        }
+        Kind::Counter(t) => (Shape::Counter, flow(t)?),
+        Kind::Histogram(t) | Kind::Exponential(t) => (Shape::Histogram, flow(t)?),
+        Kind::Summary => return Err("summaries cannot be added up over instances"),
+    })
+}
+
+impl Sink for Listener<'_> {
+    fn resource(&mut self, resource: Part<'_>) {
+        self.name.clear();
+        self.name
+            .extend_from_slice(self.gather.caller.name.as_bytes());
+        self.name.push(0);
+        self.name.extend_from_slice(resource.bytes);
+        if let Some(known) = self.gather.inner.names.resource(&self.name) {
+            self.resource = Some(known);
+            return;
+        }
+        // What is not text is no label; whoever is named by it is named by nothing.
+        let pairs = otlp::resource_attributes(resource).unwrap_or_default();
+        let labels = pairs
+            .into_iter()
+            .map(|(k, v)| (k.to_owned(), v.to_string()));
+        let labels = Labels::new(labels.collect());
+        let text = format!("{}\0{labels}", self.gather.caller.name);
+        let known = Arc::new(Resource {
+            id: self.gather.inner.names.number(),
+            labels: labels
+                .iter()
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .collect(),
+            key: key_of(text.as_bytes()),
+        });
+        self.gather
+            .inner
+            .names
+            .keep_resource(&self.name, known.clone());
+        self.resource = Some(known);
+    }
+
+    fn scope(&mut self, scope: Part<'_>) {
+        self.scope.clear();
+        self.scope.extend_from_slice(scope.bytes);
+    }
+
+    fn metric(&mut self, metric: &otlp::Metric<'_>) -> Wanted {
+        let (resource, key): (u32, Key) = self
+            .resource
+            .as_ref()
+            .map_or((0, [0; 16]), |r| (r.id, r.key));
+        self.name.clear();
+        self.name.extend_from_slice(&resource.to_le_bytes());
+        self.name
+            .extend_from_slice(&(self.scope.len() as u32).to_le_bytes());
+        self.name.extend_from_slice(&self.scope);
+        self.name
+            .extend_from_slice(format!("{:?}", metric.kind).as_bytes());
+        self.name.push(0);
+        self.name.extend_from_slice(metric.unit.as_bytes());
+        self.name.push(0);
+        self.name.extend_from_slice(metric.name.as_bytes());
+        self.described = (metric.name.to_owned(), metric.unit.to_owned(), metric.kind);
+        let known = match self.gather.inner.names.metric(&self.name) {
+            Some(known) => known,
+            None => {
+                let mut text = key.to_vec();
+                text.extend_from_slice(&self.name[4..]);
+                let known = Arc::new(Metric {
+                    id: self.gather.inner.names.number(),
+                    family: key_of(&text),
+                    wanted: self.gather.feed.options.mapping.wants(metric.name)
+                        && metric.kind != Kind::Summary,
+                });
+                self.gather
+                    .inner
+                    .names
+                    .keep_metric(&self.name, known.clone());
+                known
+            }
+        };
+        let wanted = if known.wanted {
+            Wanted::Points
+        } else {
+            Wanted::Nothing
+        };
+        self.metric = Some(known);
+        wanted
+    }
+
+    fn point(&mut self, point: &Point<'_>) {
+        let Some(metric) = self.metric.clone() else {
+            return;
+        };
+        self.name.clear();
+        self.name.extend_from_slice(&metric.id.to_le_bytes());
+        for part in point.attributes {
+            self.name
+                .extend_from_slice(&(part.bytes.len() as u32).to_le_bytes());
+            self.name.extend_from_slice(part.bytes);
+        }
+        let (name, unit, kind) = (&self.described.0, &self.described.1, self.described.2);
+        let (resource, scope) = (self.resource.as_deref(), &self.scope);
+        let whose = self.gather.find(&self.name, 1, |gather| {
+            introduce(gather, point, &metric, resource, (name, unit, kind), scope)
+        });
+        let Some(whose) = whose else {
+            return;
+        };
+        match self.value(&point.reading) {
+            Ok(value) => {
+                let ms = |ns: u64| (ns / 1_000_000) as i64;
+                let observed = Observed {
+                    start: (point.start > 0 && point.start < point.time).then(|| ms(point.start)),
+                    time: ms(point.time),
+                    value,
+                };
+                self.gather.points.push((whose, observed));
+            }
+            Err(why) => self.gather.reject(1, "value", why),
+        }
+    }
+
+    fn passed_over(&mut self, points: u64) {
+        self.gather.took.passed_over += points;
+    }
+}

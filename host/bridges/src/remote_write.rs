@@ -1,0 +1,266 @@
+//! Prometheus remote write, 1.0 and 2.0: series with their samples, nothing copied.
+//!
+//! Both are read into the same thing: the bytes that name a series, and its samples. In 1.0 labels
+//! are texts in the message; in 2.0 they are numbers in a table of texts that comes with each
+//! request, so the name is put together from what they stand for, and a sender that numbers its table
+//! otherwise next time still names the same series.
+//!
+//! What is wrong with the bytes refuses the request; a series whose labels break the rules (a label
+//! twice, no metric name, a number beyond the table) is told and refused alone.
+//!
+//! Sources: prometheus.io, "Remote-Write 1.0" and "2.0"; `prometheus/prompb/remote.proto`,
+//! `io/prometheus/write/v2/types.proto`.
+
+use crate::wire::{Malformed, Part, Value};
+
+/// The value by which Prometheus says that a series has ended.
+pub const STALE: u64 = 0x7ff0_0000_0000_0002;
+
+/// A sample.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    /// When it was read, in milliseconds since the epoch.
+    pub time: i64,
+    /// Since when it counts; `None` where the sender does not say.
+    pub start: Option<i64>,
+    /// Its value, as bits: a stale marker is a NaN of its own.
+    pub bits: u64,
+}
+
+/// Which form a message has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// `prometheus.WriteRequest`.
+    One,
+    /// `io.prometheus.write.v2.Request`.
+    Two,
+}
+
+/// A series of a request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Series<'a> {
+    /// Names it: every label's name and value, each with its length before it.
+    pub name: &'a [u8],
+    /// Its samples.
+    pub samples: &'a [Sample],
+    /// Native histograms that came with it, which are not read.
+    pub histograms: u64,
+    /// Exemplars that came with it, which are not kept.
+    pub exemplars: u64,
+}
+
+/// Who listens to a walk.
+pub trait Sink {
+    /// A series.
+    fn series(&mut self, series: &Series<'_>);
+
+    /// A series whose labels cannot be used: so many samples, and why.
+    fn unusable(&mut self, samples: u64, why: &'static str);
+}
+
+/// The labels of a series' name, in their order.
+///
+/// # Errors
+/// When a text is not UTF-8.
+pub fn labels(name: &[u8]) -> Result<Vec<(&str, &str)>, &'static str> {
+    let mut texts = vec![];
+    let mut rest = name;
+    while let Some((len, tail)) = rest.split_first_chunk::<4>() {
+        let n = u32::from_le_bytes(*len) as usize;
+        let (text, tail) = tail.split_at_checked(n).ok_or("its name is cut off")?;
+        texts.push(std::str::from_utf8(text).map_err(|_| "a label is not UTF-8")?);
+        rest = tail;
+    }
+    Ok(texts
+        .chunks_exact(2)
+        .map(|pair| (pair[0], pair[1]))
+        .collect())
+}
+
+/// Buffers of a walk.
+#[derive(Default)]
+struct Scratch {
+    name: Vec<u8>,
+    samples: Vec<Sample>,
+    refs: Vec<u64>,
+    histograms: u64,
+    exemplars: u64,
+}
+
+/// Goes through a request.
+///
+/// # Errors
+/// When the body is no such message; the sink may have heard a part of it then.
+pub fn walk(body: &[u8], version: Version, sink: &mut impl Sink) -> Result<(), Malformed> {
+    let mut scratch = Scratch::default();
+    let mut symbols: Vec<&[u8]> = vec![];
+    let (symbol, series) = match version {
+        Version::One => (u32::MAX, 1),
+        Version::Two => (4, 5),
+    };
+    let mut fields = Part::body(body).walk();
+    while let Some(field) = fields.next()? {
+        if field.number == symbol {
+            symbols.push(field.part()?.bytes);
+        }
+    }
+    let mut fields = Part::body(body).walk();
+    while let Some(field) = fields.next()? {
+        if field.number == series {
+            let part = field.part()?;
+            match version {
+                Version::One => scratch.one(part)?,
+                Version::Two => {
+                    scratch.two(part)?;
+                    if let Err(why) = scratch.resolve(&symbols) {
+                        sink.unusable(scratch.samples.len() as u64, why);
+                        continue;
+                    }
+                }
+            }
+            match check(&scratch.name) {
+                Ok(()) => sink.series(&Series {
+                    name: &scratch.name,
+                    samples: &scratch.samples,
+                    histograms: scratch.histograms,
+                    exemplars: scratch.exemplars,
+                }),
+                Err(why) => sink.unusable(scratch.samples.len() as u64, why),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn put(to: &mut Vec<u8>, text: &[u8]) {
+    to.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    to.extend_from_slice(text);
+}
+
+/// Whether labels are in order, each once, none without a name.
+fn check(name: &[u8]) -> Result<(), &'static str> {
+    let mut last: Option<&[u8]> = None;
+    let mut rest = name;
+    while let Some((len, tail)) = rest.split_first_chunk::<4>() {
+        let (label, tail) = tail
+            .split_at_checked(u32::from_le_bytes(*len) as usize)
+            .ok_or("its name is cut off")?;
+        let (len, tail) = tail
+            .split_first_chunk::<4>()
+            .ok_or("a label has no value")?;
+        let (_, tail) = tail
+            .split_at_checked(u32::from_le_bytes(*len) as usize)
+            .ok_or("its name is cut off")?;
+        if label.is_empty() {
+            return Err("a label has no name");
+        }
+        if last.is_some_and(|last| last >= label) {
+            return Err("its labels are not in order, each once");
+        }
+        last = Some(label);
+        rest = tail;
+    }
+    if last.is_none() {
+        return Err("it has no labels");
+    }
+    Ok(())
+}
+
+impl Scratch {
+    fn clear(&mut self) {
+        self.name.clear();
+        self.samples.clear();
+        self.refs.clear();
+        (self.histograms, self.exemplars) = (0, 0);
+    }
+
+    /// `prometheus.TimeSeries`: labels = 1, samples = 2, exemplars = 3, histograms = 4.
+    fn one(&mut self, part: Part<'_>) -> Result<(), Malformed> {
+        self.clear();
+        let mut fields = part.walk();
+        while let Some(field) = fields.next()? {
+            match field.number {
+                1 => {
+                    let (mut name, mut value): (&[u8], &[u8]) = (&[], &[]);
+                    let mut label = field.part()?.walk();
+                    while let Some(field) = label.next()? {
+                        match field.number {
+                            1 => name = field.part()?.bytes,
+                            2 => value = field.part()?.bytes,
+                            _ => {}
+                        }
+                    }
+                    put(&mut self.name, name);
+                    put(&mut self.name, value);
+                }
+                2 => self.sample(field.part()?)?,
+                3 => self.exemplars += 1,
+                4 => self.histograms += 1,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// `io.prometheus.write.v2.TimeSeries`: labels_refs = 1, samples = 2, histograms = 3,
+    /// exemplars = 4, created_timestamp = 6.
+    fn two(&mut self, part: Part<'_>) -> Result<(), Malformed> {
+        self.clear();
+        let mut created = 0;
+        let mut fields = part.walk();
+        while let Some(field) = fields.next()? {
+            match (field.number, field.value) {
+                (1, Value::Part(packed)) => {
+                    for number in packed.packed_varints() {
+                        self.refs.push(number?);
+                    }
+                }
+                (1, _) => self.refs.push(field.varint()?),
+                (2, _) => self.sample(field.part()?)?,
+                (3, _) => self.histograms += 1,
+                (4, _) => self.exemplars += 1,
+                (6, _) => created = field.varint()? as i64,
+                _ => {}
+            }
+        }
+        if created > 0 {
+            let open = self.samples.iter_mut().filter(|s| s.start.is_none());
+            open.for_each(|s| s.start = Some(created));
+        }
+        Ok(())
+    }
+
+    /// `Sample`: value = 1, timestamp = 2, and in later forms of 2.0 start_timestamp = 3.
+    fn sample(&mut self, part: Part<'_>) -> Result<(), Malformed> {
+        let mut sample = Sample {
+            time: 0,
+            start: None,
+            bits: 0,
+        };
+        let mut fields = part.walk();
+        while let Some(field) = fields.next()? {
+            match field.number {
+                1 => sample.bits = field.fixed64()?,
+                2 => sample.time = field.varint()? as i64,
+                3 => sample.start = Some(field.varint()? as i64).filter(|s| *s > 0),
+                _ => {}
+            }
+        }
+        self.samples.push(sample);
+        Ok(())
+    }
+
+    fn resolve(&mut self, symbols: &[&[u8]]) -> Result<(), &'static str> {
+        if !self.refs.len().is_multiple_of(2) {
+            return Err("its labels are not pairs");
+        }
+        for number in &self.refs {
+            let text = usize::try_from(*number).ok().and_then(|n| symbols.get(n));
+            put(
+                &mut self.name,
+                text.ok_or("a label stands beyond the table of symbols")?,
+            );
+        }
+        Ok(())
+    }
+}

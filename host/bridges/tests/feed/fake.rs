@@ -1,0 +1,276 @@
+//! A daemon and a store in memory, just enough of each.
+
+use super::otlp::Request;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use tidegate_bridges::feed::{Error, Feed, Options, Took};
+use tidegate_core::access::Principal;
+use tidegate_core::catalog::{
+    Catalog, Change, FieldProblem, Object, ObjectKey, ObjectKind, Tenant, Versioned,
+};
+use tidegate_core::distribution::Distribution;
+use tidegate_core::frame::Column;
+use tidegate_core::ids::{ApiId, TenantId};
+use tidegate_core::ports::serve::{
+    Acked, Applied, CatalogPort, ClockPort, IngestPort, Run, ServeError,
+};
+use tidegate_core::ports::storage::{Completion, History, Notes, StoreError, Watermark};
+use tidegate_core::quota::Usage;
+use tidegate_core::sample::{SampleBatch, SeriesKey, Stored, Values};
+use tidegate_core::time::{Grid, Step, Timestamp};
+use tidegate_core::units::Signal;
+
+/// So many seconds after the epoch.
+pub(crate) fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_secs(i64::try_from(seconds).unwrap())
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    catalog: Mutex<Catalog>,
+    numbers: Mutex<BTreeMap<SeriesKey, BTreeMap<i64, f64>>>,
+    distributions: Mutex<BTreeMap<SeriesKey, BTreeMap<i64, Distribution>>>,
+    journal: Mutex<(u64, BTreeMap<u64, Vec<u8>>)>,
+    busy: AtomicBool,
+}
+
+#[derive(Debug)]
+pub(crate) struct World {
+    inside: Arc<Inside>,
+    pub(crate) options: Options,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let mut options = Options::default();
+        options.terms.step = Step::from_secs(10).unwrap();
+        Self {
+            inside: Arc::default(),
+            options,
+        }
+    }
+
+    pub(crate) fn open(&self) -> Feed {
+        let (door, keep) = (self.inside.clone(), self.inside.clone());
+        Feed::open(self.options.clone(), door, keep, at(900)).unwrap()
+    }
+
+    pub(crate) fn send(&self, feed: &Feed, now: u64, request: &Request) -> Result<Took, Error> {
+        feed.otlp(&Principal::local(), &request.encode(), at(now))
+    }
+
+    /// Hands out everything that is due; nothing may be left over or refused.
+    pub(crate) fn turn(&self, feed: &Feed, now: u64) {
+        let turned = feed.turn(at(now)).unwrap();
+        assert!(
+            turned.refused.is_none() && turned.waiting.is_none(),
+            "{turned:?}"
+        );
+    }
+
+    pub(crate) fn busy(&self, busy: bool) {
+        self.inside.busy.store(busy, Ordering::Relaxed);
+    }
+
+    /// Values by start of their step, in seconds.
+    pub(crate) fn numbers(&self, api: &str, signal: Signal) -> BTreeMap<i64, f64> {
+        let key = SeriesKey {
+            api: api.parse().unwrap(),
+            signal,
+        };
+        let all = self.inside.numbers.lock().unwrap();
+        let of = all.get(&key).cloned().unwrap_or_default();
+        of.into_iter().map(|(t, v)| (t / 1000, v)).collect()
+    }
+
+    /// How many latencies were observed.
+    pub(crate) fn observations(&self, api: &str) -> u64 {
+        let key = SeriesKey {
+            api: api.parse().unwrap(),
+            signal: Signal::Latency,
+        };
+        let all = self.inside.distributions.lock().unwrap();
+        all.get(&key)
+            .map_or(0, |of| of.values().map(Distribution::count).sum())
+    }
+
+    pub(crate) fn object(&self, kind: &str, name: &str) -> Object {
+        let key = ObjectKey {
+            kind: ObjectKind::parse(kind).unwrap(),
+            name: name.into(),
+        };
+        let catalog = self.inside.catalog.lock().unwrap();
+        catalog.get(&key).unwrap().value
+    }
+
+    pub(crate) fn declare_tenant(&self, name: &str, max_series: u64) {
+        let object = Object::Tenant(Tenant {
+            id: name.parse().unwrap(),
+            max_series,
+            max_samples_per_s: 1000,
+            max_modules: 1,
+        });
+        let change = Change::Put {
+            object: Box::new(object),
+            expect: None,
+        };
+        self.inside
+            .apply(&Principal::local(), vec![change], Run::Real)
+            .unwrap();
+    }
+
+    pub(crate) fn journal_entries(&self) -> usize {
+        self.inside.journal.lock().unwrap().1.len()
+    }
+}
+
+impl IngestPort for Inside {
+    fn ingest(&self, caller: &Principal, batch: SampleBatch, done: Acked) {
+        if self.busy.load(Ordering::Relaxed) {
+            return done(Err(ServeError::Exhausted {
+                what: "the store is behind".into(),
+                retry_ms: 5,
+            }));
+        }
+        let mut stored = Stored::default();
+        for series in batch.series {
+            assert!(caller.sees(&series.key.api.tenant));
+            let catalog = self.catalog.lock().unwrap();
+            assert!(
+                catalog.apis.contains_key(&series.key.api),
+                "{}",
+                series.key.api
+            );
+            for (i, t) in series.times.iter().enumerate() {
+                let fresh = match &series.values {
+                    Values::Numbers(v) => {
+                        let mut all = self.numbers.lock().unwrap();
+                        let of = all.entry(series.key.clone()).or_default();
+                        let fresh = !of.contains_key(&t.0);
+                        of.entry(t.0).or_insert(v[i]);
+                        fresh
+                    }
+                    Values::Distributions(v) => {
+                        let mut all = self.distributions.lock().unwrap();
+                        let of = all.entry(series.key.clone()).or_default();
+                        let fresh = !of.contains_key(&t.0);
+                        of.entry(t.0).or_insert_with(|| v[i].clone());
+                        fresh
+                    }
+                };
+                stored.stored += u64::from(fresh);
+                stored.duplicates += u64::from(!fresh);
+            }
+        }
+        done(Ok((stored, vec![])));
+    }
+}
+
+impl CatalogPort for Inside {
+    fn apply(&self, _: &Principal, changes: Vec<Change>, _: Run) -> Result<Applied, ServeError> {
+        let mut catalog = self.catalog.lock().unwrap();
+        let invalid = |problems: Vec<FieldProblem>| ServeError::Invalid { problems };
+        let (next, effects) = catalog.apply(&changes).map_err(invalid)?;
+        let generation = next.generation;
+        *catalog = next;
+        Ok(Applied {
+            generation,
+            effects,
+        })
+    }
+
+    fn get(&self, _: &Principal, key: &ObjectKey) -> Result<Versioned<Object>, ServeError> {
+        let found = self.catalog.lock().unwrap().get(key);
+        found.ok_or(ServeError::NotFound {
+            what: key.to_string(),
+            remedy: String::new(),
+        })
+    }
+
+    fn list(&self, _: &Principal, kind: ObjectKind) -> Result<Vec<Versioned<Object>>, ServeError> {
+        Ok(self.catalog.lock().unwrap().list(kind))
+    }
+
+    fn usage(&self, _: &Principal, tenant: &TenantId) -> Option<Usage> {
+        let numbers = self.numbers.lock().unwrap();
+        let distributions = self.distributions.lock().unwrap();
+        let keys = numbers.keys().chain(distributions.keys());
+        let series = keys.filter(|k| k.api.tenant == *tenant).count() as u64;
+        Some(Usage {
+            series,
+            ..Usage::default()
+        })
+    }
+}
+
+impl ClockPort for Inside {
+    fn now(&self) -> Timestamp {
+        at(0)
+    }
+
+    fn advance(&self, _: &Principal, now: Timestamp) -> Result<Timestamp, ServeError> {
+        Ok(now)
+    }
+}
+
+impl Notes for Inside {
+    fn write(&self, entry: &[u8]) -> Result<u64, StoreError> {
+        let mut journal = self.journal.lock().unwrap();
+        journal.0 += 1;
+        let number = journal.0;
+        journal.1.insert(number, entry.to_vec());
+        Ok(number)
+    }
+
+    fn entries(&self, each: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
+        self.journal
+            .lock()
+            .unwrap()
+            .1
+            .values()
+            .for_each(|e| each(e));
+        Ok(())
+    }
+
+    fn drop_before(&self, number: u64) -> Result<(), StoreError> {
+        let mut journal = self.journal.lock().unwrap();
+        journal.1 = journal.1.split_off(&number);
+        Ok(())
+    }
+}
+
+impl History for Inside {
+    fn append(&self, _: SampleBatch, done: Completion) {
+        done(Err(StoreError::Closed));
+    }
+
+    fn column(&self, key: &SeriesKey, grid: Grid) -> Result<Column, StoreError> {
+        Ok(Column {
+            signal: key.signal,
+            start: grid.start,
+            step: grid.step,
+            values: vec![],
+        })
+    }
+
+    fn distributions(&self, _: &ApiId, _: Grid) -> Result<Vec<Option<Distribution>>, StoreError> {
+        Ok(vec![])
+    }
+
+    fn series(&self) -> Vec<SeriesKey> {
+        vec![]
+    }
+
+    fn newest(&self, key: &SeriesKey) -> Option<Timestamp> {
+        let numbers = self.numbers.lock().unwrap();
+        let distributions = self.distributions.lock().unwrap();
+        let last = numbers.get(key).and_then(|of| of.keys().last().copied());
+        let last = last.or_else(|| distributions.get(key)?.keys().last().copied());
+        last.map(|t| Timestamp(t + 10_000))
+    }
+
+    fn watermark(&self) -> Watermark {
+        Watermark::default()
+    }
+}

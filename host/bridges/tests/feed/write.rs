@@ -1,0 +1,215 @@
+//! Remote write: both forms name the same series, and what is wrong is told.
+
+use super::fake::{World, at};
+use prost::Message;
+use tidegate_bridges::feed::Written;
+use tidegate_bridges::remote_write::Version;
+use tidegate_core::access::Principal;
+use tidegate_core::units::Signal;
+
+/// `prometheus.WriteRequest`, as far as it is sent here.
+#[derive(Clone, PartialEq, Message)]
+struct One {
+    #[prost(message, repeated, tag = "1")]
+    timeseries: Vec<OneSeries>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct OneSeries {
+    #[prost(message, repeated, tag = "1")]
+    labels: Vec<Label>,
+    #[prost(message, repeated, tag = "2")]
+    samples: Vec<Sample>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Label {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    value: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Sample {
+    #[prost(double, tag = "1")]
+    value: f64,
+    #[prost(int64, tag = "2")]
+    timestamp: i64,
+}
+
+/// `io.prometheus.write.v2.Request`, likewise.
+#[derive(Clone, PartialEq, Message)]
+struct Two {
+    #[prost(string, repeated, tag = "4")]
+    symbols: Vec<String>,
+    #[prost(message, repeated, tag = "5")]
+    timeseries: Vec<TwoSeries>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TwoSeries {
+    #[prost(uint32, repeated, tag = "1")]
+    labels_refs: Vec<u32>,
+    #[prost(message, repeated, tag = "2")]
+    samples: Vec<Sample>,
+}
+
+type Points<'a> = &'a [(i64, f64)];
+
+fn samples(points: Points<'_>) -> Vec<Sample> {
+    let sample = |(t, value): &(i64, f64)| Sample {
+        value: *value,
+        timestamp: t * 1000,
+    };
+    points.iter().map(sample).collect()
+}
+
+fn one(series: &[(&[(&str, &str)], Points<'_>)]) -> Vec<u8> {
+    let label = |(name, value): &(&str, &str)| Label {
+        name: (*name).into(),
+        value: (*value).into(),
+    };
+    let timeseries = series.iter().map(|(labels, points)| OneSeries {
+        labels: labels.iter().map(label).collect(),
+        samples: samples(points),
+    });
+    One {
+        timeseries: timeseries.collect(),
+    }
+    .encode_to_vec()
+}
+
+/// With a table of symbols that is numbered otherwise each time.
+fn two(series: &[(&[(&str, &str)], Points<'_>)], turn: usize) -> Vec<u8> {
+    let mut symbols = vec![String::new(); turn + 1];
+    let timeseries = series.iter().map(|(labels, points)| {
+        let texts = labels.iter().flat_map(|(n, v)| [*n, *v]);
+        let refs = texts.map(|text| {
+            symbols.push(text.into());
+            symbols.len() as u32 - 1
+        });
+        TwoSeries {
+            labels_refs: refs.collect(),
+            samples: samples(points),
+        }
+    });
+    let timeseries = timeseries.collect();
+    Two {
+        symbols,
+        timeseries,
+    }
+    .encode_to_vec()
+}
+
+fn send(feed: &tidegate_bridges::feed::Feed, body: &[u8], version: Version, now: u64) -> Written {
+    feed.remote_write(&Principal::local(), body, version, at(now))
+        .unwrap()
+}
+
+const SERVED: &[(&str, &str)] = &[
+    ("__name__", "http_server_request_duration_seconds_count"),
+    ("http_request_method", "GET"),
+    ("http_response_status_code", "200"),
+    ("http_route", "/a"),
+    ("instance", "10.0.0.1:80"),
+    ("job", "pay"),
+    ("tidegate_tenant", "shop"),
+];
+
+/// A request of one sample.
+pub(crate) fn served_once(value: f64) -> Vec<u8> {
+    one(&[(SERVED, &[(1000, value)])])
+}
+
+#[test]
+fn both_forms_of_remote_write_feed_the_same_series() {
+    let world = World::new();
+    let feed = world.open();
+    for i in 0..6 {
+        let t = 1000 + 10 * i;
+        let points = [(t, 30.0 * i as f64)];
+        let series: [(&[(&str, &str)], Points<'_>); 1] = [(SERVED, &points)];
+        let now = u64::try_from(t).unwrap();
+        let written = if i % 2 == 0 {
+            send(&feed, &one(&series), Version::One, now)
+        } else {
+            send(
+                &feed,
+                &two(&series, usize::try_from(i).unwrap()),
+                Version::Two,
+                now,
+            )
+        };
+        assert_eq!((written.took.accepted, written.took.rejected), (1, 0));
+    }
+    world.turn(&feed, 1200);
+    let requests = world.numbers("shop/pay/GET/a", Signal::Requests);
+    assert_eq!(requests.len(), 5);
+    assert!(
+        requests.values().all(|n| (n - 30.0).abs() < 1e-9),
+        "{requests:?}"
+    );
+}
+
+#[test]
+fn a_series_that_went_stale_holds_nobody_up() {
+    let world = World::new();
+    let feed = world.open();
+    let mut gone: Vec<(&str, &str)> = SERVED.to_vec();
+    gone[4].1 = "10.0.0.2:80";
+    let stale = f64::from_bits(0x7ff0_0000_0000_0002);
+    for (t, of_gone) in [(1000, 5.0), (1010, 10.0), (1020, stale), (1030, stale)] {
+        let (a, b) = ([(t, t as f64)], [(t, of_gone)]);
+        let body = one(&[(SERVED, &a), (&gone, &b)]);
+        send(&feed, &body, Version::One, u64::try_from(t).unwrap());
+    }
+    // Not after `hold`, but as soon as who lives has spoken.
+    world.turn(&feed, 1033);
+    let requests = world.numbers("shop/pay/GET/a", Signal::Requests);
+    assert_eq!(
+        requests.into_iter().collect::<Vec<_>>(),
+        [(1000, 15.0), (1010, 10.0), (1020, 10.0)]
+    );
+}
+
+#[test]
+fn series_whose_labels_break_the_rules_are_refused_alone() {
+    let world = World::new();
+    let feed = world.open();
+    let points = [(1000, 1.0)];
+    let twice = [("__name__", "x"), ("a", "1"), ("a", "2")];
+    let unnamed = [("job", "pay")];
+    let series: [(&[(&str, &str)], Points<'_>); 4] = [
+        (&twice, &points),
+        (&unnamed, &points),
+        (&[], &points),
+        (SERVED, &points),
+    ];
+    let written = send(&feed, &one(&series), Version::One, 1000);
+    assert_eq!((written.took.accepted, written.took.rejected), (1, 3));
+    let beyond = Two {
+        symbols: vec![String::new()],
+        timeseries: vec![TwoSeries {
+            labels_refs: vec![7, 8],
+            samples: samples(&points),
+        }],
+    };
+    let written = send(&feed, &beyond.encode_to_vec(), Version::Two, 1000);
+    assert!(written.took.message().unwrap().contains("table of symbols"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn damaged_remote_writes_never_panic(at_byte in proptest::prelude::any::<proptest::sample::Index>(), with: u8, noise: Vec<u8>) {
+        let points = [(1000, 1.0), (1010, 2.0)];
+        let series: [(&[(&str, &str)], Points<'_>); 1] = [(SERVED, &points)];
+        for (mut body, version) in [(one(&series), Version::One), (two(&series, 2), Version::Two)] {
+            let i = at_byte.index(body.len());
+            body[i] = with;
+            let feed = World::new().open();
+            let _ = feed.remote_write(&Principal::local(), &body, version, at(1000));
+            let _ = feed.remote_write(&Principal::local(), &noise, version, at(1000));
+        }
+    }
+}
