@@ -133,6 +133,14 @@ impl Auth {
         Ok(Auth::Tokens(credentials.into()))
     }
 
+    /// Who sends a header `authorization` of this value, for servers of other protocols.
+    ///
+    /// # Errors
+    /// When it is nobody who is known; text for the sender.
+    pub fn identify(&self, header: Option<&[u8]>) -> Result<Principal, String> {
+        self.principal(header).map_err(|e| e.message().to_owned())
+    }
+
     fn principal(&self, header: Option<&[u8]>) -> Result<Principal, Status> {
         let Auth::Tokens(credentials) = self else {
             return Ok(Principal::local());

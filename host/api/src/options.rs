@@ -99,6 +99,8 @@ pub struct Options {
     pub wake: watch::Receiver<u64>,
     /// Ties a request's span to its caller's trace.
     pub adopt_parent: Option<AdoptParent>,
+    /// Routes of other protocols, which know by themselves who asks; served beside, by HTTP/1 too.
+    pub beside: Option<axum::Router>,
 }
 
 impl fmt::Debug for Options {
@@ -127,6 +129,7 @@ impl Options {
             drain: Duration::from_secs(10),
             wake: watch::channel(0).1,
             adopt_parent: None,
+            beside: None,
         }
     }
 }

@@ -19,6 +19,7 @@ use tidegate_core::ports::serve::Gate;
 use tidegate_proto::{FILE_DESCRIPTOR_SET, v1};
 use tokio::sync::watch;
 use tonic::codec::CompressionEncoding::Gzip;
+use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::{Router, TcpIncoming};
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
@@ -131,6 +132,18 @@ impl Server {
     /// When the listener would be exposed ([`check_exposure`]), the address is taken, or the
     /// certificates are not usable.
     pub fn bind(options: Options, gate: Arc<dyn Gate>) -> Result<Bound, Error> {
+        Self::open(options, Some(gate))
+    }
+
+    /// The same for routes of other protocols alone ([`Options::beside`]), on an address of their own.
+    ///
+    /// # Errors
+    /// As [`Server::bind`].
+    pub fn bind_beside(options: Options) -> Result<Bound, Error> {
+        Self::open(options, None)
+    }
+
+    fn open(options: Options, gate: Option<Arc<dyn Gate>>) -> Result<Bound, Error> {
         let Options {
             address,
             auth,
@@ -140,9 +153,27 @@ impl Server {
             drain,
             wake,
             adopt_parent,
+            beside,
         } = options;
         check_exposure(address, &auth, tls.as_ref(), insecure).map_err(Error::Exposed)?;
+        let (closing, is_closing) = watch::channel(false);
+        let health = HealthReporter::new();
+        let wake = Wake {
+            world: wake,
+            closing: is_closing,
+        };
+        let mut routed = Routes::default();
+        if let Some(gate) = gate {
+            let shared = Arc::new(Shared { gate, limits, wake });
+            routed = routes(&shared, &Authenticate(auth), health.clone())?;
+        }
+        let with_http1 = beside.is_some();
+        if let Some(beside) = beside {
+            let own = routed.axum_router_mut();
+            *own = std::mem::take(own).merge(beside);
+        }
         let mut builder = tonic::transport::Server::builder()
+            .accept_http1(with_http1)
             .http2_keepalive_interval(Some(KEEPALIVE.0))
             .http2_keepalive_timeout(Some(KEEPALIVE.1))
             .http2_max_header_list_size(MAX_HEADERS)
@@ -153,14 +184,7 @@ impl Server {
                 .tls_config(tls_config(tls))
                 .map_err(|e| Error::Tls(causes(&e)))?;
         }
-        let (closing, is_closing) = watch::channel(false);
-        let health = HealthReporter::new();
-        let wake = Wake {
-            world: wake,
-            closing: is_closing,
-        };
-        let shared = Arc::new(Shared { gate, limits, wake });
-        let router = routes(builder, &shared, &Authenticate(auth), health.clone())?;
+        let router = builder.add_routes(routed);
         let bind = |cause| Error::Bind { address, cause };
         let incoming = TcpIncoming::bind(address)
             .map_err(bind)?
@@ -240,11 +264,10 @@ impl Bound {
 }
 
 fn routes(
-    mut builder: tonic::transport::Server,
     shared: &Arc<Shared>,
     check: &Authenticate,
     health: HealthReporter,
-) -> Result<Router, Error> {
+) -> Result<Routes, Error> {
     let limits = shared.limits;
     macro_rules! service {
         ($module:ident :: $server:ident, $limit:expr) => {
@@ -265,7 +288,7 @@ fn routes(
     let unreadable = |e: tonic_reflection::server::Error| Error::Reflection(e.to_string());
     let reflection_v1 = reflection().build_v1().map_err(unreadable)?;
     let reflection_v1alpha = reflection().build_v1alpha().map_err(unreadable)?;
-    Ok(builder
+    Ok(Routes::default()
         .add_service(HealthServer::new(HealthService::from_health_reporter(
             health,
         )))

@@ -297,7 +297,7 @@ impl Feed {
     /// When the journal cannot be written.
     pub fn close(&self, now: Timestamp) -> Result<(), Error> {
         self.turn(now)?;
-        if lock(&self.unsent).is_empty() {
+        if self.committer.bytes() > 0 && lock(&self.unsent).is_empty() {
             self.checkpoint()?;
         }
         Ok(())

@@ -21,6 +21,7 @@ mod forecast;
 mod get;
 mod json;
 mod manifest;
+mod map;
 mod plan;
 mod policy;
 mod replay;
@@ -80,6 +81,9 @@ enum Verb {
     /// Build, push, bind and roll back policy modules
     #[command(subcommand)]
     Policy(policy::Verb),
+    /// Try how metrics of other protocols are read, before they are sent
+    #[command(subcommand)]
+    Map(map::Verb),
     /// Make a credential: the token for a client, its hash for the daemon
     Token(token::Args),
     /// Move the daemon's driven clock, and run what became due
@@ -150,6 +154,7 @@ fn dispatch(verb: Verb, flags: &connect::Flags) -> anyhow::Result<()> {
         Verb::Grant(args) => online(flags, async |session| why::grant(args, session).await),
         Verb::Alerts => online(flags, status::alerts),
         Verb::Policy(verb) => policy::run(verb, flags),
+        Verb::Map(verb) => map::run(&verb, flags.output),
         Verb::Token(args) => token::run(&args, flags.output),
         Verb::Advance(args) => online(flags, async |session| status::advance(args, session).await),
         Verb::Status => online(flags, status::run),

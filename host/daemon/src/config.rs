@@ -5,11 +5,13 @@
 //! file says.
 
 mod duration;
+mod feeds;
 pub(crate) mod mistake;
 mod policies;
 mod read;
 
 pub(crate) use duration::Seconds;
+pub(crate) use feeds::FeedsConfig;
 pub(crate) use policies::PoliciesConfig;
 pub(crate) use read::load;
 
@@ -72,6 +74,8 @@ pub(crate) struct Config {
     pub(crate) tls: Option<Tls>,
     /// Listen beyond loopback without tokens or without TLS.
     pub(crate) allow_insecure: bool,
+    /// Feeds of other protocols: where they come in, what they are, how they are added up.
+    pub(crate) feeds: FeedsConfig,
     /// How modules are tried, what they may use, and who must have signed them.
     pub(crate) policies: PoliciesConfig,
     /// Logs and export.
@@ -187,6 +191,7 @@ impl Default for Config {
             auth: Auth::default(),
             tls: None,
             allow_insecure: false,
+            feeds: FeedsConfig::default(),
             policies: PoliciesConfig::default(),
             telemetry: TelemetryConfig::default(),
         }
@@ -282,6 +287,8 @@ impl Config {
                 self.target_utilisation
             ));
         }
+        self.feeds
+            .options(self.step.0, tidegate_bridges::feed::Clock::Machine)?;
         self.policies.check()
     }
 

@@ -6,6 +6,7 @@ mod clock;
 mod config;
 mod demo;
 mod driver;
+mod feeds;
 mod gate;
 mod keeper;
 mod life;

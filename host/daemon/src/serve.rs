@@ -4,6 +4,7 @@ mod open;
 
 use crate::config::{Auth, Config, Tls};
 use crate::driver::{self, Fits, Fitter};
+use crate::feeds;
 use crate::gate::Gate;
 use crate::keeper::Keeper;
 use crate::trials::OnTrial;
@@ -54,22 +55,32 @@ async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Read
     let gate = Arc::new(Gate {
         world: world.clone(),
     });
+    let feed = {
+        let (config, world) = (config.clone(), world.clone());
+        // It reads the journal.
+        tokio::task::spawn_blocking(move || feeds::open(&config, &world))
+            .await
+            .context("opening was interrupted")??
+    };
+    let beside = feeds::routes(&config, &world, &feed, &auth);
     let (tasks, mut fatal) = Tasks::new(tokio::runtime::Handle::current(), TaskOptions::default());
 
-    let server = Server::bind(server_options(&config, auth, &world)?, gate)?;
+    let mut options = server_options(&config, auth, &world)?;
+    options.beside = Some(beside);
+    let server = Server::bind(options.clone(), gate)?;
     let address = server.local_addr();
-    let listening = std::sync::Mutex::new(Some(server));
-    tasks.spawn(TaskKind::Listener, "grpc", move |stop| {
-        let server = crate::world::lock(&listening).take();
-        async move {
-            match server {
-                Some(server) => server
-                    .serve(stop.into_requested())
-                    .await
-                    .map_err(anyhow::Error::from),
-                None => bail!("the listener ended and cannot be bound again"),
-            }
-        }
+    listen(&tasks, "grpc", server);
+    for at in &config.feeds.listen {
+        let options = ServerOptions {
+            address: *at,
+            ..options.clone()
+        };
+        let server = Server::bind_beside(options).context("feeds.listen")?;
+        tracing::info!(address = %server.local_addr(), "feeds are taken here too");
+        listen(&tasks, "feeds", server);
+    }
+    tasks.spawn_thread(TaskKind::StoreUpkeep, "feeds", move |stop| {
+        feeds::run(&feed, stop)
     });
     let every = Duration::from_secs(u64::from(config.cycle.0));
     let turning = world.clone();
@@ -115,6 +126,23 @@ async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Read
     .context("closing the store was interrupted")?;
     tracing::info!("stopped");
     outcome
+}
+
+/// Serves what was bound until the drain.
+fn listen(tasks: &Tasks, name: &'static str, server: tidegate_api::Bound) {
+    let listening = std::sync::Mutex::new(Some(server));
+    tasks.spawn(TaskKind::Listener, name, move |stop| {
+        let server = crate::world::lock(&listening).take();
+        async move {
+            match server {
+                Some(server) => server
+                    .serve(stop.into_requested())
+                    .await
+                    .map_err(anyhow::Error::from),
+                None => bail!("the listener ended and cannot be bound again"),
+            }
+        }
+    });
 }
 
 async fn stop_signal() -> Result<&'static str> {

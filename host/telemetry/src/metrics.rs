@@ -134,6 +134,7 @@ pub struct Metrics(Arc<Instruments>);
 struct Instruments {
     ingest_samples: Counter<u64>,
     ingest_refused: Counter<u64>,
+    feed_points: Counter<u64>,
     quota_refused: Counter<u64>,
     store_fsync: Histogram<f64>,
     cycle_duration: Histogram<f64>,
@@ -171,6 +172,7 @@ impl Metrics {
         Self(Arc::new(Instruments {
             ingest_samples: counter(&meter, &INGEST_SAMPLES),
             ingest_refused: counter(&meter, &INGEST_REFUSED),
+            feed_points: counter(&meter, &FEED_POINTS),
             quota_refused: counter(&meter, &QUOTA_REFUSED),
             store_fsync: histogram(&meter, &STORE_FSYNC),
             cycle_duration: histogram(&meter, &CYCLE_DURATION),
@@ -211,6 +213,18 @@ impl Metrics {
             KeyValue::new("reason", reason),
         ];
         self.0.ingest_refused.add(count, &attributes);
+    }
+
+    /// `count` points of another protocol had this `outcome` (`taken`, `duplicate`, `passed-over`).
+    pub fn fed(&self, count: u64, protocol: &'static str, outcome: &'static str) {
+        if count == 0 {
+            return;
+        }
+        let attributes = [
+            KeyValue::new("protocol", protocol),
+            KeyValue::new("outcome", outcome),
+        ];
+        self.0.feed_points.add(count, &attributes);
     }
 
     /// A tenant's quota (`series`, `rate` or `modules`) refused `count` samples or pushes. A series per

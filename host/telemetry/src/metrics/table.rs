@@ -61,6 +61,13 @@ pub(super) const INGEST_REFUSED: Instrument = row(
     &["protocol", "reason"],
     "samples that were refused",
 );
+pub(super) const FEED_POINTS: Instrument = row(
+    "tidegate.feed.points",
+    C,
+    "{point}",
+    &["protocol", "outcome"],
+    "points of other protocols that were not refused: `taken`, `duplicate`, or of no concern (`passed-over`)",
+);
 pub(super) const QUOTA_REFUSED: Instrument = row(
     "tidegate.quota.refused",
     C,
@@ -224,9 +231,10 @@ pub(super) const TASK_FAULTS: Instrument = row(
 );
 
 /// Every instrument of the daemon.
-pub const INSTRUMENTS: [Instrument; 25] = [
+pub const INSTRUMENTS: [Instrument; 26] = [
     INGEST_SAMPLES,
     INGEST_REFUSED,
+    FEED_POINTS,
     QUOTA_REFUSED,
     STORE_FSYNC,
     CYCLE_DURATION,
