@@ -12,13 +12,16 @@ use std::time::Duration;
 use tidegate_e2e::{bounded, say};
 
 /// What is installed; a new list makes a new environment.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 9] = [
     "grpcio",
     "grpcio-tools",
     "grpcio-health-checking",
     "grpcio-reflection",
     "rotel",
     "componentize-py",
+    "opentelemetry-sdk",
+    "opentelemetry-exporter-otlp-proto-grpc",
+    "opentelemetry-exporter-otlp-proto-http",
 ];
 /// A slow registry is still a registry.
 const BOUND: Duration = Duration::from_secs(240);

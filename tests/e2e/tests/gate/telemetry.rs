@@ -101,7 +101,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// A collector that stands in between; killed by its number when dropped.
-struct Collector(Child);
+pub(crate) struct Collector(Child);
 
 impl Drop for Collector {
     fn drop(&mut self) {
@@ -116,7 +116,11 @@ async fn port() -> Result<u16> {
 }
 
 /// Starts rotel in front of the receiver; returns it with the address that it listens on.
-async fn rotel(python: &Python, gate: &Gate, receiver: &str) -> Result<(Collector, String)> {
+pub(crate) async fn rotel(
+    python: &Python,
+    gate: &Gate,
+    receiver: &str,
+) -> Result<(Collector, String)> {
     let (grpc, http) = (
         format!("127.0.0.1:{}", port().await?),
         format!("127.0.0.1:{}", port().await?),
