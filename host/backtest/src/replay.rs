@@ -6,23 +6,31 @@
 //! (LE1). What was answered is never looked at before it is compared: the state that a policy was
 //! handed is held against the one that its own answer of the record before gave, as it came out here.
 //!
-//! What is *not* made again are forecasts and demand, which rest on samples and fitted states of that
-//! hour; their digests stand in the record. Nor is a fault: whether a module trapped or ran out of time
-//! is an input that was written down, and the replay asks who answered in the end.
+//! Where the store is at hand, what was asked is made again too ([`forecasts`]): forecasts from samples as they
+//! were seen and states that are moved on from their last snapshot, and from the forecasts demand.
 //!
-//! Rejected: to run the cycle over stored samples. It tells that the engine agrees with itself today,
-//! not that a given plan was what its record says.
+//! What is *not* made again is a fault: whether a module trapped or ran out of time is an input that was
+//! written down, and the replay asks who answered in the end. Nor is what was learned of costs and latency,
+//! nor what a tierer was told of burn and use: the record has them by value.
+//!
+//! Rejected: to run the cycle over stored samples and compare plans. It tells that the engine agrees with
+//! itself today, not that a given plan was what its record says.
 
 mod compare;
+mod forecasts;
+
+pub use forecasts::Unmade;
 
 use compare::{same, whole};
+use forecasts::Forecasts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_core::ids::{ApiId, TenantId};
 use tidegate_core::invariant;
 use tidegate_core::module::ModuleRef;
 use tidegate_core::plan::{Loan, Plan};
-use tidegate_core::policy::{Allocation, Allocator, Blob, CallError, Tierer};
+use tidegate_core::policy::{Allocation, Allocator, Blob, CallError, Forecaster, Tierer};
+use tidegate_core::ports::storage::Replays;
 use tidegate_core::record::{Record, TierRecord};
 use tidegate_core::tier::{self, Tier, TierState};
 use tidegate_flow::allocate::inputs_digest;
@@ -40,6 +48,12 @@ pub trait Deciders {
     /// # Errors
     /// Why it cannot be asked, for a person.
     fn tierer(&self, module: &ModuleRef) -> Result<(ModuleRef, Arc<dyn Tierer>), String>;
+
+    /// The forecaster that a record names.
+    ///
+    /// # Errors
+    /// Why it cannot be asked, for a person.
+    fn forecaster(&self, module: &ModuleRef) -> Result<Arc<dyn Forecaster>, String>;
 
     /// The config with which another allocator is asked; `None` for that of the record.
     fn config(&self) -> Option<&str> {
@@ -71,27 +85,46 @@ impl Divergence {
 /// One plan's decisions, made again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replayed {
-    /// Policies that were asked.
+    /// Tierers and allocators that were asked.
     pub decisions: usize,
+    /// Forecasts that were made again, and compared.
+    pub forecasts: usize,
+    /// Whether demand was: 1 or 0 of one record.
+    pub demands: usize,
     /// What came out otherwise; empty: bit for bit the same.
     pub divergences: Vec<Divergence>,
     /// Decisions that could not be made again, and why.
     pub unknown: Vec<String>,
+    /// Forecasts and demand that could not.
+    pub unmade: Vec<Unmade>,
 }
 
 /// Replays the records of one pool in the order of their generations.
 #[derive(Debug, Default)]
-pub struct Replay {
+pub struct Replay<'a> {
     /// What the allocator's last answer was worth keeping, and whose it was.
     allocator: Option<(ModuleRef, Blob)>,
     tierers: BTreeMap<TenantId, (ModuleRef, Blob)>,
     plan: Option<Plan>,
+    forecasts: Option<Forecasts<'a>>,
 }
 
-impl Replay {
+impl<'a> Replay<'a> {
+    /// Of records whose forecasts and demand are made again, from what a store keeps.
+    #[must_use]
+    pub fn whole(store: &'a dyn Replays) -> Self {
+        Self {
+            forecasts: Some(Forecasts::new(store)),
+            ..Self::default()
+        }
+    }
+
     /// Makes the decisions of one record again.
     pub fn record(&mut self, record: &Record, deciders: &dyn Deciders) -> Replayed {
         let mut told = Replayed::default();
+        if let Some(forecasts) = &mut self.forecasts {
+            forecasts.record(record, deciders, &mut told);
+        }
         // An amendment carries no tierer's calls of its own.
         if record.amends.is_none() {
             for call in &record.tiers {
@@ -102,6 +135,15 @@ impl Replay {
         self.allocation(record, deciders, &mut told);
         self.plan = Some(record.plan.clone());
         told
+    }
+
+    /// Takes a record for what has led to those after it: states are moved on, and nothing is compared.
+    pub fn walk(&mut self, record: &Record, deciders: &dyn Deciders) {
+        if let Some(forecasts) = &mut self.forecasts {
+            forecasts.record(record, deciders, &mut Replayed::default());
+        }
+        self.plan = Some(record.plan.clone());
+        (self.allocator, self.tierers) = (None, BTreeMap::new());
     }
 
     /// What a question says of the plan in force must be that plan, where the record before is at hand.

@@ -100,6 +100,11 @@ impl Occurrences {
         self.window
     }
 
+    /// All, by event.
+    pub fn iter(&self) -> impl Iterator<Item = (&ScopedId, &Vec<Span>)> {
+        self.spans.iter()
+    }
+
     /// Those of an event that overlap `from <= t < to`, by their start.
     pub fn of(
         &self,

@@ -10,6 +10,7 @@ use crate::sample::SeriesKey;
 use crate::tier::TierBounds;
 use crate::time::Timestamp;
 use crate::units::Dimension;
+use std::sync::Arc;
 
 /// One tierer call.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +53,49 @@ pub struct ForecastRecord {
     pub peak: f64,
     /// Start of the step of the peak.
     pub peak_at: Timestamp,
+    /// What it was made from; `None` in what was written before it was kept.
+    pub origin: Option<Origin>,
+}
+
+/// What a forecast was made from, beside its module: enough to make it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The module's config, as JSON.
+    pub config: Arc<str>,
+    /// When the state was fitted that it comes from; of the baseline, which has none, when it was made.
+    pub fitted_at: Timestamp,
+    /// End of the series' newest step that was visible. With [`Record::as_of`] it names every sample that
+    /// could be seen: those that had moved the series on until there, and late ones by their sequence.
+    pub newest: Timestamp,
+    /// Whether what it was made from was written down, with this record or one before, and records tell all that
+    /// came since.
+    pub is_anchored: bool,
+}
+
+/// What the forecasts and the demand of a cycle follow from, beside samples, modules and what was in
+/// force.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Basis {
+    /// Digest of what was declared ([`crate::ports::storage::Replays`]); `None` where it was not kept.
+    pub catalog: Option<Digest>,
+    /// Root seed.
+    pub seed: u64,
+    /// Steps that were forecast.
+    pub horizon: u32,
+    /// Steps from one forecast of a series to the next.
+    pub cadence: u32,
+    /// Steps by which demand is met ahead of time, besides the pool's lead time.
+    pub ahead: u32,
+    /// Part of a grant that is meant to be used where nothing was learned.
+    pub target_utilisation: f64,
+    /// Part of the steps that may miss an objective, in a pool that an autoscaler moves.
+    pub step_tolerance: f64,
+    /// The least of it in a pool that nobody moves.
+    pub fixed_tolerance: f64,
+    /// Milliseconds for which plans keep to a departure.
+    pub hold_ms: i64,
+    /// Rows of the plan whose demand is what an earlier plan foresaw, since the daemon had just started.
+    pub carried: Vec<u32>,
 }
 
 impl ForecastRecord {
@@ -78,6 +122,7 @@ impl ForecastRecord {
             answer: encoder.digest(),
             peak,
             peak_at: forecast.grid.at(at),
+            origin: None,
         }
     }
 }
@@ -165,6 +210,9 @@ pub struct Record {
     /// The plan of the last cycle, of one that amends it between two cycles: what tiers, forecasts and
     /// needs it rests on stands in that one's record.
     pub amends: Option<Generation>,
+    /// What forecasts and demand follow from; `None` in an amendment, and in what was written before it
+    /// was kept.
+    pub basis: Option<Basis>,
 }
 
 impl Record {

@@ -58,6 +58,12 @@ impl Zone {
         Self { changes }
     }
 
+    /// From which instant on how many seconds east of UTC, rising in time.
+    #[must_use]
+    pub fn changes(&self) -> &[(Timestamp, i32)] {
+        &self.changes
+    }
+
     /// Seconds east of UTC at an instant.
     #[must_use]
     pub fn offset_s(&self, at: Timestamp) -> i32 {
@@ -86,6 +92,11 @@ impl Zones {
     #[must_use]
     pub fn new(zones: BTreeMap<String, Zone>) -> Self {
         Self(Arc::new(zones))
+    }
+
+    /// All, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Zone)> {
+        self.0.iter()
     }
 
     /// The zone of that name; UTC where it is not in the table.

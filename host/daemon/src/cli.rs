@@ -57,7 +57,7 @@ enum Verb {
     Evaluate(Box<evaluate::Args>),
     /// Show what shaping would have brought on one's own past, beside HPA, static peak and oracle
     Backtest(Box<backtest::Args>),
-    /// Make the decisions of a stopped daemon's ledger again, and tell what comes out otherwise
+    /// Make the decisions of the ledger again, and tell what comes out otherwise
     Replay(replay::Args),
     /// Declare tenants, pools, tiers, apis, SLOs, events and bindings from YAML
     Apply(apply::Args),
@@ -138,7 +138,7 @@ fn dispatch(verb: Verb, flags: &connect::Flags) -> anyhow::Result<()> {
         Verb::Demo(args) => demo::run(args, flags.output == connect::Output::Json),
         Verb::Backtest(args) => backtest::run(&args, flags.output),
         Verb::Evaluate(args) => evaluate::run(&args, flags.output),
-        Verb::Replay(args) => replay::run(&args, flags.output),
+        Verb::Replay(args) => replay::run(&args, flags),
         Verb::Apply(args) => {
             let objects = apply::read(&args)?;
             online(flags, async |session| {

@@ -6,12 +6,14 @@
 
 mod duration;
 mod feeds;
+mod ledger;
 pub(crate) mod mistake;
 mod policies;
 mod read;
 
 pub(crate) use duration::Seconds;
 pub(crate) use feeds::FeedsConfig;
+pub(crate) use ledger::LedgerConfig;
 pub(crate) use policies::PoliciesConfig;
 pub(crate) use read::load;
 
@@ -78,6 +80,8 @@ pub(crate) struct Config {
     pub(crate) feeds: FeedsConfig,
     /// How modules are tried, what they may use, and who must have signed them.
     pub(crate) policies: PoliciesConfig,
+    /// How long decisions can be explained and made again.
+    pub(crate) ledger: LedgerConfig,
     /// Logs and export.
     pub(crate) telemetry: TelemetryConfig,
 }
@@ -193,6 +197,7 @@ impl Default for Config {
             allow_insecure: false,
             feeds: FeedsConfig::default(),
             policies: PoliciesConfig::default(),
+            ledger: LedgerConfig::default(),
             telemetry: TelemetryConfig::default(),
         }
     }
@@ -289,6 +294,7 @@ impl Config {
         }
         self.feeds
             .options(self.step.0, tidegate_bridges::feed::Clock::Machine)?;
+        self.ledger.check()?;
         self.policies.check()
     }
 

@@ -21,6 +21,7 @@ mod shipped;
 mod testing;
 mod together;
 mod trials;
+mod upkeep;
 mod world;
 mod zones;
 

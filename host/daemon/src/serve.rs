@@ -8,6 +8,7 @@ use crate::feeds;
 use crate::gate::Gate;
 use crate::keeper::Keeper;
 use crate::trials::OnTrial;
+use crate::upkeep;
 use crate::world::World;
 use anyhow::{Context, Result, bail};
 use std::net::SocketAddr;
@@ -99,6 +100,10 @@ async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Read
     tasks.spawn_thread(TaskKind::Fit, "fit-watch", move |stop| {
         Fits::watch(&watching, stop);
         Ok::<(), anyhow::Error>(())
+    });
+    let (kept, ledger) = (world.clone(), config.ledger.clone());
+    tasks.spawn_thread(TaskKind::StoreUpkeep, "ledger", move |stop| {
+        upkeep::run(&kept, &ledger, stop)
     });
 
     tracing::info!(address = %address, data = %config.data.display(), "tidegate {} listens", env!("CARGO_PKG_VERSION"));

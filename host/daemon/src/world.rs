@@ -18,11 +18,11 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidegate_core::alert::Alert;
 use tidegate_core::catalog::{Catalog, Change, Object};
-use tidegate_core::ids::{ApiId, BindingId, PoolId, TenantId};
+use tidegate_core::ids::{ApiId, BindingId, Digest, PoolId, TenantId};
 use tidegate_core::module::{ModuleKind, ModuleRef};
 use tidegate_core::plan::Plan;
 use tidegate_core::ports::serve::AppliedReport;
-use tidegate_core::ports::storage::{CatalogStore, Ledger, StoreError};
+use tidegate_core::ports::storage::{CatalogStore, Ledger, Replays, StoreError};
 use tidegate_core::quota::Exceeded;
 use tidegate_core::roster::Fault;
 use tidegate_core::sample::SeriesKey;
@@ -54,6 +54,8 @@ pub(crate) struct World {
     pub(crate) catalog: ArcSwap<Catalog>,
     /// Serialises writers of the catalog.
     pub(crate) catalog_writer: Mutex<()>,
+    /// What was last kept for replays of what is declared, and its name.
+    declared: Mutex<Option<(Arc<Catalog>, Digest)>>,
     /// Newest plan per pool.
     pub(crate) plans: Plans,
     /// Woken whenever a plan was published, or an alert or the catalog changed; carries nothing that
@@ -175,6 +177,7 @@ impl World {
             policies,
             catalog: ArcSwap::from_pointee(catalog),
             catalog_writer: Mutex::new(()),
+            declared: Mutex::default(),
             plans,
             published: watch::channel(0).0,
             pools: Mutex::new(pools.collect()),
@@ -246,6 +249,27 @@ impl World {
         match self.clock {
             Clock::System => self.clock.now(),
             Clock::Driven(_) => Timestamp(i64::MAX / 2),
+        }
+    }
+
+    /// Keeps what is declared where replays find it, and names it; `None` where the disk does not take it: then
+    /// plans go on, and a replay says that it is missing.
+    pub(crate) fn declared(&self, catalog: &Arc<Catalog>) -> Option<Digest> {
+        let mut declared = lock(&self.declared);
+        if let Some((kept, digest)) = &*declared
+            && Arc::ptr_eq(kept, catalog)
+        {
+            return Some(*digest);
+        }
+        match self.store.keep_catalog(catalog) {
+            Ok(digest) => {
+                *declared = Some((catalog.clone(), digest));
+                Some(digest)
+            }
+            Err(error) => {
+                tracing::error!(error = %error, "what is declared could not be kept for replays");
+                None
+            }
         }
     }
 

@@ -141,7 +141,7 @@ pub fn inputs_digest(question: &AllocationInput, config: &str, served: &Served) 
     encoder.digest()
 }
 
-fn question(input: &Input<'_>) -> AllocationInput {
+pub(crate) fn question(input: &Input<'_>) -> AllocationInput {
     let dimensions = input.pool.ready.dimensions();
     let ready: Vec<f64> = dimensions
         .iter()
@@ -380,10 +380,9 @@ fn assemble(
     }
 }
 
-/// What each api gets when the daemon is gone: its declared safe capacity, else its ordinary load,
-/// Gold before Silver before Bronze, cut in proportion where a tier does not fit: first within each
-/// tenant's quota (AL4), so that one tenant's large wish does not cut its neighbours, then within
-/// the tier's share and the pool. The sum never exceeds the pool: a dead daemon leaves a safe world.
+/// What each api gets when the daemon is gone: its declared safe capacity, else its ordinary load, Gold before
+/// Silver before Bronze, cut in proportion where a tier does not fit: first within each tenant's quota (AL4), so that
+/// one tenant's large wish cuts no neighbour, then within the tier's share and the pool, whose size no sum exceeds.
 fn safe_shares(question: &AllocationInput, rows: &[Row<'_>]) -> Vec<Resources> {
     let d = question.dimensions.len();
     let mut shares = vec![Resources::NONE; rows.len()];

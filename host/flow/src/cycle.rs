@@ -8,7 +8,10 @@
 mod between;
 mod carry;
 mod gather;
+mod needs;
 mod state;
+
+pub mod again;
 
 pub use between::{Between, between};
 pub use carry::Carried;
@@ -21,7 +24,7 @@ use tidegate_core::catalog::{Api, Catalog, Mode};
 use tidegate_core::forecast::Forecast;
 use tidegate_core::ids::{PoolId, TenantId};
 use tidegate_core::policy::{Allocator, Forecaster, Tierer};
-use tidegate_core::ports::storage::{History, StoreError};
+use tidegate_core::ports::storage::{Anchor, History, StoreError};
 use tidegate_core::record::{DemandRecord, Record};
 use tidegate_core::roster::{Fault, Roster};
 use tidegate_core::sample::SeriesKey;
@@ -122,6 +125,8 @@ pub struct Output {
     pub shadow_faults: Vec<Fault>,
     /// What was predicted.
     pub forecasts: BTreeMap<SeriesKey, Forecast>,
+    /// To be written with the record, so that the forecasts can be made again.
+    pub anchors: Vec<Anchor>,
     /// To be committed after the record is durable.
     pub delta: Delta,
 }
@@ -192,6 +197,10 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         &predicted.fits,
     )?;
     delta.made = predicted.made;
+    let anchors = needs::anchors(input.now, state, &mut delta.made);
+    let fits = (predicted.fits.as_slice(), predicted.configs.as_slice());
+    let origins = needs::origins(input, state, fits, &delta.made);
+    delta.unserved = predicted.unserved;
     delta.told = predicted.forecasts.len();
     delta.states = predicted.updates;
     delta.tracks = predicted.tracks;
@@ -229,7 +238,17 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         step,
         count: input.settings.plan_steps as usize,
     };
-    let lead = allocate::lead_steps(pool, step);
+    let ask = needs::Ask {
+        pool,
+        apis: apis.len(),
+        dimensions: &dimensions,
+        grid,
+        forecasts: &predicted.forecasts,
+    };
+    delta.floors = state.floors.clone();
+    delta
+        .floors
+        .expire(input.now, input.settings.adjust.hold_ms);
     let granted = demand::granted(state.last.as_deref());
     let (mut rows, mut needs) = (vec![], vec![]);
     for ((api, facts), slos) in apis.iter().zip(&facts).zip(&objectives) {
@@ -239,33 +258,18 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
             .cloned()
             .unwrap_or_else(|| (gather::initial(api, input.now), String::new()));
         let mut learned = gather::learned(input, state, pool, api, slos, &granted, &delta)?;
-        let spec = input.catalog.tier(tier.0.tier);
         let carried = waiting.demand(&api.id, grid, last);
-        let fresh = || {
-            demand::run(&demand::Input {
-                now: input.now,
-                api: &api.id,
-                dimensions: &dimensions,
-                forecasts: &predicted.forecasts,
-                learned: &learned,
-                level: spec.demand_level,
-                buy_level: spec.buy_level,
-                insured: if allocate::is_moved(pool) {
-                    spec.buy_level
-                } else {
-                    spec.demand_level
-                },
-                grid,
-                ahead: input.settings.ahead.saturating_add(lead) as usize,
-                expected: (facts.expected > 0.0).then_some(facts.expected),
-                promised: &gather::promised(input, api, facts.expected),
-                unknown: &gather::unknown(pool, api, &dimensions, apis.len()),
-                settings: input.settings.demand,
-            })
-        };
-        let Ok(mut demand) = carried.map_or_else(fresh, Ok);
+        let fresh = || needs::demand(input, &ask, api, tier.0.tier, facts.expected, &learned);
+        let mut demand = carried.unwrap_or_else(fresh);
         demand.promise(&mut learned);
-        gather::keep(input, state, &api.id, &dimensions, grid, &mut demand);
+        gather::keep(
+            input,
+            &delta.floors,
+            &api.id,
+            &dimensions,
+            grid,
+            &mut demand,
+        );
         needs.push(DemandRecord {
             api: api.id.clone(),
             reasons: std::mem::take(&mut demand.reasons),
@@ -300,10 +304,6 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         .into_iter()
         .map(|(api, (state, _))| (api, state))
         .collect();
-    delta.floors = state.floors.clone();
-    delta
-        .floors
-        .expire(input.now, input.settings.adjust.hold_ms);
     delta.tier_states = tiers.records.iter().map(state::kept_by_tierer).collect();
     let Ok(observed) = observe::run(observe::Input {
         now: input.now,
@@ -319,6 +319,8 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         holds: tiers.holds,
         needs,
         floors: delta.floors.records(),
+        origins,
+        basis: needs::basis(input.settings, cadence, &apis, &waiting),
         allocation,
         faults: &faults,
     });
@@ -328,6 +330,7 @@ pub fn run(input: &Input<'_>, state: &PoolState) -> Result<Output, Error> {
         faults,
         shadow_faults: predicted.shadow_faults,
         forecasts: predicted.forecasts,
+        anchors,
         delta,
     })
 }

@@ -121,6 +121,10 @@ pub struct Output {
     pub forecasts: BTreeMap<SeriesKey, Forecast>,
     /// Which fits they come from.
     pub fits: Vec<FitOf>,
+    /// With which configs those were fitted, one each.
+    pub configs: Vec<Arc<str>>,
+    /// Series that should have been predicted, and nobody could.
+    pub unserved: Vec<SeriesKey>,
     /// Those that were made anew, as they are kept.
     pub made: Vec<Earlier>,
     /// States that have moved on.
@@ -232,12 +236,14 @@ fn predict(input: &Input<'_>) -> Result<Output, Error> {
                 output
                     .fits
                     .push((state.key.clone(), state.module, state.fitted_at));
+                output.configs.push(cohort.member.config.clone());
                 output.forecasts.insert(state.key.clone(), forecast);
                 output.updates.push(state);
             }
         }
         pending.retain(|t| !output.forecasts.contains_key(&t.key));
     }
+    output.unserved = pending.iter().map(|t| t.key.clone()).collect();
     shadow(input, grid, &all, &mut tracking, &mut output)?;
     output.tracks = tracking.into_changed();
     Ok(output)
@@ -262,7 +268,7 @@ fn reuse<'a>(
         let kept = held
             .get(key)
             .and_then(|kept| Some((kept, asked(input, target, champions, &configs)?)));
-        let Some((kept, asked)) = kept else {
+        let Some((kept, (member, asked))) = kept else {
             due.push(target);
             continue;
         };
@@ -278,6 +284,7 @@ fn reuse<'a>(
         match standing {
             Some(forecast) => {
                 output.fits.push((key.clone(), asked.0, kept.fitted_at()));
+                output.configs.push(member.config.clone());
                 output.forecasts.insert(key.clone(), forecast);
             }
             None => due.push(target),
@@ -286,13 +293,16 @@ fn reuse<'a>(
     Ok(due)
 }
 
-/// Who would be asked for a series first, with which config and state; the baseline has none.
-fn asked<'a>(
+/// A module, the digest of its config, and the state that it has of a series; the baseline has none.
+type Asked<'a> = (Digest, Digest, Option<&'a SeriesState>);
+
+/// Who would be asked for a series first, with which config and state.
+fn asked<'a, 't>(
     input: &Input<'a>,
-    target: &Target,
+    target: &'t Target,
     champions: &Champions,
     configs: &Configs,
-) -> Option<(Digest, Digest, Option<&'a SeriesState>)> {
+) -> Option<(&'t Member<dyn Forecaster>, Asked<'a>)> {
     let won = champions.get(&target.key);
     let mut rivals = target.roster.challengers.iter();
     let champion = rivals.find(|m| Some(&m.module.digest) == won);
@@ -308,12 +318,12 @@ fn asked<'a>(
         let (module, config) = (member.module.digest, configs.of(member, input.step));
         let state = input.bank.get(&target.key, module, config);
         if let Some(state) = state.filter(|s| s.seen <= input.now) {
-            return Some((module, config, Some(state)));
+            return Some((member, (module, config, Some(state))));
         }
     }
     let baseline = of(Retreat::Baseline).next()?;
     let config = configs.of(baseline, input.step);
-    Some((baseline.module.digest, config, None))
+    Some((baseline, (baseline.module.digest, config, None)))
 }
 
 /// Whom a series has chosen in place of the bound module.

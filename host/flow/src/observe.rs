@@ -20,7 +20,8 @@ use tidegate_core::ids::{ApiId, PoolId};
 use tidegate_core::plan::Plan;
 use tidegate_core::ports::storage::Watermark;
 use tidegate_core::record::{
-    DemandRecord, FaultRecord, FloorRecord, ForecastRecord, Record, TierHold, TierRecord,
+    Basis, DemandRecord, FaultRecord, FloorRecord, ForecastRecord, Origin, Record, TierHold,
+    TierRecord,
 };
 use tidegate_core::roster::Fault;
 use tidegate_core::sample::SeriesKey;
@@ -56,6 +57,10 @@ pub struct Input<'a> {
     pub needs: Vec<DemandRecord>,
     /// Measured needs that the plan keeps to.
     pub floors: Vec<FloorRecord>,
+    /// What each forecast was made from, in their order.
+    pub origins: Vec<Origin>,
+    /// What forecasts and demand follow from.
+    pub basis: Basis,
     /// What was allocated, or why nothing was.
     pub allocation: Result<allocate::Output, allocate::Error>,
     /// Who failed on the way.
@@ -155,7 +160,7 @@ pub fn run(input: Input<'_>) -> Result<Output, Error> {
     };
     contention(&allocated.plan, input.now, &mut alerts);
     gold_floors(&allocated, input.now, &mut alerts);
-    let mine = |f: &&Forecast| {
+    let mine = |f: &Forecast| {
         let found = input.apis.binary_search_by(|a| a.id.cmp(&f.key.api));
         found.is_ok()
     };
@@ -172,8 +177,12 @@ pub fn run(input: Input<'_>) -> Result<Output, Error> {
         forecasts: input
             .forecasts
             .values()
-            .filter(mine)
-            .map(ForecastRecord::of)
+            .zip(input.origins)
+            .filter(|(f, _)| mine(f))
+            .map(|(forecast, origin)| ForecastRecord {
+                origin: Some(origin),
+                ..ForecastRecord::of(forecast)
+            })
             .collect(),
         needs: input.needs,
         faults: input
@@ -188,6 +197,7 @@ pub fn run(input: Input<'_>) -> Result<Output, Error> {
         alerts: alerts.clone(),
         floors: input.floors,
         amends: None,
+        basis: Some(input.basis),
         plan: allocated.plan,
     };
     Ok(Output {

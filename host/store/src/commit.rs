@@ -28,6 +28,8 @@ pub(crate) struct Commit {
     pub(crate) wal: wal::Writer,
     /// Series, samples, first record that holds them.
     pub(crate) accepted: Vec<(u32, Run, u64)>,
+    /// Sequence, series and time of samples that did not move their series on.
+    pub(crate) late: Vec<(u64, u32, i64)>,
     pub(crate) acks: Vec<(Completion, Stored)>,
 }
 
@@ -37,6 +39,7 @@ impl Commit {
         Self {
             wal: wal::Writer::new(first),
             accepted: vec![],
+            late: vec![],
             acks: vec![],
         }
     }
@@ -47,7 +50,10 @@ impl Commit {
 struct Admitted {
     run: Run,
     duplicates: u64,
+    /// Too late to be stored.
     late: u64,
+    /// Times of those that were stored and did not move the series on.
+    behind: Vec<i64>,
 }
 
 impl Writer {
@@ -75,6 +81,7 @@ impl Writer {
         let registry = reading(&shared.registry);
         let mut stored = Stored::default();
         let mut accepted: Vec<(u32, Run)> = Vec::with_capacity(ids.len());
+        let mut behind = vec![];
         // A series that a batch names twice must also be compared with its own beginning.
         let mut named = BTreeSet::new();
         let unique = ids.is_sorted_by(|a, b| a < b) || ids.iter().all(|id| named.insert(*id));
@@ -84,6 +91,7 @@ impl Writer {
             stored.stored += admitted.run.len() as u64;
             stored.duplicates += admitted.duplicates;
             stored.late += admitted.late;
+            behind.extend(admitted.behind.iter().map(|t| (id, *t)));
             if !admitted.run.is_empty() {
                 accepted.push((id, admitted.run));
             }
@@ -91,6 +99,10 @@ impl Writer {
         self.sequence += 1;
         stored.sequence = self.sequence;
         commit.wal.batch(self.sequence);
+        let sequence = self.sequence;
+        commit
+            .late
+            .extend(behind.into_iter().map(|(id, t)| (sequence, id, t)));
         for (id, run) in accepted {
             let pending = &mut self.pending[id as usize];
             *pending = (*pending).max(run.last().unwrap_or(i64::MIN));
@@ -167,14 +179,19 @@ fn admit(
     beside: &[(u32, Run)],
 ) -> Result<Admitted, StoreError> {
     let newest = registry.series[id as usize].newest;
+    let mut end = registry.series[id as usize].end;
+    let step = samples.step.ms();
     let mut admitted = Admitted {
         run: Run::new(samples.step),
         duplicates: 0,
         late: 0,
+        behind: vec![],
     };
     let times = &samples.times;
     let ascending = times.windows(2).all(|w| w[0] < w[1]);
-    let fresh = times.first().is_none_or(|t| t.0 > newest);
+    let fresh = times
+        .first()
+        .is_none_or(|t| t.0 > newest && t.0 + step > end);
     let mut scratch = vec![];
     if ascending && fresh && beside.is_empty() {
         for (i, t) in times.iter().enumerate() {
@@ -192,15 +209,23 @@ fn admit(
                 .any(|(other, run)| *other == id && run.contains(t));
         if repeated {
             admitted.duplicates += 1;
-        } else if t > newest {
-            push(&mut admitted.run, t, samples, i, &mut scratch)?;
-        } else if newest.saturating_sub(t) > shared.options.out_of_order_ms {
-            admitted.late += 1;
-        } else if shared.holds(registry, id, t)? {
-            admitted.duplicates += 1;
-        } else {
-            push(&mut admitted.run, t, samples, i, &mut scratch)?;
+            continue;
         }
+        if t <= newest {
+            if newest.saturating_sub(t) > shared.options.out_of_order_ms {
+                admitted.late += 1;
+                continue;
+            }
+            if shared.holds(registry, id, t)? {
+                admitted.duplicates += 1;
+                continue;
+            }
+        }
+        push(&mut admitted.run, t, samples, i, &mut scratch)?;
+        if t + step <= end {
+            admitted.behind.push(t);
+        }
+        end = end.max(t + step);
     }
     Ok(admitted)
 }

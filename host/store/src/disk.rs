@@ -62,6 +62,11 @@ impl Batch {
         self.inner.insert(key, value);
     }
 
+    /// A value that was framed for this key elsewhere.
+    pub(crate) fn put_framed(&mut self, key: Vec<u8>, value: &[u8]) {
+        self.inner.insert(key, value);
+    }
+
     pub(crate) fn remove(&mut self, key: Vec<u8>) {
         self.inner.remove(key);
     }
@@ -84,6 +89,11 @@ impl Disk {
         value
             .map(|v| unframe(key, &v).map(<[u8]>::to_vec).map_err(|e| e.at(key)))
             .transpose()
+    }
+
+    /// A value as it is framed.
+    pub(crate) fn raw(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
+        self.db.get(key).map_err(|e| sled_error("read", &e))
     }
 
     /// Keys and raw values under a prefix, ascending.

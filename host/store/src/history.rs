@@ -17,6 +17,7 @@ use crate::queue::Job;
 use crate::registry::overlap;
 use crate::run::Run;
 use crate::shared::{Shared, reading};
+use crate::sight::Sight;
 use crate::store::Store;
 use crate::values::Datum;
 use tidegate_core::distribution::Distribution;
@@ -36,29 +37,7 @@ impl History for Store {
     }
 
     fn column(&self, key: &SeriesKey, grid: Grid) -> Result<Column, StoreError> {
-        let values = if key.signal == Signal::Latency {
-            let steps = self.distributions(&key.api, grid)?;
-            steps
-                .iter()
-                .map(|d| d.as_ref().and_then(Distribution::mean).unwrap_or(f64::NAN))
-                .collect()
-        } else if let Some(values) = self.shared.plain(key, grid) {
-            values
-        } else {
-            let per_second = key.signal.is_count();
-            let samples = self.shared.gather(key, grid, |step, datum| match datum {
-                Datum::Number(v) if per_second => Ok(v / (step as f64 / 1000.0)),
-                Datum::Number(v) => Ok(v),
-                Datum::Blob(_) => Ok(f64::NAN),
-            })?;
-            average(&samples, grid)
-        };
-        Ok(Column {
-            signal: key.signal,
-            start: grid.start,
-            step: grid.step,
-            values,
-        })
+        self.shared.column(&Sight::Now, key, grid)
     }
 
     fn distributions(
@@ -66,49 +45,15 @@ impl History for Store {
         api: &ApiId,
         grid: Grid,
     ) -> Result<Vec<Option<Distribution>>, StoreError> {
-        let key = SeriesKey {
-            api: api.clone(),
-            signal: Signal::Latency,
-        };
-        let samples = self.shared.gather(&key, grid, |_, datum| match datum {
-            Datum::Blob(bytes) => decode(bytes).map(Some).map_err(|e| StoreError::Damaged {
-                key: format!("a distribution of {api}"),
-                cause: e.0.into(),
-            }),
-            Datum::Number(_) => Ok(None),
-        })?;
-        let mut steps: Vec<Option<Distribution>> = vec![None; grid.count];
-        for (t, step, distribution) in samples {
-            let Some(distribution) = distribution else {
-                continue;
-            };
-            let last = if step > grid.step.ms() {
-                t + step - 1
-            } else {
-                t
-            };
-            for i in covered(grid, t, last) {
-                match &mut steps[i] {
-                    Some(there) => there.merge(&distribution),
-                    empty => *empty = Some(distribution.clone()),
-                }
-            }
-        }
-        Ok(steps)
+        self.shared.distributions(&Sight::Now, api, grid)
     }
 
     fn series(&self) -> Vec<SeriesKey> {
-        let registry = reading(&self.shared.registry);
-        let filled = registry.series.iter().filter(|s| s.newest != i64::MIN);
-        let mut keys: Vec<_> = filled.map(|s| s.key.clone()).collect();
-        keys.sort_unstable();
-        keys
+        self.shared.series()
     }
 
     fn newest(&self, key: &SeriesKey) -> Option<Timestamp> {
-        let registry = reading(&self.shared.registry);
-        let series = registry.get(key).filter(|s| s.newest != i64::MIN)?;
-        Some(Timestamp(series.end))
+        self.shared.newest(&Sight::Now, key)
     }
 
     fn watermark(&self) -> Watermark {
@@ -152,10 +97,89 @@ fn average(samples: &[Sample<f64>], grid: Grid) -> Vec<f64> {
 }
 
 impl Shared {
+    /// A series on a grid, as it is seen.
+    pub(crate) fn column(
+        &self,
+        sight: &Sight,
+        key: &SeriesKey,
+        grid: Grid,
+    ) -> Result<Column, StoreError> {
+        let values = if key.signal == Signal::Latency {
+            let steps = self.distributions(sight, &key.api, grid)?;
+            steps
+                .iter()
+                .map(|d| d.as_ref().and_then(Distribution::mean).unwrap_or(f64::NAN))
+                .collect()
+        } else if let Some(values) = self.plain(sight, key, grid) {
+            values
+        } else {
+            let per_second = key.signal.is_count();
+            let samples = self.gather(sight, key, grid, |step, datum| match datum {
+                Datum::Number(v) if per_second => Ok(v / (step as f64 / 1000.0)),
+                Datum::Number(v) => Ok(v),
+                Datum::Blob(_) => Ok(f64::NAN),
+            })?;
+            average(&samples, grid)
+        };
+        Ok(Column {
+            signal: key.signal,
+            start: grid.start,
+            step: grid.step,
+            values,
+        })
+    }
+
+    /// Latency distributions on a grid, as they are seen.
+    pub(crate) fn distributions(
+        &self,
+        sight: &Sight,
+        api: &ApiId,
+        grid: Grid,
+    ) -> Result<Vec<Option<Distribution>>, StoreError> {
+        let key = SeriesKey {
+            api: api.clone(),
+            signal: Signal::Latency,
+        };
+        let samples = self.gather(sight, &key, grid, |_, datum| match datum {
+            Datum::Blob(bytes) => decode(bytes).map(Some).map_err(|e| StoreError::Damaged {
+                key: format!("a distribution of {api}"),
+                cause: e.0.into(),
+            }),
+            Datum::Number(_) => Ok(None),
+        })?;
+        let mut steps: Vec<Option<Distribution>> = vec![None; grid.count];
+        for (t, step, distribution) in samples {
+            let Some(distribution) = distribution else {
+                continue;
+            };
+            let last = if step > grid.step.ms() {
+                t + step - 1
+            } else {
+                t
+            };
+            for i in covered(grid, t, last) {
+                match &mut steps[i] {
+                    Some(there) => there.merge(&distribution),
+                    empty => *empty = Some(distribution.clone()),
+                }
+            }
+        }
+        Ok(steps)
+    }
+
+    /// Series with samples, ascending.
+    pub(crate) fn series(&self) -> Vec<SeriesKey> {
+        let registry = reading(&self.registry);
+        let filled = registry.series.iter().filter(|s| s.newest != i64::MIN);
+        let mut keys: Vec<_> = filled.map(|s| s.key.clone()).collect();
+        keys.sort_unstable();
+        keys
+    }
+
     /// The values of a grid, where they lie in memory as they are asked for: in one unsealed run of the
     /// grid's own steps, or nowhere. That is what nearly every look of a cycle asks for, and worth no
     /// copy of its samples. `None`: they have to be gathered.
-    fn plain(&self, key: &SeriesKey, grid: Grid) -> Option<Vec<f64>> {
+    fn plain(&self, sight: &Sight, key: &SeriesKey, grid: Grid) -> Option<Vec<f64>> {
         let (from, step) = (grid.start.0, grid.step.ms());
         let per = if key.signal.is_count() {
             step as f64 / 1000.0
@@ -164,9 +188,14 @@ impl Shared {
         };
         let mut values = vec![f64::NAN; grid.count];
         let registry = reading(&self.registry);
-        let Some(series) = registry.get(key) else {
+        let Some(id) = registry.id(key) else {
             return Some(values);
         };
+        // Where a reader is not to see all of it, they have to be looked at one by one.
+        if sight.of(&registry, id).is_some() {
+            return None;
+        }
+        let series = &registry.series[id as usize];
         if series.sealed.end > from {
             return None;
         }
@@ -192,24 +221,19 @@ impl Shared {
     /// Samples that overlap the grid, ascending in time, each through `read(step, value)`.
     fn gather<T>(
         &self,
+        sight: &Sight,
         key: &SeriesKey,
         grid: Grid,
         mut read: impl FnMut(i64, Datum<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<Sample<T>>, StoreError> {
         let (from, to) = (grid.start.0, grid.end().0);
         let mut samples = vec![];
-        let mut take = |run: &Run| {
-            for i in overlap(run, from, to) {
-                let step = run.step.ms();
-                samples.push((run.time(i), step, read(step, run.value(i))?));
-            }
-            Ok(())
-        };
-        let (group, slot, blocks, heads) = {
+        let (group, slot, blocks, heads, seen) = {
             let registry = reading(&self.registry);
-            let Some(series) = registry.get(key) else {
+            let Some(id) = registry.id(key) else {
                 return Ok(samples);
             };
+            let series = &registry.series[id as usize];
             let heads: Vec<Run> = series
                 .head
                 .iter()
@@ -225,7 +249,18 @@ impl Shared {
             } else {
                 vec![]
             };
-            (series.group, series.slot, blocks, heads)
+            let seen = sight.of(&registry, id);
+            (series.group, series.slot, blocks, heads, seen)
+        };
+        let mut take = |run: &Run| {
+            let step = run.step.ms();
+            for i in overlap(run, from, to) {
+                let time = run.time(i);
+                if seen.as_ref().is_none_or(|seen| seen.holds(time, step)) {
+                    samples.push((time, step, read(step, run.value(i))?));
+                }
+            }
+            Ok(())
         };
         for block in blocks {
             let runs = self.sealed_runs(group, block, slot)?;
@@ -302,7 +337,10 @@ mod tests {
                 Datum::Blob(_) => Ok(f64::NAN),
             };
             average(
-                &store.shared.gather(&key(signal), grid, read).unwrap(),
+                &store
+                    .shared
+                    .gather(&Sight::Now, &key(signal), grid, read)
+                    .unwrap(),
                 grid,
             )
         };
@@ -313,7 +351,7 @@ mod tests {
                     start: Timestamp(start * 60_000),
                     ..grid(60, 5)
                 };
-                let plain = store.shared.plain(&key(signal), grid).unwrap();
+                let plain = store.shared.plain(&Sight::Now, &key(signal), grid).unwrap();
                 assert_eq!(bits(plain), bits(gathered(signal, grid)), "from {start}");
             }
         }
@@ -321,8 +359,16 @@ mod tests {
             start: Timestamp(150_000),
             ..grid(60, 5)
         };
-        assert_eq!(store.shared.plain(&key(Signal::Cpu), shifted), None);
-        assert_eq!(store.shared.plain(&key(Signal::Cpu), grid(30, 20)), None);
+        assert_eq!(
+            store.shared.plain(&Sight::Now, &key(Signal::Cpu), shifted),
+            None
+        );
+        assert_eq!(
+            store
+                .shared
+                .plain(&Sight::Now, &key(Signal::Cpu), grid(30, 20)),
+            None
+        );
     }
 
     #[test]

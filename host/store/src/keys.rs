@@ -55,10 +55,18 @@ pub(crate) enum Kind {
     Trial = 14,
     /// An entry of notes that are not samples yet.
     Note = 15,
+    /// What a replay sets out from, written with a record.
+    Anchor = 20,
+    /// What records and anchors name by digest: models, and what was declared.
+    Kept = 21,
+    /// Samples of a batch that came late.
+    Late = 22,
+    /// Models that the anchors of a record name.
+    Named = 23,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 16] = [
+    pub(crate) const ALL: [Kind; 20] = [
         Kind::Marks,
         Kind::Group,
         Kind::Wal,
@@ -75,6 +83,10 @@ impl Kind {
         Kind::Step,
         Kind::Trial,
         Kind::Note,
+        Kind::Anchor,
+        Kind::Kept,
+        Kind::Late,
+        Kind::Named,
     ];
 
     /// The prefix of its keys.
@@ -184,6 +196,10 @@ pub(crate) fn step(sequence: u64) -> Vec<u8> {
 /// The key of a comparison, by its name, which holds no NUL.
 pub(crate) fn trial(name: &str) -> Vec<u8> {
     with(Kind::Trial, &[name.as_bytes(), &[0]])
+}
+
+pub(crate) fn late(sequence: u64) -> Vec<u8> {
+    with(Kind::Late, &[&sequence.to_be_bytes()])
 }
 
 pub(crate) fn catalog() -> Vec<u8> {

@@ -30,8 +30,10 @@ mod writer;
 
 mod columns;
 mod history;
+mod sight;
 
 mod catalog;
+mod copy;
 mod journal;
 mod ledger;
 mod modules;
@@ -39,6 +41,7 @@ mod notes;
 mod states;
 mod tracks;
 mod trials;
+mod trim;
 
 mod block;
 mod distribution;
@@ -52,8 +55,12 @@ mod disk;
 mod keys;
 mod mirror;
 mod opening;
+mod packing;
 mod parts;
 
+pub use copy::Copied;
 pub use options::Options;
+pub use sight::Pinned;
 pub use store::{Stat, Store};
+pub use trim::{Keep, Kept, Trimmed};
 pub use verify::{Problem, Report};

@@ -58,6 +58,12 @@ impl Disk {
         Ok(())
     }
 
+    /// Whether there is a value that [`Disk::put_large`] wrote.
+    pub(crate) fn has_large(&self, base: &[u8]) -> Result<bool, StoreError> {
+        let there = self.db.contains_key(part_key(base, 0));
+        there.map_err(|e| sled_error("read", &e))
+    }
+
     /// A value that [`Disk::put_large`] wrote.
     pub(crate) fn get_large(&self, base: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let mut bytes = vec![];

@@ -13,6 +13,7 @@ use crate::disk::{Batch, Disk};
 use crate::keys;
 use crate::mirror::{self, Mirror};
 use crate::run::Run;
+use crate::sight::Memory;
 use serde::{Deserialize, Serialize};
 #[expect(
     clippy::disallowed_types,
@@ -154,15 +155,13 @@ pub(crate) struct Registry {
     /// Unsealed samples, and their bytes.
     pub(crate) samples: usize,
     pub(crate) weight: usize,
+    /// What open views need.
+    pub(crate) memory: Memory,
 }
 
 impl Registry {
     pub(crate) fn id(&self, key: &SeriesKey) -> Option<u32> {
         self.ids.get(key).copied()
-    }
-
-    pub(crate) fn get(&self, key: &SeriesKey) -> Option<&Series> {
-        self.id(key).and_then(|id| self.series.get(id as usize))
     }
 
     /// A series' number on disk: its place in its group. An id counts series in the order in which

@@ -6,9 +6,11 @@ use crate::ledger::Index;
 use crate::options::Options;
 use crate::queue::Queue;
 use crate::registry::Registry;
+use crate::sight::Lates;
 use crate::states::Models;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tidegate_core::ids::Digest;
 
 /// The parts of an open store.
 #[derive(Debug)]
@@ -19,6 +21,14 @@ pub(crate) struct Shared {
     pub(crate) cache: Cache,
     pub(crate) queue: Queue,
     pub(crate) ledger: Mutex<Index>,
+    /// Late samples, once somebody has asked what was seen then.
+    pub(crate) late: Mutex<Option<Arc<Lates>>>,
+    /// Copies that are being made: nothing may be dropped meanwhile.
+    pub(crate) copying: AtomicUsize,
+    /// Held by whoever keeps a value by digest, or lets one go.
+    pub(crate) keeping: Mutex<()>,
+    /// What was last kept of what is declared.
+    pub(crate) declared: Mutex<Option<Digest>>,
     pub(crate) models: Mutex<Option<Models>>,
     /// Numbers of the first entry of notes and of the next one; unknown until somebody asks.
     pub(crate) notes: Mutex<Option<(u64, u64)>>,

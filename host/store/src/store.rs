@@ -15,7 +15,7 @@ use crate::wal::{self, Item};
 use crate::writer::Writer;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
 use tidegate_core::ports::storage::StoreError;
@@ -26,6 +26,7 @@ use tidegate_core::ports::storage::StoreError;
 #[derive(Debug)]
 pub struct Store {
     pub(crate) shared: Arc<Shared>,
+    dir: PathBuf,
     writer: Mutex<Option<JoinHandle<()>>>,
     set_aside: Option<PathBuf>,
     lost_records: u64,
@@ -60,6 +61,8 @@ pub struct Stat {
     pub cached_bytes: u64,
     /// Records in the ledger.
     pub ledger_records: u64,
+    /// Their bytes, with what replays set out from; what was written before sizes were kept counts nothing.
+    pub ledger_bytes: u64,
     /// Where opening has moved a damaged database ([`Options::recover`]).
     pub set_aside: Option<PathBuf>,
     /// Damaged write-ahead records that opening has skipped ([`Options::recover`]).
@@ -93,6 +96,10 @@ impl Store {
             disk,
             registry: RwLock::new(registry),
             ledger: Mutex::new(ledger),
+            late: Mutex::default(),
+            copying: AtomicUsize::new(0),
+            keeping: Mutex::default(),
+            declared: Mutex::default(),
             models: Mutex::default(),
             notes: Mutex::default(),
             catalog: Mutex::default(),
@@ -111,6 +118,7 @@ impl Store {
             })?;
         Ok(Arc::new(Self {
             shared,
+            dir: dir.as_ref().to_owned(),
             writer: Mutex::new(Some(thread)),
             set_aside,
             lost_records: replayed.lost,
@@ -131,6 +139,12 @@ impl Store {
         self.shared.disk.close();
     }
 
+    /// The directory in which it is.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Figures of this moment.
     ///
     /// # Errors
@@ -138,6 +152,10 @@ impl Store {
     pub fn stat(&self) -> Result<Stat, StoreError> {
         let shared = &self.shared;
         let disk_bytes = shared.disk.size()?;
+        let (ledger_records, ledger_bytes) = {
+            let ledger = locked(&shared.ledger);
+            (ledger.len(), ledger.bytes)
+        };
         let registry = reading(&shared.registry);
         let blocks = || registry.groups.iter().flat_map(|g| &g.blocks);
         Ok(Stat {
@@ -157,7 +175,8 @@ impl Store {
             sequence: registry.sequence,
             waiting_bytes: shared.queue.bytes() as u64,
             cached_bytes: shared.cache.bytes() as u64,
-            ledger_records: locked(&shared.ledger).len(),
+            ledger_records,
+            ledger_bytes,
             set_aside: self.set_aside.clone(),
             lost_records: self.lost_records,
         })

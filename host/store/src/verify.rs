@@ -10,6 +10,7 @@ use crate::ledger;
 use crate::mirror;
 use crate::registry::Registry;
 use crate::shared::writing;
+use crate::sight;
 use crate::store::Store;
 use crate::wal::{self, Item};
 use std::collections::BTreeMap;
@@ -66,7 +67,8 @@ struct Walk {
     next_record: Option<u64>,
     sequence: Option<u64>,
     blocks: BTreeMap<Vec<u8>, u64>,
-    records: BTreeMap<Vec<u8>, u64>,
+    /// By pool, the first generation and the number of records.
+    records: BTreeMap<Vec<u8>, (u64, u64)>,
 }
 
 impl Store {
@@ -142,12 +144,28 @@ impl Store {
             }
         };
         check(outcome);
-        if records != walk.records.values().sum::<u64>() {
+        if records != walk.records.values().map(|(_, count)| count).sum::<u64>() {
             check(Err(Malformed(
                 "there are not as many records as times of records",
             )
             .at(&Kind::Record.prefix())));
         }
+        for kind in [Kind::Anchor, Kind::Late, Kind::Named] {
+            check(disk.scan_large(&kind.prefix(), |key, bytes| {
+                let found = match kind {
+                    Kind::Anchor => mirror::anchors_of(&bytes).map(drop),
+                    Kind::Late => sight::read(&bytes).map(drop),
+                    _ => ledger::parse(key).map(drop),
+                };
+                found.map_err(|e| e.at(key))
+            }));
+        }
+        check(disk.scan_large(&Kind::Kept.prefix(), |key, bytes| {
+            if key == keys::digest(Kind::Kept, &Digest::of(&bytes)) {
+                return Ok(());
+            }
+            Err(Malformed("it has another digest than its name says").at(key))
+        }));
         check(disk.scan_large(&Kind::Component.prefix(), |key, bytes| {
             if key == keys::digest(Kind::Component, &Digest::of(&bytes)) {
                 return Ok(());
@@ -184,9 +202,12 @@ impl Walk {
             }
             Kind::RecordTime => {
                 let (pool, generation) = ledger::parse(key)?;
-                let seen = self.records.entry(pool.as_str().into()).or_default();
-                *seen += 1;
-                if generation.0 == *seen {
+                // Retention takes the oldest away, so the first may be any.
+                let seen = self.records.entry(pool.as_str().into());
+                let (first, count) = seen.or_insert((generation.0, 0));
+                let expected = *first + *count;
+                *count += 1;
+                if generation.0 == expected {
                     Ok(())
                 } else {
                     Err(Malformed("a plan before it is missing (PL1)"))
@@ -205,7 +226,11 @@ impl Walk {
             | Kind::Choice
             | Kind::Step
             | Kind::Trial
-            | Kind::Note => Ok(()),
+            | Kind::Note
+            | Kind::Anchor
+            | Kind::Kept
+            | Kind::Late
+            | Kind::Named => Ok(()),
         }
     }
 

@@ -13,7 +13,8 @@ use crate::disk::Batch;
 use crate::keys;
 use crate::mirror::{Marks, pack};
 use crate::queue::{Idle, Job, complete};
-use crate::shared::{Shared, reading, writing};
+use crate::shared::{Shared, locked, reading, writing};
+use crate::sight;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -151,16 +152,17 @@ impl Writer {
         let Commit {
             wal,
             accepted,
+            late,
             acks,
         } = commit;
-        let outcome = self.store(wal);
+        let outcome = self.store(wal, &late);
         if let Err(error) = outcome {
             for (done, _) in acks {
                 complete(done, Err(error.clone()));
             }
             return self.next_record;
         }
-        self.publish(accepted);
+        self.publish(accepted, &late);
         // Who was acknowledged finds its records in the figures.
         self.show();
         for (done, stored) in acks {
@@ -175,7 +177,11 @@ impl Writer {
         self.next_record
     }
 
-    fn store(&mut self, wal: crate::wal::Writer) -> Result<(), StoreError> {
+    fn store(
+        &mut self,
+        wal: crate::wal::Writer,
+        late: &[(u64, u32, i64)],
+    ) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         for (number, payload) in wal.finish() {
             self.next_record = number + 1;
@@ -188,19 +194,37 @@ impl Writer {
             for group in &self.pages {
                 registry.put_page(&self.shared.disk, &mut batch, *group, &[], None)?;
             }
+            for of in late.chunk_by(|a, b| a.0 == b.0) {
+                let times = of.iter().map(|(_, id, t)| (registry.number(*id), *t));
+                let bytes = sight::write(&times.collect::<Vec<_>>());
+                self.shared
+                    .disk
+                    .put_large(&mut batch, &keys::late(of[0].0), &bytes)?;
+            }
         }
         self.shared.disk.commit(batch)?;
+        if !late.is_empty() {
+            *locked(&self.shared.late) = None;
+        }
         self.pages.clear();
         Ok(())
     }
 
-    fn publish(&mut self, accepted: Vec<(u32, crate::run::Run, u64)>) {
+    fn publish(&mut self, accepted: Vec<(u32, crate::run::Run, u64)>, late: &[(u64, u32, i64)]) {
         let mut touched = BTreeSet::new();
         let newest = {
-            let mut registry = writing(&self.shared.registry);
+            let registry = &mut *writing(&self.shared.registry);
+            let is_watched = registry.memory.is_open();
             for (id, run, record) in accepted {
-                touched.insert(registry.series[id as usize].group);
+                let series = &registry.series[id as usize];
+                touched.insert(series.group);
+                if is_watched {
+                    registry.memory.note(id, self.sequence, series.end);
+                }
                 registry.publish(id, run, record);
+            }
+            for (sequence, id, time) in late.iter().filter(|_| is_watched) {
+                registry.memory.note_late(*id, *sequence, *time);
             }
             registry.sequence = self.sequence;
             registry.newest
@@ -271,6 +295,10 @@ impl Writer {
     /// Drops the records that no group needs. Everything sealed so far must be synced.
     fn truncate(&mut self) -> Result<(), StoreError> {
         self.unsynced = false;
+        // A copy that is being made may need them; the next sealing drops them as well.
+        if self.shared.copying.load(Ordering::Acquire) > 0 {
+            return Ok(());
+        }
         let needed = reading(&self.shared.registry)
             .groups
             .iter()

@@ -9,6 +9,7 @@
 pub mod catalog;
 mod command;
 mod daemon;
+pub mod decisions;
 pub mod feed;
 mod warm;
 

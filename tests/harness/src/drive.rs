@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use tidegate_core::alert::Alert;
 use tidegate_core::ids::{ApiId, BindingId, Digest, PoolId, TenantId};
 use tidegate_core::policy::Forecaster;
-use tidegate_core::ports::storage::{History, Ledger, States};
+use tidegate_core::ports::storage::{History, Replays, States};
 use tidegate_core::roster::{Member, Retreat};
 use tidegate_core::sample::{SampleBatch, SeriesKey, SeriesSamples, Values};
 use tidegate_core::time::Timestamp;
@@ -59,13 +59,16 @@ impl World {
             settings: &self.settings,
         };
         let state = self.pools.entry(pool.clone()).or_default();
-        let output = match cycle::run(&input, state) {
+        let mut output = match cycle::run(&input, state) {
             Ok(output) => output,
             Err(error) => return self.note(format!("pool {pool}: {error}")),
         };
         self.report_faults(&output.faults);
+        if let Some(basis) = output.record.as_mut().and_then(|r| r.basis.as_mut()) {
+            basis.catalog = self.store.keep_catalog(&self.catalog).ok();
+        }
         if let Some(record) = &output.record
-            && let Err(error) = Ledger::append(&self.store, record)
+            && let Err(error) = self.store.append_with(record, &output.anchors)
         {
             return self.note(format!(
                 "pool {pool}: not recorded, so not published: {error}"

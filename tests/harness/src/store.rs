@@ -12,8 +12,8 @@ use tidegate_core::frame::Column;
 use tidegate_core::ids::{ApiId, Digest, Generation, PoolId};
 use tidegate_core::invariant::check_succession;
 use tidegate_core::ports::storage::{
-    CatalogStore, Completion, Fit, History, Ledger, Modules, SeriesState, States, StoreError,
-    StoredModule, Watermark,
+    Anchor, CatalogStore, Completion, Fit, History, Ledger, Modules, Replays, SeriesState, States,
+    StoreError, StoredModule, Watermark,
 };
 use tidegate_core::record::Record;
 use tidegate_core::sample::{SampleBatch, SeriesKey, Stored, Values};
@@ -26,8 +26,16 @@ enum Datum {
     Distribution(Distribution),
 }
 
-/// Start of a step in milliseconds → its length and value.
-type Samples = BTreeMap<i64, (i64, Datum)>;
+/// A sample: its length in milliseconds, the arrival sequence of its batch, its value.
+#[derive(Debug, Clone)]
+struct Sample {
+    step: i64,
+    came: u64,
+    datum: Datum,
+}
+
+/// By the start of a step in milliseconds.
+type Samples = BTreeMap<i64, Sample>;
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -37,6 +45,8 @@ struct Inner {
     modules: Vec<(StoredModule, Vec<u8>)>,
     states: BTreeMap<(SeriesKey, Digest, Digest), SeriesState>,
     catalog: Catalog,
+    anchors: BTreeMap<(PoolId, Generation), Vec<Anchor>>,
+    declared: BTreeMap<Digest, Catalog>,
 }
 
 /// See the module.
@@ -60,18 +70,185 @@ impl MemoryStore {
         self.lock().records.get(pool).cloned().unwrap_or_default()
     }
 
-    /// Calls `each` with every sample that touches the grid, oldest first.
-    fn touching(&self, key: &SeriesKey, grid: Grid, mut each: impl FnMut(i64, i64, &Datum)) {
+    /// Changes one byte of a stored number, as no store may: for tests that it is found. Whether there was one.
+    pub fn flip(&self, key: &SeriesKey, start: Timestamp) -> bool {
+        let inner = &mut *self.lock();
+        let sample = inner
+            .samples
+            .get_mut(key)
+            .and_then(|all| all.get_mut(&start.0));
+        match sample.map(|s| &mut s.datum) {
+            Some(Datum::Number(value)) => {
+                *value = f64::from_bits(value.to_bits() ^ 1 << 24);
+                true
+            }
+            Some(Datum::Distribution(_)) | None => false,
+        }
+    }
+
+    /// Calls `each` with every sample of batches up to a sequence that touches the grid, oldest first.
+    fn touching(
+        &self,
+        key: &SeriesKey,
+        grid: Grid,
+        sequence: u64,
+        mut each: impl FnMut(i64, i64, &Datum),
+    ) {
         let inner = self.lock();
         let Some(samples) = inner.samples.get(key) else {
             return;
         };
         let (from, to) = (grid.start.0, grid.end().0);
-        for (&start, (step, datum)) in samples.range(from.saturating_sub(LONGEST_STEP_MS)..to) {
-            if start + step > from {
-                each(start, *step, datum);
+        let near = samples.range(from.saturating_sub(LONGEST_STEP_MS)..to);
+        for (&start, sample) in near.filter(|(_, sample)| sample.came <= sequence) {
+            if start + sample.step > from {
+                each(start, sample.step, &sample.datum);
             }
         }
+    }
+
+    fn column_at(&self, key: &SeriesKey, grid: Grid, sequence: u64) -> Column {
+        let mut values = vec![f64::NAN; grid.count];
+        if key.signal == Signal::Latency {
+            let steps = self.distributions_at(&key.api, grid, sequence);
+            for (value, d) in values.iter_mut().zip(steps) {
+                *value = d.as_ref().and_then(Distribution::mean).unwrap_or(f64::NAN);
+            }
+        } else {
+            let mut weights = vec![0.0; grid.count];
+            let per_second = key.signal.is_count();
+            self.touching(key, grid, sequence, |start, step, datum| {
+                let Datum::Number(number) = datum else { return };
+                let value = if per_second {
+                    number / (step as f64 / 1000.0)
+                } else {
+                    *number
+                };
+                for i in covered(grid, start, start + step) {
+                    let from = grid.at(i).0.max(start);
+                    let to = grid.at(i + 1).0.min(start + step);
+                    let weight = (to - from) as f64;
+                    let before = if weights[i] > 0.0 { values[i] } else { 0.0 };
+                    weights[i] += weight;
+                    values[i] = before + (value - before) * (weight / weights[i]);
+                }
+            });
+        }
+        Column {
+            signal: key.signal,
+            start: grid.start,
+            step: grid.step,
+            values,
+        }
+    }
+
+    fn distributions_at(
+        &self,
+        api: &ApiId,
+        grid: Grid,
+        sequence: u64,
+    ) -> Vec<Option<Distribution>> {
+        let key = SeriesKey {
+            api: api.clone(),
+            signal: Signal::Latency,
+        };
+        let mut steps: Vec<Option<Distribution>> = vec![None; grid.count];
+        self.touching(&key, grid, sequence, |start, step, datum| {
+            let Datum::Distribution(d) = datum else {
+                return;
+            };
+            let end = if step > grid.step.ms() {
+                start + step
+            } else {
+                start + 1
+            };
+            for i in covered(grid, start, end) {
+                match &mut steps[i] {
+                    Some(there) => there.merge(d),
+                    empty => *empty = Some(d.clone()),
+                }
+            }
+        });
+        steps
+    }
+
+    fn newest_at(&self, key: &SeriesKey, sequence: u64) -> Option<Timestamp> {
+        let inner = self.lock();
+        let seen = inner.samples.get(key)?.iter();
+        let mut seen = seen.rev().filter(|(_, sample)| sample.came <= sequence);
+        let (start, sample) = seen.next()?;
+        Some(Timestamp(start + sample.step))
+    }
+}
+
+/// What had come up to a sequence.
+struct Then<'a> {
+    store: &'a MemoryStore,
+    sequence: u64,
+}
+
+impl History for Then<'_> {
+    fn append(&self, batch: SampleBatch, done: Completion) {
+        History::append(self.store, batch, done);
+    }
+
+    fn column(&self, key: &SeriesKey, grid: Grid) -> Result<Column, StoreError> {
+        Ok(self.store.column_at(key, grid, self.sequence))
+    }
+
+    fn distributions(
+        &self,
+        api: &ApiId,
+        grid: Grid,
+    ) -> Result<Vec<Option<Distribution>>, StoreError> {
+        Ok(self.store.distributions_at(api, grid, self.sequence))
+    }
+
+    fn series(&self) -> Vec<SeriesKey> {
+        self.store.series()
+    }
+
+    fn newest(&self, key: &SeriesKey) -> Option<Timestamp> {
+        self.store.newest_at(key, self.sequence)
+    }
+
+    fn watermark(&self) -> Watermark {
+        Watermark {
+            sequence: self.sequence,
+            ..self.store.watermark()
+        }
+    }
+}
+
+impl Replays for MemoryStore {
+    fn append_with(&self, record: &Record, anchors: &[Anchor]) -> Result<(), StoreError> {
+        Ledger::append(self, record)?;
+        let plan = (record.pool.clone(), record.plan.generation);
+        self.lock().anchors.insert(plan, anchors.to_vec());
+        Ok(())
+    }
+
+    fn anchors(&self, pool: &PoolId, generation: Generation) -> Result<Vec<Anchor>, StoreError> {
+        let plan = (pool.clone(), generation);
+        Ok(self.lock().anchors.get(&plan).cloned().unwrap_or_default())
+    }
+
+    fn keep_catalog(&self, catalog: &Catalog) -> Result<Digest, StoreError> {
+        // What tells two apart here is what they look like: no test changes what a name does not show.
+        let digest = Digest::of(format!("{catalog:?}").as_bytes());
+        self.lock().declared.insert(digest, catalog.clone());
+        Ok(digest)
+    }
+
+    fn kept_catalog(&self, digest: &Digest) -> Result<Option<Catalog>, StoreError> {
+        Ok(self.lock().declared.get(digest).cloned())
+    }
+
+    fn as_of(&self, sequence: u64, _: BTreeMap<SeriesKey, Timestamp>) -> Box<dyn History + '_> {
+        Box::new(Then {
+            store: self,
+            sequence,
+        })
     }
 }
 
@@ -103,7 +280,8 @@ impl History for MemoryStore {
                         stored.duplicates += 1;
                         continue;
                     }
-                    samples.insert(t.0, (step, datum));
+                    let came = stored.sequence;
+                    samples.insert(t.0, Sample { step, came, datum });
                     stored.stored += 1;
                     let end = Timestamp(t.0 + step);
                     inner.watermark.newest = inner.watermark.newest.max(end);
@@ -114,37 +292,7 @@ impl History for MemoryStore {
     }
 
     fn column(&self, key: &SeriesKey, grid: Grid) -> Result<Column, StoreError> {
-        let mut values = vec![f64::NAN; grid.count];
-        if key.signal == Signal::Latency {
-            for (value, d) in values.iter_mut().zip(self.distributions(&key.api, grid)?) {
-                *value = d.as_ref().and_then(Distribution::mean).unwrap_or(f64::NAN);
-            }
-        } else {
-            let mut weights = vec![0.0; grid.count];
-            let per_second = key.signal.is_count();
-            self.touching(key, grid, |start, step, datum| {
-                let Datum::Number(number) = datum else { return };
-                let value = if per_second {
-                    number / (step as f64 / 1000.0)
-                } else {
-                    *number
-                };
-                for i in covered(grid, start, start + step) {
-                    let from = grid.at(i).0.max(start);
-                    let to = grid.at(i + 1).0.min(start + step);
-                    let weight = (to - from) as f64;
-                    let before = if weights[i] > 0.0 { values[i] } else { 0.0 };
-                    weights[i] += weight;
-                    values[i] = before + (value - before) * (weight / weights[i]);
-                }
-            });
-        }
-        Ok(Column {
-            signal: key.signal,
-            start: grid.start,
-            step: grid.step,
-            values,
-        })
+        Ok(self.column_at(key, grid, u64::MAX))
     }
 
     fn distributions(
@@ -152,28 +300,7 @@ impl History for MemoryStore {
         api: &ApiId,
         grid: Grid,
     ) -> Result<Vec<Option<Distribution>>, StoreError> {
-        let key = SeriesKey {
-            api: api.clone(),
-            signal: Signal::Latency,
-        };
-        let mut steps: Vec<Option<Distribution>> = vec![None; grid.count];
-        self.touching(&key, grid, |start, step, datum| {
-            let Datum::Distribution(d) = datum else {
-                return;
-            };
-            let end = if step > grid.step.ms() {
-                start + step
-            } else {
-                start + 1
-            };
-            for i in covered(grid, start, end) {
-                match &mut steps[i] {
-                    Some(there) => there.merge(d),
-                    empty => *empty = Some(d.clone()),
-                }
-            }
-        });
-        Ok(steps)
+        Ok(self.distributions_at(api, grid, u64::MAX))
     }
 
     fn series(&self) -> Vec<SeriesKey> {
@@ -181,9 +308,7 @@ impl History for MemoryStore {
     }
 
     fn newest(&self, key: &SeriesKey) -> Option<Timestamp> {
-        let inner = self.lock();
-        let (start, (step, _)) = inner.samples.get(key)?.last_key_value()?;
-        Some(Timestamp(start + step))
+        self.newest_at(key, u64::MAX)
     }
 
     fn watermark(&self) -> Watermark {

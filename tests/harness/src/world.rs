@@ -347,6 +347,19 @@ impl World {
         }
     }
 
+    /// The forecaster that a record names, be it a module or the engine's own rule.
+    #[must_use]
+    pub fn forecaster(&self, module: &ModuleRef) -> Option<Arc<dyn Forecaster>> {
+        if *module == ModuleRef::native("last-value") {
+            return Some(Arc::new(LastValue));
+        }
+        let native = self.natives.iter().find(|n| n.module == *module)?;
+        match &native.policy {
+            tidegate_engine::Policy::Forecaster(policy) => Some(policy.clone()),
+            _ => None,
+        }
+    }
+
     pub(crate) fn note(&mut self, text: String) {
         let at = self.now;
         self.journal.push(Note { at, text });

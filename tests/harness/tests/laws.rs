@@ -10,14 +10,15 @@ mod recorded;
 use common::{World as Drawn, worlds};
 use proptest::prelude::*;
 use recorded::Recorded;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tidegate_backtest::replay::Replay;
 use tidegate_core::canonical::Canonical;
 use tidegate_core::ids::{ApiId, Generation};
 use tidegate_core::invariant::{check_allocation, check_grid, check_succession};
 use tidegate_core::plan::Plan;
 use tidegate_core::policy::{Allocation, LoanRow};
-use tidegate_core::record::Record;
+use tidegate_core::record::{ForecastRecord, Record};
+use tidegate_core::roster::Retreat;
 use tidegate_core::tier::TierState;
 use tidegate_core::units::Level;
 use tidegate_harness::World;
@@ -140,7 +141,7 @@ fn every_plan(world: &World, expected: u64) -> Result<(), TestCaseError> {
         let records = world.records(pool);
         prop_assert!(records.len() as u64 <= expected);
         // LE1: what the records say was asked gives what they say was answered, bit for bit.
-        let mut replay = Replay::default();
+        let mut replay = Replay::whole(world.store());
         let mut last: Option<Generation> = None;
         let mut tiers = BTreeMap::new();
         for record in &records {
@@ -156,6 +157,19 @@ fn every_plan(world: &World, expected: u64) -> Result<(), TestCaseError> {
                 "{again:?}"
             );
             prop_assert!(again.decisions > 0);
+            // What stood in by itself took samples of other series too; all else is made again.
+            let own_rule = |f: &ForecastRecord| f.served.retreat == Retreat::Baseline;
+            let (own, by_rule): (Vec<_>, Vec<_>) =
+                record.forecasts.iter().partition(|f| !own_rule(f));
+            prop_assert!(again.forecasts >= own.len(), "{again:?}");
+            // With such a forecast the demand is left open as well, and where no tierer has answered.
+            let tenants: BTreeSet<_> = record.plan.apis.iter().map(|a| &a.api.tenant).collect();
+            let unasked = usize::from(record.tiers.len() < tenants.len());
+            prop_assert!(
+                again.unmade.len() <= 2 * by_rule.len() + unasked,
+                "{again:?}"
+            );
+            prop_assert!(again.demands == 1 || !again.unmade.is_empty(), "{again:?}");
         }
     }
     Ok(())

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_core::catalog::Catalog;
 use tidegate_core::ids::PoolId;
 use tidegate_core::plan::Plan;
-use tidegate_core::ports::storage::Ledger;
+use tidegate_core::ports::storage::Replays;
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::units::Level;
 use tidegate_flow::cycle::{self, Input, PoolState, Settings};
@@ -112,7 +112,7 @@ impl World<'_> {
         }
         let record = output.record.context("no plan was made")?;
         let made = output.delta.made.len();
-        let (record_ms, written) = timed(|| Ledger::append(self.store, &record));
+        let (record_ms, written) = timed(|| self.store.append_with(&record, &output.anchors));
         written?;
         let (publish, ()) = timed(|| state.commit(output.delta, Some(record)));
         Ok(Turn {

@@ -5,6 +5,7 @@ use super::Shared;
 use crate::auth::caller;
 use crate::convert::forecasts::champion_out;
 use tidegate_core::forecast::{Champion, Verdict};
+use tidegate_core::ids::Name;
 use tidegate_core::ports::serve::Fares;
 use tidegate_proto::v1;
 use tidegate_proto::v1::status_server::Status as Service;
@@ -23,10 +24,31 @@ impl Service for Shared {
         let fares = self.blocking(move |gate| gate.fares(&caller)).await?;
         Ok(Response::new(fares_out(fares)))
     }
+
+    async fn copy_store(
+        &self,
+        request: Request<v1::CopyStoreRequest>,
+    ) -> Result<Response<v1::CopyStoreResponse>, Status> {
+        let caller = caller(&request)?;
+        let name = request.into_inner().name;
+        let parsed: Result<Name, _> = name.parse();
+        let name = parsed.map_err(|e| Status::invalid_argument(format!("name: `{name}`: {e}")))?;
+        let (path, bytes) = self
+            .blocking(move |gate| gate.copy_store(&caller, &name))
+            .await?;
+        Ok(Response::new(v1::CopyStoreResponse { path, bytes }))
+    }
 }
 
 fn fares_out(fares: Fares) -> v1::GetStatusResponse {
     let forecasts = summary(&fares.champions);
+    let ledger = fares.ledger.into_iter().map(|kept| v1::KeptRecords {
+        pool: kept.pool.to_string(),
+        oldest: kept.plans.0.0,
+        newest: kept.plans.1.0,
+        since_ms: kept.since.0,
+        bytes: kept.bytes,
+    });
     v1::GetStatusResponse {
         version: fares.version,
         started_at_ms: fares.started_at.0,
@@ -35,6 +57,7 @@ fn fares_out(fares: Fares) -> v1::GetStatusResponse {
         series: fares.series,
         modules: fares.modules,
         forecasts: Some(forecasts),
+        ledger: ledger.collect(),
     }
 }
 

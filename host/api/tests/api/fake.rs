@@ -15,7 +15,7 @@ use tidegate_core::forecast::{
     Band, Calibration, Candidate, Champion, Choice, Coverage, Forecast, Ground, Prior, Standing,
     Standings, Verdict,
 };
-use tidegate_core::ids::{ApiId, Digest, Generation, PoolId, TenantId};
+use tidegate_core::ids::{ApiId, Digest, Generation, Name, PoolId, TenantId};
 use tidegate_core::module::ModuleRef;
 use tidegate_core::plan::{ApiPlan, Loan, Plan};
 use tidegate_core::ports::events::{EventsPort, Happening};

@@ -4,7 +4,8 @@ use super::Divergence;
 use tidegate_core::canonical::{Canonical, Encoder};
 use tidegate_core::ids::Digest;
 use tidegate_core::plan::{ApiPlan, Plan};
-use tidegate_core::policy::Blob;
+use tidegate_core::policy::{AllocationInput, Blob};
+use tidegate_core::record::Record;
 
 /// Bits decide: −0 and 0 are equal and not the same.
 pub(super) fn same(
@@ -90,6 +91,119 @@ fn api(plan: &Plan, row: usize, was: &ApiPlan, is: &ApiPlan, divergences: &mut V
     if was.reason != is.reason {
         let what = format!("the reason given to {name}");
         divergences.push(Divergence::new(what, &was.reason, &is.reason));
+    }
+}
+
+/// Compares what an allocator was asked with what it should have been asked, state aside.
+pub(super) fn question(record: &Record, is: &AllocationInput, divergences: &mut Vec<Divergence>) {
+    let was = &record.allocation;
+    let (_, steps, dims) = was.shape();
+    let name = |row: usize| {
+        let api = record.plan.apis.get(row);
+        api.map_or_else(|| format!("row {row}"), |api| api.api.to_string())
+    };
+    let unit = |cell: usize| {
+        was.dimensions
+            .get(cell % dims.max(1))
+            .map_or("", |d| d.unit())
+    };
+    // Per api and step.
+    for (what, was, is) in [
+        ("demand", &was.demand, &is.demand),
+        ("median need", &was.median, &is.median),
+    ] {
+        if let Some(cell) = differs(was, is) {
+            let (row, step) = (
+                cell / (steps * dims).max(1),
+                cell / dims.max(1) % steps.max(1),
+            );
+            let what = format!(
+                "the {what} asked for {} in step {step}, in {}",
+                name(row),
+                unit(cell)
+            );
+            divergences.push(cells(what, was, is, cell));
+        }
+    }
+    // Per api and resource.
+    for (what, was, is) in [
+        ("ordinary need", &was.expected, &is.expected),
+        ("use", &was.usage, &is.usage),
+        ("floor", &was.floor, &is.floor),
+        ("ceiling", &was.ceiling, &is.ceiling),
+        ("limit in force", &was.previous_limit, &is.previous_limit),
+        (
+            "guarantee in force",
+            &was.previous_guaranteed,
+            &is.previous_guaranteed,
+        ),
+    ] {
+        if let Some(cell) = differs(was, is) {
+            let what = format!(
+                "the {what} asked for {}, in {}",
+                name(cell / dims.max(1)),
+                unit(cell)
+            );
+            divergences.push(cells(what, was, is, cell));
+        }
+    }
+    // Per api.
+    for (what, was, is) in [
+        ("weight", &was.weights, &is.weights),
+        ("step up", &was.step_up, &is.step_up),
+        ("step down", &was.step_down, &is.step_down),
+    ] {
+        if let Some(row) = differs(was, is) {
+            divergences.push(cells(
+                format!("the {what} asked for {}", name(row)),
+                was,
+                is,
+                row,
+            ));
+        }
+    }
+    // Of the pool.
+    for (what, was, is) in [
+        ("capacity", &was.capacity, &is.capacity),
+        (
+            "most that the pool can be",
+            &was.capacity_max,
+            &is.capacity_max,
+        ),
+        ("quotas", &was.quota, &is.quota),
+        ("shares of tiers", &was.max_share, &is.max_share),
+    ] {
+        if let Some(cell) = differs(was, is) {
+            divergences.push(cells(format!("the {what} asked for"), was, is, cell));
+        }
+    }
+    let rest = |of: &AllocationInput| {
+        (
+            (
+                of.now,
+                of.seed,
+                of.grid,
+                of.dimensions.clone(),
+                of.apis.clone(),
+            ),
+            (of.tiers.clone(), of.tenants.clone(), of.emergency.clone()),
+            (of.lends.clone(), of.borrows.clone()),
+        )
+    };
+    if rest(was) != rest(is) {
+        let what = "who is asked for, when, or under which rules";
+        divergences.push(Divergence::new(what, "as recorded", "otherwise"));
+    }
+}
+
+/// Compares what people are told of demand.
+pub(super) fn reasons(record: &Record, is: &[Vec<String>], divergences: &mut Vec<Divergence>) {
+    for (was, is) in record.needs.iter().zip(is) {
+        if was.reasons != *is {
+            let what = format!("what is said of the demand of {}", was.api);
+            let (was, is) = (was.reasons.join("; "), is.join("; "));
+            divergences.push(Divergence::new(what, &was, &is));
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::catalog::{
     Change, Effect, FieldProblem, Mode, Object, ObjectKey, ObjectKind, Versioned,
 };
 use crate::forecast::{Champion, Forecast, Prior, Standing, Standings};
-use crate::ids::{ApiId, Digest, Generation, PoolId, TenantId};
+use crate::ids::{ApiId, Digest, Generation, Name, PoolId, TenantId};
 use crate::plan::{Grant, Plan};
 use crate::quota::{Exceeded, Usage};
 use crate::sample::{Rejection, SampleBatch, Stored};
@@ -289,6 +289,19 @@ pub trait AlertsPort: Send + Sync {
     fn alerts(&self, caller: &Principal) -> Vec<Alert>;
 }
 
+/// What is kept of a pool's decisions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptRecords {
+    /// Whose.
+    pub pool: PoolId,
+    /// Oldest and newest plan whose record is there.
+    pub plans: (Generation, Generation),
+    /// When the oldest was made.
+    pub since: Timestamp,
+    /// Bytes that they take, with what replays set out from; of records from before sizes were kept, none.
+    pub bytes: u64,
+}
+
 /// How the daemon fares, as far as the caller may see.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fares {
@@ -298,6 +311,8 @@ pub struct Fares {
     pub started_at: Timestamp,
     /// Bytes of the store on disk; everybody's, so told to callers of no tenant alone.
     pub store_bytes: Option<u64>,
+    /// What is kept of every pool's decisions; told likewise.
+    pub ledger: Vec<KeptRecords>,
     /// Apis that are declared.
     pub apis: u64,
     /// Series that exist.
@@ -315,6 +330,13 @@ pub trait StatusPort: Send + Sync {
     /// # Errors
     /// When the store cannot be measured.
     fn fares(&self, caller: &Principal) -> Result<Fares, ServeError>;
+
+    /// Copies what a replay needs into a new directory of that name, as it is at one instant: where that is, and
+    /// its bytes. It takes as long as the disk does.
+    ///
+    /// # Errors
+    /// When the caller may not, there is such a copy, or the disk does not take it.
+    fn copy_store(&self, caller: &Principal, name: &Name) -> Result<(String, u64), ServeError>;
 }
 
 /// The data's clock.

@@ -10,6 +10,7 @@ use crate::module::{Holding, Manifest};
 use crate::record::Record;
 use crate::sample::{SampleBatch, SeriesKey, Stored};
 use crate::time::{Grid, Timestamp};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Why a store could not do what it was asked.
@@ -307,6 +308,55 @@ pub trait Tracks: Send + Sync {
     /// # Errors
     /// When it is not on disk; then some may be gone.
     fn forget(&self, fits: &[Fit], series: &[SeriesKey]) -> Result<(), StoreError>;
+}
+
+/// What a forecast was made from, written down before it was: from here on a replay moves the state and the
+/// track on by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Anchor {
+    /// Of which series.
+    pub key: SeriesKey,
+    /// Of which module.
+    pub module: Digest,
+    /// Digest of its config and of the step.
+    pub config: Digest,
+    /// The state, as it was before the cycle; the baseline has none.
+    pub state: Option<SeriesState>,
+    /// What its promises were worth by then; `None`: nothing is known of them.
+    pub track: Option<Track>,
+}
+
+/// What a replay needs beside records and samples. It is kept for as long as the records that need it.
+pub trait Replays: Send + Sync {
+    /// Writes a record durably, with the anchors of forecasts that it names.
+    ///
+    /// # Errors
+    /// As [`Ledger::append`].
+    fn append_with(&self, record: &Record, anchors: &[Anchor]) -> Result<(), StoreError>;
+
+    /// The anchors that were written with the record of a plan.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn anchors(&self, pool: &PoolId, generation: Generation) -> Result<Vec<Anchor>, StoreError>;
+
+    /// Keeps what is declared, with its tables of zones and occurrences, and names it.
+    ///
+    /// # Errors
+    /// When it is not on disk.
+    fn keep_catalog(&self, catalog: &Catalog) -> Result<Digest, StoreError>;
+
+    /// What was declared.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn kept_catalog(&self, digest: &Digest) -> Result<Option<Catalog>, StoreError>;
+
+    /// The past as it was seen then: of each series what had moved it on until its `newest`, and of late
+    /// samples those of batches up to `sequence`. Of a series that `newest` does not name, what is known
+    /// now.
+    fn as_of(&self, sequence: u64, newest: BTreeMap<SeriesKey, Timestamp>)
+    -> Box<dyn History + '_>;
 }
 
 /// Everything that [`Tracks`] keeps.

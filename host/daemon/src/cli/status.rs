@@ -77,6 +77,7 @@ pub(crate) async fn run(session: Session) -> Result<()> {
                 "server": session.server, "health": health, "now": json::instant(now),
                 "version": fares.version, "client_version": env!("CARGO_PKG_VERSION"),
                 "started_at": json::instant(fares.started_at_ms), "store_bytes": fares.store_bytes,
+                "ledger": kept(&fares.ledger),
                 "apis": fares.apis, "series": fares.series, "modules": fares.modules,
                 "forecasts": forecasts(&fares), "pools": pools.collect::<Vec<_>>(),
                 "slots": slots.iter().map(json::slot).collect::<Vec<_>>(),
@@ -94,17 +95,7 @@ pub(crate) async fn run(session: Session) -> Result<()> {
             );
             text += &match pools.is_empty() {
                 true => "no pool is declared; `tidegate apply -f FILE` declares some\n".to_owned(),
-                false => {
-                    let mut table = Table::new(&["pool", "newest plan"]);
-                    for pool in &pools {
-                        let generation = match pool.generation {
-                            0 => "none yet".into(),
-                            g => format!("generation {g}"),
-                        };
-                        table.row(vec![pool.pool.clone(), generation]);
-                    }
-                    table.to_string()
-                }
+                false => pools_table(&pools, &fares.ledger),
             };
             if !slots.is_empty() {
                 text += &format!("\n{}", policy::table(&slots));
@@ -138,6 +129,44 @@ pub(crate) async fn run(session: Session) -> Result<()> {
             text
         },
     )
+}
+
+/// Pools with their newest plan, and how far back plans can be explained, where that is told.
+fn pools_table(pools: &[v1::PoolPlan], ledger: &[v1::KeptRecords]) -> String {
+    let mut table = match ledger.is_empty() {
+        true => Table::new(&["pool", "newest plan"]),
+        false => Table::new(&["pool", "newest plan", "records since", "records", "size"]),
+    };
+    for pool in pools {
+        let generation = match pool.generation {
+            0 => "none yet".into(),
+            g => format!("generation {g}"),
+        };
+        let mut row = vec![pool.pool.clone(), generation];
+        if !ledger.is_empty() {
+            let kept = ledger.iter().find(|kept| kept.pool == pool.pool);
+            row.extend(match kept {
+                Some(kept) => [
+                    words::instant(kept.since_ms),
+                    (kept.newest - kept.oldest + 1).to_string(),
+                    format!("{}B", words::bytes(kept.bytes as f64)),
+                ],
+                None => ["-", "-", "-"].map(str::to_owned),
+            });
+        }
+        table.row(row);
+    }
+    table.to_string()
+}
+
+fn kept(ledger: &[v1::KeptRecords]) -> Vec<serde_json::Value> {
+    let one = |kept: &v1::KeptRecords| {
+        json!({
+            "pool": kept.pool, "oldest": kept.oldest, "newest": kept.newest,
+            "since": json::instant(kept.since_ms), "bytes": kept.bytes,
+        })
+    };
+    ledger.iter().map(one).collect()
 }
 
 /// What runs there, since when, and how much it holds.
@@ -254,6 +283,7 @@ mod tests {
             series: 9,
             modules: 14,
             forecasts: None,
+            ledger: vec![],
         };
         let same = about(&fares, "0.2.0", Timestamp(3_660_000));
         assert!(
@@ -267,5 +297,29 @@ mod tests {
         let other = about(&fares, "0.1.0", Timestamp(0));
         assert!(other.contains("this command is tidegate 0.1.0"), "{other}");
         assert!(other.contains("up 0s"), "{other}");
+    }
+    #[test]
+    fn a_pool_is_told_with_how_far_back_its_plans_can_be_explained() {
+        let pool = |pool: &str, generation| v1::PoolPlan {
+            pool: pool.into(),
+            generation,
+        };
+        let pools = [pool("edge", 12), pool("new", 0)];
+        assert!(!pools_table(&pools, &[]).contains("records"));
+        let kept = v1::KeptRecords {
+            pool: "edge".into(),
+            oldest: 3,
+            newest: 12,
+            since_ms: 60_000,
+            bytes: 3 << 20,
+        };
+        let told = pools_table(&pools, &[kept]);
+        let edge = told.lines().find(|line| line.starts_with("edge")).unwrap();
+        let cells: Vec<&str> = edge.split_whitespace().collect();
+        assert_eq!(cells[1..3], ["generation", "12"]);
+        assert!(
+            edge.contains("1970-01-01") && edge.contains(" 10 ") && edge.contains("MiB"),
+            "{edge}"
+        );
     }
 }

@@ -79,6 +79,9 @@ mod tests {
         );
         check("fit_budget: 2h\n", &["fit_budget", "1h"]);
         check("fit_deadline: 0s\n", &["fit_deadline", "at least 1s"]);
+        check("ledger: { keep: 10m }\n", &["ledger.keep", "at least 1h"]);
+        check("ledger: { size: 1 }\n", &["ledger.size", "64"]);
+        check("ledger: { sise: 100 }\n", &["sise", "size"]);
         check("listen: [1, 2]\n", &["1"]);
         check(
             "policies: { trial: { memory: 1 } }\n",

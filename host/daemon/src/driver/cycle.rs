@@ -13,9 +13,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tidegate_core::alert::{Alert, AlertKind, Severity};
 use tidegate_core::catalog::Catalog;
-use tidegate_core::ids::{Generation, PoolId};
+use tidegate_core::ids::{Digest, Generation, PoolId};
 use tidegate_core::policy::CallError;
-use tidegate_core::ports::storage::{History, Ledger};
+use tidegate_core::ports::storage::{History, Replays};
 use tidegate_core::roster::Fault;
 use tidegate_core::time::Timestamp;
 use tidegate_flow::cycle::{self, Input, PoolState, Settings};
@@ -38,6 +38,10 @@ pub(super) fn turn(world: &Arc<World>, now: Timestamp, seen: &mut Seen) {
     world.forget_pools();
     world.policies.let_back(now);
     let catalog = world.catalog.load_full();
+    let declared = match catalog.pools.is_empty() {
+        true => None,
+        false => world.declared(&catalog),
+    };
     let sight = Sight {
         sequence: world.store.watermark().sequence,
         step: now.floor(world.settings.step),
@@ -69,6 +73,7 @@ pub(super) fn turn(world: &Arc<World>, now: Timestamp, seen: &mut Seen) {
         apart(world, pool, now, || {
             let look = Turn {
                 catalog: &catalog,
+                declared,
                 settings: &settings,
                 now,
             };
@@ -89,6 +94,8 @@ fn shared(cores: usize, pools: usize) -> (usize, usize) {
 #[derive(Clone, Copy)]
 struct Turn<'a> {
     catalog: &'a Catalog,
+    /// Its name in the ledger.
+    declared: Option<Digest>,
     settings: &'a Settings,
     now: Timestamp,
 }
@@ -118,18 +125,20 @@ fn one(world: &Arc<World>, turn: Turn<'_>, pool: &PoolId, within: bool) {
     let shared = world.pool(pool);
     let mut state = lock(&shared);
     let pins = world.policies.pin();
+    // Samples go on coming: what a decision saw must have been there at one instant.
+    let past = world.store.pin();
     let input = Input {
         now,
         pool,
         catalog: turn.catalog,
-        history: &*world.store,
+        history: &past,
         pins: &pins,
         settings: turn.settings,
     };
     if within {
         look(world, &input, &mut state);
     }
-    let output = match cycle::run(&input, &state) {
+    let mut output = match cycle::run(&input, &state) {
         Ok(output) => output,
         Err(error) => {
             tracing::error!(error = %error, source = ?std::error::Error::source(&error).map(ToString::to_string), "the cycle could not run; the last plan stays in force");
@@ -151,10 +160,14 @@ fn one(world: &Arc<World>, turn: Turn<'_>, pool: &PoolId, within: bool) {
     world
         .policies
         .note_round(now, Round::Cycle, &faults, &answered);
-    if let Some(record) = &output.record {
+    drop(past);
+    if let Some(record) = &mut output.record {
         span.record("generation", record.plan.generation.0);
-        let written =
-            tracing::info_span!("record").in_scope(|| Ledger::append(&*world.store, record));
+        if let Some(basis) = &mut record.basis {
+            basis.catalog = turn.declared;
+        }
+        let written = tracing::info_span!("record")
+            .in_scope(|| world.store.append_with(record, &output.anchors));
         if let Err(error) = written {
             tracing::error!(error = %error, "the record could not be written, so its plan is not published");
             held(

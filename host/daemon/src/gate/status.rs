@@ -1,11 +1,12 @@
 //! How the daemon fares: counts of what the caller may see, each from where it is kept.
 
-use super::{Gate, stored};
-use tidegate_core::access::Principal;
+use super::{Gate, require, stored};
+use tidegate_core::access::{Principal, Role};
 use tidegate_core::catalog::ObjectKind;
-use tidegate_core::ids::{ApiId, TenantId};
+use tidegate_core::ids::{ApiId, Name, TenantId};
 use tidegate_core::ports::serve::{
-    CatalogPort as _, Fares, ForecastsPort as _, PoliciesPort as _, ServeError, StatusPort,
+    CatalogPort as _, Fares, ForecastsPort as _, KeptRecords, PoliciesPort as _, ServeError,
+    StatusPort,
 };
 use tidegate_flow::ingest::Known as _;
 
@@ -25,15 +26,46 @@ impl StatusPort for Gate {
             None => Some(self.world.store.stat().map_err(stored)?.disk_bytes),
             Some(_) => None,
         };
+        let kept = |kept: tidegate_store::Kept| KeptRecords {
+            pool: kept.pool,
+            plans: kept.plans,
+            since: kept.since,
+            bytes: kept.bytes,
+        };
+        let ledger = match caller.tenants {
+            None => self
+                .world
+                .store
+                .kept_records()
+                .into_iter()
+                .map(kept)
+                .collect(),
+            Some(_) => vec![],
+        };
         Ok(Fares {
             version: env!("CARGO_PKG_VERSION").into(),
             started_at: self.world.started_at,
             store_bytes,
+            ledger,
             apis: apis.len() as u64,
             series,
             modules: self.modules(caller)?.len() as u64,
             champions: self.champions(caller, &apis),
         })
+    }
+
+    fn copy_store(&self, caller: &Principal, name: &Name) -> Result<(String, u64), ServeError> {
+        require(caller, Role::Operator, "copying the store")?;
+        if caller.tenants.is_some() {
+            return Err(ServeError::Denied(format!(
+                "the store is everybody's; credential `{}` is bound to tenants",
+                caller.name
+            )));
+        }
+        let store = &self.world.store;
+        let dir = store.dir().with_file_name("copies").join(name.as_str());
+        let copied = store.copy_to(&dir.join("store")).map_err(stored)?;
+        Ok((dir.display().to_string(), copied.bytes))
     }
 }
 
@@ -102,6 +134,10 @@ mod tests {
         ];
         assert_eq!(told, expected);
         assert_eq!((mine.apis, mine.store_bytes), (2, None));
+        gate.to(1);
+        let told = |caller: &Principal| gate.fares(caller).unwrap().ledger.len();
+        assert_eq!(told(&of(Role::Reader, &["shop"])), 0);
+        assert_eq!(told(&Principal::local()), 1);
 
         let all = gate.fares(&Principal::local()).unwrap();
         assert_eq!((all.apis, all.champions.len()), (3, 3));

@@ -95,6 +95,7 @@ pub fn between(input: &Input<'_>, state: &PoolState) -> Result<Between, Error> {
         alerts: looked.alerts.clone(),
         floors: looked.floors.records(),
         amends: Some(state.base.unwrap_or(plan.generation)),
+        basis: None,
         plan: amended.plan,
     });
     Ok(Between {

@@ -145,12 +145,21 @@ impl<'a> Waiting<'a> {
         last: Option<(&Plan, &AllocationInput)>,
     ) -> Option<demand::Output> {
         self.told.get(api)?;
-        let (plan, asked) = last?;
-        let row = plan.apis.binary_search_by(|row| row.api.cmp(api)).ok()?;
-        let shift = plan.grid.index_of(grid.start)?;
-        let from = plan.generation;
-        Some(demand::Output::carried(asked, (row, shift), grid, from))
+        foreseen(api, grid, last)
     }
+}
+
+/// What a plan before foresaw of an api's demand over the steps of a new one.
+pub(super) fn foreseen(
+    api: &ApiId,
+    grid: Grid,
+    last: Option<(&Plan, &AllocationInput)>,
+) -> Option<demand::Output> {
+    let (plan, asked) = last?;
+    let row = plan.apis.binary_search_by(|row| row.api.cmp(api)).ok()?;
+    let shift = plan.grid.index_of(grid.start)?;
+    let from = plan.generation;
+    Some(demand::Output::carried(asked, (row, shift), grid, from))
 }
 
 /// What a tierer was told of the api of a row.

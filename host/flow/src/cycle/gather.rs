@@ -2,6 +2,7 @@
 
 use super::carry::Waiting;
 use super::{Delta, Error, Input, PoolState, Profile};
+use crate::adjust::Floors;
 use crate::demand::{self, Learned, Look};
 use crate::forecast::Target;
 use crate::tier::{Apart, Facts, Groups, LEVELS, Seen, Tracker};
@@ -297,16 +298,14 @@ pub(super) fn unknown(pool: &Pool, api: &Api, dimensions: &[Dimension], apis: us
 /// are over.
 pub(super) fn keep(
     input: &Input<'_>,
-    state: &PoolState,
+    floors: &Floors,
     api: &ApiId,
     dimensions: &[Dimension],
     grid: Grid,
     demand: &mut demand::Output,
 ) {
     for (d, &dimension) in dimensions.iter().enumerate() {
-        let floor = state
-            .floors
-            .of(api, dimension, input.settings.adjust.hold_ms);
+        let floor = floors.of(api, dimension, input.settings.adjust.hold_ms);
         let Some(floor) = floor.filter(|f| input.now < f.until) else {
             continue;
         };

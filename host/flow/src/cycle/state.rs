@@ -75,6 +75,8 @@ pub struct Delta {
     pub made: Vec<Earlier>,
     /// Number of series that a forecast was told of.
     pub told: usize,
+    /// Series that should have been forecast, and nobody could.
+    pub unserved: Vec<SeriesKey>,
     /// The watch over fitted states, where it saw something.
     pub drifts: Vec<(Watched, Watch)>,
     /// Tracks that have learned or taken promises.
@@ -206,8 +208,13 @@ impl PoolState {
         // States and budgets only follow the data, so they move on even when no plan was made.
         delta.states.into_iter().for_each(|s| self.bank.put(s));
         let apis = &delta.learned;
-        self.held
-            .commit(delta.made, delta.told, |api| apis.contains_key(api));
+        delta.unserved.iter().for_each(|key| self.held.remove(key));
+        match record {
+            None => self.held.unfollow(&delta.made),
+            Some(_) => self
+                .held
+                .commit(delta.made, delta.told, |api| apis.contains_key(api)),
+        }
         let bank = &self.bank;
         self.drifts.commit(delta.drifts, |w| bank.knows(w));
         delta.tracks.into_iter().for_each(|t| self.tracks.put(t));

@@ -64,6 +64,12 @@ impl Bank {
         self.compact.after(&mut self.states);
     }
 
+    /// Puts a state in place of the one that is there, whatever either has seen.
+    pub fn set(&mut self, state: SeriesState) {
+        let slot = (state.key.clone(), state.module, state.config);
+        self.states.insert(slot, state);
+    }
+
     /// Takes the states of an api out.
     pub fn take(&mut self, api: &ApiId) -> Vec<SeriesState> {
         let of_api = |slot: &(SeriesKey, Digest, Digest)| slot.0.api == *api;

@@ -80,6 +80,9 @@ const SURPRISE: f64 = 5.0;
 /// Residuals below this never add up, in standard deviations.
 const ALLOWANCE: f64 = 0.5;
 
+/// Milliseconds after which what a forecast comes from is written down anew.
+const ANCHOR_MS: i64 = 86_400_000;
+
 /// Standard deviations from the median of a normal variable to its 90 % quantile.
 const P90: f64 = 1.281_552;
 
@@ -122,6 +125,9 @@ pub struct Earlier {
     least: f64,
     unit: f64,
     rows: Rows,
+    /// When what it comes from was last written down, for as long as records tell all that moved it since;
+    /// `None`: they do not, or it never was.
+    anchored: Option<Timestamp>,
 }
 
 /// The forecasts of a pool, by series.
@@ -158,6 +164,19 @@ impl Held {
             self.all.retain(|key, _| keep(&key.api));
         }
         self.compact.after(&mut self.all);
+    }
+
+    /// What no record tells of was made: so it is not kept, and a replay cannot follow what went on.
+    pub fn unfollow(&mut self, made: &[Earlier]) {
+        for of in made {
+            self.all.remove(&of.key);
+        }
+        self.all.values_mut().for_each(|kept| kept.anchored = None);
+    }
+
+    /// Forgets the forecast of a series.
+    pub fn remove(&mut self, key: &SeriesKey) {
+        self.all.remove(key);
     }
 
     /// Forgets the forecasts of an api.
@@ -217,7 +236,48 @@ impl Earlier {
             least,
             unit,
             rows: Rows::of(&codes),
+            anchored: None,
         })
+    }
+
+    /// Whose it is.
+    pub(crate) fn key(&self) -> &SeriesKey {
+        &self.key
+    }
+
+    /// Which module made it, with which config.
+    pub(crate) fn maker(&self) -> (Digest, Digest) {
+        (self.source.served.module.digest, self.source.config)
+    }
+
+    /// Notes whether a replay can get from the forecast before it, as it was kept, to this one: when the
+    /// anchor was written that it sets out from, if it still does. `state` is the one that this was made of.
+    /// Anchors are written anew after a day less up to a quarter, by a hash, so that no cycle writes all.
+    pub(crate) fn follow(
+        &mut self,
+        last: Option<&Earlier>,
+        state: Option<&SeriesState>,
+        now: Timestamp,
+    ) -> bool {
+        let is_moved = |last: &&Earlier| {
+            last.maker() == self.maker()
+                && state.is_none_or(|s| s.fitted_at == last.fitted_at && s.seen == last.seen)
+        };
+        let anchored = last.filter(is_moved).and_then(|last| last.anchored);
+        let life = ANCHOR_MS - (self.salt % (ANCHOR_MS as u64 / 4)) as i64;
+        let stands = anchored.is_some_and(|at| (0..life).contains(&now.since_ms(at)));
+        self.anchored = if stands { anchored } else { Some(now) };
+        stands
+    }
+
+    /// Whether a replay can get to it.
+    pub(crate) fn is_anchored(&self) -> bool {
+        self.anchored.is_some()
+    }
+
+    /// Notes that no anchor was written: a replay cannot follow it until there is one.
+    pub(crate) fn lose(&mut self) {
+        self.anchored = None;
     }
 
     /// When the state was fitted that it comes from.

@@ -43,6 +43,11 @@ impl Tracks {
         self.compact.after(&mut self.tracks);
     }
 
+    /// Forgets one track.
+    pub fn remove(&mut self, key: &SeriesKey, module: Digest, config: Digest) {
+        self.tracks.remove(&(key.clone(), module, config));
+    }
+
     /// Takes the tracks of an api out.
     pub fn take(&mut self, api: &ApiId) -> Vec<Track> {
         let of_api = |slot: &Slot| slot.0.api == *api;

@@ -120,6 +120,7 @@ mod tests {
     use crate::tier::{Apart, Facts};
     use tidegate_core::catalog::Api;
     use tidegate_core::ports::storage::Watermark;
+    use tidegate_core::record::Basis;
     use tidegate_core::slo::{Burn, FromTemplate, Indicator, Judged, Slo};
     use tidegate_core::time::{Step, Timestamp};
 
@@ -189,6 +190,8 @@ mod tests {
                 holds: BTreeMap::new(),
                 needs: vec![],
                 floors: vec![],
+                origins: vec![],
+                basis: Basis::default(),
                 allocation: Err(allocate::Error::Empty("edge".into())),
                 faults: &[],
             },

@@ -8,6 +8,7 @@
 //! Stored bytes are a format number and postcard's documented encoding: fields in order, so a
 //! mirror's field order and its enums' numbers are part of the layout.
 
+mod anchor;
 mod binding;
 mod catalog;
 mod life;
@@ -16,6 +17,7 @@ mod plan;
 mod policy;
 mod track;
 
+pub(crate) use anchor::{Anchored, anchors_of, declared_of, encode_anchors, encode_declared};
 pub(crate) use life::{encode_step, step_of};
 pub(crate) use module::{State, encode_module, module_of, state_of};
 pub(crate) use plan::{encode_record, record_of};

@@ -9,12 +9,11 @@ use tidegate_core::alert::{Alert, AlertKind, Severity};
 use tidegate_core::ids::{Digest, Generation, PoolId, ScopedId, TenantId};
 use tidegate_core::module::ModuleRef;
 use tidegate_core::plan::{ApiPlan, Loan, Plan};
-use tidegate_core::policy::{AllocationInput, Blob, TierInput};
+use tidegate_core::policy::{Blob, TierInput};
 use tidegate_core::record::{
-    DemandRecord, Departure, FaultRecord, FloorRecord, ForecastRecord, Record, TierHold, TierRecord,
+    DemandRecord, Departure, FaultRecord, FloorRecord, TierHold, TierRecord,
 };
 use tidegate_core::roster::{Retreat, Served};
-use tidegate_core::sample::SeriesKey;
 use tidegate_core::tier::{Tier, TierBounds};
 use tidegate_core::time::{Grid, Timestamp};
 use tidegate_core::units::{Dimension, Resources};
@@ -89,16 +88,6 @@ mirror_struct!(TierHold as StoredTierHold {
     bounds: TierBounds,
 });
 
-mirror_struct!(ForecastRecord as StoredForecastRecord {
-    key: SeriesKey,
-    served: Served,
-    state: Digest,
-    calibration: Option<Digest>,
-    answer: Digest,
-    peak: f64,
-    peak_at: Timestamp,
-});
-
 mirror_struct!(DemandRecord as StoredDemandRecord {
     api: ScopedId,
     reasons: Vec<String>,
@@ -132,23 +121,4 @@ mirror_struct!(Alert as StoredAlert {
     subject: String,
     at: Timestamp,
     message: String,
-});
-
-mirror_struct!(Record as StoredRecord {
-    at: Timestamp,
-    pool: PoolId,
-    plan: Plan,
-    as_of: u64,
-    newest: Timestamp,
-    allocation: AllocationInput,
-    allocator_config: String,
-    allocator_state: Blob,
-    tiers: Vec<TierRecord>,
-    forecasts: Vec<ForecastRecord>,
-    needs: Vec<DemandRecord>,
-    faults: Vec<FaultRecord>,
-    alerts: Vec<Alert>,
-    floors: Vec<FloorRecord>,
-    amends: Option<Generation>,
-    holds: Vec<TierHold>,
 });

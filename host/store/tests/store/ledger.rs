@@ -9,7 +9,8 @@ use tidegate_core::plan::{ApiPlan, Loan, Plan};
 use tidegate_core::policy::{AllocationInput, Blob, TierInput};
 use tidegate_core::ports::storage::Ledger;
 use tidegate_core::record::{
-    DemandRecord, Departure, FaultRecord, FloorRecord, ForecastRecord, Record, TierHold, TierRecord,
+    Basis, DemandRecord, Departure, FaultRecord, FloorRecord, ForecastRecord, Origin, Record,
+    TierHold, TierRecord,
 };
 use tidegate_core::roster::{Retreat, Served};
 use tidegate_core::tier::{Tier, TierBounds};
@@ -149,6 +150,12 @@ pub(super) fn record(pool: &str, generation: u64, at: i64) -> Record {
             answer: Digest::of(b"answer"),
             peak: 1234.5,
             peak_at: Timestamp(60_000),
+            origin: Some(Origin {
+                config: "{\"season\": 7}".into(),
+                fitted_at: at,
+                newest: at.plus_ms(-7),
+                is_anchored: true,
+            }),
         }],
         needs: vec![DemandRecord {
             api: api(),
@@ -180,6 +187,18 @@ pub(super) fn record(pool: &str, generation: u64, at: i64) -> Record {
             },
         }],
         amends: Some(Generation(generation)),
+        basis: Some(Basis {
+            catalog: Some(Digest::of(b"declared")),
+            seed: 4,
+            horizon: 60,
+            cadence: 1,
+            ahead: 2,
+            target_utilisation: 0.85,
+            step_tolerance: 0.1,
+            fixed_tolerance: 0.2,
+            hold_ms: 900_000,
+            carried: vec![3],
+        }),
     }
 }
 

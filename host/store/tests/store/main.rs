@@ -16,8 +16,10 @@ mod model;
 mod notes;
 mod objects;
 mod sealing;
+mod sight;
 mod tracks;
 mod trials;
+mod trim;
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;

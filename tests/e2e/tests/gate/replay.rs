@@ -1,43 +1,57 @@
-//! What a killed daemon has decided comes out again, to the bit, in another process.
+//! What a killed daemon has decided comes out again, to the bit, in another process: forecasts from samples,
+//! demand from forecasts, tiers and shares from demand.
 
 use anyhow::{Context, Result, ensure};
-use tidegate_e2e::feed::{Feed, Series};
-use tidegate_e2e::{catalog, gate};
-use tidegate_proto::v1;
+use serde_json::Value;
+use tidegate_e2e::{decisions, gate};
 
-/// Plans on each side of the swap.
-const PLANS: usize = 12;
+/// Plans of the story; `cargo run -p tidegate-e2e --example decisions` tells it at length.
+const PLANS: usize = 48;
+
+/// Everything of every plan was made again and is the same.
+fn all_the_same(stdout: &str) -> Result<Value> {
+    let json: Value = serde_json::from_str(stdout).with_context(|| stdout.to_owned())?;
+    let plans = json["plans"].as_u64().context("no count of plans")?;
+    ensure!(plans >= PLANS as u64, "{json}");
+    ensure!(json["same"] == json["plans"], "{json}");
+    ensure!(json["not_made_again"] == serde_json::json!([]), "{json}");
+    // One tenant's tiers and one pool's shares each; two series; one demand.
+    ensure!(json["decisions"].as_u64() == Some(2 * plans), "{json}");
+    ensure!(json["forecasts"].as_u64() == Some(2 * plans), "{json}");
+    ensure!(json["demands"].as_u64() == Some(plans), "{json}");
+    Ok(json)
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_decisions_of_a_killed_daemon_are_made_again_to_the_bit() -> Result<()> {
     let gate = gate()?;
-    let series =
-        ["shop/orders", "shop/search"].map(|api| Series::new(api, v1::Signal::Requests, 300));
-    let daemon = gate.start().await?;
-    let channel = daemon.connect().await?;
-    catalog::apply(&channel, catalog::shop()).await?;
-    let mut feed = Feed::open(&channel, &series).await?;
-    feed.store(0, 24).await?;
-    for n in 0..2 * PLANS {
-        if n == PLANS {
-            // From here on another allocator divides the pool, which keeps a state.
-            let bound = daemon.cli(&["policy", "bind", "default-allocator", "learned"])?;
-            ensure!(bound.ok(), "{bound:?}");
-        }
-        feed.store(24 + n, 1).await?;
-        catalog::advance(&channel, series[0].at(25 + n)).await?;
-    }
+    let daemon = decisions::decide(&gate, PLANS).await?;
+
+    // While it runs, by a copy that it makes, and that is gone afterwards.
+    let live = daemon.cli(&["replay", "--strict", "-o", "json"])?;
+    ensure!(live.ok(), "{live:?}");
+    let live = all_the_same(&live.stdout)?;
+    let copies = gate.data().join("copies");
+    ensure!(
+        copies.read_dir()?.next().is_none(),
+        "a copy was left behind"
+    );
     daemon.kill()?;
 
     let replay = |more: &[&str]| gate.offline("replay", more);
-    let told = replay(&["-o", "json"])?;
+    let told = replay(&["--strict", "-o", "json"])?;
     ensure!(told.ok(), "{told:?}");
-    let json: serde_json::Value = serde_json::from_str(&told.stdout).context(told.stdout)?;
-    ensure!(json["plans"].as_u64() >= Some(2 * PLANS as u64), "{json}");
-    ensure!(json["same"] == json["plans"], "{json}");
-    // One tenant's tiers and one pool's shares each.
-    let decisions = json["plans"].as_u64().map(|n| 2 * n);
-    ensure!(json["decisions"].as_u64() == decisions, "{json}");
+    ensure!(all_the_same(&told.stdout)? == live, "{told:?}");
+
+    // A part of it is walked up to from the snapshots before.
+    let part = replay(&["edge:40..44", "--strict"])?;
+    ensure!(
+        part.ok()
+            && part
+                .stdout
+                .contains("10 forecasts and 5 demands of 5 plans"),
+        "{part:?}"
+    );
 
     let other = replay(&["edge:3..5", "--allocator", "proportional"])?;
     ensure!(other.code == Some(1), "{other:?}");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use tidegate_backtest::replay::Deciders;
 use tidegate_core::module::ModuleRef;
-use tidegate_core::policy::{Allocator, Tierer};
+use tidegate_core::policy::{Allocator, Forecaster, Tierer};
 
 /// The modules that a world's records name.
 pub(crate) struct Recorded<'a>(pub(crate) &'a tidegate_harness::World);
@@ -19,5 +19,10 @@ impl Deciders for Recorded<'_> {
         let found = self.0.tierer(module);
         let found = found.ok_or_else(|| format!("{module} is not known"))?;
         Ok((module.clone(), found))
+    }
+
+    fn forecaster(&self, module: &ModuleRef) -> Result<Arc<dyn Forecaster>, String> {
+        let found = self.0.forecaster(module);
+        found.ok_or_else(|| format!("{module} is not known"))
     }
 }

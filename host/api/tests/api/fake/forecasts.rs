@@ -105,11 +105,16 @@ impl StatusPort for Fake {
             version: "9.8.7".into(),
             started_at: Timestamp(5_000),
             store_bytes: caller.tenants.is_none().then_some(4096),
+            ledger: vec![],
             apis: 2,
             series: 3,
             modules: 4,
             champions: self.champions(caller, &["shop/orders".parse().unwrap()]),
         })
+    }
+
+    fn copy_store(&self, _: &Principal, name: &Name) -> Result<(String, u64), ServeError> {
+        Ok((format!("/data/copies/{name}"), 4096))
     }
 }
 

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use tidegate_backtest::replay::Deciders;
 use tidegate_core::ids::Digest;
 use tidegate_core::module::ModuleRef;
-use tidegate_core::policy::{Allocator, Tierer};
+use tidegate_core::policy::{Allocator, Forecaster, Tierer};
 use tidegate_core::ports::storage::Modules as _;
 use tidegate_engine::{Engine, Limits, Loaded, Options, Policy};
-use tidegate_flow::baseline::{BaseTier, FloorsFirst};
+use tidegate_flow::baseline::{BaseTier, FloorsFirst, LastValue};
 use tidegate_store::Store;
 
 /// Answers of the store's modules, each compiled once, when it is first asked.
@@ -63,7 +63,7 @@ impl<'a> Stored<'a> {
             Err(error) => return Err(format!("{module} cannot be read: {error}")),
         };
         self.engine
-            .admit(&bytes, &Limits::default())
+            .admit(&bytes, &limits())
             .map_err(|error| format!("{module} is not admitted any more: {error}"))
     }
 }
@@ -92,8 +92,30 @@ impl Deciders for Stored<'_> {
         }
     }
 
+    fn forecaster(&self, module: &ModuleRef) -> Result<Arc<dyn Forecaster>, String> {
+        if *module == ModuleRef::native("last-value") {
+            return Ok(Arc::new(LastValue));
+        }
+        match self.policy(module)? {
+            Policy::Forecaster(forecaster) => Ok(forecaster),
+            _ => Err(format!("{module} is no forecaster")),
+        }
+    }
+
     fn config(&self) -> Option<&str> {
         self.config
+    }
+}
+
+/// Wider than any daemon's: what a module may use was decided when it was admitted, and a replay on a busy machine
+/// is not to take a slow answer for another one.
+fn limits() -> Limits {
+    Limits {
+        component_bytes: 256 << 20,
+        memory_max: 4 << 30,
+        deadline_ms_default: 600_000,
+        deadline_ms_max: 600_000,
+        ..Limits::default()
     }
 }
 

@@ -1,10 +1,9 @@
 //! Every form that a record was ever written in is read as what it said.
 
 use super::*;
-use tidegate_core::ids::Generation;
+use crate::mirror::pack_as;
 use tidegate_core::module::ModuleRef;
-use tidegate_core::policy::AllocationInput;
-use tidegate_core::record::{Departure, FloorRecord, ForecastRecord};
+use tidegate_core::record::{Basis, Departure, Origin};
 use tidegate_core::roster::Retreat;
 use tidegate_core::time::{Grid, Step, Timestamp};
 use tidegate_core::units::{Dimension, Signal};
@@ -44,6 +43,7 @@ fn record(calibration: Option<Digest>) -> Record {
         answer: Digest([2; 32]),
         peak: 7.5,
         peak_at: Timestamp(60_000),
+        origin: None,
     };
     Record {
         at: Timestamp(5),
@@ -89,6 +89,38 @@ fn record(calibration: Option<Digest>) -> Record {
         alerts: vec![],
         floors: vec![],
         amends: None,
+        basis: None,
+    }
+}
+
+/// A record as the fifth form has it.
+fn stored(record: &Record) -> StoredRecord {
+    let forecasts = record.forecasts.iter().map(|f| StoredForecastRecord {
+        key: f.key.store(),
+        served: f.served.store(),
+        state: f.state.0,
+        calibration: f.calibration.map(|c| c.0),
+        answer: f.answer.0,
+        peak: f.peak,
+        peak_at: f.peak_at.0,
+    });
+    StoredRecord {
+        at: record.at.0,
+        pool: record.pool.store(),
+        plan: record.plan.store(),
+        as_of: record.as_of,
+        newest: record.newest.0,
+        allocation: record.allocation.store(),
+        allocator_config: record.allocator_config.clone(),
+        allocator_state: record.allocator_state.store(),
+        tiers: record.tiers.store(),
+        forecasts: forecasts.collect(),
+        needs: record.needs.store(),
+        faults: record.faults.store(),
+        alerts: record.alerts.store(),
+        floors: record.floors.store(),
+        amends: record.amends.map(|g| g.0),
+        holds: record.holds.store(),
     }
 }
 
@@ -100,7 +132,7 @@ fn unshared(asked: &Stored<AllocationInput>) -> UnsharedInput {
 
 /// What every old form begins with.
 fn head(record: &Record) -> Head {
-    let stored = record.store();
+    let stored = stored(record);
     Head {
         at: stored.at,
         pool: stored.pool,
@@ -145,7 +177,7 @@ fn a_record_of_before_tiers_said_how_they_share_is_read_as_of_tiers_that_share_f
     let mut wanted = record(Some(Digest([4; 32])));
     wanted.amends = Some(Generation(1));
     assert!(wanted.allocation.is_shared_freely());
-    let stored = wanted.store();
+    let stored = stored(&wanted);
     let old = Unshared {
         head: head(&wanted),
         forecasts: stored.forecasts,
@@ -162,7 +194,7 @@ fn a_record_of_before_tiers_said_how_they_share_is_read_as_of_tiers_that_share_f
 #[test]
 fn a_record_of_before_calibration_is_read_as_one_without() {
     let wanted = record(None);
-    let stored = wanted.store();
+    let stored = stored(&wanted);
     let forecasts = stored.forecasts.into_iter().map(|f| UncalibratedForecast {
         key: f.key,
         served: f.served,
@@ -184,7 +216,7 @@ fn a_record_of_before_calibration_is_read_as_one_without() {
 #[test]
 fn a_record_of_before_needs_were_kept_is_read_as_one_without() {
     let wanted = record(Some(Digest([4; 32])));
-    let stored = wanted.store();
+    let stored = stored(&wanted);
     let old = Unlearned {
         head: head(&wanted),
         forecasts: stored.forecasts,
@@ -198,7 +230,7 @@ fn a_record_of_before_needs_were_kept_is_read_as_one_without() {
 #[test]
 fn a_record_of_before_amendments_is_read_as_that_of_a_cycle() {
     let wanted = record(Some(Digest([4; 32])));
-    let stored = wanted.store();
+    let stored = stored(&wanted);
     let old = Unamended {
         head: head(&wanted),
         forecasts: stored.forecasts,
@@ -207,6 +239,15 @@ fn a_record_of_before_amendments_is_read_as_that_of_a_cycle() {
         alerts: stored.alerts,
     };
     let bytes = pack_as(UNAMENDED, &old).unwrap();
+    assert_eq!(record_of(&bytes).unwrap(), wanted);
+}
+
+#[test]
+fn a_record_of_before_origins_were_kept_is_read_as_one_without() {
+    let mut wanted = record(Some(Digest([4; 32])));
+    wanted.amends = Some(Generation(1));
+    wanted.allocation.lends[1] = false;
+    let bytes = pack_as(UNPACKED, &stored(&wanted)).unwrap();
     assert_eq!(record_of(&bytes).unwrap(), wanted);
 }
 
@@ -226,6 +267,24 @@ fn a_record_comes_back_with_its_calibration_and_another_form_is_refused() {
             given: 5.0,
         },
     }];
+    wanted.forecasts[0].origin = Some(Origin {
+        config: "{\"season\": 1}".into(),
+        fitted_at: Timestamp(-3),
+        newest: Timestamp(2),
+        is_anchored: true,
+    });
+    wanted.basis = Some(Basis {
+        catalog: Some(Digest([9; 32])),
+        seed: 1,
+        horizon: 2,
+        cadence: 3,
+        ahead: 4,
+        target_utilisation: 0.5,
+        step_tolerance: 0.25,
+        fixed_tolerance: 0.125,
+        hold_ms: 6,
+        carried: vec![0, 7],
+    });
     let mut bytes = encode_record(&wanted).unwrap();
     assert_eq!(record_of(&bytes).unwrap(), wanted);
     bytes[0] = FORM + 1;

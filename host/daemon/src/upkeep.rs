@@ -1,0 +1,98 @@
+//! Lets the ledger go of what is not to be kept any more, in the background.
+//!
+//! By the data's clock, as everything that is told of it; by the minute of the machine's, because a driven clock
+//! may stand. A look drops a few records at a time and rests between, so that neither a cycle nor a batch of
+//! samples waits for more than one small write. What cannot be dropped is tried again with the next look.
+
+use crate::config::LedgerConfig;
+use crate::world::World;
+use std::time::Duration;
+use tidegate_runtime::{Stop, Wake};
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(60);
+/// Between two batches of one look: a batch takes a few milliseconds.
+const REST: Duration = Duration::from_millis(50);
+
+/// Looks until it is asked to stop.
+pub(crate) fn run(world: &World, ledger: &LedgerConfig, stop: &Stop) -> Result<(), anyhow::Error> {
+    loop {
+        if look(world, ledger, || stop.sleep_blocking(REST)) == Wake::Stop
+            || stop.sleep_blocking(EVERY) == Wake::Stop
+        {
+            return Ok(());
+        }
+    }
+}
+
+fn look(world: &World, ledger: &LedgerConfig, mut rest: impl FnMut() -> Wake) -> Wake {
+    let (mut records, mut bytes) = (0, 0);
+    let ended = loop {
+        match world.store.trim(&ledger.at(world.clock.now())) {
+            Ok(trimmed) => {
+                records += trimmed.records;
+                bytes += trimmed.bytes;
+                if !trimmed.is_more {
+                    break Wake::TimeUp;
+                }
+            }
+            Err(error) => {
+                tracing::error!(error = %error, "old records could not be dropped; they are tried again");
+                break Wake::TimeUp;
+            }
+        }
+        if rest() == Wake::Stop {
+            break Wake::Stop;
+        }
+    };
+    if records > 0 {
+        tracing::info!(
+            records,
+            bytes,
+            "dropped records that are older or more than `ledger` keeps"
+        );
+    }
+    ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Seconds;
+    use crate::testing::{api, gate, pool, tenant};
+    use tidegate_core::ids::{Generation, PoolId};
+    use tidegate_core::ports::storage::{Ledger as _, Replays as _};
+    use tidegate_core::time::Timestamp;
+
+    #[test]
+    fn records_go_by_age_and_the_newest_stays_whatever_its_age() {
+        let dir = tempfile::tempdir().unwrap();
+        let gate = gate(dir.path());
+        gate.put(vec![tenant("shop"), pool("edge")]);
+        gate.put(vec![api("shop/orders", "edge")]);
+        gate.to(180);
+        let (edge, store) = ("edge".parse::<PoolId>().unwrap(), &gate.world.store);
+        let ledger = LedgerConfig {
+            keep: Seconds(3600),
+            ..LedgerConfig::default()
+        };
+        look(&gate.world, &ledger, || Wake::TimeUp);
+        let kept = store.kept_records();
+        assert_eq!(kept[0].plans, (Generation(120), Generation(180)));
+        assert_eq!(store.record(&edge, Generation(119)).unwrap(), None);
+        let oldest = store.record(&edge, Generation(120)).unwrap().unwrap();
+        let declared = oldest.basis.and_then(|b| b.catalog).unwrap();
+        assert!(store.kept_catalog(&declared).unwrap().is_some());
+
+        gate.world.clock.set(Timestamp(9_999_999_999));
+        look(&gate.world, &ledger, || Wake::TimeUp);
+        let kept = store.kept_records();
+        assert_eq!(kept[0].plans, (Generation(180), Generation(180)));
+        assert!(store.verify().unwrap().is_clean());
+        gate.world.store.close();
+        drop(gate);
+        let gate = crate::testing::gate(dir.path());
+        gate.to(1);
+        assert_eq!(gate.world.store.last(&edge), Some(Generation(181)));
+    }
+}
