@@ -160,7 +160,7 @@ impl TrialsPort for World {
             reason: "nothing was compared yet".into(),
         };
         let all = lock(&self.trials.known);
-        let Some(known) = all.get(id).filter(|k| about(&trial).is_of(&k.trial.about)) else {
+        let Some(known) = all.get(id).filter(|k| about(&trial) == k.trial.about) else {
             return Some(told);
         };
         // Of several questions, the one on which the candidate stands worst.

@@ -96,7 +96,8 @@ fn one(
     let known = lock(&world.trials.known)
         .remove(&of.binding)
         .map(|known| known.trial)
-        .filter(|trial| about(of).is_of(&trial.about));
+        // The same two again, later, are another trial.
+        .filter(|trial| about(of) == trial.about);
     let is_new = known.is_none();
     let Some(trial) = known.or_else(|| Trial::new(about(of), step, horizon)) else {
         return Ok(nothing);
