@@ -94,7 +94,14 @@ fn properties(schema: &str) -> Facts {
     match parsed.get("properties").and_then(Value::as_object) {
         Some(properties) => properties
             .iter()
-            .map(|(name, value)| (format!("config {name}"), value.to_string()))
+            .map(|(name, value)| {
+                // What it takes, and not how it is explained: that is long, and binds nobody.
+                let mut value = value.clone();
+                if let Some(told) = value.as_object_mut() {
+                    told.remove("description");
+                }
+                (format!("config {name}"), value.to_string())
+            })
             .collect(),
         None => Facts::from([("config schema".into(), parsed.to_string())]),
     }
@@ -152,7 +159,9 @@ mod tests {
     #[test]
     fn only_what_differs_is_told_down_to_a_property_of_the_config() {
         let season = |most: u32| {
-            format!("{{\"properties\":{{\"season\":{{\"maximum\":{most}}},\"damped\":{{}}}}}}")
+            format!(
+                "{{\"properties\":{{\"season\":{{\"maximum\":{most}}},\"damped\":{{\"description\":\"{most}\"}}}}}}"
+            )
         };
         let a = facts(&detail("1.0.0", "forecaster", &season(24)));
         let b = facts(&detail("1.1.0", "forecaster", &season(48)));

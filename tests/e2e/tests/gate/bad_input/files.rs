@@ -154,6 +154,18 @@ pub(super) fn declarations(table: &mut Table, gate: &Gate, daemon: &Daemon) -> R
             "a binding under one tenant's name that serves another",
             "kind: binding\nname: bank/own\ntype: forecaster\nmodule: ets\nselector: { tenant: shop }\n".to_owned(),
         ),
+        (
+            "a gate that a coin could replace",
+            "kind: binding\nname: mine\ntype: forecaster\nmodule: ets\ngate: { alpha: 60%, min_duration: 15d }\n".to_owned(),
+        ),
+        (
+            "a misspelt key of a gate",
+            "kind: binding\nname: mine\ntype: forecaster\nmodule: ets\ngate: { promot: manual }\n".to_owned(),
+        ),
+        (
+            "a judge in shadow",
+            "kind: binding\nname: mine\ntype: judge\nmodule: sequential-judge\nshadow: { module: sequential-judge, config: { alpha: 0.05 } }\n".to_owned(),
+        ),
         ("the same object twice", "kind: tenant\nname: a\n---\nkind: tenant\nname: a\n".to_owned()),
         ("one good and one bad document: neither is applied", "kind: tenant\nname: good\n---\nkind: pool\nname: bad\n".to_owned()),
         ("a file without documents", "# nothing yet\n".to_owned()),

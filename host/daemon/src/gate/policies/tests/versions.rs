@@ -307,3 +307,44 @@ fn what_is_in_shadow_is_compared_by_what_it_is_made_of() {
     assert_eq!(told.trials, []);
     assert!(gate.compare(&admin, "ets", "oracle").is_err());
 }
+
+#[test]
+fn what_nothing_was_concluded_of_ends_when_its_time_is_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = world(dir.path());
+    let (admin, own) = (Principal::local(), id("shop-own"));
+    let Object::Binding(binding) = in_shadow("shop-own", "seasonal-naive", "ets", "{}") else {
+        panic!("no binding")
+    };
+    let hours = tidegate_core::life::Gate {
+        min_duration_s: 0,
+        max_duration_s: 3600,
+        watch_s: 7200,
+        ..binding.gate
+    };
+    gate.put(vec![Object::Binding(Binding {
+        gate: hours,
+        ..binding
+    })]);
+    gate.to(59);
+    assert!(life::trial(&gate.world, &own).is_some());
+    gate.to(60);
+    assert!(life::trial(&gate.world, &own).is_none());
+    let last = |gate: &Gate| gate.history(&admin, "shop-own").unwrap().pop().unwrap();
+    let ended = last(&gate);
+    assert_eq!((ended.event, &ended.by), (Event::ShadowEnded, &Actor::Gate));
+    assert!(ended.reason.contains("inconclusive"), "{}", ended.reason);
+    // It did no harm: it may be tried again.
+    gate.put_in_shadow(&admin, &own, "ets", None).unwrap();
+    gate.promote(&admin, &own, Ground::Forced).unwrap();
+    gate.to(179);
+    assert!(life::trial(&gate.world, &own).is_some_and(|t| t.is_watch()));
+    gate.to(180);
+    assert!(life::trial(&gate.world, &own).is_none());
+    let retired = last(&gate);
+    assert_eq!(retired.event, Event::Retired);
+    assert_eq!(name(retired.from.as_ref()), "seasonal-naive");
+    // The watch is over, and the way back is not.
+    gate.rollback(&admin, &own).unwrap();
+    assert_eq!(serves(&gate, "shop-own").as_deref(), Some("seasonal-naive"));
+}
