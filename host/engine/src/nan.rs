@@ -14,24 +14,27 @@
 //! payloads that a guest moves (interpreters keep tags there), and to trust the SDK's codec, which
 //! holds for its own guests alone.
 //!
-//! The same walk repeats small loops ([`unroll`]), behind the checks, which it copies with the rest.
+//! Before the checks, calls of tiny functions are written out ([`inline`]), since what is passed to a call leaves
+//! arithmetic; behind them, small loops are repeated ([`unroll`]), which copies the checks with the rest.
 //! Sections are copied as they are but for code; a module's digest is that of the original bytes.
 
 mod flow;
+mod inline;
 mod operations;
 #[cfg(test)]
 mod tests;
 mod unroll;
 
 use flow::{Lanes, Local};
+use inline::Tiny;
 use std::collections::BTreeMap;
 use wasmparser::{
     BinaryReader, BinaryReaderError, CodeSectionReader, CompositeInnerType, FunctionBody,
-    FunctionSectionReader, TypeSectionReader, ValType,
+    FunctionSectionReader, ImportSectionReader, TypeRef, TypeSectionReader, ValType,
 };
 
 /// Part of the key of compiled code: raised when the rewriting changes.
-pub(crate) const VERSION: &[u8] = b"nan 1, unrolled 1";
+pub(crate) const VERSION: &[u8] = b"nan 1, inlined 1, unrolled 2";
 
 /// Components within components that are followed; deeper ones are refused.
 const MAX_DEPTH: usize = 16;
@@ -50,7 +53,7 @@ impl From<BinaryReaderError> for Unreadable {
 const HEADER: usize = 8;
 const COMPONENT_LAYER: &[u8] = &[1, 0];
 
-/// What becomes of small loops.
+/// What becomes of small loops and tiny functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Loops {
     Unrolled,
@@ -88,7 +91,7 @@ fn rewrite(bytes: &[u8], depth: usize, loops: Loops) -> Result<Vec<u8>, Unreadab
         let changed = match (is_component, id) {
             // A core module, and a component, within a component.
             (true, 1 | 4) => Some(rewrite(section, depth + 1, loops)?),
-            (false, 1 | 3) => {
+            (false, 1..=3) => {
                 module.learn(id, section)?;
                 None
             }
@@ -108,6 +111,8 @@ fn rewrite(bytes: &[u8], depth: usize, loops: Loops) -> Result<Vec<u8>, Unreadab
 struct Module {
     /// Parameters of each type; none for what is no function type.
     types: Vec<Vec<Local>>,
+    /// Functions that come from elsewhere; those with a body are numbered behind them.
+    imported: u32,
     /// The type of each function that has a body.
     functions: Vec<u32>,
 }
@@ -129,6 +134,13 @@ impl Module {
                     }
                 }
             }
+            2 => {
+                for import in ImportSectionReader::new(reader)?.into_imports() {
+                    let is_function =
+                        matches!(import?.ty, TypeRef::Func(_) | TypeRef::FuncExact(_));
+                    self.imported += u32::from(is_function);
+                }
+            }
             _ => {
                 for function in FunctionSectionReader::new(reader)? {
                     self.functions.push(function?);
@@ -143,13 +155,23 @@ impl Module {
         let mut out = Vec::with_capacity(section.len() + section.len() / 4);
         unsigned(&mut out, bodies.count() as usize);
         let mut room = section.len();
+        let tiny = match loops {
+            Loops::Unrolled => self.tiny(bodies.clone())?,
+            #[cfg(test)]
+            Loops::Kept => BTreeMap::new(),
+        };
         for (at, body) in bodies.into_iter().enumerate() {
             let body = body?;
-            let ty = self.functions.get(at).map(|&ty| ty as usize);
-            let Some(params) = ty.and_then(|ty| self.types.get(ty)) else {
-                return Err(Unreadable("a body without a type".into()));
+            let params = self.params(at)?;
+            let locals = params.len() + declared(&body)?;
+            let written = inline::inlined(body.as_bytes(), locals, &tiny, &mut room)?;
+            let mut body = match &written {
+                Some(written) => {
+                    let body = FunctionBody::new(BinaryReader::new(written, 0));
+                    function(written, &body, params)?
+                }
+                None => function(section, &body, params)?,
             };
-            let mut body = function(section, &body, params)?;
             if loops == Loops::Unrolled {
                 body = unroll::unrolled(&body, &mut room)?;
             }
@@ -158,6 +180,35 @@ impl Module {
         }
         Ok(out)
     }
+
+    /// The functions that may be written out where they are called, by their number.
+    fn tiny(&self, bodies: CodeSectionReader<'_>) -> Result<BTreeMap<u32, Tiny>, Unreadable> {
+        let mut all = BTreeMap::new();
+        for (at, body) in bodies.into_iter().enumerate() {
+            if let Some(tiny) = inline::tiny(body?.as_bytes(), self.params(at)?)? {
+                let at = u32::try_from(at).unwrap_or(u32::MAX);
+                all.insert(self.imported.saturating_add(at), tiny);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Parameters of the function whose body is the `at`th.
+    fn params(&self, at: usize) -> Result<&[Local], Unreadable> {
+        let ty = self.functions.get(at).map(|&ty| ty as usize);
+        let params = ty.and_then(|ty| self.types.get(ty));
+        let params = params.ok_or_else(|| Unreadable("a body without a type".into()))?;
+        Ok(params)
+    }
+}
+
+/// How many locals a body declares.
+fn declared(body: &FunctionBody<'_>) -> Result<usize, Unreadable> {
+    let mut all = 0_usize;
+    for group in body.get_locals_reader()? {
+        all = all.saturating_add(group?.0 as usize);
+    }
+    Ok(all)
 }
 
 /// One body with its checks.

@@ -26,7 +26,7 @@ use wasmparser::{BinaryReader, BinaryReaderError, BlockType, FunctionBody, Opera
 const ROUNDS: usize = 8;
 
 /// Most bytes that a repeated loop may have.
-const MOST: usize = 2048;
+const MOST: usize = 4096;
 
 /// Most bytes of a function whose loops are repeated: eight times as much may be compiled at all.
 const FUNCTION: usize = 1 << 19;

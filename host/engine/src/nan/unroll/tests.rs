@@ -79,7 +79,7 @@ fn a_loop_that_is_not_understood_stays_as_it_was() {
         format!("(loop {NEXT} (drop (call 0 (i32.const 0))) (br_if 0 {MORE}))"),
         format!("(drop (loop (result i32) {NEXT} (br_if 0 {MORE}) (i32.const 1)))"),
         format!("(loop {NEXT} (br_if 0 {MORE}) {ADD})"),
-        format!("(loop {} (br_if 0 {MORE}))", ADD.repeat(300)),
+        format!("(loop {} (br_if 0 {MORE}))", ADD.repeat(800)),
     ] {
         let original = module(&body);
         assert_eq!(rewritten(&original).unwrap(), original, "{body}");
