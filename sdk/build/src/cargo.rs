@@ -136,11 +136,16 @@ impl Compile<'_> {
 
     /// Compiler flags: vectors (their results are the same everywhere, unlike relaxed ones), and
     /// no path of this machine in the module, so that two checkouts give one digest.
+    ///
+    /// Cargo names what is in a workspace by its path in it, so only debug information tells where that
+    /// is. Otherwise no flag may: flags are part of what cargo knows a compiled dependency by, and every
+    /// new crate would compile all of them again.
     fn flags(&self) -> Vec<String> {
         let mut flags = vec!["-Ctarget-feature=+simd128".to_owned()];
         let root = self.metadata.workspace_root.display().to_string();
+        let root = (self.profile == Profile::Debug).then_some(root);
         let home = cargo_home().map(|home| home.display().to_string());
-        for (from, to) in [(home, "/cargo"), (Some(root), "/plugin")] {
+        for (from, to) in [(home, "/cargo"), (root, "/plugin")] {
             if let Some(from) = from {
                 flags.push(format!("--remap-path-prefix={from}={to}"));
             }
