@@ -8,7 +8,7 @@
     reason = "the command line talks to a person"
 )]
 
-mod admit_worker;
+pub(crate) mod admit_worker;
 mod apply;
 mod backtest;
 mod component;
@@ -90,9 +90,6 @@ enum Verb {
     Advance(status::AdvanceArgs),
     /// Show how the daemon fares
     Status,
-    /// Try a component; the daemon starts it and speaks its frames
-    #[command(hide = true)]
-    AdmitWorker,
     /// Print completions for a shell
     Completions {
         /// bash, zsh, fish, elvish or powershell
@@ -100,10 +97,20 @@ enum Verb {
     },
 }
 
-/// Runs the verb that was asked for.
+/// Runs the verb that was asked for. What the daemon alone asks for is no verb: it would be listed,
+/// completed and suggested.
 pub(crate) fn run() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let is_worker = arguments.next().is_some_and(|a| a == admit_worker::VERB);
+    if is_worker && arguments.next().is_none() {
+        return outcome(admit_worker::run());
+    }
     let Cli { verb, flags } = Cli::parse();
-    match dispatch(verb, &flags) {
+    outcome(dispatch(verb, &flags))
+}
+
+fn outcome(done: anyhow::Result<()>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if is_broken_pipe(&error) {
@@ -158,7 +165,6 @@ fn dispatch(verb: Verb, flags: &connect::Flags) -> anyhow::Result<()> {
         Verb::Token(args) => token::run(&args, flags.output),
         Verb::Advance(args) => online(flags, async |session| status::advance(args, session).await),
         Verb::Status => online(flags, status::run),
-        Verb::AdmitWorker => admit_worker::run(),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut script);

@@ -1,5 +1,5 @@
-//! `tidegate admit-worker`: the process in which a stranger's component is tried. Hidden, because
-//! nobody but the daemon (`policies::worker`) speaks its frames.
+//! `tidegate admit-worker`: the process in which a stranger's component is tried. No verb of the
+//! command line, because nobody but the daemon (`policies::worker`) speaks its frames.
 //!
 //! It binds itself before it reads the component: no descriptors but its three pipes, no core, no
 //! new privileges, little memory, CPU time, files; it is nicer than the daemon, and ends with it.
@@ -12,6 +12,9 @@ use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{stdin, stdout};
 use tidegate_engine::wire::{self, Bounds};
+
+/// What the daemon calls it by.
+pub(crate) const VERB: &str = "admit-worker";
 
 /// How much nicer than the daemon.
 const NICE: i32 = 10;

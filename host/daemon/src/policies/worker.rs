@@ -9,6 +9,7 @@
 //! Two trials run at a time, and one per owner, so that whoever pushes much delays itself first. A
 //! pool of standing workers was rejected: what tried one stranger's code must not try the next.
 
+use crate::cli::admit_worker::VERB;
 use crate::world::lock;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt as _;
@@ -21,9 +22,6 @@ use tidegate_core::ids::TenantId;
 use tidegate_core::ports::serve::ServeError;
 use tidegate_engine::wire::{self, Answer, Bounds, Header, Verdict};
 use tidegate_engine::{Artefact, Terms};
-
-/// The hidden verb of the child.
-pub(crate) const VERB: &str = "admit-worker";
 
 /// Trials at the same time.
 const AT_ONCE: usize = 2;
