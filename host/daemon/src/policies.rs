@@ -13,6 +13,7 @@ mod journal;
 mod pins;
 mod remove;
 pub(crate) mod rules;
+mod sample;
 mod shadows;
 pub(crate) mod signature;
 mod worker;
@@ -23,6 +24,7 @@ pub(crate) use held::Whose;
 use journal::Journal;
 pub(crate) use pins::PinnedPolicies;
 pub(crate) use rules::Rules;
+pub(crate) use sample::sample;
 pub(crate) use worker::Worker;
 
 use crate::world::lock;
@@ -117,7 +119,7 @@ impl Policies {
                 tracing::error!(module = %entry.manifest.name, digest = %entry.digest, "a stored module has no bytes; push it again");
                 continue;
             };
-            match policies.admit(&bytes, None) {
+            match policies.admit(&bytes, None, &Vec::new) {
                 Ok(loaded) => lock(&policies.held).push(Held { loaded, entry }),
                 // One that this engine no longer takes must not keep the daemon from starting.
                 Err(error) => {

@@ -68,7 +68,7 @@ pub(crate) fn install(world: &World, now: Timestamp) -> Result<()> {
     for shipped in SHIPPED {
         world
             .policies
-            .push(shipped.bytes, PUSHED_BY, None, None, now)
+            .push(shipped.bytes, PUSHED_BY, None, None, now, &Vec::new)
             .map_err(|e| anyhow::anyhow!("{e}"))
             .with_context(|| format!("the shipped policy `{}` was refused", shipped.name))?;
     }

@@ -64,6 +64,14 @@ pub(crate) struct LimitsConfig {
     pub(crate) fit_deadline: Option<Seconds>,
     /// Calls of one module at the same time.
     pub(crate) concurrency: Option<u32>,
+    /// Of those, calls through one binding.
+    pub(crate) concurrency_per_binding: Option<u32>,
+    /// Memory of all calls of one module together, in MiB.
+    pub(crate) memory_together: Option<u64>,
+    /// Size of one answer, in MiB.
+    pub(crate) answer: Option<u64>,
+    /// Log of one call, in KiB.
+    pub(crate) log: Option<u64>,
 }
 
 /// A key that is trusted.
@@ -100,6 +108,12 @@ impl PoliciesConfig {
                     limits.fit_deadline.is_some_and(|s| s.0 == 0),
                 ),
                 ("concurrency", limits.concurrency == Some(0)),
+                (
+                    "concurrency_per_binding",
+                    limits.concurrency_per_binding == Some(0),
+                ),
+                ("memory_together", limits.memory_together == Some(0)),
+                ("answer", limits.answer == Some(0)),
             ];
             if let Some((key, _)) = zero.iter().find(|(_, zero)| *zero) {
                 return Err(format!(
@@ -135,15 +149,23 @@ impl LimitsConfig {
     /// These limits over others.
     pub(crate) fn over(&self, below: &Limits) -> Limits {
         let mib = |n: u64| n.saturating_mul(1 << 20);
-        let component = |n: u64| usize::try_from(n.saturating_mul(1024)).unwrap_or(usize::MAX);
+        let kib = |n: u64| usize::try_from(n.saturating_mul(1024)).unwrap_or(usize::MAX);
         Limits {
-            component_bytes: self.component.map_or(below.component_bytes, component),
+            component_bytes: self.component.map_or(below.component_bytes, kib),
             memory_max: self.memory.map_or(below.memory_max, mib),
+            memory_of_module: self.memory_together.map_or(below.memory_of_module, mib),
             deadline_ms_max: self.deadline_ms.unwrap_or(below.deadline_ms_max),
             fit_deadline_ms_max: self
                 .fit_deadline
                 .map_or(below.fit_deadline_ms_max, |s| u64::from(s.0) * 1000),
             concurrency: self.concurrency.unwrap_or(below.concurrency),
+            concurrency_of_binding: self
+                .concurrency_per_binding
+                .unwrap_or(below.concurrency_of_binding),
+            returned_bytes: self
+                .answer
+                .map_or(below.returned_bytes, |n| kib(n.saturating_mul(1024))),
+            log_bytes: self.log.map_or(below.log_bytes, kib),
             ..below.clone()
         }
     }

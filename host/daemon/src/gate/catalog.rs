@@ -22,8 +22,10 @@ impl CatalogPort for Gate {
         changes: Vec<Change>,
         run: Run,
     ) -> Result<Applied, ServeError> {
-        // Before the lock, since it takes a while: what it makes belongs to the module and to no catalog.
+        // Both before the lock, since they take a while: nobody is to wait for the catalog meanwhile.
+        self.try_bindings(caller, &changes)?;
         if run == Run::Real {
+            // What it makes belongs to the module and to no catalog.
             self.take_over(caller, &changes)?;
         }
         let writer = lock(&self.world.catalog_writer);
@@ -182,7 +184,7 @@ fn own_name(
 }
 
 impl Gate {
-    fn may_change(
+    pub(super) fn may_change(
         &self,
         caller: &Principal,
         catalog: &Catalog,

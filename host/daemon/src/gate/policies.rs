@@ -1,12 +1,14 @@
-//! Modules and slots. A bind prepares first and swaps after: states are taken over from the version before
-//! or fitted, the catalog is written, and then one atomic pointer moves.
+//! Modules and slots. A bind tries and prepares first and swaps after: the module is asked under its config,
+//! states are taken over from the version before or fitted, the catalog is written, and then one atomic
+//! pointer moves.
 
+mod trying;
 mod versions;
 
 use super::{Gate, not_found, require, stored};
 use crate::driver;
 use crate::life::{self, End, Word};
-use crate::policies::Whose;
+use crate::policies::{Whose, sample};
 use crate::world::lock;
 use tidegate_core::access::{Principal, Role};
 use tidegate_core::catalog::{Catalog, Change, Object, Versioned};
@@ -151,7 +153,9 @@ impl PoliciesPort for Gate {
         if let Some(key) = &signed_by {
             tracing::info!(%key, by = %caller.name, "a signed module was pushed");
         }
-        let pushed = policies.push(&bytes, &caller.name, signed_by, owner, now);
+        let of = owner.map(|t| &t.id);
+        let stored = || sample(&self.world, |api| of.is_none_or(|t| api.id.tenant == *t));
+        let pushed = policies.push(&bytes, &caller.name, signed_by, owner, now, &stored);
         if let Err(ServeError::Quota(exceeded)) = &pushed {
             self.world.exceeded(exceeded, 1);
         }
@@ -214,6 +218,7 @@ impl PoliciesPort for Gate {
                 candidate.module
             )));
         }
+        self.try_binding(&binding)?;
         let condemned = !self.world.policies.admits(id, digest);
         let word = Word::of(&caller.name, "bound by word").forced();
         life::bind(&self.world, &versioned, &binding, by, &word)?;

@@ -15,7 +15,7 @@ use tidegate_core::ports::serve::{ModuleInfo, ServeError};
 use tidegate_core::ports::storage::{Modules as _, StoredModule};
 use tidegate_core::quota::{Exceeded, Quota};
 use tidegate_core::time::Timestamp;
-use tidegate_engine::{AdmissionError, Loaded, Terms};
+use tidegate_engine::{AdmissionError, Loaded, Sample, Terms};
 
 /// The first two steps of a version's life with an owner.
 fn admitted(info: &ModuleInfo, size: usize, known: bool) -> Vec<Step> {
@@ -57,7 +57,8 @@ fn refused(error: &AdmissionError) -> ServeError {
 
 impl Policies {
     /// Admits a component and keeps it for an owner; the same bytes again change nothing. Of what is
-    /// shared already, a tenant needs no holding of its own.
+    /// shared already, a tenant needs no holding of its own. `stored` gives series of the owner's, on which
+    /// it is tried.
     pub(crate) fn push(
         &self,
         bytes: &[u8],
@@ -65,6 +66,7 @@ impl Policies {
         signed_by: Option<Signer>,
         owner: Option<&Tenant>,
         now: Timestamp,
+        stored: &dyn Fn() -> Vec<Sample>,
     ) -> Result<ModuleInfo, ServeError> {
         let digest = Digest::of(bytes);
         let of = owner.map(|t| &t.id);
@@ -89,7 +91,7 @@ impl Policies {
                 self.engine.fits(bytes, limits).map_err(|e| refused(&e))?;
                 held.loaded.clone()
             }
-            None => self.admit(bytes, of)?,
+            None => self.admit(bytes, of, stored)?,
         };
         let manifest = loaded.manifest().clone();
         let holding = Holding {
@@ -148,6 +150,7 @@ impl Policies {
         &self,
         bytes: &[u8],
         owner: Option<&TenantId>,
+        stored: &dyn Fn() -> Vec<Sample>,
     ) -> Result<Loaded, ServeError> {
         let (engine, limits) = (&self.engine, self.rules.limits(owner));
         if let Some(loaded) = engine.admit_kept(bytes, limits).map_err(|e| refused(&e))? {
@@ -155,7 +158,8 @@ impl Policies {
         }
         match &self.trials {
             Trials::Apart(worker) => {
-                let terms = Terms::new(limits.clone(), engine.options());
+                let mut terms = Terms::new(limits.clone(), engine.options());
+                terms.stored = stored();
                 let artefact = worker.examine(bytes, terms, owner)?;
                 engine.admit_examined(bytes, limits, &artefact)
             }
