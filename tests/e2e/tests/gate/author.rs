@@ -3,13 +3,14 @@
 //! What was compiled for an earlier run is kept under `target/tmp`, as it is on an author's machine; how
 //! long the way took is printed, and a benchmark's affair to judge.
 
+use crate::javascript::JavaScript;
 use crate::python::Python;
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tidegate_e2e::feed::{Feed, Series};
-use tidegate_e2e::{Daemon, bounded, catalog, gate, say};
+use tidegate_e2e::{Daemon, Gate, bounded, catalog, gate, say};
 use tidegate_proto::v1;
 
 /// Compiling what a plugin depends on, on a busy machine.
@@ -125,10 +126,7 @@ async fn a_forecaster_in_python_keeps_every_promise_and_serves() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let source = root.join("sdk/python/hourly");
     let gate = gate()?;
-    let (plain, wrapped) = (
-        gate.home().join("app.wasm"),
-        gate.home().join("hourly.wasm"),
-    );
+    let plain = gate.home().join("app.wasm");
     let mut componentize = Command::new(python.tool("componentize-py"));
     componentize.arg("-d").arg(root.join("wit/0.2"));
     componentize.args(["-w", "forecaster", "componentize", "--stub-wasi", "-p"]);
@@ -136,6 +134,30 @@ async fn a_forecaster_in_python_keeps_every_promise_and_serves() -> Result<()> {
     let told = bounded(&mut componentize, PATIENCE)?;
     ensure!(told.ok(), "{told:?}");
 
+    serves(&gate, &plain, &source, "hourly-python").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forecaster_in_javascript_keeps_every_promise_and_serves() -> Result<()> {
+    let Some(javascript) = JavaScript::environment("a_forecaster_in_javascript") else {
+        return Ok(());
+    };
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk");
+    let gate = gate()?;
+    let plain = gate.home().join("app.wasm");
+    javascript.component(&sdk, "hourly", &plain)?;
+    serves(
+        &gate,
+        &plain,
+        &sdk.join("javascript/hourly"),
+        "hourly-javascript",
+    )
+    .await
+}
+
+/// Wraps, tests, pushes and binds what another language's tools have made, and sees it forecast.
+async fn serves(gate: &Gate, plain: &Path, source: &Path, name: &str) -> Result<()> {
+    let wrapped = gate.home().join("hourly.wasm");
     let series = [Series::new("shop/orders", v1::Signal::Requests, 300)];
     let daemon = gate.start().await?;
     let channel = daemon.connect().await?;
@@ -157,17 +179,14 @@ async fn a_forecaster_in_python_keeps_every_promise_and_serves() -> Result<()> {
         ][..],
         &["policy", "test", &wrapped],
         &["policy", "push", &wrapped],
-        &["policy", "bind", "default-forecaster", "hourly-python"],
+        &["policy", "bind", "default-forecaster", name],
     ] {
         let told = daemon.cli_with(arguments, &[], PATIENCE)?;
         ensure!(told.ok(), "{arguments:?}: {}\n{}", told.stdout, told.stderr);
     }
     Feed::open(&channel, &series).await?.store(48, 1).await?;
     catalog::advance(&channel, series[0].at(49)).await?;
-    ensure!(
-        forecaster(&daemon)? != before,
-        "the module in Python answers"
-    );
+    ensure!(forecaster(&daemon)? != before, "{name} answers");
     daemon.stop().await?;
     Ok(())
 }

@@ -8,6 +8,7 @@ mod champion;
 mod demo;
 mod expiry;
 mod feeds;
+mod javascript;
 mod kill;
 mod life;
 mod python;
