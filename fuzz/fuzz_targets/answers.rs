@@ -73,6 +73,7 @@ static GUESTS: LazyLock<Guests> = LazyLock::new(|| {
             ("fit", behind(8)),
             ("update", behind(0)),
             ("predict", behind(0)),
+            ("advance", behind(0)),
             ("migrate", "(local.get 0)".into()),
         ],
     );
@@ -134,7 +135,7 @@ fuzz_target!(|data: &[u8]| {
         bytes: bytes.clone(),
     };
     let guests = &*GUESTS;
-    match function % 9 {
+    match function % 10 {
         0 => fitted(guests.forecaster.fit_from("", &bytes, &frames(&[1])), 1),
         1 => {
             let asked = horizon(&[1, 2], 2);
@@ -161,8 +162,18 @@ fuzz_target!(|data: &[u8]| {
         7 => {
             let _ = guests.tierer.migrate(&blob());
         }
-        _ => {
+        8 => {
             let _ = guests.judge.migrate(&blob());
+        }
+        _ => {
+            let (news, asked) = (frames(&[1, 2]), horizon(&[1, 2], 2));
+            if let Ok(said) = guests.forecaster.advance(&bytes, &states(2), &news, &asked) {
+                assert_eq!(said.states.len(), 2);
+                assert_eq!(
+                    (said.forecasts.mean.len(), said.forecasts.status.len()),
+                    (4, 2)
+                );
+            }
         }
     }
 });

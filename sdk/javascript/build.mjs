@@ -1,7 +1,7 @@
 // Makes a component of a policy in JavaScript, with nothing of WASI left in it:
 //
 //   npm install @bytecodealliance/componentize-js
-//   node build.mjs app.js PATH/TO/wit/next forecaster app.wasm
+//   node build.mjs app.js PATH/TO/wit/0.2 forecaster app.wasm
 //   tidegate policy wrap app.wasm --declare module.json --out hourly.wasm
 //   tidegate policy test hourly.wasm
 //

@@ -1,6 +1,6 @@
 // A forecaster in JavaScript: every hour of the day has its usual load.
 //
-// The interface is columnar and batched (wit/next/forecaster.wit); this file is all there is between it and a
+// The interface is columnar and batched (wit/0.2/forecaster.wit); this file is all there is between it and a
 // model of twenty lines. A series that fails, fails alone. States are bytes that the host keeps: 24 means and
 // variances, the instant of the next row. Instants and seeds are BigInts, columns are typed arrays.
 
@@ -181,16 +181,55 @@ function each(count, work) {
   return results;
 }
 
-/** States one after another, with how each series fared. */
-function joined(model, results) {
+/** States one after another; nothing of a series that has none. */
+function blobs(states) {
   const offsets = [0];
   const bytes = [];
-  for (const { value } of results) {
-    if (value) bytes.push(...value);
+  for (const state of states) {
+    if (state) bytes.push(...state);
     offsets.push(bytes.length);
   }
-  const states = { format: FORMAT, offsets: Uint32Array.from(offsets), bytes: Uint8Array.from(bytes) };
+  return { format: FORMAT, offsets: Uint32Array.from(offsets), bytes: Uint8Array.from(bytes) };
+}
+
+/** What was learned, with how each series fared. */
+function joined(model, results) {
+  const states = blobs(results.map(({ value }) => value));
   return { model, states, status: results.map(({ status }) => status) };
+}
+
+/** The rows that follow what a series knows are taken. */
+function followed(series, frames, i, step, alpha) {
+  if (Number(frames.starts[i]) !== series.following) {
+    throw invalid(`the rows begin at ${frames.starts[i]}, not at ${series.following}`);
+  }
+  series.follow(rows(frames, i), step, alpha);
+  return series;
+}
+
+/** What a series will be. */
+function ahead(series, horizon, i) {
+  if (Number(horizon.starts[i]) !== series.following) {
+    throw invalid(`the horizon begins at ${horizon.starts[i]}, not at ${series.following}`);
+  }
+  return series.grid(horizon.step, horizon.steps, horizon.levels);
+}
+
+/** One grid after another; zeros where a series has none. */
+function grids({ steps, levels }, results) {
+  const nothing = { mean: Array(steps).fill(0), quantiles: Array(steps * levels.length).fill(0) };
+  const all = (key) => Float64Array.from(results.flatMap(({ value }) => (value ?? nothing)[key]));
+  return { mean: all('mean'), quantiles: all('quantiles'), status: results.map(({ status }) => status) };
+}
+
+/** That frames, and a horizon, are of the step that was fitted, and of as many series as there are states. */
+function fits(what, { step }, fitted, series, states) {
+  if (step !== fitted) {
+    throw invalid(`${what}.step is ${step} seconds, and ${fitted} was fitted: fit anew`);
+  }
+  if (series.length !== states.length) {
+    throw invalid(`${states.length} states for ${series.length} series`);
+  }
 }
 
 export const forecasting = {
@@ -214,43 +253,31 @@ export const forecasting = {
   update(model, states, frames) {
     const { step, alpha } = modelOf(model);
     const known = slices(states);
-    if (frames.step !== step) {
-      throw invalid(`frames.step is ${frames.step} seconds, and ${step} was fitted: fit anew`);
-    }
-    if (known.length !== frames.signals.length) {
-      throw invalid(`${known.length} states for ${frames.signals.length} series`);
-    }
-    const results = each(known.length, (i) => {
-      const series = Series.read(known[i]);
-      if (Number(frames.starts[i]) !== series.following) {
-        throw invalid(`the rows begin at ${frames.starts[i]}, not at ${series.following}`);
-      }
-      series.follow(rows(frames, i), step, alpha);
-      return series.write();
-    });
-    return joined(model, results);
+    fits('frames', frames, step, frames.signals, known);
+    const move = (i) => followed(Series.read(known[i]), frames, i, step, alpha).write();
+    return joined(model, each(known.length, move));
   },
 
   predict(model, states, horizon) {
     const { step } = modelOf(model);
     const known = slices(states);
-    if (horizon.step !== step) {
-      throw invalid(`horizon.step is ${horizon.step} seconds, and ${step} was fitted: fit anew`);
-    }
-    if (known.length !== horizon.starts.length) {
-      throw invalid(`${known.length} states for ${horizon.starts.length} series`);
-    }
-    const { steps, levels } = horizon;
-    const nothing = { mean: Array(steps).fill(0), quantiles: Array(steps * levels.length).fill(0) };
+    fits('horizon', horizon, step, horizon.starts, known);
+    return grids(horizon, each(known.length, (i) => ahead(Series.read(known[i]), horizon, i)));
+  },
+
+  advance(model, states, news, horizon) {
+    const { step, alpha } = modelOf(model);
+    const known = slices(states);
+    fits('news', news, step, news.signals, known);
+    fits('horizon', horizon, step, horizon.starts, known);
+    const moved = Array(known.length);
     const results = each(known.length, (i) => {
-      const series = Series.read(known[i]);
-      if (Number(horizon.starts[i]) !== series.following) {
-        throw invalid(`the horizon begins at ${horizon.starts[i]}, not at ${series.following}`);
-      }
-      return series.grid(step, steps, levels);
+      const series = followed(Series.read(known[i]), news, i, step, alpha);
+      const grid = ahead(series, horizon, i);
+      moved[i] = series.write();
+      return grid;
     });
-    const all = (key) => Float64Array.from(results.flatMap(({ value }) => (value ?? nothing)[key]));
-    return { mean: all('mean'), quantiles: all('quantiles'), status: results.map(({ status }) => status) };
+    return { states: blobs(Array.from(moved)), forecasts: grids(horizon, results) };
   },
 
   migrate(model, states) {

@@ -240,7 +240,7 @@ fn a_forecaster_is_asked_on_what_is_stored_too() {
     let Verdict::Passed(passed) = answer(&header, &component).verdict else {
         panic!("it was refused")
     };
-    assert_eq!(passed.calls, 18);
+    assert_eq!(passed.calls, 22);
     header.terms.stored.push(stored("shop/busy", 6000.0));
     let Verdict::Refused(refusal) = answer(&header, &component).verdict else {
         panic!("it passed")

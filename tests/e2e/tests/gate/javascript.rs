@@ -64,7 +64,7 @@ impl JavaScript {
         let mut node = Command::new("node");
         node.arg(&script)
             .arg(sdk.join("javascript").join(policy).join("app.js"))
-            .arg(sdk.join("../wit/next"))
+            .arg(sdk.join("../wit/0.2"))
             .arg("forecaster")
             .arg(out);
         let outcome = bounded(&mut node, BOUND).context("node does not run")?;
