@@ -93,11 +93,12 @@ fn one(
         starved: false,
     };
     let (step, horizon) = (world.settings.step, world.settings.horizon);
+    // A copy: whoever asks meanwhile how it stands hears what is known. The same two again, later, are
+    // another trial.
     let known = lock(&world.trials.known)
-        .remove(&of.binding)
-        .map(|known| known.trial)
-        // The same two again, later, are another trial.
-        .filter(|trial| about(of) == trial.about);
+        .get(&of.binding)
+        .filter(|known| about(of) == known.trial.about)
+        .map(|known| known.trial.clone());
     let is_new = known.is_none();
     let Some(trial) = known.or_else(|| Trial::new(about(of), step, horizon)) else {
         return Ok(nothing);
@@ -105,6 +106,7 @@ fn one(
     if is_new && let Some(why) = past::objects(world, catalog, of, &trial, now)? {
         let refused = Conclusion::Refused(why);
         conclude::draw(world, of, &trial, &refused, left.keys().next(), now);
+        lock(&world.trials.known).remove(&of.binding);
         return Ok(refused);
     }
     let output = match ask(world, catalog, of, &trial, left, now) {
@@ -136,6 +138,8 @@ fn one(
             conclusion: conclusion.clone(),
         };
         lock(&world.trials.known).insert(of.binding.clone(), known);
+    } else {
+        lock(&world.trials.known).remove(&of.binding);
     }
     Ok(conclusion)
 }
