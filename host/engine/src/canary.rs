@@ -28,7 +28,7 @@ pub(crate) enum Rigour {
     /// Nothing: the module was given any config, and may need what a first day does not have.
     #[default]
     Module,
-    /// That it calls the question invalid: only the config is a person's, so it is meant.
+    /// That it calls its first question invalid: only the config is a person's, so it is meant.
     Config,
 }
 

@@ -204,14 +204,17 @@ fn describe_must_agree_with_the_manifest() {
 fn code_that_is_not_repeatable_is_refused() {
     let relaxed = "(func (result v128) (f32x4.relaxed_madd
         (v128.const i32x4 0 0 0 0) (v128.const i32x4 0 0 0 0) (v128.const i32x4 0 0 0 0)))";
-    for (extra, part) in [
-        (relaxed, "relaxed SIMD"),
-        ("(memory $second 1)", "memories"),
-        ("(func (drop (i32.atomic.load (i32.const 0))))", "threads"),
+    for (extra, parts) in [
+        (relaxed, ["not valid here", "relaxed SIMD"]),
+        ("(memory $second 1)", ["2 linear memories", "at most 1"]),
+        (
+            "(func (drop (i32.atomic.load (i32.const 0))))",
+            ["not valid here", "threads"],
+        ),
     ] {
         // The encoder validates too, with a wider idea of what is fine.
         if let Ok(bytes) = good().extra(extra).build() {
-            refused(&bytes, &["not valid here", part]);
+            refused(&bytes, &parts);
         }
     }
     // Plain SIMD is repeatable.
@@ -304,12 +307,13 @@ const COMPOSED: &str = r#"
       (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8)))
     (core instance $i (instantiate $m))
     (func (export "f") (param "s" string)
-      (canon lift (core func $i "f") (memory $i "memory") (realloc (func $i "realloc")))))
+      (canon lift (core func $i "f")
+        (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))
   (component $b
     (import "f" (func $f (param "s" string)))
     (core module $memory (memory (export "memory") 1))
     (core instance $at (instantiate $memory))
-    (core func $lowered (canon lower (func $f) (memory $at "memory")))
+    (core func $lowered (canon lower (func $f) (memory (core memory $at "memory"))))
     (core module $use (import "" "f" (func (param i32 i32))))
     (core instance (instantiate $use (with "" (instance (export "f" (func $lowered)))))))
   (instance $first (instantiate $a))

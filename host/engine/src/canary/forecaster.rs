@@ -4,7 +4,7 @@
 //! likes; forecasts are held to FC1 as in production.
 
 use super::past::{FRESH, Past};
-use super::{AdmissionError, At, Sung, says_no};
+use super::{AdmissionError, At, Rigour, Sung, says_no};
 use tidegate_core::invariant::check_forecasts;
 use tidegate_core::policy::{
     Blobs, CallError, Forecaster, Frames, Horizon, PolicyError, SeriesStatus,
@@ -24,6 +24,8 @@ pub(super) fn sing(
     };
     // What could not be fitted is asked no more, as in the cycle.
     let kept = served(at("fit"), sung, &fitted.status)?;
+    // Who has fitted has taken the config.
+    sung.rigour = Rigour::Module;
     if kept.is_empty() {
         return Ok(());
     }

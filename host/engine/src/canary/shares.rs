@@ -1,7 +1,7 @@
 //! First calls of the three kinds that keep one state: twice on an empty state, which must give one
 //! answer, then on the state that came back, then that state through `migrate`.
 
-use super::{AdmissionError, At, Sung, questions};
+use super::{AdmissionError, At, Rigour, Sung, questions};
 use tidegate_core::invariant::check_allocation;
 use tidegate_core::policy::{
     Allocation, AllocationInput, Allocator, Blob, CallError, Judge, Tierer,
@@ -97,6 +97,9 @@ fn kept<T: std::fmt::Debug>(
     let first = at.answer(sung, ask(Blob::default()))?;
     let again = at.answer(sung, ask(Blob::default()))?;
     at.same(&first, &again, AGAIN)?;
+    // Who has answered has taken the config; what comes now may be lawfully refused, such as evidence that
+    // the state has seen.
+    sung.rigour = Rigour::Module;
     let Some(first) = first else {
         return Ok(Blob::default());
     };
