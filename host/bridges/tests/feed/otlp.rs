@@ -1,4 +1,5 @@
-//! OTLP requests in few words.
+//! OTLP requests in few words: what a test says is the metric, its labels and its value, and everything that
+//! the protocol wants around it is filled in here.
 
 use opentelemetry_proto::tonic as ot;
 use ot::collector::metrics::v1::ExportMetricsServiceRequest;

@@ -1,4 +1,5 @@
-//! Any request that a sender could build.
+//! Any request that a sender could build: every kind of metric, with and without what may be left out, and
+//! with texts and numbers from the whole of their ranges. Buckets agree with their counts, as they must.
 
 use opentelemetry_proto::tonic as ot;
 use ot::collector::metrics::v1::ExportMetricsServiceRequest as Request;
