@@ -37,7 +37,7 @@ pub fn without_reason(path: &str, text: &str) -> Vec<Finding> {
 pub fn not_from_workspace(path: &str, text: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     // A workspace of its own (a test's stand-in for an author's crate) is nobody's member.
-    if text.lines().any(|line| line.trim() == "[workspace]") {
+    if is_workspace(text) {
         return found;
     }
     let mut inherits_lints = false;
@@ -74,6 +74,21 @@ pub fn not_from_workspace(path: &str, text: &str) -> Vec<Finding> {
         ));
     }
     found
+}
+
+/// Whether a manifest is that of a workspace.
+#[must_use]
+pub fn is_workspace(text: &str) -> bool {
+    text.lines().any(|line| line.trim() == "[workspace]")
+}
+
+/// Whether a manifest lies below one of these other workspaces' manifests, and so is no member of ours.
+#[must_use]
+pub fn is_apart(path: &str, workspaces: &[String]) -> bool {
+    let mut folders = workspaces
+        .iter()
+        .filter_map(|w| w.strip_suffix("Cargo.toml"));
+    folders.any(|folder| !folder.is_empty() && path.starts_with(folder))
 }
 
 /// The lines with their number and the table that they stand in; headings are left out.
@@ -154,5 +169,13 @@ mod tests {
         let text = "[package]\nversion = \"1.0.0\"\n\n[workspace]\n";
         assert!(not_from_workspace("x/Cargo.toml", text).is_empty());
         assert!(!not_from_workspace("x/Cargo.toml", "[package]\nversion = \"1.0.0\"\n").is_empty());
+    }
+
+    #[test]
+    fn what_lies_below_another_workspace_is_no_member_of_ours() {
+        let others = ["Cargo.toml".to_owned(), "tests/old/Cargo.toml".to_owned()];
+        assert!(is_apart("tests/old/first/Cargo.toml", &others));
+        assert!(!is_apart("tests/older/Cargo.toml", &others));
+        assert!(!is_apart("host/core/Cargo.toml", &others));
     }
 }
