@@ -53,6 +53,12 @@ impl Breakage {
         ("double-evenings", Breakage::DoubleEvenings),
     ];
 
+    /// Whether what it answers then is worse, and yet as it should be: nothing refuses it.
+    #[must_use]
+    pub fn is_lawful(self) -> bool {
+        matches!(self, Breakage::StarveSilver | Breakage::DoubleEvenings)
+    }
+
     /// The error instead of an answer, for those that give none.
     fn instead(self) -> Result<(), CallError> {
         match self {

@@ -53,6 +53,13 @@ const MODULES: [&str; 7] = [
     "native:floors-first",
 ];
 
+/// What is refused. A lawful answer of a broken module is used, and one that was mended since cannot make it
+/// again.
+fn unlawful() -> Vec<Breakage> {
+    let all = Breakage::ALL.into_iter().map(|(_, breakage)| breakage);
+    all.filter(|breakage| !breakage.is_lawful()).collect()
+}
+
 fn apis() -> impl Strategy<Value = Drawn> {
     let tiers = prop::sample::select(Tier::ALL.to_vec());
     let load = (0.0..300.0, 0.0..500.0, 0_i64..24);
@@ -76,9 +83,7 @@ fn apis() -> impl Strategy<Value = Drawn> {
 }
 
 fn happenings() -> impl Strategy<Value = Happening> {
-    let breakage = prop::option::of(prop::sample::select(
-        Breakage::ALL.map(|(_, breakage)| breakage).to_vec(),
-    ));
+    let breakage = prop::option::of(prop::sample::select(unlawful()));
     prop_oneof![
         4 => (0..MODULES.len(), breakage).prop_map(|(m, b)| Happening::Break(m, b)),
         2 => (2.0..20.0).prop_map(Happening::Resize),
