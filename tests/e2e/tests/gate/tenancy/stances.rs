@@ -433,8 +433,8 @@ fn rest() -> Vec<Stance> {
             v1::WatchAlertsRequest {}
         }),
         one("tidegate.v1.Status/GetStatus", |_| v1::GetStatusRequest {}),
-        one("tidegate.v1.Status/CopyStore", |_| {
-            v1::CopyStoreRequest::default()
+        one("tidegate.v1.Status/CopyStore", |_| v1::CopyStoreRequest {
+            name: "walked".into(),
         }),
         one("tidegate.v1.Clock/Now", |_| v1::NowRequest {}),
         one("tidegate.v1.Clock/Advance", |_| v1::AdvanceRequest {
