@@ -38,7 +38,7 @@ fn children(daemon: &Daemon) -> String {
 async fn what_kills_its_trial_is_refused_with_the_bound_that_it_met() {
     let home = gate()
         .unwrap()
-        .also("policies: { trial: { memory: 160, cpu: 4s, wall: 50s } }\n");
+        .also("policies: { trial: { memory: 160, cpu: 2s, wall: 50s } }\n");
     // What is shipped is compiled under ordinary bounds, once per build.
     drop(gate().unwrap().start().await.unwrap());
     let daemon = home.start().await.unwrap();
@@ -49,10 +49,10 @@ async fn what_kills_its_trial_is_refused_with_the_bound_that_it_met() {
         &push(&home, &daemon, &memory),
         &["more than 160 MiB of memory", "policies.trial.memory"],
     );
-    let time = good.clone().extra(&bomb::many(2_000));
+    let time = good.clone().extra(&bomb::many(3_500));
     refused(
         &push(&home, &daemon, &time),
-        &["more than 4 s of CPU time", "policies.trial.cpu"],
+        &["more than 2 s of CPU time", "policies.trial.cpu"],
     );
     let traps = good.clone().body("predict", "(unreachable)");
     refused(
