@@ -6,7 +6,7 @@
 //! (LE1). What was answered is never looked at before it is compared: the state that a policy was
 //! handed is held against the one that its own answer of the record before gave, as it came out here.
 //!
-//! Where the store is at hand, what was asked is made again too ([`forecasts`]): forecasts from samples as they
+//! Where the store is at hand, what was asked is made again too (`forecasts`): forecasts from samples as they
 //! were seen and states that are moved on from their last snapshot, and from the forecasts demand.
 //!
 //! What is *not* made again is a fault: whether a module trapped or ran out of time is an input that was

@@ -12,7 +12,7 @@
 //! instances would be churn of series, and every consumer of history would pay. So the books are
 //! kept here: per stream its last point, per api and signal the steps that are still open. Points are
 //! written to a journal before they are acknowledged, and the books follow from the journal: state
-//! is a function of what was noted, in the order in which it was noted ([`journal`]).
+//! is a function of what was noted, in the order in which it was noted (`journal`).
 //!
 //! **The law** (a property test): what [`Books::due`] gives out, over all steps, is the sum of the
 //! differences that were taken, whatever the order of streams, retries, resets and restarts. A part

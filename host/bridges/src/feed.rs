@@ -12,7 +12,7 @@
 //!
 //! Streams are looked up by the bytes that named them: a resource once per resource, a metric once
 //! per metric, a point's attributes per point; the whole text is compared, not only its hash
-//! ([`names`]). What was found is remembered up to a bound and then forgotten all at once; that costs
+//! (`names`). What was found is remembered up to a bound and then forgotten all at once; that costs
 //! time, never a number.
 
 mod adopt;
