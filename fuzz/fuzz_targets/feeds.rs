@@ -75,7 +75,7 @@ impl Sink for Reader {
 
 impl remote_write::Sink for Reader {
     fn series(&mut self, series: &remote_write::Series<'_>) {
-        let _ = remote_write::labels(series.name);
+        let _ = series.labels();
     }
 
     fn unusable(&mut self, _: u64, _: &'static str) {}

@@ -254,7 +254,7 @@ impl Sink for Reader {
 impl remote_write::Sink for Reader {
     fn series(&mut self, series: &remote_write::Series<'_>) {
         self.points += series.samples.len() as u64;
-        let _ = remote_write::labels(series.name);
+        let _ = series.labels();
     }
     fn unusable(&mut self, _: u64, _: &'static str) {}
 }

@@ -258,7 +258,7 @@ impl Books {
             return Err(problem);
         }
         let family = self.family(introduced.family);
-        let mut feeds = Vec::with_capacity(introduced.mapped.feeds.len());
+        let mut feeds = vec![];
         for (signal, how) in &introduced.mapped.feeds {
             let key = SeriesKey {
                 api: introduced.mapped.api.clone(),
@@ -266,7 +266,7 @@ impl Books {
             };
             feeds.push((self.account(key, newest, *how), *how));
         }
-        let source = Source::new(introduced, family, feeds.into(), now);
+        let source = Source::new(introduced, family, feeds.into_iter().collect(), now);
         let basis = &introduced.mapped.basis;
         let id = self.free.pop().unwrap_or(self.sources.len() as u32);
         self.log

@@ -113,7 +113,7 @@ pub struct Turned {
     pub waiting: Option<(usize, String)>,
 }
 
-/// Bytes of journal after which the state is written as a whole.
+/// Bytes of journal after which the state is written as a whole, at the least.
 const CHECKPOINT_BYTES: usize = 16 << 20;
 
 /// Sums that may wait for the store; then nothing more is taken.
@@ -247,7 +247,7 @@ impl Feed {
                 }
             }
         }
-        if unsent.is_empty() && self.committer.bytes() > CHECKPOINT_BYTES {
+        if unsent.is_empty() && self.committer.is_long(CHECKPOINT_BYTES) {
             self.checkpoint()?;
         }
         Ok(turned)

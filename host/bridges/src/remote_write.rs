@@ -1,12 +1,13 @@
 //! Prometheus remote write, 1.0 and 2.0: series with their samples, nothing copied.
 //!
 //! Both are read into the same thing: the bytes that name a series, and its samples. In 1.0 labels
-//! are texts in the message; in 2.0 they are numbers in a table of texts that comes with each
-//! request, so the name is put together from what they stand for, and a sender that numbers its table
-//! otherwise next time still names the same series.
+//! are texts in the message, and their fields as they stand there are the name: nearly all were seen a
+//! moment ago, so they are compared, and read ([`Series::labels`]) only where they are new. In 2.0 they are
+//! numbers in a table of texts that comes with each request, so the name is put together from what they
+//! stand for, and a sender that numbers its table otherwise next time still names the same series.
 //!
-//! What is wrong with the bytes refuses the request; a series whose labels break the rules (a label
-//! twice, no metric name, a number beyond the table) is told and refused alone.
+//! What is wrong with the bytes refuses the request; a series whose labels are damaged or break the rules
+//! (a label twice, no metric name, a number beyond the table) is told and refused alone.
 //!
 //! Sources: prometheus.io, "Remote-Write 1.0" and "2.0"; `prometheus/prompb/remote.proto`,
 //! `io/prometheus/write/v2/types.proto`.
@@ -39,8 +40,10 @@ pub enum Version {
 /// A series of a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Series<'a> {
-    /// Names it: every label's name and value, each with its length before it.
+    /// Names it: the same bytes, from the same sender in the same form, are the same series.
     pub name: &'a [u8],
+    /// How `name` is to be read.
+    pub form: Version,
     /// Its samples.
     pub samples: &'a [Sample],
     /// Native histograms that came with it, which are not read.
@@ -58,23 +61,65 @@ pub trait Sink {
     fn unusable(&mut self, samples: u64, why: &'static str);
 }
 
-/// The labels of a series' name, in their order.
-///
-/// # Errors
-/// When a text is not UTF-8.
-pub fn labels(name: &[u8]) -> Result<Vec<(&str, &str)>, &'static str> {
+impl<'a> Series<'a> {
+    /// Its labels, in their order.
+    ///
+    /// # Errors
+    /// When they break the rules; text for the sender.
+    pub fn labels(&self) -> Result<Vec<(&'a str, &'a str)>, &'static str> {
+        let texts = match self.form {
+            Version::One => fields(self.name).map_err(|_| "a label is damaged")?,
+            Version::Two => texts(self.name)?,
+        };
+        let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(texts.len() / 2);
+        for pair in texts.chunks_exact(2) {
+            let text = |i: usize| std::str::from_utf8(pair[i]).map_err(|_| "a label is not UTF-8");
+            let (name, value) = (text(0)?, text(1)?);
+            if name.is_empty() {
+                return Err("a label has no name");
+            }
+            if pairs.last().is_some_and(|(last, _)| *last >= name) {
+                return Err("its labels are not in order, each once");
+            }
+            pairs.push((name, value));
+        }
+        if pairs.is_empty() {
+            return Err("it has no labels");
+        }
+        Ok(pairs)
+    }
+}
+
+/// Names and values of labels that stand as fields of a series.
+fn fields(name: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
+    let mut texts = vec![];
+    let mut labels = Part::body(name).walk();
+    while let Some(label) = labels.next()? {
+        let (mut name, mut value): (&[u8], &[u8]) = (&[], &[]);
+        let mut label = label.part()?.walk();
+        while let Some(field) = label.next()? {
+            match field.number {
+                1 => name = field.part()?.bytes,
+                2 => value = field.part()?.bytes,
+                _ => {}
+            }
+        }
+        texts.extend([name, value]);
+    }
+    Ok(texts)
+}
+
+/// Texts, each with its length before it.
+fn texts(name: &[u8]) -> Result<Vec<&[u8]>, &'static str> {
     let mut texts = vec![];
     let mut rest = name;
     while let Some((len, tail)) = rest.split_first_chunk::<4>() {
         let n = u32::from_le_bytes(*len) as usize;
         let (text, tail) = tail.split_at_checked(n).ok_or("its name is cut off")?;
-        texts.push(std::str::from_utf8(text).map_err(|_| "a label is not UTF-8")?);
+        texts.push(text);
         rest = tail;
     }
-    Ok(texts
-        .chunks_exact(2)
-        .map(|pair| (pair[0], pair[1]))
-        .collect())
+    Ok(texts)
 }
 
 /// Buffers of a walk.
@@ -94,40 +139,42 @@ struct Scratch {
 pub fn walk(body: &[u8], version: Version, sink: &mut impl Sink) -> Result<(), Malformed> {
     let mut scratch = Scratch::default();
     let mut symbols: Vec<&[u8]> = vec![];
-    let (symbol, series) = match version {
-        Version::One => (u32::MAX, 1),
-        Version::Two => (4, 5),
+    let series = match version {
+        Version::One => 1,
+        Version::Two => 5,
     };
-    let mut fields = Part::body(body).walk();
-    while let Some(field) = fields.next()? {
-        if field.number == symbol {
-            symbols.push(field.part()?.bytes);
+    if version == Version::Two {
+        let mut fields = Part::body(body).walk();
+        while let Some(field) = fields.next()? {
+            if field.number == 4 {
+                symbols.push(field.part()?.bytes);
+            }
         }
     }
     let mut fields = Part::body(body).walk();
     while let Some(field) = fields.next()? {
-        if field.number == series {
-            let part = field.part()?;
-            match version {
-                Version::One => scratch.one(part)?,
-                Version::Two => {
-                    scratch.two(part)?;
-                    if let Err(why) = scratch.resolve(&symbols) {
-                        sink.unusable(scratch.samples.len() as u64, why);
-                        continue;
-                    }
-                }
-            }
-            match check(&scratch.name) {
-                Ok(()) => sink.series(&Series {
-                    name: &scratch.name,
-                    samples: &scratch.samples,
-                    histograms: scratch.histograms,
-                    exemplars: scratch.exemplars,
-                }),
-                Err(why) => sink.unusable(scratch.samples.len() as u64, why),
-            }
+        if field.number != series {
+            continue;
         }
+        let part = field.part()?;
+        let name = match version {
+            Version::One => scratch.one(part)?,
+            Version::Two => {
+                scratch.two(part)?;
+                if let Err(why) = scratch.resolve(&symbols) {
+                    sink.unusable(scratch.samples.len() as u64, why);
+                    continue;
+                }
+                None
+            }
+        };
+        sink.series(&Series {
+            name: name.unwrap_or(&scratch.name),
+            form: version,
+            samples: &scratch.samples,
+            histograms: scratch.histograms,
+            exemplars: scratch.exemplars,
+        });
     }
     Ok(())
 }
@@ -135,35 +182,6 @@ pub fn walk(body: &[u8], version: Version, sink: &mut impl Sink) -> Result<(), M
 fn put(to: &mut Vec<u8>, text: &[u8]) {
     to.extend_from_slice(&(text.len() as u32).to_le_bytes());
     to.extend_from_slice(text);
-}
-
-/// Whether labels are in order, each once, none without a name.
-fn check(name: &[u8]) -> Result<(), &'static str> {
-    let mut last: Option<&[u8]> = None;
-    let mut rest = name;
-    while let Some((len, tail)) = rest.split_first_chunk::<4>() {
-        let (label, tail) = tail
-            .split_at_checked(u32::from_le_bytes(*len) as usize)
-            .ok_or("its name is cut off")?;
-        let (len, tail) = tail
-            .split_first_chunk::<4>()
-            .ok_or("a label has no value")?;
-        let (_, tail) = tail
-            .split_at_checked(u32::from_le_bytes(*len) as usize)
-            .ok_or("its name is cut off")?;
-        if label.is_empty() {
-            return Err("a label has no name");
-        }
-        if last.is_some_and(|last| last >= label) {
-            return Err("its labels are not in order, each once");
-        }
-        last = Some(label);
-        rest = tail;
-    }
-    if last.is_none() {
-        return Err("it has no labels");
-    }
-    Ok(())
 }
 
 impl Scratch {
@@ -174,24 +192,29 @@ impl Scratch {
         (self.histograms, self.exemplars) = (0, 0);
     }
 
-    /// `prometheus.TimeSeries`: labels = 1, samples = 2, exemplars = 3, histograms = 4.
-    fn one(&mut self, part: Part<'_>) -> Result<(), Malformed> {
+    /// `prometheus.TimeSeries`: labels = 1, samples = 2, exemplars = 3, histograms = 4. Gives out the fields of
+    /// the labels where they stand side by side, as nearly everybody writes them; otherwise they are
+    /// gathered in the name.
+    fn one<'a>(&mut self, part: Part<'a>) -> Result<Option<&'a [u8]>, Malformed> {
         self.clear();
+        // Where the labels begin and end; more than one stretch of them is copied.
+        let mut stretch = 0..0;
         let mut fields = part.walk();
-        while let Some(field) = fields.next()? {
+        loop {
+            let from = fields.offset();
+            let Some(field) = fields.next()? else {
+                break;
+            };
             match field.number {
                 1 => {
-                    let (mut name, mut value): (&[u8], &[u8]) = (&[], &[]);
-                    let mut label = field.part()?.walk();
-                    while let Some(field) = label.next()? {
-                        match field.number {
-                            1 => name = field.part()?.bytes,
-                            2 => value = field.part()?.bytes,
-                            _ => {}
-                        }
+                    field.part()?;
+                    if stretch.end != from && !stretch.is_empty() {
+                        self.name.extend_from_slice(&part.bytes[stretch]);
+                        stretch = from..from;
+                    } else if stretch.is_empty() {
+                        stretch = from..from;
                     }
-                    put(&mut self.name, name);
-                    put(&mut self.name, value);
+                    stretch.end = fields.offset();
                 }
                 2 => self.sample(field.part()?)?,
                 3 => self.exemplars += 1,
@@ -199,7 +222,11 @@ impl Scratch {
                 _ => {}
             }
         }
-        Ok(())
+        if self.name.is_empty() {
+            return Ok(Some(&part.bytes[stretch]));
+        }
+        self.name.extend_from_slice(&part.bytes[stretch]);
+        Ok(None)
     }
 
     /// `io.prometheus.write.v2.TimeSeries`: labels_refs = 1, samples = 2, histograms = 3,

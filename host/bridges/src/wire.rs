@@ -205,6 +205,12 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// How far it has come, in bytes of its message.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
     #[inline]
     fn key(&mut self) -> Result<(u32, u8), Malformed> {
         let at = self.part.at + self.at;

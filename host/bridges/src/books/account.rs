@@ -3,7 +3,7 @@
 use super::stream::{Flow, Source};
 use super::{Books, Key, Text};
 use crate::mapping::How;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use tidegate_core::distribution::Distribution;
 use tidegate_core::sample::{SeriesKey, SeriesSamples, Values};
 use tidegate_core::time::Timestamp;
@@ -27,6 +27,65 @@ pub(crate) struct Open {
     pub(crate) sum: Sum,
 }
 
+/// Steps that are not given out yet, by start. Nearly always there are one or two, and what comes belongs into
+/// the last or makes a new one behind it; so they stand in a row, not in a tree, and the last one in the
+/// account itself, where it is found without a look elsewhere.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Steps {
+    before: VecDeque<(i64, Open)>,
+    last: Option<(i64, Open)>,
+}
+
+impl Steps {
+    pub(crate) fn len(&self) -> usize {
+        self.before.len() + usize::from(self.last.is_some())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(i64, Open)> {
+        self.before.iter().chain(&self.last)
+    }
+
+    fn first(&self) -> Option<i64> {
+        self.iter().next().map(|(start, _)| *start)
+    }
+
+    /// The step that begins at `start`, which is made if there is none; whether it was.
+    #[inline]
+    pub(crate) fn at(&mut self, start: i64, make: impl FnOnce() -> Open) -> (bool, &mut Open) {
+        let last = self.last.as_ref().map_or(i64::MIN, |(last, _)| *last);
+        if start < last {
+            return self.earlier(start, make);
+        }
+        let is_new = start > last || self.last.is_none();
+        if is_new {
+            self.before.extend(self.last.take());
+        }
+        let last = self.last.get_or_insert_with(|| (start, make()));
+        (is_new, &mut last.1)
+    }
+
+    fn earlier(&mut self, start: i64, make: impl FnOnce() -> Open) -> (bool, &mut Open) {
+        let found = self.before.binary_search_by_key(&start, |(s, _)| *s);
+        let at = found.unwrap_or_else(|at| {
+            self.before.insert(at, (start, make()));
+            at
+        });
+        (found.is_err(), &mut self.before[at].1)
+    }
+
+    fn pop_before(&mut self, end: i64) -> Option<(i64, Open)> {
+        if self.first()? >= end {
+            return None;
+        }
+        let step = self.before.pop_front().or_else(|| self.last.take());
+        if self.before.is_empty() {
+            // What an hour's delay took need not stay.
+            self.before.shrink_to(4);
+        }
+        step
+    }
+}
+
 /// Why a stream is heard from some time on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Begins {
@@ -42,7 +101,7 @@ pub(crate) struct Account {
     pub(crate) key: SeriesKey,
     pub(crate) how: How,
     /// By start.
-    pub(crate) open: BTreeMap<i64, Open>,
+    pub(crate) open: Steps,
     /// End of the last step that was given out.
     pub(crate) given: i64,
     /// When anybody was heard first, by the machine's clock; `i64::MIN` before that.
@@ -62,7 +121,7 @@ impl Account {
         Self {
             key,
             how,
-            open: BTreeMap::new(),
+            open: Steps::default(),
             given,
             begun: i64::MIN,
             partial_until: i64::MIN,
@@ -86,14 +145,12 @@ impl Books {
     pub(super) fn step_of(&mut self, account: u32, start: i64, now: i64) -> &mut Open {
         let account = &mut self.accounts[account as usize];
         let how = account.how;
-        let count = &mut self.open;
-        account.open.entry(start).or_insert_with(|| {
-            *count += 1;
-            Open {
-                arrived: now,
-                sum: Account::nothing(how),
-            }
-        })
+        let (is_new, open) = account.open.at(start, || Open {
+            arrived: now,
+            sum: Account::nothing(how),
+        });
+        self.open += usize::from(is_new);
+        open
     }
 
     /// A stream that was there before is heard from `time` on, and not what it did until then. When a
@@ -141,7 +198,7 @@ impl Books {
     pub(super) fn due_until(&self, id: u32, clock: i64, now: i64) -> Option<i64> {
         let step = self.terms.step.ms();
         let account = &self.accounts[id as usize];
-        let (&first, _) = account.open.first_key_value()?;
+        let first = account.open.first()?;
         if first + step > clock {
             return None;
         }
@@ -163,10 +220,8 @@ impl Books {
             let all = spoken >= end && waited >= settle;
             end <= clock && (all || waited >= hold && end + hold <= clock)
         };
-        let ready = account
-            .open
-            .iter()
-            .take_while(|(start, open)| complete(**start, open));
+        let steps = account.open.iter();
+        let ready = steps.take_while(|(start, open)| complete(*start, open));
         ready.last().map(|(start, _)| start + step)
     }
 
@@ -178,12 +233,7 @@ impl Books {
         let mut numbers = vec![];
         let mut distributions = vec![];
         account.given = account.given.max(end);
-        while let Some(entry) = account.open.first_entry() {
-            let start = *entry.key();
-            if start >= end {
-                break;
-            }
-            let open = entry.remove();
+        while let Some((start, open)) = account.open.pop_before(end) {
             self.open -= 1;
             if start < account.partial_until {
                 self.tally.partial += 1;

@@ -136,7 +136,7 @@ fn put_account(to: &mut Vec<u8>, account: &Account) {
         put_text(to, metric);
     }
     put_uint(to, account.open.len() as u64);
-    for (start, open) in &account.open {
+    for (start, open) in account.open.iter() {
         put_int(to, *start);
         put_int(to, open.arrived);
         match &open.sum {
@@ -175,8 +175,7 @@ fn get_account(r: &mut Reader<'_>) -> Result<Account, Damaged> {
             }
             Sum::Latency(_) => Sum::Latency(Box::new(r.distribution()?)),
         };
-        let open = Open { arrived, sum };
-        account.open.insert(start, open);
+        account.open.at(start, || Open { arrived, sum });
     }
     Ok(account)
 }
@@ -224,7 +223,7 @@ fn get_stream(r: &mut Reader<'_>, accounts: usize, families: usize) -> Result<So
             time: r.int()?,
             value: match form {
                 1 => Value::Number(r.number()?),
-                _ => Value::Histogram(r.histogram()?),
+                _ => Value::Histogram(Box::new(r.histogram()?)),
             },
         });
     }

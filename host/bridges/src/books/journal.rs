@@ -180,7 +180,7 @@ pub(super) fn get_source(r: &mut Reader<'_>, accounts: usize) -> Result<Source, 
         family: 0,
         flow,
         factor,
-        feeds: feeds.into(),
+        feeds: feeds.into_iter().collect(),
         last: None,
         recent: vec![],
         heard,
@@ -252,7 +252,7 @@ impl Books {
                 let value = match head & 3 {
                     0 => None,
                     1 => Some(Value::Number(r.number()?)),
-                    _ => Some(Value::Histogram(r.histogram()?)),
+                    _ => Some(Value::Histogram(Box::new(r.histogram()?))),
                 };
                 let id = u32::try_from(id).map_err(|_| Damaged("it names no stream"))?;
                 let observed = Observed { start, time, value };

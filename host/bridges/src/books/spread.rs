@@ -13,6 +13,9 @@ use crate::mapping::How;
 /// The part of `amount` between `from` and `to` of `whole`.
 fn part(amount: f64, from: i64, to: i64, whole: i64) -> f64 {
     const EXACT: f64 = 9_007_199_254_740_992.0;
+    if from == 0 && to == whole {
+        return amount;
+    }
     if amount <= EXACT && libm::floor(amount).to_bits() == amount.to_bits() {
         let n = amount as u64;
         return (share(n, to, whole) - share(n, from, whole)) as f64;

@@ -23,7 +23,7 @@ pub enum Value {
     /// A number.
     Number(f64),
     /// Buckets.
-    Histogram(Histogram),
+    Histogram(Box<Histogram>),
 }
 
 /// A point.
@@ -152,6 +152,41 @@ impl Family {
 /// Stretches of a delta stream that are remembered to know a retry.
 const RECENT: usize = 32;
 
+/// What a stream feeds: accounts, by number, and how. The first stands in the stream itself, since most have
+/// no other.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Feeds {
+    first: Option<(u32, How)>,
+    more: Arc<[(u32, How)]>,
+}
+
+impl Feeds {
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(u32, How)> {
+        self.first.iter().chain(self.more.iter())
+    }
+
+    fn get(&self, at: usize) -> Option<(u32, How)> {
+        match at {
+            0 => self.first,
+            _ => self.more.get(at - 1).copied(),
+        }
+    }
+}
+
+impl FromIterator<(u32, How)> for Feeds {
+    fn from_iter<T: IntoIterator<Item = (u32, How)>>(feeds: T) -> Self {
+        let mut feeds = feeds.into_iter();
+        Self {
+            first: feeds.next(),
+            more: feeds.collect(),
+        }
+    }
+}
+
 /// A stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Source {
@@ -160,7 +195,7 @@ pub(crate) struct Source {
     pub(crate) instance: Key,
     pub(crate) flow: Flow,
     pub(crate) factor: f64,
-    pub(crate) feeds: Arc<[(u32, How)]>,
+    pub(crate) feeds: Feeds,
     pub(crate) last: Option<Last>,
     /// Of a delta stream: starts and ends of its last points.
     pub(crate) recent: Vec<(i64, i64)>,
@@ -170,12 +205,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) fn new(
-        introduced: &Introduced,
-        family: u32,
-        feeds: Arc<[(u32, How)]>,
-        now: i64,
-    ) -> Self {
+    pub(crate) fn new(introduced: &Introduced, family: u32, feeds: Feeds, now: i64) -> Self {
         Self {
             key: introduced.key,
             family,
@@ -408,13 +438,17 @@ impl Books {
         let Some(source) = &self.sources[id as usize] else {
             return Fate::Refused(Why::OtherKind);
         };
-        let (factor, feeds) = (source.factor, source.feeds.clone());
+        let (factor, feeds) = (source.factor, source.feeds.len());
         let amount = match amount {
             Value::Number(n) => Amount::Number(*n),
             Value::Histogram(h) => Amount::Histogram(h),
         };
         let mut late = false;
-        for &(account, how) in feeds.iter() {
+        for feed in 0..feeds {
+            let source = self.sources[id as usize].as_ref();
+            let Some((account, how)) = source.and_then(|s| s.feeds.get(feed)) else {
+                continue;
+            };
             let added = Added { amount, from, to };
             late |= !self.spread(account, how, factor, &added, now);
         }
@@ -432,7 +466,9 @@ fn grown(last: &Value, next: &Value) -> Option<Value> {
         (Value::Number(last), Value::Number(next)) => {
             (next >= last).then(|| Value::Number(next - last))
         }
-        (Value::Histogram(last), Value::Histogram(next)) => next.since(last).map(Value::Histogram),
+        (Value::Histogram(last), Value::Histogram(next)) => {
+            next.since(last).map(|h| Value::Histogram(Box::new(h)))
+        }
         _ => None,
     }
 }

@@ -382,7 +382,7 @@ fn a_histogram_s_requests_and_latency_agree() {
         let observed = Observed {
             start: None,
             time: t * 1000,
-            value: Some(Value::Histogram(value)),
+            value: Some(Value::Histogram(Box::new(value))),
         };
         w.books.take(a, observed, w.now, w.now)
     };

@@ -19,6 +19,8 @@ struct Pending {
     durable: u64,
     /// Bytes of journal since the last checkpoint.
     written: usize,
+    /// Bytes of the last checkpoint.
+    state: usize,
     /// What is pending begins with a checkpoint.
     checkpoint: bool,
     failed: Option<StoreError>,
@@ -73,6 +75,13 @@ impl Committer {
         lock(&self.pending).written
     }
 
+    /// Whether a checkpoint pays: when the journal is longer than `least`, and than the last one was, so that
+    /// what checkpoints write is never more than what is noted anyway.
+    pub(super) fn is_long(&self, least: usize) -> bool {
+        let pending = lock(&self.pending);
+        pending.written > least.max(pending.state)
+    }
+
     /// Adds an entry; returns what to wait for. An empty one waits for those before it.
     pub(super) fn add(&self, entry: &[u8]) -> u64 {
         let mut pending = lock(&self.pending);
@@ -87,6 +96,7 @@ impl Committer {
     pub(super) fn add_checkpoint(&self, entries: &[Vec<u8>]) -> u64 {
         let mut pending = lock(&self.pending);
         pending.bytes.clear();
+        pending.state = entries.iter().map(Vec::len).sum();
         entries.iter().for_each(|e| frame(&mut pending.bytes, e));
         pending.checkpoint = true;
         pending.added += 1;

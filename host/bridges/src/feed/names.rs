@@ -3,6 +3,8 @@
 //! Three tables, since the parts of a name repeat at different rates: caller and resource, then
 //! scope and metric, then the attributes of a point. A hash finds a candidate, and the bytes decide:
 //! a number that is added to the wrong series would never be noticed. Hashes are seeded per process.
+//! For points, the one that followed last time is tried first, by its bytes alone: most are found so, and
+//! no hash of theirs is made.
 //!
 //! Bounded by bytes; when full, everything is forgotten and learned again, which is simple and whose
 //! cost is spread over as many points as the bound allows.
@@ -26,51 +28,89 @@ pub(super) enum Slot {
     Stream(u32),
     /// It does not concern anybody.
     PassedOver,
-    /// It cannot be used, until when (machine's clock, ms) and why; and of which metric it is, whose
-    /// streams grow unseen meanwhile.
-    Refused(i64, Arc<str>, Key),
+    /// It cannot be used.
+    Refused(Arc<Refused>),
+}
+
+/// Why a stream cannot be used.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// Until when (machine's clock, ms).
+    pub(super) until: i64,
+    /// A word for metrics.
+    pub(super) reason: &'static str,
+    /// What the sender is told.
+    pub(super) text: Arc<str>,
+    /// Of which metric it is, whose streams grow unseen meanwhile.
+    pub(super) family: Key,
 }
 
 #[derive(Debug)]
 struct Entry<T> {
     hash: u64,
-    name: Box<[u8]>,
+    /// Where its name stands in the texts.
+    at: usize,
+    len: usize,
+    /// The entry that was asked for after this one, the last time.
+    next: u32,
     value: T,
 }
 
+/// Entries in the order in which they were learned, with their names side by side: senders name streams in
+/// the same order each time, so the next one is mostly the one that came next before, and lies beside
+/// it in memory.
 #[derive(Debug)]
 struct Table<T> {
-    entries: HashTable<Entry<T>>,
+    index: HashTable<u32>,
+    entries: Vec<Entry<T>>,
+    texts: Vec<u8>,
 }
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
         Self {
-            entries: HashTable::new(),
+            index: HashTable::new(),
+            entries: vec![],
+            texts: vec![],
         }
     }
 }
 
 impl<T> Table<T> {
-    fn find(&self, hash: u64, name: &[u8]) -> Option<&T> {
-        let entry = self
-            .entries
-            .find(hash, |e| e.hash == hash && *e.name == *name);
-        entry.map(|e| &e.value)
+    fn is(&self, entry: u32, name: &[u8]) -> bool {
+        let entry = self.entries.get(entry as usize);
+        entry.is_some_and(|e| self.texts.get(e.at..e.at + e.len) == Some(name))
+    }
+
+    /// The entry of a name.
+    fn find(&self, hash: u64, name: &[u8]) -> Option<u32> {
+        let same = |e: &u32| self.entries[*e as usize].hash == hash && self.is(*e, name);
+        self.index.find(hash, same).copied()
     }
 
     /// Puts a value, replacing what stands there; returns the bytes that it takes more.
     fn put(&mut self, hash: u64, name: &[u8], value: T) -> usize {
-        let same = |e: &Entry<T>| e.hash == hash && *e.name == *name;
-        if let Some(entry) = self.entries.find_mut(hash, same) {
-            entry.value = value;
+        if let Some(entry) = self.find(hash, name) {
+            self.entries[entry as usize].value = value;
             return 0;
         }
-        let name: Box<[u8]> = name.into();
-        let size = name.len() + OVERHEAD + size_of::<T>();
-        self.entries
-            .insert_unique(hash, Entry { hash, name, value }, |e| e.hash);
-        size
+        let entry = self.entries.len() as u32;
+        self.entries.push(Entry {
+            hash,
+            at: self.texts.len(),
+            len: name.len(),
+            next: entry.saturating_add(1),
+            value,
+        });
+        self.texts.extend_from_slice(name);
+        let entries = &self.entries;
+        let hash_of = |e: &u32| entries[*e as usize].hash;
+        self.index.insert_unique(hash, entry, hash_of);
+        name.len() + OVERHEAD + size_of::<T>()
+    }
+
+    fn value(&self, entry: u32) -> &T {
+        &self.entries[entry as usize].value
     }
 }
 
@@ -115,7 +155,7 @@ impl Names {
         }
     }
 
-    pub(super) fn hash(&self, name: &[u8]) -> u64 {
+    fn hash(&self, name: &[u8]) -> u64 {
         self.state.hash_one(name)
     }
 
@@ -125,7 +165,8 @@ impl Names {
     }
 
     pub(super) fn resource(&self, name: &[u8]) -> Option<Arc<Resource>> {
-        self.resources.find(self.hash(name), name).cloned()
+        let entry = self.resources.find(self.hash(name), name)?;
+        Some(self.resources.value(entry).clone())
     }
 
     pub(super) fn keep_resource(&mut self, name: &[u8], resource: Arc<Resource>) {
@@ -134,7 +175,8 @@ impl Names {
     }
 
     pub(super) fn metric(&self, name: &[u8]) -> Option<Arc<Metric>> {
-        self.metrics.find(self.hash(name), name).cloned()
+        let entry = self.metrics.find(self.hash(name), name)?;
+        Some(self.metrics.value(entry).clone())
     }
 
     pub(super) fn keep_metric(&mut self, name: &[u8], metric: Arc<Metric>) {
@@ -142,8 +184,20 @@ impl Names {
         self.bytes += self.metrics.put(hash, name, metric);
     }
 
-    pub(super) fn point(&self, hash: u64, name: &[u8]) -> Option<&Slot> {
-        self.points.find(hash, name)
+    /// What is known of a point's stream, and the entry where that stands; `after` is the entry of the
+    /// point before.
+    #[inline]
+    pub(super) fn point(&mut self, after: Option<u32>, name: &[u8]) -> Option<(u32, &Slot)> {
+        let before = after.and_then(|e| self.points.entries.get(e as usize));
+        let likely = before.map_or(0, |e| e.next);
+        if self.points.is(likely, name) {
+            return Some((likely, self.points.value(likely)));
+        }
+        let entry = self.points.find(self.hash(name), name)?;
+        if let Some(before) = after.and_then(|e| self.points.entries.get_mut(e as usize)) {
+            before.next = entry;
+        }
+        Some((entry, self.points.value(entry)))
     }
 
     pub(super) fn keep_point(&mut self, name: &[u8], slot: Slot) {

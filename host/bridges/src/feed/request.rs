@@ -9,7 +9,7 @@ mod write;
 
 pub use write::Written;
 
-use super::names::Slot;
+use super::names::{Refused, Slot};
 use super::{Error, Feed, Inner, lock};
 use crate::books::{Fate, Introduced, Key, Observed};
 use crate::mapping::{Holder, Labels, Mapped, Stream, Verdict};
@@ -75,6 +75,8 @@ struct Gather<'f> {
     points: Vec<(Whose, Observed)>,
     fresh: Vec<Fresh>,
     by_name: BTreeMap<Vec<u8>, usize>,
+    /// Where the names know the point before.
+    last: Option<u32>,
 }
 
 impl Feed {
@@ -116,6 +118,7 @@ impl<'f> Gather<'f> {
             points: vec![],
             fresh: vec![],
             by_name: BTreeMap::new(),
+            last: None,
         }
     }
 
@@ -133,20 +136,22 @@ impl<'f> Gather<'f> {
         points: u64,
         make: impl FnOnce(&Self) -> Result<Introduced, Slot>,
     ) -> Option<Whose> {
-        let hash = self.inner.names.hash(name);
-        match self.inner.names.point(hash, name) {
-            Some(Slot::Stream(id)) => return Some(Whose::Stream(*id)),
-            Some(Slot::PassedOver) => {
-                self.took.passed_over += points;
-                return None;
+        if let Some((entry, slot)) = self.inner.names.point(self.last, name) {
+            self.last = Some(entry);
+            match slot {
+                Slot::Stream(id) => return Some(Whose::Stream(*id)),
+                Slot::PassedOver => {
+                    self.took.passed_over += points;
+                    return None;
+                }
+                Slot::Refused(refused) if self.now < refused.until => {
+                    let refused = Arc::clone(refused);
+                    self.inner.books.taint(&refused.family);
+                    self.reject(points, refused.reason, &refused.text);
+                    return None;
+                }
+                Slot::Refused(_) => {}
             }
-            Some(Slot::Refused(until, problem, family)) if self.now < *until => {
-                let (problem, family) = (Arc::clone(problem), *family);
-                self.inner.books.taint(&family);
-                self.reject(points, "mapping", &problem);
-                return None;
-            }
-            _ => {}
         }
         if let Some(i) = self.by_name.get(name) {
             return Some(Whose::Fresh(*i));
@@ -160,9 +165,9 @@ impl<'f> Gather<'f> {
             }
             Err(slot) => {
                 match &slot {
-                    Slot::Refused(_, problem, _) => {
-                        let problem = Arc::clone(problem);
-                        self.reject(points, "mapping", &problem);
+                    Slot::Refused(refused) => {
+                        let refused = Arc::clone(refused);
+                        self.reject(points, refused.reason, &refused.text);
                     }
                     Slot::Stream(_) | Slot::PassedOver => self.took.passed_over += points,
                 }
@@ -174,7 +179,16 @@ impl<'f> Gather<'f> {
 
     /// What is remembered of a stream that cannot be used.
     fn refusal(&self, text: impl Into<Arc<str>>) -> Slot {
-        Slot::Refused(self.now + REFUSED_MS, text.into(), [0; 16])
+        self.refused("mapping", text)
+    }
+
+    fn refused(&self, reason: &'static str, text: impl Into<Arc<str>>) -> Slot {
+        Slot::Refused(Arc::new(Refused {
+            until: self.now + REFUSED_MS,
+            reason,
+            text: text.into(),
+            family: [0; 16],
+        }))
     }
 
     /// What a stream is in Tidegate's words.
@@ -248,10 +262,12 @@ impl<'f> Gather<'f> {
             let id = id.map_err(Arc::from);
             let slot = match &id {
                 Ok(id) => Slot::Stream(*id),
-                Err(problem) => {
-                    let until = self.now + REFUSED_MS;
-                    Slot::Refused(until, Arc::clone(problem), introduced.family)
-                }
+                Err(problem) => Slot::Refused(Arc::new(Refused {
+                    until: self.now + REFUSED_MS,
+                    reason: "mapping",
+                    text: Arc::clone(problem),
+                    family: introduced.family,
+                })),
             };
             self.inner.names.keep_point(&name, slot);
             ids.push(id);

@@ -98,7 +98,7 @@ impl Listener<'_> {
                 if *self.bounds != *bounds {
                     self.bounds = bounds.into();
                 }
-                Value::Histogram(Histogram {
+                Value::Histogram(Box::new(Histogram {
                     layout: Layout::Explicit(Arc::clone(&self.bounds)),
                     counts: if counts.is_empty() {
                         vec![count]
@@ -106,7 +106,7 @@ impl Listener<'_> {
                         counts.to_vec()
                     },
                     sum,
-                })
+                }))
             }
             Reading::Exponential {
                 sum,
@@ -115,7 +115,7 @@ impl Listener<'_> {
                 offset,
                 counts,
                 ..
-            } => Value::Histogram(Histogram {
+            } => Value::Histogram(Box::new(Histogram {
                 layout: Layout::Exponential {
                     scale,
                     offset,
@@ -123,7 +123,7 @@ impl Listener<'_> {
                 },
                 counts: counts.to_vec(),
                 sum,
-            }),
+            })),
             Reading::Summary { .. } => return Err("summaries cannot be added up over instances"),
         }))
     }

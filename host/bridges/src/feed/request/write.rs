@@ -72,8 +72,9 @@ fn shape_of(name: &str) -> (Shape, Flow) {
     }
 }
 
-fn introduce(gather: &Gather<'_>, name: &[u8]) -> Result<Introduced, Slot> {
-    let pairs = remote_write::labels(name).map_err(|why| gather.refusal(why))?;
+fn introduce(gather: &Gather<'_>, series: &Series<'_>) -> Result<Introduced, Slot> {
+    let labels = series.labels();
+    let pairs = labels.map_err(|why| gather.refused("labels", why))?;
     let of = |label: &str| pairs.iter().find(|(n, _)| *n == label).map(|(_, v)| *v);
     let Some(metric) = of("__name__").filter(|n| !n.is_empty()) else {
         return Err(gather.refusal("it has no metric name (`__name__`)"));
@@ -117,7 +118,10 @@ impl Sink for Listener<'_> {
         self.name.clear();
         self.name
             .extend_from_slice(self.gather.caller.name.as_bytes());
-        self.name.push(0);
+        self.name.extend_from_slice(match series.form {
+            Version::One => &[0, 1],
+            Version::Two => &[0, 2],
+        });
         self.name.extend_from_slice(series.name);
         let points = series.samples.len() as u64;
         if points == 0 {
@@ -125,7 +129,7 @@ impl Sink for Listener<'_> {
         }
         let found = self
             .gather
-            .find(&self.name, points, |gather| introduce(gather, series.name));
+            .find(&self.name, points, |gather| introduce(gather, series));
         let Some(whose) = found else {
             return;
         };
