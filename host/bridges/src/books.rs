@@ -401,7 +401,9 @@ impl Books {
     /// when it arrived, by the machine's.
     pub fn take(&mut self, id: u32, observed: Observed, clock: i64, now: i64) -> Fate {
         let noted = self.log.mark();
-        self.log.point(id, &observed, clock, now);
+        let source = self.sources.get(id as usize).and_then(Option::as_ref);
+        let last = source.and_then(|s| s.last.as_ref()).map(|l| &l.value);
+        self.log.point((id, last), &observed, (clock, now));
         let fate = self.weigh(id, observed, clock, now);
         if matches!(fate, Fate::Duplicate | Fate::Superseded | Fate::Refused(_))
             && !self.changed(fate)

@@ -11,8 +11,8 @@ use tidegate_core::units::Signal;
 
 use crate::mapping::How;
 
-/// Of every entry.
-pub(super) const VERSION: u8 = 1;
+/// Of every entry. Version 1 has points in their long form alone.
+pub(super) const VERSION: u8 = 2;
 
 /// A journal entry cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

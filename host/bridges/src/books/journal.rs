@@ -27,6 +27,30 @@ const GIVEN: u8 = 5;
 const FORGET: u8 = 6;
 const TAINT: u8 = 7;
 
+/// A point, with what is told of it in the low bits; [`POINT`] is the same in the form of version 1.
+const BRIEF: u8 = 0x40;
+/// Its value: two bits, of which 0 is none.
+const GROWN: u8 = 1;
+const NUMBER: u8 = 2;
+const HISTOGRAM: u8 = 3;
+/// Its start: that of the point before, or one that follows.
+const START_AS_BEFORE: u8 = 1 << 2;
+const START: u8 = 2 << 2;
+/// Its stream is the one behind that of the point before.
+const NEXT_STREAM: u8 = 1 << 4;
+/// Its time is that of the point before.
+const SAME_TIME: u8 = 1 << 5;
+
+/// By how much a whole number has grown since the last one, where adding it gives just this number.
+fn growth(last: Option<&Value>, value: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let Some(Value::Number(last)) = last else {
+        return None;
+    };
+    let whole = |x: f64| x.abs() < EXACT && (x as i64 as f64).to_bits() == x.to_bits();
+    (whole(*last) && whole(value)).then(|| value as i64 - *last as i64)
+}
+
 /// First byte after the version: notes, or a part of a checkpoint.
 pub(super) const NOTES: u8 = 0;
 
@@ -103,7 +127,14 @@ impl Log {
         self.note(TAINT).extend_from_slice(family);
     }
 
-    pub(super) fn point(&mut self, id: u32, observed: &Observed, clock: i64, now: i64) {
+    /// A point of a stream, of which `last` is the last value: what is noted of a counter is by how much it
+    /// has grown.
+    pub(super) fn point(
+        &mut self,
+        (id, last): (u32, Option<&Value>),
+        observed: &Observed,
+        (clock, now): (i64, i64),
+    ) {
         let mut previous = self.previous;
         if (previous.clock, previous.now) != (clock, now) {
             let to = self.note(TIMES);
@@ -111,28 +142,42 @@ impl Log {
             put_int(to, now);
             (previous.clock, previous.now) = (clock, now);
         }
-        let to = self.note(POINT);
-        let form = match &observed.value {
-            None => 0,
-            Some(Value::Number(_)) => 1,
-            Some(Value::Histogram(_)) => 2,
+        let moved = i64::from(id) - previous.id;
+        let later = observed.time.wrapping_sub(previous.time);
+        let grown = match &observed.value {
+            Some(Value::Number(n)) => growth(last, *n),
+            _ => None,
         };
-        let start = match observed.start {
-            None => 0,
-            Some(start) if start == previous.start => 1,
-            Some(_) => 2,
+        let mut head = BRIEF;
+        head |= match (&observed.value, grown) {
+            (None, _) => 0,
+            (Some(Value::Number(_)), Some(_)) => GROWN,
+            (Some(Value::Number(_)), None) => NUMBER,
+            (Some(Value::Histogram(_)), _) => HISTOGRAM,
         };
-        to.push(form | start << 2);
-        put_int(to, i64::from(id) - previous.id);
-        put_int(to, observed.time.wrapping_sub(previous.time));
+        head |= match observed.start {
+            None => 0,
+            Some(start) if start == previous.start => START_AS_BEFORE,
+            Some(_) => START,
+        };
+        head |= if moved == 1 { NEXT_STREAM } else { 0 };
+        head |= if later == 0 { SAME_TIME } else { 0 };
+        let to = self.note(head);
+        if moved != 1 {
+            put_int(to, moved);
+        }
+        if later != 0 {
+            put_int(to, later);
+        }
         if let Some(start) = observed.start.filter(|s| *s != previous.start) {
             put_int(to, start);
             previous.start = start;
         }
-        match &observed.value {
-            None => {}
-            Some(Value::Number(n)) => put_number(to, *n),
-            Some(Value::Histogram(h)) => put_histogram(to, h),
+        match (&observed.value, grown) {
+            (None, _) => {}
+            (Some(_), Some(grown)) => put_int(to, grown),
+            (Some(Value::Number(n)), None) => put_number(to, *n),
+            (Some(Value::Histogram(h)), None) => put_histogram(to, h),
         }
         (previous.id, previous.time) = (id.into(), observed.time);
         self.previous = previous;
@@ -195,7 +240,7 @@ impl Books {
     /// When it is damaged, or does not follow from what was read before.
     pub fn replay(&mut self, entry: &[u8]) -> Result<(), Damaged> {
         let r = &mut Reader(entry);
-        if r.byte()? != VERSION {
+        if !(1..=VERSION).contains(&r.byte()?) {
             return Err(Damaged("it is of a later version"));
         }
         let kind = r.byte()?;
@@ -214,6 +259,7 @@ impl Books {
 
     fn replay_note(&mut self, r: &mut Reader<'_>, previous: &mut Previous) -> Result<(), Damaged> {
         match r.byte()? {
+            head if head & BRIEF != 0 => self.replay_point(head, r, previous)?,
             TIMES => (previous.clock, previous.now) = (r.int()?, r.int()?),
             ACCOUNT => {
                 let (key, how, given) = (r.series()?, r.how()?, r.int()?);
@@ -281,6 +327,48 @@ impl Books {
             }
             _ => return Err(Damaged("a kind of note is unknown")),
         }
+        Ok(())
+    }
+
+    fn replay_point(
+        &mut self,
+        head: u8,
+        r: &mut Reader<'_>,
+        previous: &mut Previous,
+    ) -> Result<(), Damaged> {
+        if head & NEXT_STREAM == 0 {
+            previous.id = previous.id.wrapping_add(r.int()?);
+        } else {
+            previous.id = previous.id.wrapping_add(1);
+        }
+        if head & SAME_TIME == 0 {
+            previous.time = previous.time.wrapping_add(r.int()?);
+        }
+        let start = match head & (START | START_AS_BEFORE) {
+            0 => None,
+            START_AS_BEFORE => Some(previous.start),
+            _ => Some(r.int()?),
+        };
+        previous.start = start.unwrap_or(previous.start);
+        let id = u32::try_from(previous.id).map_err(|_| Damaged("it names no stream"))?;
+        let source = self.sources.get(id as usize).and_then(Option::as_ref);
+        let value = match head & 3 {
+            0 => None,
+            GROWN => {
+                let last = source.and_then(|s| s.last.as_ref()).map(|l| &l.value);
+                let Some(Value::Number(last)) = last else {
+                    return Err(Damaged(
+                        "it tells how a stream has grown that has no number",
+                    ));
+                };
+                Some(Value::Number((*last as i64).wrapping_add(r.int()?) as f64))
+            }
+            NUMBER => Some(Value::Number(r.number()?)),
+            _ => Some(Value::Histogram(Box::new(r.histogram()?))),
+        };
+        let time = previous.time;
+        let observed = Observed { start, time, value };
+        self.weigh(id, observed, previous.clock, previous.now);
         Ok(())
     }
 

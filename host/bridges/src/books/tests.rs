@@ -1,5 +1,6 @@
 //! The law of the books: what is given out is what was counted.
 
+mod forms;
 mod law;
 
 use super::*;

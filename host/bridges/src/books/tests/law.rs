@@ -99,7 +99,9 @@ proptest! {
             let at = at.index(entry.len());
             entry[at] = with;
             let _ = Books::new(terms()).replay(&entry);
-            let _ = Books::new(terms()).replay(&[&[1, 0][..], &bytes].concat());
+            for version in [1, 2] {
+                let _ = Books::new(terms()).replay(&[&[version, 0][..], &bytes].concat());
+            }
         }
     }
 }
