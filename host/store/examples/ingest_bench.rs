@@ -180,12 +180,13 @@ fn run(case: &Case, dir: &Path) -> anyhow::Result<()> {
     let taken = append(&store, made)?;
     let (spent, wall) = (cpu()? - before, began.elapsed().as_secs_f64());
     println!(
-        "{}: {:.2} M points/CPU-s, {:.2} M/s; ack p50 {:.1} ms p99 {:.1} ms; {:.0} MB resident",
+        "{}: {:.2} M points/CPU-s, {:.2} M/s; ack p50 {:.1} ms p99 {:.1} ms max {:.1} ms; {:.0} MB resident",
         case.name,
         points / 1e6 / spent,
         points / 1e6 / wall,
         percentile(&taken, 0.5),
         percentile(&taken, 0.99),
+        percentile(&taken, 1.0),
         resident_mb(),
     );
     let grid = Grid::ending_at(

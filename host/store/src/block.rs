@@ -85,6 +85,14 @@ impl<'a> Block<'a> {
             .collect()
     }
 
+    /// Slots that have runs, ascending, each once.
+    pub(crate) fn slots(&self) -> Vec<u8> {
+        let mut slots: Vec<u8> = self.parts.iter().map(|(slot, _)| *slot).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        slots
+    }
+
     /// All runs.
     pub(crate) fn all(&self) -> Result<Vec<(u8, Run)>, Malformed> {
         self.parts

@@ -7,14 +7,15 @@ use crate::block::Block;
 use crate::codec::Malformed;
 use crate::keys;
 use crate::registry::BlockRef;
+use crate::rollup::Level;
 use crate::run::Run;
 use crate::shared::{Shared, locked};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tidegate_core::ports::storage::StoreError;
 
-/// Group, ordinal of the block in it, slot.
-type Key = (u32, u32, u8);
+/// Group, level of its cells (`None`: raw samples), ordinal of the block, slot.
+type Key = (u32, Option<Level>, u32, u8);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -75,18 +76,22 @@ impl Cache {
 }
 
 impl Shared {
-    /// The runs of one slot of a sealed block.
+    /// The runs of one slot of a sealed block: of raw samples, or of cells.
     pub(crate) fn sealed_runs(
         &self,
+        level: Option<Level>,
         group: u32,
         block: BlockRef,
         slot: u8,
     ) -> Result<Arc<Vec<Run>>, StoreError> {
-        let place = (group, block.ordinal, slot);
+        let place = (group, level, block.ordinal, slot);
         if let Some(runs) = self.cache.get(place) {
             return Ok(runs);
         }
-        let key = keys::block(block.start, group, block.ordinal);
+        let key = match level {
+            None => keys::block(block.start, group, block.ordinal),
+            Some(level) => keys::cells(level, block.start, group, block.ordinal),
+        };
         let bytes = self
             .disk
             .get(&key)?
@@ -120,11 +125,11 @@ mod tests {
             Arc::new(vec![run])
         };
         let cache = Cache::new(40_000);
-        (0..3).for_each(|i| cache.put((0, i, 0), column()));
-        assert!(cache.get((0, 0, 0)).is_some());
-        (3..5).for_each(|i| cache.put((0, i, 0), column()));
+        (0..3).for_each(|i| cache.put((0, None, i, 0), column()));
+        assert!(cache.get((0, None, 0, 0)).is_some());
+        (3..5).for_each(|i| cache.put((0, None, i, 0), column()));
         assert!(cache.bytes() <= 40_000);
-        assert!(cache.get((0, 0, 0)).is_some());
-        assert!(cache.get((0, 1, 0)).is_none());
+        assert!(cache.get((0, None, 0, 0)).is_some());
+        assert!(cache.get((0, None, 1, 0)).is_none());
     }
 }

@@ -179,6 +179,8 @@ fn admit(
     beside: &[(u32, Run)],
 ) -> Result<Admitted, StoreError> {
     let newest = registry.series[id as usize].newest;
+    // What was there before is dropped: nobody could tell a repetition from news.
+    let floor = registry.floor(id);
     let mut end = registry.series[id as usize].end;
     let step = samples.step.ms();
     let mut admitted = Admitted {
@@ -191,7 +193,7 @@ fn admit(
     let ascending = times.windows(2).all(|w| w[0] < w[1]);
     let fresh = times
         .first()
-        .is_none_or(|t| t.0 > newest && t.0 + step > end);
+        .is_none_or(|t| t.0 > newest && t.0 + step > end && t.0 >= floor);
     let mut scratch = vec![];
     if ascending && fresh && beside.is_empty() {
         for (i, t) in times.iter().enumerate() {
@@ -209,6 +211,10 @@ fn admit(
                 .any(|(other, run)| *other == id && run.contains(t));
         if repeated {
             admitted.duplicates += 1;
+            continue;
+        }
+        if t < floor {
+            admitted.late += 1;
             continue;
         }
         if t <= newest {
@@ -271,7 +277,7 @@ impl Shared {
         let group = &registry.groups[series.group as usize];
         for block in group.blocks.iter().rev() {
             if block.start <= t && t < block.end {
-                let runs = self.sealed_runs(series.group, *block, series.slot)?;
+                let runs = self.sealed_runs(None, series.group, *block, series.slot)?;
                 if runs.iter().any(|run| run.contains(t)) {
                     return Ok(true);
                 }

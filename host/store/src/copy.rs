@@ -1,7 +1,7 @@
 //! A consistent copy of what replays need, made while the store goes on.
 //!
 //! Most of a store never changes: sealed blocks, records and what goes with them, components. So only the rest is
-//! read while writers wait, which takes milliseconds (pages of groups, marks, what is declared now); of what grows,
+//! read while writers wait, which takes milliseconds (pages of groups and of their roll-ups, marks, what is declared now); of what grows,
 //! the bounds are noted then, and it is copied after, at its leisure. Meanwhile nothing is dropped: neither records
 //! nor the write-ahead records of what was sealed, since the pages that say so may not be in the copy.
 //!
@@ -13,6 +13,7 @@ use crate::disk::{Batch, Disk};
 use crate::keys::{self, Kind};
 use crate::ledger;
 use crate::options::Options;
+use crate::rollup::Level;
 use crate::shared::{locked, reading, writing};
 use crate::store::Store;
 use std::path::Path;
@@ -135,7 +136,13 @@ impl Store {
             records: vec![],
             sequence: 0,
         };
-        for kind in [Kind::Marks, Kind::Group, Kind::Module, Kind::Catalog] {
+        for kind in [
+            Kind::Marks,
+            Kind::Group,
+            Kind::Rolled,
+            Kind::Module,
+            Kind::Catalog,
+        ] {
             for item in disk.scan_raw(&kind.prefix()) {
                 instant.batch.push(item?);
             }
@@ -155,6 +162,11 @@ impl Store {
             let blocks = page.blocks.iter();
             let key = |b: &crate::registry::BlockRef| keys::block(b.start, group, b.ordinal);
             instant.keys.extend(blocks.map(key));
+            for level in Level::ALL {
+                let blocks = page.rolled.tier(level).blocks.iter();
+                let keys = blocks.map(|b| keys::cells(level, b.start, group, b.ordinal));
+                instant.keys.extend(keys);
+            }
         }
         let index = locked(&self.shared.ledger);
         let pools = index.pools.iter();

@@ -8,6 +8,8 @@
 //! sample per step comes out bit for bit, and in time order, so that it does not matter what was
 //! sealed when.
 //!
+//! Where raw samples are dropped, cells of roll-ups stand for them (`sources`).
+//!
 //! Distributions are merged into the step in which they begin; one that is coarser than the grid
 //! stands in every step that it covers (its counts are those of its whole step: ratios hold, sums
 //! over such steps do not).
@@ -15,7 +17,6 @@
 use crate::distribution::decode;
 use crate::queue::Job;
 use crate::registry::overlap;
-use crate::run::Run;
 use crate::shared::{Shared, reading};
 use crate::sight::Sight;
 use crate::store::Store;
@@ -28,8 +29,17 @@ use tidegate_core::sample::{SampleBatch, SeriesKey};
 use tidegate_core::time::{Grid, Timestamp};
 use tidegate_core::units::Signal;
 
-/// A sample: start, step in milliseconds, value.
-type Sample<T> = (i64, i64, T);
+/// A sample, or a cell of samples.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample<T> {
+    /// Where it begins.
+    pub(crate) time: i64,
+    /// Over how many milliseconds it reaches.
+    pub(crate) step: i64,
+    /// How many of these were measured.
+    pub(crate) covered: i64,
+    pub(crate) value: T,
+}
 
 impl History for Store {
     fn append(&self, batch: SampleBatch, done: Completion) {
@@ -76,18 +86,21 @@ fn covered(grid: Grid, first: i64, last: i64) -> std::ops::Range<usize> {
 fn average(samples: &[Sample<f64>], grid: Grid) -> Vec<f64> {
     let mut means = vec![f64::NAN; grid.count];
     let mut weights = vec![0_i64; grid.count];
-    for (t, step, value) in samples {
+    for sample in samples {
+        let value = sample.value;
         if value.is_nan() {
             continue;
         }
-        let end = t + step;
-        for i in covered(grid, *t, end - 1) {
-            let from = grid.at(i).0.max(*t);
-            let to = grid.at(i + 1).0.min(end);
-            let weight = to - from;
+        let end = sample.time + sample.step;
+        for i in covered(grid, sample.time, end - 1) {
+            let from = grid.at(i).0.max(sample.time);
+            let mut weight = grid.at(i + 1).0.min(end) - from;
+            if sample.covered != sample.step {
+                weight = (weight * sample.covered / sample.step).max(1);
+            }
             weights[i] += weight;
             means[i] = if weights[i] == weight {
-                *value
+                value
             } else {
                 means[i] + (value - means[i]) * (weight as f64 / weights[i] as f64)
             };
@@ -148,16 +161,16 @@ impl Shared {
             Datum::Number(_) => Ok(None),
         })?;
         let mut steps: Vec<Option<Distribution>> = vec![None; grid.count];
-        for (t, step, distribution) in samples {
-            let Some(distribution) = distribution else {
+        for sample in samples {
+            let Some(distribution) = sample.value else {
                 continue;
             };
-            let last = if step > grid.step.ms() {
-                t + step - 1
+            let last = if sample.step > grid.step.ms() {
+                sample.time + sample.step - 1
             } else {
-                t
+                sample.time
             };
-            for i in covered(grid, t, last) {
+            for i in covered(grid, sample.time, last) {
                 match &mut steps[i] {
                     Some(there) => there.merge(&distribution),
                     empty => *empty = Some(distribution.clone()),
@@ -196,7 +209,7 @@ impl Shared {
             return None;
         }
         let series = &registry.series[id as usize];
-        if series.sealed.end > from {
+        if series.sealed.end > from || registry.floor(id) > from {
             return None;
         }
         let run = match series.head.as_slice() {
@@ -217,61 +230,6 @@ impl Shared {
         }
         Some(values)
     }
-
-    /// Samples that overlap the grid, ascending in time, each through `read(step, value)`.
-    fn gather<T>(
-        &self,
-        sight: &Sight,
-        key: &SeriesKey,
-        grid: Grid,
-        mut read: impl FnMut(i64, Datum<'_>) -> Result<T, StoreError>,
-    ) -> Result<Vec<Sample<T>>, StoreError> {
-        let (from, to) = (grid.start.0, grid.end().0);
-        let mut samples = vec![];
-        let (group, slot, blocks, heads, seen) = {
-            let registry = reading(&self.registry);
-            let Some(id) = registry.id(key) else {
-                return Ok(samples);
-            };
-            let series = &registry.series[id as usize];
-            let heads: Vec<Run> = series
-                .head
-                .iter()
-                .map(|run| {
-                    let range = overlap(run, from, to);
-                    run.slice(range.start, range.end)
-                })
-                .collect();
-            let group = &registry.groups[series.group as usize];
-            let blocks: Vec<_> = if series.sealed.end > from {
-                let overlaps = group.blocks.iter().filter(|b| b.start < to && b.end > from);
-                overlaps.copied().collect()
-            } else {
-                vec![]
-            };
-            let seen = sight.of(&registry, id);
-            (series.group, series.slot, blocks, heads, seen)
-        };
-        let mut take = |run: &Run| {
-            let step = run.step.ms();
-            for i in overlap(run, from, to) {
-                let time = run.time(i);
-                if seen.as_ref().is_none_or(|seen| seen.holds(time, step)) {
-                    samples.push((time, step, read(step, run.value(i))?));
-                }
-            }
-            Ok(())
-        };
-        for block in blocks {
-            let runs = self.sealed_runs(group, block, slot)?;
-            runs.iter().try_for_each(&mut take)?;
-        }
-        heads.iter().try_for_each(take)?;
-        if !samples.is_sorted_by_key(|s| s.0) {
-            samples.sort_by_key(|s| s.0);
-        }
-        Ok(samples)
-    }
 }
 
 #[cfg(test)]
@@ -287,18 +245,38 @@ mod tests {
         }
     }
 
+    fn sample((time, step, value): (i64, i64, f64)) -> Sample<f64> {
+        Sample {
+            time,
+            step,
+            covered: step,
+            value,
+        }
+    }
+
+    #[test]
+    fn a_cell_weighs_as_much_as_was_measured_in_it() {
+        let cell = |time, covered, value| Sample {
+            covered,
+            ..sample((time, 300_000, value))
+        };
+        let cells = [cell(0, 300_000, 1.0), cell(300_000, 60_000, 7.0)];
+        assert_eq!(average(&cells, grid(600, 1)), [2.0]);
+    }
+
     #[test]
     fn finer_samples_are_averaged_and_coarser_ones_fill() {
         let fine = [
             (0, 10_000, 1.0),
             (10_000, 10_000, 3.0),
             (40_000, 10_000, 8.0),
-        ];
+        ]
+        .map(sample);
         let at_20s = average(&fine, grid(20, 4));
         assert_eq!(at_20s[0].to_bits(), 2.0_f64.to_bits());
         assert!(at_20s[1].is_nan() && at_20s[3].is_nan());
         assert_eq!(at_20s[2].to_bits(), 8.0_f64.to_bits());
-        let coarse = [(-60_000, 120_000, 5.0), (60_000, 60_000, 7.0)];
+        let coarse = [(-60_000, 120_000, 5.0), (60_000, 60_000, 7.0)].map(sample);
         assert_eq!(average(&coarse, grid(30, 4)), [5.0, 5.0, 7.0, 7.0]);
     }
 
@@ -373,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_step_that_straddles_counts_by_its_share() {
-        let samples = [(0, 60_000, 1.0), (60_000, 60_000, 4.0)];
+        let samples = [(0, 60_000, 1.0), (60_000, 60_000, 4.0)].map(sample);
         // The second step of 90 s holds 30 s of the second sample and nothing else.
         let means = average(&samples, grid(90, 2));
         assert!((means[0] - 2.0).abs() < 1e-12);
@@ -383,7 +361,7 @@ mod tests {
     #[test]
     fn a_single_sample_comes_out_bit_for_bit() {
         let value = 0.1 + 0.2;
-        let means = average(&[(0, 60_000, value)], grid(60, 1));
+        let means = average(&[sample((0, 60_000, value))], grid(60, 1));
         assert_eq!(means[0].to_bits(), value.to_bits());
     }
 }

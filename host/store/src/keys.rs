@@ -8,6 +8,7 @@
 //! The layout version has a key of its own outside the versioned prefix ([`LAYOUT`]): a binary
 //! that does not know the layout must still be able to read which one it is.
 
+use crate::rollup::Level;
 use tidegate_core::ids::{Digest, Generation, PoolId};
 use tidegate_core::sample::SeriesKey;
 
@@ -63,10 +64,14 @@ pub(crate) enum Kind {
     Late = 22,
     /// Models that the anchors of a record name.
     Named = 23,
+    /// How far a group is rolled up, which blocks of cells it has, and what of it was dropped.
+    Rolled = 24,
+    /// A block of cells.
+    Cells = 25,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 20] = [
+    pub(crate) const ALL: [Kind; 22] = [
         Kind::Marks,
         Kind::Group,
         Kind::Wal,
@@ -87,6 +92,8 @@ impl Kind {
         Kind::Kept,
         Kind::Late,
         Kind::Named,
+        Kind::Rolled,
+        Kind::Cells,
     ];
 
     /// The prefix of its keys.
@@ -139,17 +146,32 @@ pub(crate) fn trailing_u64(key: &[u8]) -> Option<u64> {
     key[tail..].try_into().ok().map(u64::from_be_bytes)
 }
 
+/// The number of a group: the last four bytes of its key.
+pub(crate) fn trailing_u32(key: &[u8]) -> Option<u32> {
+    let tail = key.len().checked_sub(4).filter(|at| *at >= PREFIX)?;
+    key[tail..].try_into().ok().map(u32::from_be_bytes)
+}
+
 /// `ordinal` tells apart blocks of one group that begin at the same instant.
 pub(crate) fn block(slice: i64, group: u32, ordinal: u32) -> Vec<u8> {
+    with(Kind::Block, &[&of_block(slice, group, ordinal)])
+}
+
+/// The key of a block of cells.
+pub(crate) fn cells(level: Level, slice: i64, group: u32, ordinal: u32) -> Vec<u8> {
+    let of = of_block(slice, group, ordinal);
+    with(Kind::Cells, &[&[level as u8], &of])
+}
+
+fn of_block(slice: i64, group: u32, ordinal: u32) -> [u8; 16] {
     let biased = (slice as u64) ^ (1 << 63);
-    with(
-        Kind::Block,
-        &[
-            &biased.to_be_bytes(),
-            &group.to_be_bytes(),
-            &ordinal.to_be_bytes(),
-        ],
-    )
+    let all = (u128::from(biased) << 64) | (u128::from(group) << 32) | u128::from(ordinal);
+    all.to_be_bytes()
+}
+
+/// The key of what is known of a group's roll-ups.
+pub(crate) fn rolled(group: u32) -> Vec<u8> {
+    with(Kind::Rolled, &[&group.to_be_bytes()])
 }
 
 /// Prefix of a pool's keys; names hold no NUL, so no pool's prefix is another's.
@@ -244,6 +266,8 @@ mod tests {
         assert_eq!(Kind::of(&[]), None);
         assert_eq!(trailing_u64(&wal(42)), Some(42));
         assert_eq!(trailing_u64(&catalog()), None);
+        assert_eq!(trailing_u32(&rolled(42)), Some(42));
+        assert_eq!(trailing_u32(&catalog()), None);
     }
 
     #[test]

@@ -23,14 +23,19 @@ mod store;
 mod verify;
 
 mod commit;
+mod keeper;
 mod queue;
 mod seal;
 mod shared;
 mod writer;
 
+mod retain;
+mod rollup;
+
 mod columns;
 mod history;
 mod sight;
+mod sources;
 
 mod catalog;
 mod copy;
@@ -60,7 +65,9 @@ mod parts;
 
 pub use copy::Copied;
 pub use options::Options;
+pub use retain::{Gone, Held, Retained, Retention};
 pub use sight::Pinned;
+pub use sources::{Resolution, Rollup, Source};
 pub use store::{Stat, Store};
 pub use trim::{Keep, Kept, Trimmed};
 pub use verify::{Problem, Report};

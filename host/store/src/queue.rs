@@ -1,5 +1,9 @@
-//! Batches that wait for the writer: bounded by their bytes, so that overload shows at the door.
+//! What waits for the writer: batches, bounded by their bytes, so that overload shows at the door; and what
+//! others have prepared for it, bounded by whoever prepares.
 
+use crate::retain::Dropping;
+use crate::rollup::roll::Rolling;
+use crate::seal::Sealing;
 use crate::shared::locked;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,11 +48,34 @@ pub(crate) fn complete(done: Completion, outcome: Result<Stored, StoreError>) {
     }
 }
 
+/// What others have prepared for the writer to write and publish.
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// A group's heads, encoded.
+    Sealed(Box<Sealing>),
+    /// A group that is not sealed after all.
+    Unsealed(u32),
+    /// Cells of a group.
+    Rolled(Box<Rolling>),
+    /// Blocks to drop.
+    Drop(Box<Dropping>),
+}
+
+/// What there is to do.
+pub(crate) struct Taken {
+    /// The next batches for one commit.
+    pub(crate) jobs: Vec<Job>,
+    /// Everything that was handed in.
+    pub(crate) tasks: Vec<Task>,
+}
+
 #[derive(Default)]
 struct Waiting {
     jobs: VecDeque<Job>,
+    tasks: Vec<Task>,
     bytes: usize,
     closed: bool,
+    abandoned: bool,
 }
 
 /// The queue.
@@ -105,22 +132,35 @@ impl Queue {
         self.ready.notify_one();
     }
 
-    /// The next batches for one commit; `None` when the queue is closed and empty. Waits for the
-    /// first one if `idle`, else returns at once.
-    pub(crate) fn take(&self, idle: Idle) -> Option<Vec<Job>> {
+    /// Adds something that was prepared. Once the writer has ended it is dropped, and with it the sender
+    /// of whoever waits for an answer.
+    pub(crate) fn hand_in(&self, task: Task) {
         let mut waiting = locked(&self.waiting);
-        while waiting.jobs.is_empty() && !waiting.closed && idle == Idle::Wait {
+        if !waiting.abandoned {
+            waiting.tasks.push(task);
+        }
+        drop(waiting);
+        self.ready.notify_one();
+    }
+
+    /// What there is to do; `None` when the queue is closed and empty. Waits as `idle` says.
+    pub(crate) fn take(&self, idle: Idle) -> Option<Taken> {
+        let mut waiting = locked(&self.waiting);
+        while waiting.tasks.is_empty()
+            && !waiting.closed
+            && (idle == Idle::Tasks || idle == Idle::Wait && waiting.jobs.is_empty())
+        {
             waiting = self
                 .ready
                 .wait(waiting)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        if waiting.jobs.is_empty() && waiting.closed {
+        if waiting.jobs.is_empty() && waiting.tasks.is_empty() && waiting.closed {
             return None;
         }
-        let mut taken = 0;
-        let mut jobs = vec![];
-        while taken < COMMIT_BYTES {
+        let tasks = std::mem::take(&mut waiting.tasks);
+        let (mut taken, mut jobs) = (0, vec![]);
+        while taken < COMMIT_BYTES && (idle != Idle::Tasks || waiting.closed) {
             let Some(job) = waiting.jobs.pop_front() else {
                 break;
             };
@@ -128,7 +168,7 @@ impl Queue {
             jobs.push(job);
         }
         waiting.bytes -= taken;
-        Some(jobs)
+        Some(Taken { jobs, tasks })
     }
 
     /// Admits nothing more; what waits is still written.
@@ -140,7 +180,13 @@ impl Queue {
     /// Closes and answers everything that waits: the writer is gone.
     pub(crate) fn abandon(&self) {
         self.close();
-        let jobs = std::mem::take(&mut locked(&self.waiting).jobs);
+        let (jobs, tasks) = {
+            let mut waiting = locked(&self.waiting);
+            waiting.abandoned = true;
+            let jobs = std::mem::take(&mut waiting.jobs);
+            (jobs, std::mem::take(&mut waiting.tasks))
+        };
+        drop(tasks);
         for job in jobs {
             complete(job.done, Err(StoreError::Closed));
         }
@@ -150,7 +196,11 @@ impl Queue {
 /// What to do when nothing waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Idle {
+    /// Wait for a batch or a task.
     Wait,
+    /// Take no batch, and wait for a task.
+    Tasks,
+    /// Return at once.
     Return,
 }
 
@@ -191,13 +241,13 @@ mod tests {
         queue.push(job(10));
         let refused = answers.try_recv().unwrap();
         assert!(matches!(refused, Err(StoreError::Busy { waiting, .. }) if waiting > 100_000));
-        assert_eq!(queue.take(Idle::Wait).unwrap().len(), 1);
+        assert_eq!(queue.take(Idle::Wait).unwrap().jobs.len(), 1);
         assert_eq!(queue.bytes(), 0);
         queue.push(job(10));
         queue.close();
         queue.push(job(10));
         assert_eq!(answers.try_recv().unwrap(), Err(StoreError::Closed));
-        assert_eq!(queue.take(Idle::Wait).unwrap().len(), 1);
+        assert_eq!(queue.take(Idle::Wait).unwrap().jobs.len(), 1);
         assert!(queue.take(Idle::Wait).is_none());
     }
 }

@@ -12,7 +12,9 @@ use crate::codec::Malformed;
 use crate::disk::{Batch, Disk};
 use crate::keys;
 use crate::mirror::{self, Mirror};
+use crate::rollup::page::Rolled;
 use crate::run::Run;
+use crate::seal::Sealing;
 use crate::sight::Memory;
 use serde::{Deserialize, Serialize};
 #[expect(
@@ -103,6 +105,9 @@ pub(crate) struct Group {
     pub(crate) weight: usize,
     /// Encoded bytes per byte of weight, from the last sealing.
     pub(crate) ratio: f64,
+    pub(crate) rolled: Rolled,
+    /// How often blocks of it were replaced or dropped since the store was opened.
+    pub(crate) era: u64,
 }
 
 impl Group {
@@ -118,12 +123,27 @@ impl Group {
             samples: 0,
             weight: 0,
             ratio: 0.5,
+            rolled: Rolled::default(),
+            era: 0,
         }
     }
 
     /// Bytes that sealing now would come to, about.
     pub(crate) fn estimate(&self) -> usize {
         (self.weight as f64 * self.ratio) as usize
+    }
+
+    /// Sealed blocks that are not rolled up, oldest ordinal first.
+    pub(crate) fn unrolled(&self) -> impl Iterator<Item = &BlockRef> {
+        let through = self.rolled.through;
+        self.blocks.iter().filter(move |b| b.ordinal >= through)
+    }
+
+    /// Everything that begins before it is sealed and rolled up.
+    pub(crate) fn settled(&self) -> i64 {
+        let unrolled = self.unrolled().map(|b| b.start);
+        let unsealed = self.span.map(|(oldest, _)| oldest);
+        unrolled.chain(unsealed).min().unwrap_or(i64::MAX)
     }
 }
 
@@ -150,6 +170,8 @@ pub(crate) struct Registry {
     open: [Option<u32>; 2],
     /// Newest batch that readers see.
     pub(crate) sequence: u64,
+    /// Number of the write-ahead record after the last one whose samples are published.
+    pub(crate) next_record: u64,
     /// End of the newest step of any series.
     pub(crate) newest: Timestamp,
     /// Unsealed samples, and their bytes.
@@ -235,73 +257,82 @@ impl Registry {
         group.span = Some((a.min(first), b.max(last)));
     }
 
-    /// Unsealed runs of a group, by slot.
-    pub(crate) fn unsealed(&self, group: u32) -> Vec<(u8, Run)> {
-        let members = &self.groups[group as usize].members;
-        members
-            .iter()
-            .map(|id| &self.series[*id as usize])
-            .flat_map(|s| s.head.iter().map(|run| (s.slot, run.clone())))
-            .collect()
+    /// The oldest time that is still admitted of a series.
+    pub(crate) fn floor(&self, id: u32) -> i64 {
+        let series = &self.series[id as usize];
+        let group = &self.groups[series.group as usize];
+        group.rolled.floor(series.slot)
     }
 
-    /// Forgets a group's heads, which are now in `blocks`.
-    pub(crate) fn sealed(&mut self, group: u32, blocks: &[BlockRef], through: u64) {
-        let g = &mut self.groups[group as usize];
-        if let Some(last) = blocks.last() {
-            g.next_block = last.ordinal + 1;
+    /// Forgets what was sealed of a group's heads, and keeps what came while it was.
+    pub(crate) fn sealed(&mut self, sealing: &Sealing) {
+        let g = &mut self.groups[sealing.group as usize];
+        g.next_block = sealing.next_block();
+        g.blocks.extend_from_slice(&sealing.blocks);
+        g.sealed_through = sealing.through;
+        let encoded: f64 = sealing.blocks.iter().map(|b| f64::from(b.bytes)).sum();
+        if sealing.weight > 0 {
+            g.ratio = (encoded / sealing.weight as f64).clamp(0.05, 2.0);
         }
-        g.blocks.extend_from_slice(blocks);
-        g.sealed_through = through;
-        g.first_wal = None;
-        g.span = None;
-        let encoded: f64 = blocks.iter().map(|b| f64::from(b.bytes)).sum();
-        if g.weight > 0 {
-            g.ratio = (encoded / g.weight as f64).clamp(0.05, 2.0);
-        }
-        self.samples -= std::mem::take(&mut g.samples);
-        self.weight -= std::mem::take(&mut g.weight);
+        let (mut samples, mut weight, mut span) = (0, 0, None);
         for id in &g.members {
             let series = &mut self.series[*id as usize];
-            if !series.head.is_empty() {
-                series.head = vec![];
-                series.sealed = Sealed {
-                    newest: series.newest,
-                    end: series.end,
-                };
+            let slot = usize::from(series.slot);
+            if let Some(Some(sealed)) = sealing.sealed.get(slot) {
+                series.sealed = *sealed;
+            }
+            let head = std::mem::take(&mut series.head);
+            series.head = sealing.left_of(series.slot, head);
+            for run in &series.head {
+                samples += run.len();
+                weight += run.weight();
+                let (a, b) = span.unwrap_or((i64::MAX, i64::MIN));
+                let first = run.first().unwrap_or(a);
+                span = Some((first.min(a), run.last().unwrap_or(b).max(b)));
             }
         }
+        // What came since stands in records from there on; which is the first of them does not matter.
+        g.first_wal = (samples > 0).then_some(sealing.through);
+        g.span = span;
+        self.samples = self.samples + samples - std::mem::replace(&mut g.samples, samples);
+        self.weight = self.weight + weight - std::mem::replace(&mut g.weight, weight);
     }
 
-    /// Adds a group's page to a batch: as it is (`blocks` empty), or as it will be once its heads
-    /// are sealed in `blocks`.
+    /// Adds a group's page to a batch: as it is, or as it will be once what is sealed is published.
     pub(crate) fn put_page(
         &self,
         disk: &Disk,
         batch: &mut Batch,
         group: u32,
-        blocks: &[BlockRef],
-        through: Option<u64>,
+        sealing: Option<&Sealing>,
+    ) -> Result<(), StoreError> {
+        let g = &self.groups[group as usize];
+        let fresh = sealing.map_or(&[][..], |s| &s.blocks);
+        let blocks = g.blocks.iter().chain(fresh).copied().collect();
+        self.put_blocks(disk, batch, group, sealing, blocks)
+    }
+
+    /// Adds a group's page to a batch, with these blocks.
+    pub(crate) fn put_blocks(
+        &self,
+        disk: &Disk,
+        batch: &mut Batch,
+        group: u32,
+        sealing: Option<&Sealing>,
+        blocks: Vec<BlockRef>,
     ) -> Result<(), StoreError> {
         let g = &self.groups[group as usize];
         let series = g.members.iter().map(|id| {
             let s = &self.series[*id as usize];
-            let sealed = if through.is_some() && !s.head.is_empty() {
-                Sealed {
-                    newest: s.newest,
-                    end: s.end,
-                }
-            } else {
-                s.sealed
-            };
-            (s.key.store(), sealed)
+            let fresh = sealing.and_then(|of| *of.sealed.get(usize::from(s.slot))?);
+            (s.key.store(), fresh.unwrap_or(s.sealed))
         });
         let page = Page {
             shape: g.shape,
-            sealed_through: through.unwrap_or(g.sealed_through),
-            next_block: blocks.last().map_or(g.next_block, |b| b.ordinal + 1),
+            sealed_through: sealing.map_or(g.sealed_through, |s| s.through),
+            next_block: sealing.map_or(g.next_block, Sealing::next_block),
             series: series.collect(),
-            blocks: g.blocks.iter().chain(blocks).copied().collect(),
+            blocks,
         };
         disk.put_large(batch, &keys::group(group), &mirror::pack(&page)?)
     }
@@ -331,6 +362,7 @@ impl Registry {
             }
             Ok(())
         })?;
+        Rolled::load(disk, &mut registry.groups)?;
         Ok(registry)
     }
 }

@@ -81,6 +81,11 @@ impl Run {
         &self.values
     }
 
+    /// Whether it holds distributions.
+    pub(crate) fn is_blobs(&self) -> bool {
+        matches!(self.values, Values::Blobs(_))
+    }
+
     /// Start of the step of sample `i`.
     pub(crate) fn time(&self, i: usize) -> i64 {
         match &self.times {
@@ -190,6 +195,22 @@ impl Run {
         run
     }
 
+    /// The samples whose times another run does not have.
+    pub(crate) fn without(&self, other: &Run) -> Run {
+        // Usually they are the newest.
+        let after = other
+            .last()
+            .map_or(0, |t| self.lower_bound(t.saturating_add(1)));
+        if self.len() - after == self.len().saturating_sub(other.len()) {
+            return self.slice(after, self.len());
+        }
+        let mut run = Run::new(self.step);
+        for i in (0..self.len()).filter(|i| !other.contains(self.time(*i))) {
+            run.push(self.time(i), self.value(i));
+        }
+        run
+    }
+
     /// Bytes of its samples: what sealing and memory limits count.
     pub(crate) fn weight(&self) -> usize {
         let times = match &self.times {
@@ -263,11 +284,15 @@ mod tests {
             a in prop::collection::btree_map((-50_i64..50).prop_map(|t| t * 60_000), value(), 0..30),
             b in prop::collection::btree_map((-50_i64..50).prop_map(|t| t * 60_000), value(), 0..30),
         ) {
+            let a_times: Vec<i64> = a.keys().copied().collect();
+            let a_run = a.clone();
             let mut left = run(&a);
             left.absorb(&run(&b));
             let mut union = b;
             union.extend(a);
             prop_assert!(left == run(&union));
+            let fresh = union.iter().filter(|(t, _)| !a_times.contains(t));
+            prop_assert!(left.without(&run(&a_run)) == run(&fresh.map(|(t, v)| (*t, *v)).collect()));
             for t in union.keys() {
                 prop_assert!(left.contains(*t));
                 prop_assert!(!left.contains(t + 1));

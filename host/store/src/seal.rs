@@ -1,5 +1,11 @@
 //! Sealing: a group's heads become blocks.
 //!
+//! It is done in two parts, so that no ack waits for a compressor. The keeper copies the heads of one moment
+//! and encodes them while the writer goes on; the writer then writes the blocks with the group's page in one
+//! batch, and takes out of the heads what is in the blocks: what came meanwhile stays, in memory as in the
+//! write-ahead records. Which record that is, is known: every sample of the copy stands in a record below
+//! [`Sealing::through`], every later one at or above.
+//!
 //! Blocks are cut by bytes, because that is what sled cares about: a group that grew beyond the
 //! target is divided in time, halving by the longest series' median instant, until each part is
 //! expected to fit; a part that turns out larger than a value may be is divided once more. When
@@ -8,52 +14,126 @@
 use crate::block::encode_block;
 use crate::disk::{Batch, CHUNK};
 use crate::keys;
-use crate::registry::BlockRef;
+use crate::registry::{BlockRef, Registry, Sealed};
 use crate::run::Run;
 use crate::shared::{Shared, reading, writing};
 use tidegate_core::ports::storage::StoreError;
 
-/// Seals a group; `through` is the number of the next write-ahead record, since everything before
-/// it is published.
-pub(crate) fn seal(shared: &Shared, group: u32, through: u64) -> Result<(), StoreError> {
-    let (runs, ratio, ordinal) = {
-        let registry = reading(&shared.registry);
+/// What of a group is sealed: its heads as they were at one moment, and the blocks that they became.
+#[derive(Debug)]
+pub(crate) struct Sealing {
+    pub(crate) group: u32,
+    runs: Runs,
+    /// By slot: how far a series is sealed by it, where it had something unsealed.
+    pub(crate) sealed: Vec<Option<Sealed>>,
+    /// Number of the next write-ahead record of that moment, since everything before it was published.
+    pub(crate) through: u64,
+    /// Bytes of the runs.
+    pub(crate) weight: usize,
+    ratio: f64,
+    ordinal: u32,
+    pub(crate) blocks: Vec<BlockRef>,
+    /// The blocks' values.
+    pub(crate) batch: Batch,
+}
+
+impl Sealing {
+    /// A group's heads of this moment.
+    pub(crate) fn of(registry: &Registry, group: u32) -> Self {
         let g = &registry.groups[group as usize];
-        (registry.unsealed(group), g.ratio, g.next_block)
-    };
-    if runs.is_empty() {
-        return Ok(());
+        let members = || g.members.iter().map(|id| &registry.series[*id as usize]);
+        let runs = members().flat_map(|s| s.head.iter().map(|run| (s.slot, run.clone())));
+        let sealed = members().map(|s| {
+            (!s.head.is_empty()).then_some(Sealed {
+                newest: s.newest,
+                end: s.end,
+            })
+        });
+        Self {
+            group,
+            runs: runs.collect(),
+            sealed: sealed.collect(),
+            through: registry.next_record,
+            weight: g.weight,
+            ratio: g.ratio,
+            ordinal: g.next_block,
+            blocks: vec![],
+            batch: Batch::default(),
+        }
     }
-    let mut cutter = Cutter {
-        group,
-        ratio,
-        target: shared.options.block_bytes,
-        ordinal,
-        blocks: vec![],
-    };
-    cutter.cut(&runs)?;
-    let mut batch = Batch::default();
-    let mut refs = vec![];
-    for (block, bytes) in &cutter.blocks {
-        batch.put(keys::block(block.start, group, block.ordinal), bytes);
-        refs.push(*block);
+
+    /// Whether there is nothing to seal.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
     }
-    reading(&shared.registry).put_page(&shared.disk, &mut batch, group, &refs, Some(through))?;
+
+    /// Makes the blocks: all the work that nobody has to wait for.
+    pub(crate) fn encode(&mut self, target: usize) -> Result<(), StoreError> {
+        let mut cutter = Cutter::new(self.group, self.ratio, target, self.ordinal);
+        cutter.cut(&self.runs)?;
+        for (block, bytes) in &cutter.blocks {
+            let key = keys::block(block.start, self.group, block.ordinal);
+            self.batch.put(key, bytes);
+            self.blocks.push(*block);
+        }
+        Ok(())
+    }
+
+    /// The group's next ordinal.
+    pub(crate) fn next_block(&self) -> u32 {
+        self.blocks.last().map_or(self.ordinal, |b| b.ordinal + 1)
+    }
+
+    /// What of a slot's head is not in the blocks.
+    pub(crate) fn left_of(&self, slot: u8, head: Vec<Run>) -> Vec<Run> {
+        let left = head.into_iter().filter_map(|run| {
+            let sealed = |(s, r): &&(u8, Run)| *s == slot && r.step == run.step;
+            let Some((_, sealed)) = self.runs.iter().find(sealed) else {
+                return Some(run);
+            };
+            if sealed.len() == run.len() {
+                return None;
+            }
+            Some(run.without(sealed))
+        });
+        left.collect()
+    }
+}
+
+/// Writes what was sealed, and publishes it. By the writer alone.
+pub(crate) fn publish(shared: &Shared, mut sealing: Sealing) -> Result<(), StoreError> {
+    let mut batch = std::mem::take(&mut sealing.batch);
+    let group = sealing.group;
+    reading(&shared.registry).put_page(&shared.disk, &mut batch, group, Some(&sealing))?;
     shared.disk.write(batch)?;
-    writing(&shared.registry).sealed(group, &refs, through);
+    writing(&shared.registry).sealed(&sealing);
     Ok(())
 }
 
-struct Cutter {
+/// Cuts runs into blocks.
+pub(crate) struct Cutter {
     group: u32,
+    /// Encoded bytes per byte of weight, as far as is known.
     ratio: f64,
+    /// Bytes of a block, about.
     target: usize,
     ordinal: u32,
-    blocks: Vec<(BlockRef, Vec<u8>)>,
+    pub(crate) blocks: Vec<(BlockRef, Vec<u8>)>,
 }
 
 impl Cutter {
-    fn cut(&mut self, runs: &[(u8, Run)]) -> Result<(), StoreError> {
+    pub(crate) fn new(group: u32, ratio: f64, target: usize, ordinal: u32) -> Self {
+        Self {
+            group,
+            ratio,
+            target,
+            ordinal,
+            blocks: vec![],
+        }
+    }
+
+    /// Adds the blocks of some runs.
+    pub(crate) fn cut(&mut self, runs: &[(u8, Run)]) -> Result<(), StoreError> {
         let weight: usize = runs.iter().map(|(_, r)| r.weight()).sum();
         let expected = weight as f64 * self.ratio;
         if expected > self.target as f64 * 1.5
@@ -111,11 +191,16 @@ fn halves(runs: &[(u8, Run)]) -> Option<(Runs, Runs)> {
         };
         return Some((part(None, Some(middle)), part(Some(middle), None)));
     }
-    if runs.len() < 2 {
-        return None;
-    }
-    let (a, b) = runs.split_at(runs.len() / 2);
-    Some((a.to_vec(), b.to_vec()))
+    // A slot's runs stay together: those of cells mean nothing alone.
+    let middle = runs.get(runs.len() / 2)?.0;
+    let at = runs.partition_point(|(slot, _)| *slot < middle);
+    let at = if at > 0 {
+        at
+    } else {
+        runs.partition_point(|(slot, _)| *slot <= middle)
+    };
+    let (a, b) = runs.split_at(at);
+    (!b.is_empty()).then(|| (a.to_vec(), b.to_vec()))
 }
 
 #[cfg(test)]
@@ -126,13 +211,7 @@ mod tests {
     use tidegate_core::time::Step;
 
     fn cut(runs: &[(u8, Run)], ratio: f64) -> Vec<(BlockRef, Vec<u8>)> {
-        let mut cutter = Cutter {
-            group: 3,
-            ratio,
-            target: 64_000,
-            ordinal: 7,
-            blocks: vec![],
-        };
+        let mut cutter = Cutter::new(3, ratio, 64_000, 7);
         cutter.cut(runs).unwrap();
         cutter.blocks
     }

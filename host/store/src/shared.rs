@@ -1,14 +1,15 @@
-//! What the store's handle and its writer thread share.
+//! What the store's handle and its two threads share.
 
 use crate::columns::Cache;
 use crate::disk::Disk;
+use crate::keeper::Desk;
 use crate::ledger::Index;
 use crate::options::Options;
 use crate::queue::Queue;
 use crate::registry::Registry;
 use crate::sight::Lates;
 use crate::states::Models;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tidegate_core::ids::Digest;
 
@@ -20,6 +21,9 @@ pub(crate) struct Shared {
     pub(crate) registry: RwLock<Registry>,
     pub(crate) cache: Cache,
     pub(crate) queue: Queue,
+    pub(crate) desk: Desk,
+    /// The newest instant that somebody told of who asked for old samples to be dropped.
+    pub(crate) told: AtomicI64,
     pub(crate) ledger: Mutex<Index>,
     /// Late samples, once somebody has asked what was seen then.
     pub(crate) late: Mutex<Option<Arc<Lates>>>,

@@ -2,7 +2,8 @@
 
 use crate::codec::{Malformed, unframe};
 use crate::columns::Cache;
-use crate::disk::{Batch, Disk};
+use crate::disk::{Batch, Disk, io};
+use crate::keeper::{self, Desk};
 use crate::keys::{self, Kind};
 use crate::ledger::Index;
 use crate::mirror::{self, Marks};
@@ -10,24 +11,27 @@ use crate::opening::Opened;
 use crate::options::Options;
 use crate::queue::Queue;
 use crate::registry::Registry;
+use crate::retain::Held;
+use crate::rollup::Level;
 use crate::shared::{Shared, locked, reading};
 use crate::wal::{self, Item};
 use crate::writer::Writer;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
 use tidegate_core::ports::storage::StoreError;
 
 /// An open store: implements every port of [`tidegate_core::ports::storage`].
 ///
-/// Dropping it closes it: what waits is written, then the writer thread ends.
+/// Dropping it closes it: what waits is written, then its two threads end.
 #[derive(Debug)]
 pub struct Store {
     pub(crate) shared: Arc<Shared>,
     dir: PathBuf,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    /// Writer and keeper; the writer's end ends the keeper.
+    threads: Mutex<Option<[JoinHandle<()>; 2]>>,
     set_aside: Option<PathBuf>,
     lost_records: u64,
 }
@@ -49,6 +53,14 @@ pub struct Stat {
     pub blocks: u64,
     /// Their bytes, compressed.
     pub block_bytes: u64,
+    /// What is held of samples as they came, sealed.
+    pub raw: Held,
+    /// What is held of cells of five minutes.
+    pub five_minutes: Held,
+    /// What is held of cells of an hour.
+    pub hour: Held,
+    /// Sealed blocks that are not rolled up yet; those of the last day usually are not.
+    pub unrolled_blocks: u64,
     /// Write-ahead records on disk.
     pub wal_records: u64,
     /// Their bytes.
@@ -88,10 +100,13 @@ impl Store {
         let mut registry = Registry::load(&disk)?;
         let replayed = replay(&disk, &mut registry, options.recover)?;
         registry.sequence = replayed.marks.sequence;
+        registry.next_record = replayed.marks.next_record;
         let ledger = Index::load(&disk)?;
         let shared = Arc::new(Shared {
             cache: Cache::new(options.column_cache_bytes),
             queue: Queue::new(options.max_waiting_bytes),
+            desk: Desk::default(),
+            told: AtomicI64::new(i64::MIN),
             options,
             disk,
             registry: RwLock::new(registry),
@@ -109,17 +124,22 @@ impl Store {
             wal_bytes: AtomicU64::default(),
         });
         let writer = Writer::new(shared.clone(), replayed.marks, replayed.records);
+        let kept = shared.clone();
+        let keeper = std::thread::Builder::new()
+            .name("store-keeper".into())
+            .spawn(move || keeper::run(&kept))
+            .map_err(|e| io("start its keeper thread", &e))?;
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(|| writer.run())
-            .map_err(|e| StoreError::Io {
-                step: "start its writer thread",
-                cause: e.to_string(),
+            .map_err(|e| {
+                shared.desk.close();
+                io("start its writer thread", &e)
             })?;
         Ok(Arc::new(Self {
             shared,
             dir: dir.as_ref().to_owned(),
-            writer: Mutex::new(Some(thread)),
+            threads: Mutex::new(Some([thread, keeper])),
             set_aside,
             lost_records: replayed.lost,
         }))
@@ -129,12 +149,18 @@ impl Store {
     /// [`StoreError::Closed`]; reads still work. Closing twice is harmless.
     pub fn close(&self) {
         self.shared.queue.close();
-        let Some(thread) = locked(&self.writer).take() else {
+        let Some(threads) = locked(&self.threads).take() else {
             return;
         };
-        // A completion may hold the last handle: the writer cannot wait for itself.
-        if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
-            tracing::error!("the store's writer thread panicked");
+        // A completion may hold the last handle: the writer cannot wait for itself, nor for the keeper,
+        // which may be waiting for it.
+        let own = std::thread::current().id();
+        if threads.iter().all(|thread| thread.thread().id() != own) {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a thread of the store panicked");
+                }
+            }
         }
         self.shared.disk.close();
     }
@@ -170,6 +196,14 @@ impl Store {
             sealed_samples: blocks().map(|b| b.samples).sum(),
             blocks: blocks().count() as u64,
             block_bytes: blocks().map(|b| u64::from(b.bytes)).sum(),
+            raw: Held::of(&registry, None),
+            five_minutes: Held::of(&registry, Some(Level::FiveMinutes)),
+            hour: Held::of(&registry, Some(Level::Hour)),
+            unrolled_blocks: registry
+                .groups
+                .iter()
+                .map(|g| g.unrolled().count() as u64)
+                .sum(),
             wal_records: shared.wal_records.load(Ordering::Relaxed),
             wal_bytes: shared.wal_bytes.load(Ordering::Relaxed),
             sequence: registry.sequence,

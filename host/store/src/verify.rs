@@ -5,10 +5,13 @@
 
 use crate::block::Block;
 use crate::codec::{Malformed, unframe};
-use crate::keys::{self, Kind};
+use crate::keys::{self, Kind, PREFIX};
 use crate::ledger;
 use crate::mirror;
 use crate::registry::Registry;
+use crate::rollup::Level;
+use crate::rollup::cells::Nature;
+use crate::rollup::roll::parts_of;
 use crate::shared::writing;
 use crate::sight;
 use crate::store::Store;
@@ -36,6 +39,8 @@ pub struct Report {
     pub bytes: u64,
     /// Samples in sealed blocks.
     pub sealed_samples: u64,
+    /// Values in blocks of cells of roll-ups.
+    pub cells: u64,
     /// Samples in write-ahead records, sealed ones included.
     pub wal_samples: u64,
     /// What is wrong.
@@ -109,6 +114,12 @@ impl Store {
                     keys::block(block.start, group, block.ordinal),
                     block.samples,
                 );
+            }
+            for level in Level::ALL {
+                for block in &page.rolled.tier(level).blocks {
+                    let key = keys::cells(level, block.start, group, block.ordinal);
+                    named.insert(key, block.samples);
+                }
             }
         }
         for (key, samples) in &named {
@@ -200,6 +211,7 @@ impl Walk {
                 self.blocks.insert(key.to_vec(), samples);
                 Ok(())
             }
+            Kind::Cells => self.cells(report, key, payload),
             Kind::RecordTime => {
                 let (pool, generation) = ledger::parse(key)?;
                 // Retention takes the oldest away, so the first may be any.
@@ -230,8 +242,23 @@ impl Walk {
             | Kind::Anchor
             | Kind::Kept
             | Kind::Late
-            | Kind::Named => Ok(()),
+            | Kind::Named
+            | Kind::Rolled => Ok(()),
         }
+    }
+
+    fn cells(&mut self, report: &mut Report, key: &[u8], payload: &[u8]) -> Result<(), Malformed> {
+        let level = Level::ALL
+            .into_iter()
+            .find(|l| key.get(PREFIX) == Some(&(*l as u8)));
+        let level = level.ok_or(Malformed("its key names no resolution"))?;
+        // What a value means is not asked here, only whether the columns of cells belong together.
+        parts_of(payload, level, |_| Nature::Level)?;
+        let runs = Block::read(payload)?.all()?;
+        let samples = runs.iter().map(|(_, run)| run.len() as u64).sum();
+        report.cells += samples;
+        self.blocks.insert(key.to_vec(), samples);
+        Ok(())
     }
 
     fn wal(&mut self, report: &mut Report, key: &[u8], payload: &[u8]) -> Result<(), Malformed> {

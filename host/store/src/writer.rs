@@ -1,18 +1,22 @@
-//! The one thread that changes history: commits, publishes, seals, and drops old records.
+//! The one thread that changes history: commits, publishes, and drops old records.
 //!
 //! One writer makes arrival order a fact instead of a lock order, and lets one sync acknowledge
 //! every batch that waited for it (group commit). It also keeps the rule simple that readers see
 //! only what is on disk: the thread publishes to the registry after the sync.
 //!
-//! Sealing happens between commits, a few groups at a time, so that no ack waits for a thousand
-//! groups that became ripe in the same minute. Write-ahead records are dropped only after a sync
-//! that came after the sealing that made them unnecessary.
+//! Between commits it writes what others have prepared: sealed blocks and roll-ups of the keeper, blocks
+//! to be dropped. That is a write without a sync, so that no ack waits for a thousand groups that became
+//! ripe in the same minute. Write-ahead records are dropped only after a sync that came after the sealing
+//! that made them unnecessary.
+//!
+//! Where memory or records go far beyond their bounds because the keeper does not follow, it takes no batch
+//! until the keeper has: the queue fills, and senders are told to wait.
 
 use crate::commit::Commit;
 use crate::disk::Batch;
 use crate::keys;
 use crate::mirror::{Marks, pack};
-use crate::queue::{Idle, Job, complete};
+use crate::queue::{Idle, Job, Taken, Task, complete};
 use crate::shared::{Shared, locked, reading, writing};
 use crate::sight;
 use std::collections::{BTreeSet, VecDeque};
@@ -21,10 +25,8 @@ use std::sync::atomic::Ordering;
 use tidegate_core::ports::storage::StoreError;
 use tidegate_core::time::Timestamp;
 
-/// Groups sealed between two commits.
-const SEALS: usize = 4;
-/// The same, when memory or the write-ahead records exceed their bounds.
-const SEALS_IN_NEED: usize = 64;
+/// Groups that are sealed early at a time, when memory or the write-ahead records exceed their bounds.
+const EARLY: usize = 8;
 /// Data time between two looks for groups that grew old without growing.
 const LOOK_EVERY_MS: i64 = 900_000;
 
@@ -43,7 +45,7 @@ pub(crate) struct Writer {
     pub(crate) pending: Vec<i64>,
     /// Groups whose page must be written with the next commit.
     pub(crate) pages: BTreeSet<u32>,
-    /// Groups to seal.
+    /// Groups to hand to the keeper.
     ripe: BTreeSet<u32>,
     /// Something was sealed since the last sync.
     unsynced: bool,
@@ -77,28 +79,52 @@ impl Writer {
         impl Drop for Farewell {
             fn drop(&mut self) {
                 self.0.queue.abandon();
+                self.0.desk.close();
             }
         }
         let _farewell = Farewell(self.shared.clone());
+        self.ask();
         loop {
-            let idle = if self.ripe.is_empty() && !self.unsynced {
-                Idle::Wait
-            } else {
-                Idle::Return
+            let is_sealing = self.shared.desk.sealing() > 0;
+            let idle = match (is_sealing, self.unsynced) {
+                (true, _) if self.is_far_behind() => Idle::Tasks,
+                (false, true) => Idle::Return,
+                _ => Idle::Wait,
             };
-            let Some(jobs) = self.shared.queue.take(idle) else {
+            let Some(Taken { jobs, tasks }) = self.shared.queue.take(idle) else {
                 break;
             };
             let nothing = jobs.is_empty();
             let shared = self.shared.clone();
             let _writing = reading(&shared.writing);
+            tasks.into_iter().for_each(|task| self.perform(task));
             self.commit(jobs);
-            self.seal_some();
-            if nothing && self.ripe.is_empty() {
+            self.ask();
+            if nothing && self.shared.desk.sealing() == 0 {
                 self.settle();
             }
         }
         self.settle();
+    }
+
+    /// Writes and publishes what was prepared.
+    fn perform(&mut self, task: Task) {
+        match task {
+            Task::Unsealed(group) => self.shared.desk.done(group),
+            Task::Sealed(sealing) => {
+                let group = sealing.group;
+                match crate::seal::publish(&self.shared, *sealing) {
+                    Ok(()) => self.unsynced = true,
+                    Err(error) => {
+                        tracing::error!(%error, group, "a group was not sealed; its samples stay in memory and in the write-ahead records");
+                    }
+                }
+                self.shared.desk.done(group);
+                self.shared.desk.look();
+            }
+            Task::Rolled(rolling) => rolling.publish(&self.shared),
+            Task::Drop(dropping) => dropping.publish(&self.shared),
+        }
     }
 
     /// Syncs what was sealed, and drops the records that it replaces.
@@ -192,7 +218,7 @@ impl Writer {
         {
             let registry = reading(&self.shared.registry);
             for group in &self.pages {
-                registry.put_page(&self.shared.disk, &mut batch, *group, &[], None)?;
+                registry.put_page(&self.shared.disk, &mut batch, *group, None)?;
             }
             for of in late.chunk_by(|a, b| a.0 == b.0) {
                 let times = of.iter().map(|(_, id, t)| (registry.number(*id), *t));
@@ -227,6 +253,7 @@ impl Writer {
                 registry.memory.note_late(*id, *sequence, *time);
             }
             registry.sequence = self.sequence;
+            registry.next_record = self.next_record;
             registry.newest
         };
         if newest.since_ms(self.looked_at) >= LOOK_EVERY_MS {
@@ -249,6 +276,7 @@ impl Writer {
         let registry = reading(&self.shared.registry);
         let options = &self.shared.options;
         self.looked_at = registry.newest;
+        self.shared.desk.look();
         for (number, group) in (0_u32..).zip(&registry.groups) {
             let old = group.span.is_some_and(|(oldest, newest)| {
                 registry.newest.0.max(newest).saturating_sub(oldest) >= options.seal_after_ms
@@ -259,36 +287,35 @@ impl Writer {
         }
     }
 
-    fn in_need(&self) -> bool {
+    /// How far memory and records are used, in hundredths of their bounds.
+    fn used(&self) -> u64 {
         let options = &self.shared.options;
-        self.record_bytes > options.max_wal_bytes
-            || reading(&self.shared.registry).weight > options.max_head_bytes
+        let head = reading(&self.shared.registry).weight as u64;
+        let share = |of: u64, bound: u64| of.saturating_mul(100) / bound.max(1);
+        share(self.record_bytes, options.max_wal_bytes)
+            .max(share(head, options.max_head_bytes as u64))
     }
 
-    /// Seals a few ripe groups; those that hold the oldest records, when space runs out.
-    fn seal_some(&mut self) {
-        let mut most = SEALS;
-        if self.in_need() {
-            most = SEALS_IN_NEED;
+    fn is_far_behind(&self) -> bool {
+        self.used() > 150
+    }
+
+    /// Hands ripe groups to the keeper; and those that hold the oldest records, when space runs out.
+    fn ask(&mut self) {
+        let desk = &self.shared.desk;
+        if self.used() > 100 && self.ripe.len() + desk.sealing() < EARLY {
             let registry = reading(&self.shared.registry);
             let mut oldest: Vec<(u64, u32)> = (0_u32..)
                 .zip(&registry.groups)
                 .filter_map(|(n, g)| Some((g.first_wal?, n)))
+                .filter(|(_, n)| !desk.has(*n))
                 .collect();
             oldest.sort_unstable();
-            self.ripe
-                .extend(oldest.into_iter().take(SEALS).map(|(_, n)| n));
+            let early = oldest.into_iter().take(EARLY).map(|(_, n)| n);
+            self.ripe.extend(early);
         }
-        for _ in 0..most {
-            let Some(group) = self.ripe.pop_first() else {
-                break;
-            };
-            match crate::seal::seal(&self.shared, group, self.next_record) {
-                Ok(()) => self.unsynced = true,
-                Err(error) => {
-                    tracing::error!(%error, group, "a group was not sealed; its samples stay in memory and in the write-ahead records");
-                }
-            }
+        if !self.ripe.is_empty() {
+            desk.seal(std::mem::take(&mut self.ripe));
         }
     }
 

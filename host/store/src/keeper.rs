@@ -1,0 +1,187 @@
+//! The keeper: encodes what is to be sealed and rolls up what is, beside the writer.
+//!
+//! Compressing a group takes milliseconds, and in a burst hundreds of groups become ripe at once; done
+//! between two commits, every ack behind them waits. So a second thread does everything that is only
+//! reading and arithmetic, from copies of published heads and from blocks, which never change. It writes
+//! nothing: what it made goes to the writer as a [`Task`], and the writer, which alone changes history,
+//! writes it and publishes it between two commits, in one batch. That keeps every rule about crashes where
+//! it was. Rejected: letting the keeper write under a lock. Two threads would change a group's page, and
+//! the order of their writes would have to be argued anew for each pair of changes.
+//!
+//! Sealing comes before rolling up, since memory waits for it. If the keeper does not follow, the heads
+//! grow; the writer stops taking batches well beyond their bound and waits for it (see `writer`).
+
+use crate::queue::Task;
+use crate::rollup::roll::{self, Outcome};
+use crate::seal::Sealing;
+use crate::shared::{Shared, locked, reading};
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+/// Groups that may be encoded and not yet published; it bounds what their blocks take in memory.
+const IN_HAND: usize = 8;
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Groups to seal.
+    ripe: BTreeSet<u32>,
+    /// Groups that are being sealed.
+    in_hand: BTreeSet<u32>,
+    /// Groups to roll up.
+    due: BTreeSet<u32>,
+    /// Whether to look for groups to roll up.
+    look: bool,
+    closed: bool,
+}
+
+/// What the writer and others want the keeper to do.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    inner: Mutex<Inner>,
+    ready: Condvar,
+}
+
+/// What to do next.
+#[derive(Debug)]
+enum Work {
+    Seal(u32),
+    Look,
+    Roll(u32),
+}
+
+impl Desk {
+    /// Wants groups sealed; those that are being sealed are passed over.
+    pub(crate) fn seal(&self, groups: impl IntoIterator<Item = u32>) {
+        let mut inner = locked(&self.inner);
+        for group in groups {
+            if !inner.in_hand.contains(&group) {
+                inner.ripe.insert(group);
+            }
+        }
+        drop(inner);
+        self.ready.notify_one();
+    }
+
+    /// Wants somebody to look for what is to be rolled up.
+    pub(crate) fn look(&self) {
+        locked(&self.inner).look = true;
+        self.ready.notify_one();
+    }
+
+    /// Groups that are to be sealed or being sealed.
+    pub(crate) fn sealing(&self) -> usize {
+        let inner = locked(&self.inner);
+        inner.ripe.len() + inner.in_hand.len()
+    }
+
+    /// Whether a group is to be sealed or being sealed.
+    pub(crate) fn has(&self, group: u32) -> bool {
+        let inner = locked(&self.inner);
+        inner.ripe.contains(&group) || inner.in_hand.contains(&group)
+    }
+
+    /// A group is published, or could not be sealed.
+    pub(crate) fn done(&self, group: u32) {
+        locked(&self.inner).in_hand.remove(&group);
+        self.ready.notify_one();
+    }
+
+    /// Ends the keeper after what it is doing.
+    pub(crate) fn close(&self) {
+        locked(&self.inner).closed = true;
+        self.ready.notify_all();
+    }
+
+    fn take(&self) -> Option<Work> {
+        let mut inner = locked(&self.inner);
+        loop {
+            if inner.closed {
+                return None;
+            }
+            if inner.in_hand.len() < IN_HAND
+                && let Some(group) = inner.ripe.pop_first()
+            {
+                inner.in_hand.insert(group);
+                return Some(Work::Seal(group));
+            }
+            if inner.ripe.is_empty() {
+                if std::mem::take(&mut inner.look) {
+                    return Some(Work::Look);
+                }
+                if let Some(group) = inner.due.pop_first() {
+                    return Some(Work::Roll(group));
+                }
+            }
+            inner = self
+                .ready
+                .wait(inner)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn due(&self, groups: impl IntoIterator<Item = u32>) {
+        locked(&self.inner).due.extend(groups);
+    }
+}
+
+/// Until the desk is closed.
+pub(crate) fn run(shared: &Arc<Shared>) {
+    /// However the thread ends, the writer does not wait for it in vain.
+    struct Farewell<'a>(&'a Shared);
+    impl Drop for Farewell<'_> {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                tracing::error!("the store's keeper panicked: the store takes no more batches");
+                self.0.queue.close();
+            }
+        }
+    }
+    let _farewell = Farewell(shared);
+    while let Some(work) = shared.desk.take() {
+        match work {
+            Work::Seal(group) => shared.queue.hand_in(seal(shared, group)),
+            Work::Look => {
+                let now = shared.now();
+                let due: Vec<u32> = {
+                    let registry = reading(&shared.registry);
+                    let groups = (0_u32..).zip(&registry.groups);
+                    let due = groups.filter(|(_, g)| roll::is_due(g, now, &shared.options));
+                    due.map(|(number, _)| number).collect()
+                };
+                shared.desk.due(due);
+            }
+            Work::Roll(group) => match roll::step(shared, group) {
+                Ok(Outcome::More) => shared.desk.due([group]),
+                // Whatever stood in the way, the next look finds it again.
+                Ok(Outcome::Done | Outcome::Later) => {}
+                Err(error) => {
+                    tracing::error!(%error, group, "a group was not rolled up; its raw samples stay");
+                }
+            },
+        }
+    }
+}
+
+fn seal(shared: &Shared, group: u32) -> Task {
+    let mut sealing = Sealing::of(&reading(&shared.registry), group);
+    if sealing.is_empty() {
+        return Task::Unsealed(group);
+    }
+    match sealing.encode(shared.options.block_bytes) {
+        Ok(()) => Task::Sealed(Box::new(sealing)),
+        Err(error) => {
+            tracing::error!(%error, group, "a group was not sealed; its samples stay in memory and in the write-ahead records");
+            Task::Unsealed(group)
+        }
+    }
+}
+
+impl Shared {
+    /// The newest instant that the store knows of: of its samples, or told by whoever asked it to let go of
+    /// what is old.
+    pub(crate) fn now(&self) -> i64 {
+        let newest = reading(&self.registry).newest.0;
+        newest.max(self.told.load(Ordering::Acquire))
+    }
+}
