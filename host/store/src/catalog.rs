@@ -21,6 +21,7 @@ impl CatalogStore for Store {
     fn save(&self, catalog: &Catalog) -> Result<(), StoreError> {
         let _writing = reading(&self.shared.writing);
         let _one = locked(&self.shared.catalog);
+        self.shared.disk.room()?;
         let mut batch = Batch::default();
         let bytes = mirror::encode(catalog)?;
         self.shared

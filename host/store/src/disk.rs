@@ -6,11 +6,17 @@
 //! would succeed without having written anything: hence the first failure is remembered and every
 //! later write is refused until the store is opened again.
 //!
-//! Opening stands in `opening`, values of any size in `parts`.
+//! Opening stands in `opening`, values of any size in `parts`, what a full disk is met with in `space`.
+//! Every write goes through [`Disk::write`], so that a snapshot that is being taken sees each before it
+//! is made (`snapshot`).
 
 use crate::codec::{frame, unframe};
+use crate::shared::{locked, reading};
+use crate::snapshot::Watch;
+use crate::space::Space;
 use std::fs::File;
-use std::sync::OnceLock;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use tidegate_core::ports::storage::StoreError;
 
 /// Payload of the largest value: sled makes blob files beyond 128 KB, and they leak.
@@ -21,8 +27,11 @@ pub(crate) struct Disk {
     pub(crate) db: sled::Db,
     file: File,
     failed: OnceLock<StoreError>,
+    /// The snapshot that is being taken; it must see every write before it is made.
+    pub(crate) watch: RwLock<Option<Arc<Mutex<Watch>>>>,
+    space: Space,
     /// Held for as long as the store is open.
-    _lock: File,
+    lock: File,
 }
 
 impl std::fmt::Debug for Disk {
@@ -53,22 +62,39 @@ pub(crate) fn sled_error(step: &'static str, error: &sled::Error) -> StoreError 
 /// Writes that become visible and durable together.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    inner: sled::Batch,
+    /// Keys with what is to stand there; of those of one key the last counts.
+    ops: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 impl Batch {
     pub(crate) fn put(&mut self, key: Vec<u8>, payload: &[u8]) {
         let value = frame(&key, payload);
-        self.inner.insert(key, value);
+        self.ops.push((key, Some(value)));
     }
 
     /// A value that was framed for this key elsewhere.
     pub(crate) fn put_framed(&mut self, key: Vec<u8>, value: &[u8]) {
-        self.inner.insert(key, value);
+        self.ops.push((key, Some(value.to_vec())));
     }
 
     pub(crate) fn remove(&mut self, key: Vec<u8>) {
-        self.inner.remove(key);
+        self.ops.push((key, None));
+    }
+
+    /// The keys that it changes.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.ops.iter().map(|(key, _)| key.as_slice())
+    }
+
+    fn into_sled(self) -> sled::Batch {
+        let mut batch = sled::Batch::default();
+        for (key, value) in self.ops {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        batch
     }
 }
 
@@ -79,8 +105,16 @@ impl Disk {
             db,
             file,
             failed: OnceLock::new(),
-            _lock: lock,
+            watch: RwLock::default(),
+            space: Space::default(),
+            lock,
         }
+    }
+
+    /// The lock that it holds, for another database in the same directory.
+    pub(crate) fn same_lock(&self) -> Result<File, StoreError> {
+        let lock = self.lock.try_clone();
+        lock.map_err(|e| io("share its lock file", &e))
     }
 
     /// A value's payload.
@@ -106,6 +140,17 @@ impl Disk {
             .map(|item| item.map_err(|e| sled_error("read", &e)))
     }
 
+    /// Keys and raw values after a key, ascending; all of them without one.
+    pub(crate) fn scan_after(
+        &self,
+        key: Option<&[u8]>,
+    ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<> {
+        let from = key.map_or(Bound::Unbounded, |key| Bound::Excluded(key.to_vec()));
+        self.db
+            .range::<Vec<u8>, _>((from, Bound::Unbounded))
+            .map(|item| item.map_err(|e| sled_error("read", &e)))
+    }
+
     /// Keys and payloads under a prefix, ascending.
     pub(crate) fn scan(
         &self,
@@ -121,8 +166,14 @@ impl Disk {
     /// Writes a batch; it is durable after the next [`Disk::sync`].
     pub(crate) fn write(&self, batch: Batch) -> Result<(), StoreError> {
         self.check()?;
+        let watch = reading(&self.watch);
+        // Held until the batch is there: the snapshot's instant lies before all of it.
+        let mut watch = watch.as_ref().map(|watch| locked(watch));
+        if let Some(watch) = watch.as_mut() {
+            watch.before(self, batch.keys());
+        }
         self.db
-            .apply_batch(batch.inner)
+            .apply_batch(batch.into_sled())
             .map_err(|e| self.fail(sled_error("write", &e)))
     }
 
@@ -153,6 +204,15 @@ impl Disk {
     /// Why nothing can be written any more, if so.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         self.failed.get().cloned().map_or(Ok(()), Err)
+    }
+
+    /// Whether there is room for what grows. What frees room is written without asking.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] as long as the disk is nearly full, or why nothing can be written any more.
+    pub(crate) fn room(&self) -> Result<(), StoreError> {
+        self.check()?;
+        self.space.check(&self.file)
     }
 
     /// Takes no more writes.

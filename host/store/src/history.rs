@@ -15,7 +15,7 @@
 //! over such steps do not).
 
 use crate::distribution::decode;
-use crate::queue::Job;
+use crate::queue::{Job, complete};
 use crate::registry::overlap;
 use crate::shared::{Shared, reading};
 use crate::sight::Sight;
@@ -43,7 +43,10 @@ pub(crate) struct Sample<T> {
 
 impl History for Store {
     fn append(&self, batch: SampleBatch, done: Completion) {
-        self.shared.queue.push(Job::new(batch, done));
+        match self.shared.disk.room() {
+            Ok(()) => self.shared.queue.push(Job::new(batch, done)),
+            Err(error) => complete(done, Err(error)),
+        }
     }
 
     fn column(&self, key: &SeriesKey, grid: Grid) -> Result<Column, StoreError> {

@@ -16,6 +16,7 @@ impl Journal for Store {
     fn append(&self, steps: &[Step], forget: &[u64]) -> Result<(), StoreError> {
         let _writing = reading(&self.shared.writing);
         let disk = &self.shared.disk;
+        disk.room()?;
         let mut batch = Batch::default();
         for sequence in forget {
             disk.remove_parts(&mut batch, &keys::step(*sequence), 0)?;

@@ -168,7 +168,9 @@ fn seal(shared: &Shared, group: u32) -> Task {
     if sealing.is_empty() {
         return Task::Unsealed(group);
     }
-    match sealing.encode(shared.options.block_bytes) {
+    // What is sealed takes room until the records that it replaces are gone.
+    let encoded = shared.disk.room();
+    match encoded.and_then(|()| sealing.encode(shared.options.block_bytes)) {
         Ok(()) => Task::Sealed(Box::new(sealing)),
         Err(error) => {
             tracing::error!(%error, group, "a group was not sealed; its samples stay in memory and in the write-ahead records");

@@ -115,6 +115,15 @@ impl Kind {
     }
 }
 
+/// What a person calls a kind, by its byte: also one that this code does not know.
+pub(crate) fn kind_name(kind: u8) -> String {
+    match Kind::ALL.into_iter().find(|k| *k as u8 == kind) {
+        Some(kind) => format!("{kind:?}").to_lowercase(),
+        None if kind == u8::MAX => "layout".into(),
+        None => format!("kind-{kind}"),
+    }
+}
+
 /// Length of [`Kind::prefix`].
 pub(crate) const PREFIX: usize = 4;
 

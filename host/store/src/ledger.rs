@@ -219,7 +219,7 @@ impl Replays for Store {
     fn append_with(&self, record: &Record, anchors: &[Anchor]) -> Result<(), StoreError> {
         let _writing = reading(&self.shared.writing);
         let disk = &self.shared.disk;
-        disk.check()?;
+        disk.room()?;
         // Before the lock: pools that record at once do not wait for each other's encoding.
         let bytes = mirror::encode_record(record)?;
         let mut batch = Batch::default();

@@ -16,7 +16,8 @@
 //!
 //! Reading order: [`Store`] (open, figures), `writer` and `commit` (samples in), `seal` and `block`
 //! (samples at rest), `history` (columns out), then `ledger`, `modules`, `journal`, `notes`, `states`,
-//! `tracks`, `trials`, `catalog`; below them `registry`, `run`, `wal`, `disk`, `keys`, `codec`, and the stored mirrors of core's types.
+//! `tracks`, `trials`, `catalog`; for who keeps it `survey`, `backup`, `compact`, `migrate`; below them `registry`, `run`,
+//! `wal`, `snapshot`, `swap`, `disk`, `keys`, `codec`, and the stored mirrors of core's types.
 
 mod options;
 mod store;
@@ -36,6 +37,10 @@ mod columns;
 mod history;
 mod sight;
 mod sources;
+
+mod backup;
+mod compact;
+mod survey;
 
 mod catalog;
 mod copy;
@@ -58,16 +63,23 @@ mod wal;
 mod codec;
 mod disk;
 mod keys;
+mod migrate;
 mod mirror;
 mod opening;
 mod packing;
 mod parts;
+mod snapshot;
+mod space;
+mod swap;
 
+pub use backup::{Manifest, Onto};
+pub use compact::Compacted;
 pub use copy::Copied;
 pub use options::Options;
 pub use retain::{Gone, Held, Retained, Retention};
 pub use sight::Pinned;
 pub use sources::{Resolution, Rollup, Source};
 pub use store::{Stat, Store};
+pub use survey::{KindStat, Survey};
 pub use trim::{Keep, Kept, Trimmed};
 pub use verify::{Problem, Report};

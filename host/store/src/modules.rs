@@ -15,6 +15,7 @@ impl Modules for Store {
         let _writing = reading(&self.shared.writing);
         let _one = locked(&self.shared.modules);
         let disk = &self.shared.disk;
+        disk.room()?;
         let key = keys::digest(Kind::Module, &module.digest);
         let mut batch = Batch::default();
         let entry = match disk.get_large(&key)? {

@@ -36,6 +36,7 @@ impl Notes for Store {
     fn write(&self, entry: &[u8]) -> Result<u64, StoreError> {
         let shared = &self.shared;
         let _writing = reading(&shared.writing);
+        shared.disk.room()?;
         let mut span = locked(&shared.notes);
         let (first, next) = match *span {
             Some(span) => span,

@@ -4,10 +4,11 @@
 //! taken for a damaged one and set aside. sled answers some damage with a panic; here that is an
 //! error like the other.
 
-use crate::codec::{Malformed, unframe};
-use crate::disk::{Batch, Disk, io, sled_error};
+use crate::disk::{Batch, Disk, io};
 use crate::keys;
+use crate::migrate::{self, STEPS, Step};
 use crate::options::Options;
+use crate::swap;
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +17,7 @@ use std::time::Duration;
 use tidegate_core::ports::storage::StoreError;
 
 /// Name of the database inside the store's directory.
-const DATABASE: &str = "sled";
+pub(crate) const DATABASE: &str = "sled";
 
 /// What opening found.
 pub(crate) struct Opened {
@@ -28,8 +29,18 @@ pub(crate) struct Opened {
 impl Disk {
     /// Opens or creates the database in `dir`.
     pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, StoreError> {
+        Self::open_by(dir, options, STEPS)
+    }
+
+    /// The same, with the steps that lead here from older layouts.
+    pub(crate) fn open_by(
+        dir: &Path,
+        options: &Options,
+        steps: &[Step],
+    ) -> Result<Opened, StoreError> {
         std::fs::create_dir_all(dir).map_err(|e| io("create its directory", &e))?;
         let lock = lock(dir)?;
+        swap::settle(dir)?;
         let path = dir.join(DATABASE);
         let (db, set_aside) = match open_sled(&path, options) {
             Ok(db) => (db, None),
@@ -44,49 +55,49 @@ impl Disk {
             }
             Err(failure) => return Err(failure.into_error()),
         };
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .open(path.join("db"))
-            .map_err(|e| io("open its database file for syncing", &e))?;
-        let disk = Self::new(db, file, lock);
-        disk.check_layout()?;
+        let mut disk = of(db, &path, lock)?;
+        let known = u32::from(keys::VERSION);
+        match migrate::layout(&disk)? {
+            Some(found) if found == known => {}
+            Some(found) => {
+                let lock = disk.same_lock()?;
+                migrate::migrate(dir, disk, (found, known), steps)?;
+                let db = open_sled(&path, options).map_err(Failure::into_error)?;
+                disk = of(db, &path, lock)?;
+            }
+            None => {
+                let mut batch = Batch::default();
+                batch.put(keys::LAYOUT.to_vec(), &known.to_be_bytes());
+                disk.commit(batch)?;
+            }
+        }
         for directory in [dir, path.as_path()] {
-            File::open(directory)
-                .and_then(|d| d.sync_all())
-                .map_err(|e| io("sync its directory", &e))?;
+            swap::sync_directory(directory)?;
         }
         Ok(Opened { disk, set_aside })
     }
+}
 
-    fn check_layout(&self) -> Result<(), StoreError> {
-        let known = u32::from(keys::VERSION);
-        let stored = self
-            .db
-            .get(keys::LAYOUT)
-            .map_err(|e| sled_error("read its layout version", &e))?;
-        let Some(value) = stored else {
-            if !self.db.is_empty() {
-                return Err(StoreError::Version { found: 0, known });
-            }
-            let mut batch = Batch::default();
-            batch.put(keys::LAYOUT.to_vec(), &known.to_be_bytes());
-            return self.commit(batch);
-        };
-        let found = unframe(keys::LAYOUT, &value)
-            .and_then(|v| v.try_into().map_err(|_| Malformed("it is no number")))
-            .map(u32::from_be_bytes)
-            .map_err(|e| e.at(keys::LAYOUT))?;
-        if found == known {
-            Ok(())
-        } else {
-            Err(StoreError::Version { found, known })
-        }
-    }
+/// An open database as a disk.
+fn of(db: sled::Db, path: &Path, lock: File) -> Result<Disk, StoreError> {
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(path.join("db"))
+        .map_err(|e| io("open its database file for syncing", &e))?;
+    Ok(Disk::new(db, file, lock))
+}
+
+/// A database in a place of its own, as it is; created where there is none.
+pub(crate) fn database(path: &Path, lock: File) -> Result<Disk, StoreError> {
+    let db = open_sled(path, &Options::default()).map_err(Failure::into_error)?;
+    let disk = of(db, path, lock)?;
+    swap::sync_directory(path)?;
+    Ok(disk)
 }
 
 /// One store per directory: the second opener is told so.
-fn lock(dir: &Path) -> Result<File, StoreError> {
+pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
     let file = File::options()
         .create(true)
         .truncate(false)

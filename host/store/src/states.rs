@@ -94,6 +94,7 @@ impl States for Store {
     fn save(&self, states: &[SeriesState]) -> Result<(), StoreError> {
         let _writing = reading(&self.shared.writing);
         let disk = &self.shared.disk;
+        disk.room()?;
         let mut guard = locked(&self.shared.models);
         let mut models = match guard.take() {
             Some(models) => models,

@@ -18,6 +18,7 @@ impl Tracks for Store {
     fn save(&self, tracks: &[Track], choices: &[(SeriesKey, Choice)]) -> Result<(), StoreError> {
         let _writing = reading(&self.shared.writing);
         let disk = &self.shared.disk;
+        disk.room()?;
         let mut batch = Batch::default();
         for track in tracks {
             let key = keys::fit(Kind::Track, (&track.key, &track.module, &track.config));

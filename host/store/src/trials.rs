@@ -13,6 +13,7 @@ impl Trials for Store {
     fn keep(&self, trials: &[(String, Vec<u8>)], forget: &[String]) -> Result<(), StoreError> {
         let _writing = reading(&self.shared.writing);
         let disk = &self.shared.disk;
+        disk.room()?;
         let mut batch = Batch::default();
         for name in forget {
             disk.remove_parts(&mut batch, &keys::trial(name), 0)?;

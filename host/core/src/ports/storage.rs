@@ -34,7 +34,8 @@ pub enum StoreError {
     },
     /// The directory was written by a version with another layout.
     #[error(
-        "the store has layout version {found}, this binary reads {known}; use the matching version"
+        "the store has layout version {found}, this binary reads {known}; {}",
+        remedy(*found, *known)
     )]
     Version {
         /// In the directory.
@@ -50,6 +51,17 @@ pub enum StoreError {
         /// Milliseconds.
         retry_ms: u64,
     },
+    /// The disk is nearly full; nothing that grows is taken until there is room again.
+    #[error(
+        "the disk is full: {free} bytes are left where the store lies and {wanted} must be; make room, and it \
+         goes on by itself"
+    )]
+    Full {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that must be.
+        wanted: u64,
+    },
     /// What was given may not be stored: it breaks an invariant or a bound. A retry cannot help.
     #[error("the store refuses {what}: {why}")]
     Refused {
@@ -61,6 +73,14 @@ pub enum StoreError {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+}
+
+fn remedy(found: u32, known: u32) -> &'static str {
+    if found > known {
+        "a newer tidegate has written it: use that one, or restore a backup from before the update"
+    } else {
+        "it is too old to be migrated by it: open it with a version in between first"
+    }
 }
 
 /// Called once with what became of a batch, from any thread; it must not block.

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The database behind the store's back. sled's threads may hold its lock for a moment.
-fn behind(f: &Fixture) -> sled::Db {
+pub(super) fn behind(f: &Fixture) -> sled::Db {
     let path = f.dir.path().join("sled");
     for _ in 0..200 {
         if let Ok(db) = sled::open(&path) {

@@ -7,7 +7,10 @@
     reason = "a test's fixture may unwrap; clippy only knows #[test] functions"
 )]
 
+mod backup;
+mod compact;
 mod damage;
+mod full;
 mod history;
 mod journal;
 mod kill;

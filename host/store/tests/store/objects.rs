@@ -132,6 +132,15 @@ fn state(api: &str, config: &str, model: &Arc<[u8]>, text: &str) -> SeriesState 
     }
 }
 
+/// States of two series that share a model.
+pub(super) fn fitted() -> [SeriesState; 2] {
+    let cohort: Arc<[u8]> = component(3, 250_000).into();
+    [
+        state("t/a", "x", &cohort, "a"),
+        state("t/b", "x", &cohort, "b"),
+    ]
+}
+
 /// Values of a kind that lie in the database, read behind the store's back.
 pub(super) fn stored_values(f: &Fixture, kind: u8) -> usize {
     let path = f.dir.path().join("sled");

@@ -1,0 +1,62 @@
+//! Giving space back: everything that lives, written once more.
+//!
+//! sled reuses the room of what was removed and never returns it, so a store that was once large stays so.
+//! Every value is copied as it is, whatever its kind, into a database of its own, which takes the old one's
+//! place once it is whole (`swap`). While that goes on both are there: it takes the room of what lives once
+//! more, and no daemon, since two owners of one database would harm it.
+
+use crate::codec::unframe;
+use crate::disk::Disk;
+use crate::opening::Opened;
+use crate::options::Options;
+use crate::store::Store;
+use crate::swap::{self, Incoming};
+use std::path::Path;
+use tidegate_core::ports::storage::StoreError;
+
+/// What a compaction came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compacted {
+    /// Values that live.
+    pub values: u64,
+    /// Their bytes, with their keys.
+    pub bytes: u64,
+    /// Bytes of the database's files before.
+    pub before: u64,
+    /// And after.
+    pub after: u64,
+}
+
+impl Store {
+    /// Writes the store in `dir` once more, without the room of what was removed. `tell` hears how many bytes
+    /// were read so far.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when somebody has it open or there is no room for both, [`StoreError::Damaged`] where
+    /// a value is; the store is then as it was.
+    pub fn compact(dir: &Path, tell: &mut dyn FnMut(u64)) -> Result<Compacted, StoreError> {
+        let Opened { disk, .. } = Disk::open(dir, &Options::default())?;
+        let before = swap::size(dir)?;
+        let mut incoming = Incoming::create(dir, disk.same_lock()?)?;
+        let mut read = 0;
+        for item in disk.scan_raw(&[]) {
+            let (key, value) = item?;
+            unframe(&key, &value).map_err(|e| e.at(&key))?;
+            read += (key.len() + value.len()) as u64;
+            incoming.put(key.to_vec(), &value)?;
+            tell(read);
+        }
+        let whole = incoming.finish(dir)?;
+        let tally = whole.0;
+        // The lock is held until the end, sled's own files are let go of before they are removed.
+        let _lock = disk.same_lock()?;
+        drop(disk);
+        whole.put_in_place(dir)?;
+        Ok(Compacted {
+            values: tally.values,
+            bytes: tally.bytes,
+            before,
+            after: swap::size(dir)?,
+        })
+    }
+}
