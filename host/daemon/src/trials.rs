@@ -2,8 +2,8 @@
 //!
 //! Who is compared with whom is [`crate::life`]'s to say, what they are asked and how they are judged is
 //! [`tidegate_flow::shadow`]'s. Here is when: after a pool's plan was published, in a task of its own, from
-//! what the cycle has left. A cycle hands over its record and its forecasts, which it would drop, and goes
-//! on; so a candidate that is slow or traps costs nobody a plan. Where this part falls behind, it takes the
+//! what the cycle has left. A cycle hands over its forecasts and what is left of its record, which it
+//! would drop, shares with it what it goes on with itself, copies nothing, and goes on; so a candidate that is slow or traps costs nobody a plan. Where this part falls behind, it takes the
 //! newest cycle of a pool and passes over those before: a pair less is no harm. Under a driven clock it
 //! follows each step before the clock moves on, so that a replay concludes the same on any machine.
 //!
@@ -25,10 +25,10 @@ use tidegate_core::forecast::Forecast;
 use tidegate_core::ids::{BindingId, PoolId};
 use tidegate_core::policy::{Forecaster, Kept, Verdict};
 use tidegate_core::ports::serve::{ShadowStanding, TrialsPort};
-use tidegate_core::record::Record;
 use tidegate_core::roster::Member;
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::Timestamp;
+use tidegate_flow::cycle;
 use tidegate_flow::shadow::{About, Conclusion, Trial};
 use tidegate_runtime::{Stop, Wake};
 
@@ -42,7 +42,7 @@ struct Known {
 /// What a pool's cycle has left.
 #[derive(Debug)]
 struct Left {
-    record: Record,
+    record: cycle::Left,
     forecasts: BTreeMap<SeriesKey, Forecast>,
 }
 
@@ -91,7 +91,7 @@ impl OnTrial {
     pub(crate) fn leave(
         world: &World,
         pool: &PoolId,
-        record: Option<Record>,
+        record: Option<cycle::Left>,
         forecasts: BTreeMap<SeriesKey, Forecast>,
     ) {
         if let Some(record) = record

@@ -15,7 +15,7 @@ pub mod again;
 
 pub use between::{Between, between};
 pub use carry::Carried;
-pub use state::{Delta, Parting, PoolState, Profile};
+pub use state::{Delta, Left, Parting, PoolState, Profile};
 
 use crate::{adjust, allocate, demand, forecast, observe, tier};
 use std::collections::BTreeMap;

@@ -43,6 +43,7 @@ mod trial;
 pub use gate::Conclusion;
 pub use trial::{About, QuestionStanding, Standing, Trial};
 
+use crate::cycle::Left;
 use crate::forecast::{Bank, Tracks};
 use std::collections::BTreeMap;
 use tidegate_core::catalog::Catalog;
@@ -51,7 +52,7 @@ use tidegate_core::ids::{ApiId, PoolId};
 use tidegate_core::life::Gate;
 use tidegate_core::policy::{Allocator, CallError, Forecaster, Judge, PolicyError, Tierer};
 use tidegate_core::ports::storage::{History, SeriesState, StoreError};
-use tidegate_core::record::{Record, TierRecord};
+use tidegate_core::record::TierRecord;
 use tidegate_core::roster::{Fault, Member, Roster};
 use tidegate_core::slo::Slo;
 use tidegate_core::time::{Step, Timestamp};
@@ -91,8 +92,8 @@ pub enum Silent<'a> {
 pub struct Scene<'a> {
     /// The pool.
     pub pool: &'a PoolId,
-    /// Its record; of a plan that amends another it says nothing here.
-    pub record: &'a Record,
+    /// What is left of its record; of a plan that amends another it says nothing here.
+    pub record: &'a Left,
     /// The tierer calls of the binding, out of the record.
     pub tiers: &'a [&'a TierRecord],
     /// What was forecast through the binding.

@@ -16,10 +16,10 @@ use tidegate_core::life::{Gate, Side, Version};
 use tidegate_core::module::{Binding, ModuleKind, ShadowModule};
 use tidegate_core::policy::{Forecaster, Judge};
 use tidegate_core::ports::storage::Ledger;
-use tidegate_core::record::{Record, TierRecord};
+use tidegate_core::record::TierRecord;
 use tidegate_core::roster::{Member, Retreat, Roster};
 use tidegate_engine::{By, Policy, SwapError, gated_config};
-use tidegate_flow::cycle::PoolState;
+use tidegate_flow::cycle::{Left, PoolState};
 use tidegate_flow::shadow::{self, About, Conclusion, Scene, Silent, Standing, Trial};
 
 /// Trials by binding, and by whose answers count.
@@ -327,7 +327,7 @@ impl World {
                 continue;
             };
             let record = self.store.record(pool, generation)?;
-            let Some(record) = record.filter(|r| r.at == self.now) else {
+            let Some(record) = record.filter(|r| r.at == self.now).map(Left::from) else {
                 continue;
             };
             let is_mine = match binding.kind {
@@ -376,7 +376,7 @@ impl World {
 struct Sight<'a> {
     pool: &'a PoolId,
     forecasts: Vec<&'a Forecast>,
-    record: Record,
+    record: Left,
     /// Whether each tierer call of the record is the binding's.
     tenants: Vec<bool>,
     state: &'a PoolState,

@@ -197,7 +197,7 @@ fn rehearsed(world: &World, candidate: &Native, incumbent: &Native) -> Figures {
                 incumbent: &incumbent,
                 keys: &keys,
                 window: 7 * 288,
-                record: &records[0],
+                record: &records[0].clone().into(),
             };
             let window = (world.now().plus_ms(-86_400_000), world.now());
             let input = input(Silent::Forecaster(&candidate));

@@ -210,11 +210,8 @@ fn publish(
     output: cycle::Output,
 ) {
     Keeper::note(world, state, &output.delta);
-    let is_planned = output.record.is_some();
-    let left = output.record.as_ref().filter(|_| OnTrial::any(world));
-    let left = left.cloned();
-    state.commit(output.delta, output.record);
-    if let (true, Some(plan)) = (is_planned, &state.last) {
+    let left = state.commit(output.delta, output.record);
+    if let Some(plan) = left.as_ref().map(|left| &left.plan) {
         tracing::info_span!("publish", generation = plan.generation.0).in_scope(|| {
             tracing::debug!(pool = %pool, generation = plan.generation.0, "plan published");
             world.publish(plan);

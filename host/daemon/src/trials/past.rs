@@ -20,6 +20,7 @@ use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::Timestamp;
 use tidegate_core::units::Dimension;
 use tidegate_engine::Policy;
+use tidegate_flow::cycle::Left;
 use tidegate_flow::forecast::calibrate;
 use tidegate_flow::shadow::forecasters::SERIES;
 use tidegate_flow::shadow::gate::lasting;
@@ -196,7 +197,7 @@ fn forecasts(
         }
         if record.is_none() {
             let last = world.store.last(&api.pool).unwrap_or_default();
-            record = world.store.record(&api.pool, last)?;
+            record = world.store.record(&api.pool, last)?.map(Left::from);
         }
         let signals = Dimension::signals(&pool.value.ready.dimensions());
         let all = signals.into_iter().map(|signal| SeriesKey {

@@ -13,7 +13,7 @@ use tidegate_core::ids::{ApiId, Generation, ScopedId, TenantId};
 use tidegate_core::plan::{ApiPlan, Plan};
 use tidegate_core::policy::{AllocationInput, Blob, Kept};
 use tidegate_core::ports::storage::SeriesState;
-use tidegate_core::record::{Record, TierRecord};
+use tidegate_core::record::{DemandRecord, Record, TierRecord};
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::tier::TierState;
 use tidegate_core::time::Timestamp;
@@ -117,14 +117,46 @@ pub(super) fn kept_by_tierer(record: &TierRecord) -> (TenantId, Kept) {
     (record.tenant.clone(), kept)
 }
 
-/// What stays of a record once it is written: its plan, what the allocator was asked, and what it keeps.
-/// Taken out of it, since of a large pool each is megabytes.
-fn published(record: Record) -> (Arc<Plan>, Arc<AllocationInput>, Blob) {
-    (
-        Arc::new(record.plan),
-        Arc::new(record.allocation),
-        record.allocator_state,
-    )
+/// What is left of a record once its plan is the last one: what versions on trial are asked from. What is
+/// large, it shares with the pool's state, so that a trial costs a cycle no copy.
+#[derive(Debug, Clone)]
+pub struct Left {
+    /// The cycle's time.
+    pub at: Timestamp,
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// What the allocator was asked.
+    pub allocation: Arc<AllocationInput>,
+    /// With which config.
+    pub allocator_config: String,
+    /// The tierer calls, one per tenant.
+    pub tiers: Vec<TierRecord>,
+    /// What was made of forecasts, one per api.
+    pub needs: Vec<DemandRecord>,
+    /// The plan of the last cycle, of one that amends it.
+    pub amends: Option<Generation>,
+}
+
+impl Left {
+    /// Taken out of a record, with what the allocator keeps: of a large pool each is megabytes.
+    fn with_state(record: Record) -> (Self, Blob) {
+        let left = Self {
+            at: record.at,
+            plan: Arc::new(record.plan),
+            allocation: Arc::new(record.allocation),
+            allocator_config: record.allocator_config,
+            tiers: record.tiers,
+            needs: record.needs,
+            amends: record.amends,
+        };
+        (left, record.allocator_state)
+    }
+}
+
+impl From<Record> for Left {
+    fn from(record: Record) -> Self {
+        Self::with_state(record).0
+    }
 }
 
 impl PoolState {
@@ -194,17 +226,18 @@ impl PoolState {
             ..Self::default()
         };
         let writer = record.plan.served.module.clone();
-        let (plan, asked, blob) = published(record);
+        let (left, blob) = Left::with_state(record);
         Self {
-            last: Some(plan),
-            asked: Some(asked),
+            last: Some(left.plan),
+            asked: Some(left.allocation),
             allocator_state: Kept::of(writer, blob),
             ..resumed
         }
     }
 
-    /// Takes over what a cycle changed; with a record, its plan is the last one now.
-    pub fn commit(&mut self, mut delta: Delta, record: Option<Record>) {
+    /// Takes over what a cycle changed; with a record, its plan is the last one now, and what is left of it
+    /// is answered.
+    pub fn commit(&mut self, mut delta: Delta, record: Option<Record>) -> Option<Left> {
         // States and budgets only follow the data, so they move on even when no plan was made.
         delta.states.into_iter().for_each(|s| self.bank.put(s));
         let apis = &delta.learned;
@@ -236,16 +269,15 @@ impl PoolState {
         self.learned = delta.learned;
         self.floors = delta.floors;
         self.carried = delta.carried;
-        if let Some(record) = record {
-            self.tiers = delta.tiers;
-            for (tenant, kept) in delta.tier_states {
-                let Some(writer) = kept.writer else { continue };
-                let states = self.tier_states.entry(tenant).or_default();
-                states.follow(writer, kept.blob, record.at);
-            }
-            self.base = Some(record.plan.generation);
-            self.publish(record);
+        let record = record?;
+        self.tiers = delta.tiers;
+        for (tenant, kept) in delta.tier_states {
+            let Some(writer) = kept.writer else { continue };
+            let states = self.tier_states.entry(tenant).or_default();
+            states.follow(writer, kept.blob, record.at);
         }
+        self.base = Some(record.plan.generation);
+        Some(self.publish(record))
     }
 
     /// Takes over what a look between two cycles changed; with a record, its plan is the last one now.
@@ -256,11 +288,12 @@ impl PoolState {
         }
     }
 
-    fn publish(&mut self, record: Record) {
+    fn publish(&mut self, record: Record) -> Left {
         let (writer, at) = (record.plan.served.module.clone(), record.at);
-        let (plan, asked, blob) = published(record);
-        self.last = Some(plan);
-        self.asked = Some(asked);
+        let (left, blob) = Left::with_state(record);
+        self.last = Some(left.plan.clone());
+        self.asked = Some(left.allocation.clone());
         self.allocator_state.follow(writer, blob, at);
+        left
     }
 }

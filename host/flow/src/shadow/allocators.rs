@@ -31,6 +31,7 @@ use super::needs::{Asked, Look, Measured, has_come};
 use super::trial::Waiting as Kind;
 use super::{Input, Output, Scene, counts, objectives};
 use crate::allocate::is_moved;
+use crate::cycle::Left;
 use crate::demand::Learned;
 use crate::demand::codec::{Reader, Writer};
 use std::collections::BTreeMap;
@@ -38,7 +39,6 @@ use tidegate_core::ids::{ApiId, PoolId};
 use tidegate_core::invariant;
 use tidegate_core::policy::{Allocation, AllocationInput, Allocator, CallError, Kept};
 use tidegate_core::ports::storage::StoreError;
-use tidegate_core::record::Record;
 use tidegate_core::roster::Member;
 use tidegate_core::time::Timestamp;
 use tidegate_core::units::Dimension;
@@ -238,7 +238,7 @@ fn price(
     Ok(of(&pair.silent).zip(of(&pair.serving)))
 }
 
-fn learned(record: &Record, api: &ApiId) -> Option<Learned> {
+fn learned(record: &Left, api: &ApiId) -> Option<Learned> {
     let need = record.needs.iter().find(|n| n.api == *api)?;
     Some(Learned::of(&need.learned))
 }
@@ -273,7 +273,7 @@ fn ask(
         state: division
             .kept
             .for_module(&member.module, |blob| member.policy.migrate(blob)),
-        ..question.clone()
+        ..AllocationInput::clone(question)
     };
     let apis: Vec<ApiId> = record.plan.apis.iter().map(|a| a.api.clone()).collect();
     if apis.len() != n {

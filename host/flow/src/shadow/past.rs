@@ -13,6 +13,7 @@
 
 use super::evidence::Question;
 use super::{Input, Scene, Silent, Trial, block_ms, run};
+use crate::cycle::Left;
 use crate::forecast::{self, Bank, FitInput, Target, Tracks};
 use std::collections::BTreeMap;
 use tidegate_core::forecast::Forecast;
@@ -86,7 +87,7 @@ pub fn records(
 ) -> Result<Figures, StoreError> {
     let mut trial = input.trial.clone();
     for record in all {
-        let record = record?;
+        let record = Left::from(record?);
         let tiers: Vec<&TierRecord> = record.tiers.iter().filter(|t| mine(&t.tenant)).collect();
         let scene = Scene {
             pool,
@@ -130,8 +131,8 @@ pub struct Forecasters<'a> {
     pub keys: &'a [SeriesKey],
     /// Steps of history that a fit sees at most.
     pub window: usize,
-    /// A record of any pool: it is not looked at.
-    pub record: &'a Record,
+    /// What any cycle of a pool has left: it is not looked at.
+    pub record: &'a Left,
 }
 
 /// Forecasts a stretch of the past with both, once a block, until it ends or `stops` says so.
@@ -154,7 +155,7 @@ pub fn forecasts(
         })
         .collect();
     let mut trial = input.trial.clone();
-    let pool = &of.record.pool;
+    let pool = &of.record.plan.pool;
     let (mut now, mut fitted) = (trial.block(from), None);
     while now <= to && !stops() {
         if fitted.is_none_or(|at| now.since_ms(at) >= REFIT_MS) {
