@@ -1,7 +1,8 @@
 //! The life of versions: every change of who serves a binding or is in shadow of it, as one act each.
 //!
-//! An act changes the catalog (durably), the slots and the journal, in this order; what is condemned is
-//! written before the catalog, so that after a crash in between nothing brings it back (RB1). Whoever
+//! An act changes the catalog with the journal (durably, both or neither), and then the slots; what is
+//! condemned is written before the catalog, so that after a crash in between nothing brings it back (RB1):
+//! the next start ends what was begun ([`restore`]). Whoever
 //! acts says so with a [`Word`]: a person, the binding's gate on its evidence, or the engine after
 //! faults. Nothing here asks who may: servers do, before they call, and the gate acts for the daemon.
 //!
@@ -14,7 +15,7 @@ mod expire;
 mod restore;
 mod trials;
 
-pub(crate) use changes::write_changes;
+pub(crate) use changes::changes;
 pub(crate) use condemn::{Place, lift, quarantine};
 pub(crate) use expire::expire;
 pub(crate) use restore::restore;
@@ -30,7 +31,7 @@ use tidegate_core::ids::BindingId;
 use tidegate_core::life::{Actor, Event, Ground, Step, Version};
 use tidegate_core::module::{Binding, ModuleRef, ShadowModule};
 use tidegate_core::ports::serve::ServeError;
-use tidegate_core::ports::storage::{CatalogStore, StoreError};
+use tidegate_core::ports::storage::StoreError;
 use tidegate_engine::{By, RolledBack};
 
 /// On whose word something is done, and why.
@@ -131,13 +132,14 @@ pub(crate) fn serving(world: &World, id: &BindingId) -> Option<Version> {
     Some(Version { module, config })
 }
 
-/// Puts a binding in place of what was read: the catalog durably, then the slots. What was changed in
-/// between is not overwritten.
+/// Puts a binding in place of what was read, with the steps that tell of it: both durably, then the slots.
+/// What was changed in between is not overwritten.
 fn put(
     world: &World,
     stands: &Versioned<Binding>,
     next: Binding,
     by: By,
+    steps: Vec<Step>,
 ) -> Result<(), ServeError> {
     let id = next.id.clone();
     let _writer = lock(&world.catalog_writer);
@@ -149,14 +151,16 @@ fn put(
     let (next, _) = catalog
         .apply(&[change])
         .map_err(|problems| ServeError::Invalid { problems })?;
-    CatalogStore::save(&*world.store, &next).map_err(stored)?;
+    let journal = &world.policies.journal;
+    journal.write_with(&next, steps).map_err(stored)?;
     world.catalog.store(Arc::new(next));
     // Within the lock: of two changes, the later must be followed last.
     world.follow_bindings(Some((&id, by)));
     Ok(())
 }
 
-/// Makes the binding `next` of what was read: its states first, then one swap, then the journal.
+/// Makes the binding `next` of what was read: its states first, then the catalog with the journal, then one
+/// swap.
 fn swap(
     world: &World,
     stands: &Versioned<Binding>,
@@ -173,20 +177,30 @@ fn swap(
         module: candidate.module.clone(),
         config: next.config.clone(),
     };
-    put(world, stands, next.clone(), by)?;
-    if serving(world, &next.id).as_ref() != Some(&to) {
+    let swaps = from.as_ref() != Some(&to);
+    let step = swaps.then(|| Step {
+        from,
+        to: Some(to.clone()),
+        ..word.step(world, event, next)
+    });
+    put(world, stands, next.clone(), by, step.into_iter().collect())?;
+    let serves = serving(world, &next.id);
+    if serves.as_ref() != Some(&to) {
         let text = format!(
             "binding `{}` is declared to be served by {}, and its slot does not serve it; the daemon's log says why",
             next.id, to.module
         );
-        return Err(ServeError::Unavailable(text));
-    }
-    if from.as_ref() != Some(&to) {
+        let word = Word {
+            by: Actor::Daemon,
+            ground: Ground::Ordinary,
+            reason: "its slot does not serve it".into(),
+        };
         world.policies.journal.write(vec![Step {
-            from,
-            to: Some(to),
-            ..word.step(world, event, next)
+            from: Some(to),
+            to: serves,
+            ..word.step(world, Event::RolledBack, next)
         }]);
+        return Err(ServeError::Unavailable(text));
     }
     Ok(())
 }
@@ -220,7 +234,6 @@ pub(crate) fn shadow(
         return Ok(());
     }
     let (before, after) = (in_shadow(world, &stands.value), in_shadow(world, &next));
-    put(world, stands, next.clone(), By::Itself)?;
     let mut steps = vec![];
     if let Some(before) = before {
         steps.push(Step {
@@ -233,8 +246,7 @@ pub(crate) fn shadow(
         to: after,
         ..word.step(world, Event::Shadowed, &next)
     });
-    world.policies.journal.write(steps);
-    Ok(())
+    put(world, stands, next, By::Itself, steps)
 }
 
 /// Ends the shadow of a binding without a promotion.
@@ -262,7 +274,6 @@ pub(crate) fn end_shadow(
         shadow: None,
         ..stands.value.clone()
     };
-    put(world, &stands, next.clone(), By::Itself)?;
     let mut steps = vec![Step {
         from: Some(candidate.clone()),
         ..word.step(world, Event::ShadowEnded, &next)
@@ -273,7 +284,7 @@ pub(crate) fn end_shadow(
             ..word.step(world, Event::Quarantined, &next)
         });
     }
-    world.policies.journal.write(steps);
+    put(world, &stands, next, By::Itself, steps)?;
     kept.map_err(stored)
 }
 
@@ -310,7 +321,6 @@ pub(crate) fn roll_back(world: &World, id: &BindingId, word: &Word) -> Result<()
     let swapped = world.policies.rollback(id)?;
     // The flag before the catalog, as after faults; the catalog follows in any case.
     let kept = world.keep_quarantine();
-    world.settle(&swapped);
     let to = serving(world, id);
     let condemned = from
         .as_ref()
@@ -324,7 +334,7 @@ pub(crate) fn roll_back(world: &World, id: &BindingId, word: &Word) -> Result<()
         from: Some(from.clone()),
         ..word.step(world, Event::Quarantined, &stands.value)
     }));
-    world.policies.journal.write(steps);
+    world.settle(&swapped, steps);
     kept.map_err(stored)
 }
 
@@ -352,12 +362,12 @@ pub(crate) fn end_watch(world: &World, id: &BindingId, word: &Word) -> Result<()
     Ok(())
 }
 
-/// Notes what the engine has rolled back after faults, before the catalog follows.
-pub(crate) fn note_faults(world: &World, rolled: &RolledBack) {
+/// What the journal tells of what the engine has rolled back after faults.
+pub(crate) fn after_faults(world: &World, rolled: &RolledBack) -> Vec<Step> {
     let catalog = world.catalog.load();
     let id = &rolled.swap.binding;
     let Some(stands) = catalog.bindings.get(id) else {
-        return;
+        return vec![];
     };
     let word = Word {
         by: Actor::Faults,
@@ -375,10 +385,7 @@ pub(crate) fn note_faults(world: &World, rolled: &RolledBack) {
         to,
         ..word.step(world, event, &stands.value)
     };
-    world
-        .policies
-        .journal
-        .write(steps.into_iter().map(step).collect());
+    steps.map(step).into()
 }
 
 /// What could not be written down, in the log: the act itself has been done.

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidegate_core::alert::Alert;
 use tidegate_core::catalog::{Catalog, Change, Object};
 use tidegate_core::ids::{ApiId, BindingId, Digest, PoolId, TenantId};
+use tidegate_core::life::Step;
 use tidegate_core::module::{ModuleKind, ModuleRef};
 use tidegate_core::plan::Plan;
 use tidegate_core::ports::serve::AppliedReport;
@@ -311,12 +312,12 @@ impl World {
             tracing::error!(error = %error, "the quarantine could not be written; it holds until the next start");
         }
         for rolled in &done {
-            crate::life::note_faults(self, rolled);
+            let steps = crate::life::after_faults(self, rolled);
             tracing::error!(
                 binding = %rolled.swap.binding, quarantined = %rolled.quarantined, reach = ?rolled.reach, faults = rolled.faults,
                 "rolled back after repeated faults: {}", rolled.cause
             );
-            self.settle(&rolled.swap);
+            self.settle(&rolled.swap, steps);
         }
     }
 
@@ -329,18 +330,19 @@ impl World {
         })
     }
 
-    /// After a slot went back by itself: the catalog follows, durably.
-    pub(crate) fn settle(&self, swap: &Swapped) {
+    /// After a slot went back by itself: the catalog follows, durably, with the steps that tell of it.
+    pub(crate) fn settle(&self, swap: &Swapped, steps: Vec<Step>) {
+        let journal = &self.policies.journal;
         let Some(to) = &swap.to else {
             // The baseline serves, which no binding can name. Who binds the module again by word
             // must find the slot open, not think that it serves already.
             self.policies.forget(&swap.binding);
-            return;
+            return journal.write(steps);
         };
         let _writer = lock(&self.catalog_writer);
         let catalog = self.catalog.load_full();
         let Some(stands) = catalog.bindings.get(&swap.binding) else {
-            return;
+            return journal.write(steps);
         };
         self.note_swap(stands.value.kind, swap, SwapOutcome::RolledBack);
         let (module, config) = self
@@ -356,14 +358,18 @@ impl World {
         };
         match catalog.apply(&[change]) {
             Ok((next, _)) => {
-                if let Err(error) = CatalogStore::save(&*self.store, &next) {
+                if let Err(error) = journal.write_with(&next, steps.clone()) {
                     tracing::error!(error = %error, "the rollback could not be written to the catalog");
+                    journal.write(steps);
                 }
                 self.policies
                     .note_served(&swap.binding, module.digest, &config);
                 self.catalog.store(Arc::new(next));
             }
-            Err(problems) => tracing::error!(?problems, "the rollback does not fit the catalog"),
+            Err(problems) => {
+                tracing::error!(?problems, "the rollback does not fit the catalog");
+                journal.write(steps);
+            }
         }
     }
 

@@ -1,12 +1,14 @@
 //! The desired state, as one value: a change set is accepted as a whole, so it is stored as a
-//! whole.
+//! whole, and with it what the journal tells of it.
 
 use crate::disk::Batch;
+use crate::journal;
 use crate::keys;
 use crate::mirror;
 use crate::shared::{locked, reading};
 use crate::store::Store;
 use tidegate_core::catalog::Catalog;
+use tidegate_core::life::Step;
 use tidegate_core::ports::storage::{CatalogStore, StoreError};
 
 impl CatalogStore for Store {
@@ -18,7 +20,12 @@ impl CatalogStore for Store {
         }
     }
 
-    fn save(&self, catalog: &Catalog) -> Result<(), StoreError> {
+    fn save_with(
+        &self,
+        catalog: &Catalog,
+        steps: &[Step],
+        forget: &[u64],
+    ) -> Result<(), StoreError> {
         let _writing = reading(&self.shared.writing);
         let _one = locked(&self.shared.catalog);
         self.shared.disk.room()?;
@@ -27,6 +34,7 @@ impl CatalogStore for Store {
         self.shared
             .disk
             .put_large(&mut batch, &keys::catalog(), &bytes)?;
+        journal::write(&self.shared.disk, &mut batch, steps, forget)?;
         self.shared.disk.commit(batch)
     }
 }

@@ -11,6 +11,7 @@ use tidegate_core::distribution::Distribution;
 use tidegate_core::frame::Column;
 use tidegate_core::ids::{ApiId, Digest, Generation, PoolId};
 use tidegate_core::invariant::check_succession;
+use tidegate_core::life::Step;
 use tidegate_core::ports::storage::{
     Anchor, CatalogStore, Completion, Fit, History, Ledger, Modules, Replays, SeriesState, States,
     StoreError, StoredModule, Watermark,
@@ -403,7 +404,8 @@ impl CatalogStore for MemoryStore {
         Ok(self.lock().catalog.clone())
     }
 
-    fn save(&self, catalog: &Catalog) -> Result<(), StoreError> {
+    /// Steps of a journal are passed over: a world's are its notes.
+    fn save_with(&self, catalog: &Catalog, _: &[Step], _: &[u64]) -> Result<(), StoreError> {
         self.lock().catalog = catalog.clone();
         Ok(())
     }

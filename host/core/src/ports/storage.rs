@@ -416,7 +416,21 @@ pub trait CatalogStore: Send + Sync {
     ///
     /// # Errors
     /// When it is not on disk.
-    fn save(&self, catalog: &Catalog) -> Result<(), StoreError>;
+    fn save(&self, catalog: &Catalog) -> Result<(), StoreError> {
+        self.save_with(catalog, &[], &[])
+    }
+
+    /// Replaces it durably, and in the same moment appends to the [`Journal`] and lets go of older steps of
+    /// it, by their sequence: what is declared and who declared it are there both or not at all.
+    ///
+    /// # Errors
+    /// When it is not on disk; then none of it is.
+    fn save_with(
+        &self,
+        catalog: &Catalog,
+        steps: &[Step],
+        forget: &[u64],
+    ) -> Result<(), StoreError>;
 }
 
 /// One directory with everything; what the daemon opens.

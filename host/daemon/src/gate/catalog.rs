@@ -12,7 +12,6 @@ use tidegate_core::catalog::{Catalog, Change, Effect, Object, ObjectKey, ObjectK
 use tidegate_core::ids::{ScopedId, TenantId};
 use tidegate_core::module::Selector;
 use tidegate_core::ports::serve::{Applied, CatalogPort, Run, ServeError};
-use tidegate_core::ports::storage::CatalogStore;
 use tidegate_core::quota::Usage;
 
 impl CatalogPort for Gate {
@@ -62,14 +61,15 @@ impl CatalogPort for Gate {
                 effects,
             });
         }
-        CatalogStore::save(&*self.world.store, &next).map_err(stored)?;
+        let steps = life::changes(&self.world, &catalog, &next, &effects, &caller.name);
+        let journal = &self.world.policies.journal;
+        journal.write_with(&next, steps).map_err(stored)?;
         let generation = next.generation;
         next.zones = crate::zones::zones(&next);
         let next = Arc::new(next);
         self.world.catalog.store(next.clone());
         self.world.follow_bindings(None);
         drop(writer);
-        life::write_changes(&self.world, &catalog, &next, &effects, &caller.name);
         self.world.move_apis(&catalog, &next);
         // Whoever watches a grant hears that its api has another mode, and who watches events of them.
         self.world.wake();

@@ -9,14 +9,14 @@ use tidegate_core::ids::BindingId;
 use tidegate_core::life::{Event, Step, Version};
 use tidegate_core::module::Binding;
 
-/// Writes the steps of a change set that was applied by a credential.
-pub(crate) fn write_changes(
+/// The steps of a change set that a credential applies.
+pub(crate) fn changes(
     world: &World,
     before: &Catalog,
     after: &Catalog,
     effects: &[(ObjectKey, Effect)],
     by: &str,
-) {
+) -> Vec<Step> {
     let mut steps = vec![];
     for (key, effect) in effects {
         if key.kind != ObjectKind::Binding || *effect == Effect::Unchanged {
@@ -28,7 +28,7 @@ pub(crate) fn write_changes(
         let of = |catalog: &Catalog| catalog.bindings.get(&id).map(|b| b.value.clone());
         steps.extend(between(world, of(before), of(after), by));
     }
-    world.policies.journal.write(steps);
+    steps
 }
 
 fn between(world: &World, old: Option<Binding>, new: Option<Binding>, by: &str) -> Vec<Step> {

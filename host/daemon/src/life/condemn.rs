@@ -5,7 +5,7 @@ use crate::gate::stored;
 use crate::world::World;
 use tidegate_core::ids::{BindingId, Digest};
 use tidegate_core::life::{Event, Step, Version};
-use tidegate_core::module::ModuleRef;
+use tidegate_core::module::{Binding, ModuleRef};
 use tidegate_core::ports::serve::ServeError;
 use tidegate_engine::Swapped;
 
@@ -53,28 +53,30 @@ pub(crate) fn quarantine(
     };
     // The flag before the catalog: after a crash in between, nothing may bring it back.
     let kept = world.keep_quarantine();
-    swapped.iter().for_each(|swap| world.settle(swap));
-    let mut steps = vec![match (place, concerned.first()) {
-        (Place::Binding(_), Some(binding)) => Step {
-            from: Some(of(module)),
-            ..word.step(world, Event::Quarantined, binding)
-        },
-        _ => Step {
-            from: Some(of(module)),
-            reason: word.reason.clone(),
-            ..Step::new(Event::Quarantined, word.by.clone(), world.clock.now())
-        },
-    }];
-    for (binding, from) in concerned.iter().zip(served) {
-        if from.is_some() {
-            steps.push(Step {
-                from,
-                to: serving(world, &binding.id),
-                ..word.step(world, Event::RolledBack, binding)
-            });
-        }
+    world
+        .policies
+        .journal
+        .write(vec![match (place, concerned.first()) {
+            (Place::Binding(_), Some(binding)) => Step {
+                from: Some(of(module)),
+                ..word.step(world, Event::Quarantined, binding)
+            },
+            _ => Step {
+                from: Some(of(module)),
+                reason: word.reason.clone(),
+                ..Step::new(Event::Quarantined, word.by.clone(), world.clock.now())
+            },
+        }]);
+    for swap in &swapped {
+        let gone = concerned.iter().zip(&served);
+        let gone = gone.filter(|(binding, from)| binding.id == swap.binding && from.is_some());
+        let step = |(binding, from): (&&Binding, &Option<Version>)| Step {
+            from: from.clone(),
+            to: serving(world, &binding.id),
+            ..word.step(world, Event::RolledBack, binding)
+        };
+        world.settle(swap, gone.map(step).collect());
     }
-    world.policies.journal.write(steps);
     for binding in concerned {
         if in_shadow(world, binding).is_some_and(|v| v.module.digest == digest)
             && let Err(error) = end_shadow(world, &binding.id, End::Harmless, word)

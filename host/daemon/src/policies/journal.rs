@@ -2,16 +2,19 @@
 //!
 //! Steps lie on shelves: those of a binding on one of its own, those of modules that concern no
 //! binding on one per holder. The newest [`Step::KEPT`] of each shelf are kept, so that one that is
-//! busy takes no past from another. A step is written after what it tells of: a crash between the two
-//! forgets a step, and never tells of one that was not taken. So a disk that is full stops no
-//! rollback: it is told in the log that a step is missing.
+//! busy takes no past from another. A step that tells of a change of the catalog is written with it, so
+//! that a crash leaves both or neither. Every other is written after what it tells of: a crash between the
+//! two forgets a step, and never tells of one that was not taken. A disk that is full stops no rollback
+//! (it is told in the log that a step is missing), and the next start notes what it finds
+//! ([`crate::life::restore`]).
 
 use crate::world::lock;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use tidegate_core::catalog::Catalog;
 use tidegate_core::ids::{BindingId, TenantId};
 use tidegate_core::life::Step;
-use tidegate_core::ports::storage::{Journal as _, StoreError};
+use tidegate_core::ports::storage::{CatalogStore as _, Journal as _, StoreError};
 use tidegate_store::Store;
 
 /// Which steps are counted together.
@@ -38,14 +41,59 @@ struct Shelves {
 }
 
 impl Shelves {
-    /// Puts a step on its shelf; the sequences of those that have no place any more.
-    fn put(&mut self, step: Step) -> Vec<u64> {
+    /// Puts a step on its shelf; the oldest that has no place any more goes.
+    fn put(&mut self, step: Step) {
         self.next = self.next.max(step.sequence + 1);
         let shelf = self.steps.entry(Shelf::of(&step)).or_default();
         shelf.push_back(step);
         let over = shelf.len().saturating_sub(Step::KEPT);
-        shelf.drain(..over).map(|old| old.sequence).collect()
+        shelf.drain(..over);
     }
+
+    /// Steps with the places that they will have, and what has none any more then. Nothing is put yet.
+    fn place(&self, steps: Vec<Step>) -> Placed {
+        let numbered = (self.next..).zip(steps);
+        let all: Vec<Step> = numbered
+            .map(|(sequence, step)| Step { sequence, ..step })
+            .collect();
+        let mut after: BTreeMap<Shelf, Vec<u64>> = BTreeMap::new();
+        for step in &all {
+            let shelf = Shelf::of(step);
+            let stand = self.steps.get(&shelf).into_iter().flatten();
+            let on = after
+                .entry(shelf)
+                .or_insert_with(|| stand.map(|old| old.sequence).collect());
+            on.push(step.sequence);
+        }
+        let over = after.into_values().flat_map(|mut on| {
+            on.truncate(on.len().saturating_sub(Step::KEPT));
+            on
+        });
+        let forget: Vec<u64> = over.collect();
+        // One that comes and goes in the same call is never on disk.
+        let stays = |step: &&Step| !forget.contains(&step.sequence);
+        Placed {
+            written: all.iter().filter(stays).cloned().collect(),
+            all,
+            forget,
+        }
+    }
+
+    fn take(&mut self, placed: Placed) {
+        for step in placed.all {
+            tracing::info!(event = step.event.name(), binding = ?step.binding.as_ref().map(BindingId::as_str), by = %step.by, "a version's life: {}", step.reason);
+            self.put(step);
+        }
+    }
+}
+
+/// Steps that are about to be written.
+struct Placed {
+    all: Vec<Step>,
+    /// Of them, those that stay.
+    written: Vec<Step>,
+    /// Sequences that have no place any more.
+    forget: Vec<u64>,
 }
 
 /// See the module.
@@ -74,22 +122,24 @@ impl Journal {
             return;
         }
         let mut shelves = lock(&self.shelves);
-        let mut written = Vec::with_capacity(steps.len());
-        let mut forget = vec![];
-        for step in steps {
-            let step = Step {
-                sequence: shelves.next,
-                ..step
-            };
-            tracing::info!(event = step.event.name(), binding = ?step.binding.as_ref().map(BindingId::as_str), by = %step.by, "a version's life: {}", step.reason);
-            written.push(step.clone());
-            forget.extend(shelves.put(step));
-        }
-        // One that came and went in the same call was never on disk.
-        written.retain(|step| !forget.contains(&step.sequence));
-        if let Err(error) = self.store.append(&written, &forget) {
+        let placed = shelves.place(steps);
+        if let Err(error) = self.store.append(&placed.written, &placed.forget) {
             tracing::error!(error = %error, "a step in the life of a version could not be written; `tidegate policy history` forgets it at the next start");
         }
+        shelves.take(placed);
+    }
+
+    /// Writes a catalog with the steps that tell of its change, both or neither.
+    ///
+    /// # Errors
+    /// When it is not on disk; then no step was taken.
+    pub(crate) fn write_with(&self, catalog: &Catalog, steps: Vec<Step>) -> Result<(), StoreError> {
+        let mut shelves = lock(&self.shelves);
+        let placed = shelves.place(steps);
+        self.store
+            .save_with(catalog, &placed.written, &placed.forget)?;
+        shelves.take(placed);
+        Ok(())
     }
 
     /// The steps of a binding, oldest first.

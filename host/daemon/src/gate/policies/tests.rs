@@ -1,6 +1,7 @@
 //! Who may bind, push and roll back what, on the shipped modules: admitting them is the slow part, so
 //! one world serves several sentences.
 
+mod cut_short;
 mod versions;
 
 use super::*;
