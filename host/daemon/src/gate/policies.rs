@@ -245,6 +245,10 @@ impl PoliciesPort for Gate {
     ) -> Result<SlotInfo, ServeError> {
         let stands = self.binding(caller, id)?;
         let shadow = self.shadow_of(&stands.value, module, config)?;
+        self.try_beside(&Binding {
+            shadow: Some(shadow.clone()),
+            ..stands.value.clone()
+        })?;
         let word = Word::of(&caller.name, "put in shadow by word");
         life::shadow(&self.world, &stands, shadow, &word)?;
         self.slot(id)

@@ -1,9 +1,12 @@
-//! A binding is tried before it serves: its module is asked under its config, on the series that it selects.
+//! A binding is tried before it serves: its module is asked under its config, on the series that it selects,
+//! and so is whoever stands beside it, its challengers and what is in shadow of it.
 //!
 //! The module was admitted under the smallest config of its schema, which says nothing of this one: a schema
 //! cannot tell that two numbers do not go together, nor that a season is longer than the history. What fails
 //! here would fail in the next cycle, and be answered by the version before; so it is refused, and the person
 //! who wrote it is told at once. The module runs as it will serve, in this process and under its own limits.
+//! A shadow that fails harms nobody, but would be a trial of nothing for days, and be quarantined for what was
+//! a slip of its config.
 
 use crate::gate::Gate;
 use crate::policies::{Whose, sample};
@@ -12,7 +15,7 @@ use tidegate_core::catalog::{Change, Object};
 use tidegate_core::module::{Binding, ModuleKind};
 use tidegate_core::policy::CallError;
 use tidegate_core::ports::serve::ServeError;
-use tidegate_engine::{AdmissionError, try_config};
+use tidegate_engine::{AdmissionError, check_config, try_config};
 
 impl Gate {
     /// Refuses a binding under whose config its module fails. What serves already is not asked again.
@@ -23,11 +26,66 @@ impl Gate {
         if serves.is_some_and(|(m, c)| m.digest == loaded.digest() && c == binding.config) {
             return Ok(());
         }
+        let one = One {
+            module: &binding.module,
+            config: &binding.config,
+            field: String::new(),
+        };
+        self.try_one(binding, &one)
+    }
+
+    /// The same for those beside it. What stands there already is not asked again, and who may not stand
+    /// there hears so from who checks that.
+    pub(super) fn try_beside(&self, binding: &Binding) -> Result<(), ServeError> {
+        let policies = &self.world.policies;
+        let catalog = self.world.catalog.load();
+        let stands = catalog.bindings.get(&binding.id).map(|b| &b.value);
+        let beside = |binding: &Binding| -> Vec<(String, String)> {
+            let shadow = binding.shadow.iter();
+            let shadow = shadow.map(|s| (s.module.clone(), s.config.clone()));
+            let challengers = binding.challengers.iter();
+            let challengers = challengers.map(|c| (c.module.clone(), c.config.clone()));
+            shadow.chain(challengers).collect()
+        };
+        let known = stands.map(beside).unwrap_or_default();
+        let shadow = binding.shadow.iter().map(|shadow| One {
+            module: &shadow.module,
+            config: &shadow.config,
+            field: "shadow.".into(),
+        });
+        let challengers = binding.challengers.iter().enumerate();
+        let challengers = challengers.map(|(i, challenger)| One {
+            module: &challenger.module,
+            config: &challenger.config,
+            field: format!("challengers[{i}]."),
+        });
+        for one in shadow.chain(challengers) {
+            let is_known = known
+                .iter()
+                .any(|(m, c)| m == one.module && c == one.config);
+            let found = policies.find(one.module, Whose::of(binding)).ok();
+            let may = found.is_some_and(|loaded| {
+                let manifest = loaded.manifest();
+                manifest.kind == binding.kind
+                    && check_config(&manifest.config_schema, one.config).is_ok()
+                    && policies.admits(&binding.id, loaded.digest())
+            });
+            if may && !is_known {
+                self.try_one(binding, &one)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn try_one(&self, binding: &Binding, one: &One<'_>) -> Result<(), ServeError> {
+        let policies = &self.world.policies;
+        let loaded = policies.find(one.module, Whose::of(binding))?;
         let stored = match binding.kind {
             ModuleKind::Forecaster => sample(&self.world, |api| binding.selector.selects(api)),
             _ => vec![],
         };
-        try_config(&loaded, &binding.config, &stored).map_err(|error| refused(binding, &error))
+        let tried = try_config(&loaded, one.config, &stored);
+        tried.map_err(|error| refused(binding, one, &error))
     }
 
     /// The same for every binding that a change set brings; what else is wrong with it is told by who
@@ -51,6 +109,7 @@ impl Gate {
             let Ok(pinned) = policies.pinned(binding) else {
                 continue;
             };
+            self.try_beside(&pinned)?;
             if policies
                 .candidate(&pinned)
                 .is_ok_and(|c| policies.admits(&pinned.id, c.module.digest))
@@ -62,26 +121,32 @@ impl Gate {
     }
 }
 
-fn refused(binding: &Binding, error: &AdmissionError) -> ServeError {
+/// A module of a binding with its config.
+struct One<'a> {
+    module: &'a str,
+    config: &'a str,
+    /// Where it stands in the binding.
+    field: String,
+}
+
+fn refused(binding: &Binding, one: &One<'_>, error: &AdmissionError) -> ServeError {
     let object = format!("binding {}", binding.id);
-    let module = &binding.module;
+    let One { module, field, .. } = one;
     match error {
         // The daemon ended it: nothing is said about the config.
         AdmissionError::Canary {
             error: CallError::Unavailable(why),
             ..
-        } => ServeError::Unavailable(format!(
-            "`{module}` could not be tried: {why}; bind it again"
-        )),
+        } => ServeError::Unavailable(format!("`{module}` could not be tried: {why}; ask again")),
         AdmissionError::Canary { call, case, error } => ServeError::field(
             object,
-            "config",
+            format!("{field}config"),
             format!(
                 "`{module}` does not work with it: its `{call}` on {case} failed ({error}); write another \
                  config, or push a version that takes this one. What served goes on serving"
             ),
         ),
-        other => ServeError::field(object, "module", other.to_string()),
+        other => ServeError::field(object, format!("{field}module"), other.to_string()),
     }
 }
 
@@ -154,6 +219,55 @@ mod tests {
         let fine = r#"{"loss_harmless": 0.05, "loss_margin": 0.1}"#;
         gate.bind(&admin, &judge, "sequential-judge", Some(fine.into()))
             .unwrap();
+    }
+
+    #[test]
+    fn who_stands_beside_is_tried_under_its_config_and_what_stands_there_is_not_asked_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let gate = gate(dir.path());
+        shipped::install(&gate.world, Timestamp(0)).unwrap();
+        gate.world.follow_bindings(None);
+        let admin = Principal::local();
+        // Members that nobody trusts: each figure is lawful by the schema.
+        let none = r#"{"near":0,"far":0}"#;
+        let names = ["theta", "arima", "prophet", "seasonal_naive", "ets"];
+        let trust: Vec<String> = names.map(|n| format!(r#""{n}":{none}"#)).to_vec();
+        let nobody = format!("{{{}}}", trust.join(","));
+        let id = "default-forecaster".parse().unwrap();
+        let stands = gate.world.catalog.load().bindings[&id].value.clone();
+        let put = |config: &str| {
+            let config = Some(config.to_owned());
+            gate.put_in_shadow(&admin, &id, "ensemble", config)
+        };
+        let refused = put(&nobody).unwrap_err().to_string();
+        for part in ["shadow.config", "ensemble", "another config"] {
+            assert!(refused.contains(part), "`{part}` is not in: {refused}");
+        }
+        assert_eq!(gate.world.catalog.load().bindings[&id].value, stands);
+        put(r#"{"sharpness":1}"#).unwrap();
+        let beside = |config: &str| Binding {
+            module: "ets".into(),
+            config: "{}".into(),
+            challengers: ["{}", config]
+                .map(|config| tidegate_core::module::Challenger {
+                    module: "ensemble".into(),
+                    config: config.into(),
+                })
+                .to_vec(),
+            ..stands.clone()
+        };
+        let apply = |binding: Binding| {
+            let change = Change::Put {
+                object: Box::new(Object::Binding(binding)),
+                expect: None,
+            };
+            gate.apply(&admin, vec![change], Run::Dry)
+        };
+        let refused = apply(beside(&nobody)).unwrap_err().to_string();
+        for part in ["challengers[1].config", "ensemble", "another config"] {
+            assert!(refused.contains(part), "`{part}` is not in: {refused}");
+        }
+        apply(beside(r#"{"sharpness":1}"#)).unwrap();
     }
 
     #[test]
