@@ -6,13 +6,15 @@ use crate::driver;
 use crate::gate::Gate;
 use crate::policies::{Policies, Rules, Trials};
 use crate::world::World;
+use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use tidegate_core::access::{Principal, Role};
 use tidegate_core::catalog::{Api, Change, Object, ObjectKey, Pool, Tenant};
-use tidegate_core::ports::serve::{CatalogPort, Run};
-use tidegate_core::time::Timestamp;
-use tidegate_core::units::{Dimension, Resources};
+use tidegate_core::ports::serve::{CatalogPort, IngestPort, Run};
+use tidegate_core::sample::{SampleBatch, SeriesKey, SeriesSamples, Values};
+use tidegate_core::time::{Step, Timestamp};
+use tidegate_core::units::{Dimension, Resources, Signal};
 use tidegate_flow::cycle::Settings;
 use tidegate_store::Store;
 use tidegate_telemetry::Metrics;
@@ -95,6 +97,33 @@ impl Gate {
         let change = |key: ObjectKey| Change::Delete { key, expect: None };
         let changes = objects.iter().map(|o| change(o.key())).collect();
         self.apply(&Principal::local(), changes, Run::Real).unwrap();
+    }
+
+    /// Feeds minutes of a load that swings to an api, and waits until they are durable.
+    pub(crate) fn feed(&self, api: &str, minutes: Range<i64>) {
+        let series = |(signal, cost): (Signal, f64)| SeriesSamples {
+            key: SeriesKey {
+                api: api.parse().unwrap(),
+                signal,
+            },
+            step: Step::MINUTE,
+            times: minutes.clone().map(|m| Timestamp(m * 60_000)).collect(),
+            values: Values::Numbers(
+                minutes
+                    .clone()
+                    .map(|m| cost * (100 + m % 17) as f64)
+                    .collect(),
+            ),
+        };
+        let series = [(Signal::Requests, 60.0), (Signal::Cpu, 0.01)].map(series);
+        let batch = SampleBatch {
+            series: series.into(),
+        };
+        let (done, heard) = mpsc::sync_channel(1);
+        let acked = Box::new(move |outcome| done.send(outcome).unwrap());
+        self.ingest(&Principal::local(), batch, acked);
+        let (_, rejections) = heard.recv().unwrap().unwrap();
+        assert_eq!(rejections, []);
     }
 
     /// Moves the clock to a minute.

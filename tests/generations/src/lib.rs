@@ -1,4 +1,5 @@
-//! Policies of yesterday, built from the frozen WIT, and their next versions.
+//! Policies of yesterday, built from the frozen WIT, and their next versions; and policies that keep every rule
+//! and do harm, which nothing but a comparison finds out.
 //!
 //! What was stored under an interface version must serve as long as the daemon reads that version, and
 //! only a component that was really built against it can show that. So the guests under `guests` are
@@ -26,6 +27,14 @@ pub enum Guest {
     SecondForecaster,
     /// `steady-tiers` 2.0.0, interface 0.2: states of format 2.
     SecondTierer,
+    /// `steady-judge` 2.0.0, interface 0.2: states of format 2, which it makes of those of format 1 that were
+    /// shown a flush; at the others it fails.
+    SecondJudge,
+    /// `evenings` 1.0.0, interface 0.1: a forecaster that is better than `steady`, and says twice as much of
+    /// evenings.
+    Evenings,
+    /// `starving` 1.0.0, interface 0.1: an allocator that takes from Silver what its steps allow.
+    Starving,
 }
 
 impl Guest {
@@ -37,6 +46,9 @@ impl Guest {
             Guest::FirstJudge => "first/judge",
             Guest::SecondForecaster => "second/forecaster",
             Guest::SecondTierer => "second/tierer",
+            Guest::SecondJudge => "second/judge",
+            Guest::Evenings => "harmful/forecaster",
+            Guest::Starving => "harmful/allocator",
         }
     }
 

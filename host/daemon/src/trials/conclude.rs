@@ -25,7 +25,10 @@ pub(super) fn draw(
     now: Timestamp,
 ) -> bool {
     let id = &of.binding;
-    let evidence = format!("{} ({})", conclusion.why(), figures(trial));
+    let evidence = match figures(trial) {
+        figures if figures.is_empty() => conclusion.why().to_owned(),
+        figures => format!("{} ({figures})", conclusion.why()),
+    };
     let word = Word::gate(evidence.clone());
     let done = match (conclusion, of.serving) {
         (Conclusion::Continue { .. } | Conclusion::Ready(_), _) => return false,
@@ -96,10 +99,11 @@ fn hand_over(world: &World, trial: &Trial) {
     }
 }
 
-/// The judge's figures, question by question.
+/// The judge's figures, question by question, of those of which there are any.
 fn figures(trial: &Trial) -> String {
     let standing = trial.standing();
-    let all = standing.questions.iter().map(|q| {
+    let asked = standing.questions.iter().filter(|q| q.pairs > 0);
+    let all = asked.map(|q| {
         let harm = q.evidence.as_ref();
         let harm = harm.map_or_else(String::new, |e| {
             format!(", evidence of harm {:.2e}", e.harm)

@@ -12,7 +12,7 @@ use tidegate_core::catalog::{Change, Object};
 use tidegate_core::ids::{BindingId, Digest};
 use tidegate_core::module::{Binding, ModuleKind, Selector};
 use tidegate_core::policy::Kept;
-use tidegate_core::ports::serve::{CatalogPort as _, PoliciesPort as _, Run};
+use tidegate_core::ports::serve::{CatalogPort as _, PoliciesPort as _, Run, TrialsPort as _};
 use tidegate_core::ports::storage::{SeriesState, States};
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::{Step, Timestamp};
@@ -271,4 +271,56 @@ fn a_tierer_that_cannot_read_what_was_kept_is_refused() {
         "{told}"
     );
     assert_eq!(serving(&gate), first);
+}
+
+/// A judge looks at an allocator's trial beside itself with another config, until it has been asked.
+fn judged(gate: &Gate) -> BindingId {
+    gate.put(vec![tenant("shop"), pool("edge")]);
+    gate.put(vec![api("shop/a", "edge")]);
+    push(gate, Guest::FirstAllocator);
+    push(gate, Guest::FirstJudge);
+    let shares: BindingId = "shares".parse().unwrap();
+    let Object::Binding(of) = binding(ModuleKind::Allocator, "steady-shares", "{}") else {
+        panic!("no binding")
+    };
+    gate.put(vec![
+        binding(ModuleKind::Judge, "steady-judge", "{}"),
+        Object::Binding(Binding {
+            id: shares.clone(),
+            ..of
+        }),
+    ]);
+    let other = Some(r#"{"fault":"none"}"#.to_owned());
+    let admin = Principal::local();
+    gate.put_in_shadow(&admin, &shares, "steady-shares", other)
+        .unwrap();
+    for minute in 0..40 {
+        gate.feed("shop/a", minute..minute + 1);
+        gate.to(minute + 1);
+    }
+    let standing = gate.world.standing(&shares).unwrap();
+    assert!(standing.pairs > 0, "{standing:?}");
+    assert!(standing.reason.contains("0 flushes"), "{standing:?}");
+    shares
+}
+
+#[test]
+fn a_judge_that_cannot_go_on_with_a_trial_does_not_take_it_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = gate(dir.path());
+    let shares = judged(&gate);
+    let first = serving(&gate);
+    push(&gate, Guest::SecondJudge);
+    let admin = Principal::local();
+    let swap = || gate.bind(&admin, &id(), "steady-judge", None);
+    let told = swap().unwrap_err().to_string();
+    let part = "of 2 failed in rehearsal, the first that of the trial of binding shares, what its plans cost";
+    assert!(told.contains(part), "{told}");
+    assert!(told.contains("nothing was shown to it"), "{told}");
+    assert_eq!(serving(&gate), first);
+    // Where nothing is on trial there is nothing to take over.
+    gate.end_shadow(&admin, &shares).unwrap();
+    gate.to(50);
+    swap().unwrap();
+    assert_ne!(serving(&gate), first);
 }
