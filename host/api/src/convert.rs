@@ -10,6 +10,7 @@ mod apis;
 pub(crate) mod bindings;
 pub(crate) mod catalog;
 pub(crate) mod forecasts;
+mod grids;
 pub(crate) mod modules;
 pub(crate) mod plans;
 pub(crate) mod samples;

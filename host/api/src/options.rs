@@ -26,6 +26,14 @@ pub struct Limits {
     pub module: usize,
     /// Frames of one ingest stream that may be without an ack.
     pub max_unacked: u32,
+    /// Memory of the samples of one ingest stream that may be without an ack, in bytes; a frame that
+    /// is larger passes alone.
+    pub max_unacked_bytes: usize,
+    /// Samples of one frame, with those that a grid calls missing: what is packed densely on the wire
+    /// takes 16 bytes each here.
+    pub max_frame_samples: usize,
+    /// Ingest streams of one credential that can be resumed.
+    pub sessions: usize,
     /// Series that one ingest stream may declare.
     pub max_declared: usize,
     /// Plans that a watcher may be behind before it is moved to the newest.
@@ -41,6 +49,9 @@ impl Default for Limits {
             message: 4 << 20,
             module: 64 << 20,
             max_unacked: 16,
+            max_unacked_bytes: 64 << 20,
+            max_frame_samples: 2 << 20,
+            sessions: 64,
             max_declared: 100_000,
             watch_backlog: 8,
             streams_per_connection: 256,

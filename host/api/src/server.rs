@@ -164,7 +164,13 @@ impl Server {
         };
         let mut routed = Routes::default();
         if let Some(gate) = gate {
-            let shared = Arc::new(Shared { gate, limits, wake });
+            let sessions = Arc::default();
+            let shared = Arc::new(Shared {
+                gate,
+                limits,
+                wake,
+                sessions,
+            });
             routed = routes(&shared, &Authenticate(auth), health.clone())?;
         }
         let with_http1 = beside.is_some();

@@ -29,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) gate: Arc<dyn Gate>,
     pub(crate) limits: Limits,
     pub(crate) wake: Wake,
+    pub(crate) sessions: Arc<ingest::Sessions>,
 }
 
 impl std::fmt::Debug for Shared {

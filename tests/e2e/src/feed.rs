@@ -109,6 +109,7 @@ impl Feed {
                 sequence: 1,
                 declare: declare.collect(),
                 series: vec![],
+                ..Default::default()
             })
             .await?;
         let acks = IngestClient::new(channel.clone())
@@ -143,6 +144,7 @@ impl Feed {
             sequence: self.sequence,
             declare: vec![],
             series: series.collect(),
+            ..Default::default()
         };
         self.frames
             .send(frame)

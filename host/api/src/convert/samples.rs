@@ -5,7 +5,7 @@
 //! So the batch that the port sees may be shorter than the frame: [`Translated`] remembers which
 //! series came from where, and a rejection of the port is told in the sender's numbering.
 
-use super::words;
+use super::{grids, words};
 use crate::scope;
 use std::collections::BTreeMap;
 use tidegate_core::access::Principal;
@@ -19,8 +19,8 @@ use tidegate_proto::v1;
 /// What the samples of a series mean.
 #[derive(Clone, Debug)]
 pub(crate) struct Declared {
-    key: SeriesKey,
-    step: Step,
+    pub(super) key: SeriesKey,
+    pub(super) step: Step,
 }
 
 /// The series that a stream has declared; a refused declaration is kept with its reason, which
@@ -35,7 +35,26 @@ pub(crate) struct Translated {
     pub(crate) batch: SampleBatch,
     /// What cannot, already in the sender's terms.
     pub(crate) rejections: Vec<v1::Rejection>,
-    origin: Vec<usize>,
+    /// Where each series of the batch came from.
+    pub(super) origin: Vec<Origin>,
+}
+
+/// Where a series of a batch came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// From the series of that index.
+    Series(usize),
+    /// From a row of a grid.
+    Row {
+        /// Index of the grid.
+        grid: usize,
+        /// Index in `series_ref`.
+        place: usize,
+        /// The field that holds its samples.
+        column: &'static str,
+        /// Index of its first sample in it.
+        base: usize,
+    },
 }
 
 /// Reads what a series is.
@@ -75,23 +94,30 @@ impl Declarations {
     }
 
     /// Reads the samples of a frame.
-    pub(crate) fn translate(&self, series: Vec<v1::SeriesSamples>) -> Translated {
+    pub(crate) fn translate(
+        &self,
+        series: Vec<v1::SeriesSamples>,
+        grids: Vec<v1::SampleGrid>,
+    ) -> Translated {
         let mut out = Translated::default();
         for (i, samples) in series.into_iter().enumerate() {
-            let declared = match self.0.get(&samples.series_ref) {
-                Some(Ok(declared)) => Ok(declared.clone()),
-                Some(Err(reason)) => Err(("series_ref", reason.clone())),
-                None => Err((
-                    "series_ref",
-                    format!(
-                        "reference {} was not declared on this stream; declare it first",
-                        samples.series_ref
-                    ),
-                )),
-            };
+            let declared = self.meaning(samples.series_ref);
+            let declared = declared.map_err(|reason| ("series_ref", reason));
             out.add(i, declared, samples.columns.unwrap_or_default());
         }
+        for (g, grid) in grids.into_iter().enumerate() {
+            grids::read(g, grid, &|reference| self.meaning(reference), &mut out);
+        }
         out
+    }
+
+    fn meaning(&self, reference: u32) -> Result<Declared, String> {
+        match self.0.get(&reference) {
+            Some(declared) => declared.clone(),
+            None => Err(format!(
+                "reference {reference} was not declared on this stream; declare it first"
+            )),
+        }
     }
 }
 
@@ -116,7 +142,7 @@ impl Translated {
         let read = declared.and_then(|d| read(d, columns).map_err(|e| ("columns", e)));
         match read {
             Ok(series) => {
-                self.origin.push(i);
+                self.origin.push(Origin::Series(i));
                 self.batch.series.push(series);
             }
             Err((field, reason)) => {
@@ -141,9 +167,9 @@ impl Translated {
 }
 
 /// Which series of the batch came from which of the sender's.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct WayBack {
-    origin: Vec<usize>,
+    origin: Vec<Origin>,
     rejections: Vec<v1::Rejection>,
 }
 
@@ -160,17 +186,39 @@ impl WayBack {
     }
 }
 
-/// `series[2].values[7]` of the batch in the sender's numbering: `series[5].columns.values[7]`.
-fn sender_s(field: &str, origin: &[usize]) -> Option<String> {
+/// `series[2].values[7]` of the batch in the sender's numbering: `series[5].columns.values[7]`, or
+/// `grids[0].counts[19]`.
+fn sender_s(field: &str, origin: &[Origin]) -> Option<String> {
     let (index, rest) = field.strip_prefix("series[")?.split_once(']')?;
-    let i = origin.get(index.parse::<usize>().ok()?)?;
     let columns = [".values", ".times", ".distributions"];
-    let inside = if columns.iter().any(|c| rest.starts_with(c)) {
-        ".columns"
-    } else {
-        ""
-    };
-    Some(format!("series[{i}]{inside}{rest}"))
+    match *origin.get(index.parse::<usize>().ok()?)? {
+        Origin::Series(i) => {
+            let inside = if columns.iter().any(|c| rest.starts_with(c)) {
+                ".columns"
+            } else {
+                ""
+            };
+            Some(format!("series[{i}]{inside}{rest}"))
+        }
+        Origin::Row {
+            grid,
+            place,
+            column,
+            base,
+        } => {
+            if rest.starts_with(".times") {
+                return Some(format!("grids[{grid}].start_ms"));
+            }
+            let at = rest.split_once('[').and_then(|(name, index)| {
+                let index: usize = index.strip_suffix(']')?.parse().ok()?;
+                columns.contains(&name).then_some(base + index)
+            });
+            Some(match at {
+                Some(i) => format!("grids[{grid}].{column}[{i}]"),
+                None => format!("grids[{grid}].series_ref[{place}]"),
+            })
+        }
+    }
 }
 
 fn read(declared: Declared, columns: v1::Columns) -> Result<SeriesSamples, String> {
@@ -269,12 +317,24 @@ mod tests {
 
     #[test]
     fn a_rejection_of_the_port_is_told_in_the_sender_s_numbers() {
+        let of = [Origin::Series(0), Origin::Series(5)];
         assert_eq!(
-            sender_s("series[1].values[7]", &[0, 5]).unwrap(),
+            sender_s("series[1].values[7]", &of).unwrap(),
             "series[5].columns.values[7]"
         );
-        assert_eq!(sender_s("series[0].api", &[4]).unwrap(), "series[4].api");
-        assert_eq!(sender_s("series[9]", &[4]), None);
-        assert_eq!(sender_s("batch", &[4]), None);
+        assert_eq!(sender_s("series[1].api", &of).unwrap(), "series[5].api");
+        assert_eq!(sender_s("series[9]", &of), None);
+        assert_eq!(sender_s("batch", &of), None);
+        let row = [Origin::Row {
+            grid: 2,
+            place: 4,
+            column: "counts",
+            base: 10,
+        }];
+        let told = |field| sender_s(field, &row).unwrap();
+        assert_eq!(told("series[0].values[7]"), "grids[2].counts[17]");
+        assert_eq!(told("series[0].times[1]"), "grids[2].start_ms");
+        assert_eq!(told("series[0].values"), "grids[2].series_ref[4]");
+        assert_eq!(told("series[0]"), "grids[2].series_ref[4]");
     }
 }

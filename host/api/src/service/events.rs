@@ -200,6 +200,7 @@ impl Reporter {
                     code: refused.status.code() as i32,
                     retry_after_ms: retry_after_ms(&refused.status),
                     message: refused.status.message().to_owned(),
+                    quota: None,
                 }),
                 problems: refused.problems,
                 ..Default::default()

@@ -1,44 +1,43 @@
 //! Samples in: one stream per sender, each frame acked when it is on disk.
 //!
-//! The stream of acks drives the stream of frames: it takes a frame only while fewer than
-//! `max_unacked` are waiting, and it is itself only asked when the client has room for an ack. So
-//! HTTP/2 flow control reaches from the disk to the sender, and neither a slow disk nor a client
-//! that reads no acks makes anything grow. Acks come in the order of the frames, whatever the order
-//! in which the store finishes: a sender may then forget everything up to the last ack.
+//! [`acks`] is a connection, [`line`] what survives it, [`told`] what is said of a frame, [`size`]
+//! what one may cost. Acks come in the order of the frames, whatever the order in which the store
+//! finishes: a sender may then forget everything up to the last ack.
+
+mod acks;
+mod line;
+mod size;
+mod told;
+
+pub(crate) use line::Sessions;
 
 use super::Shared;
 use crate::auth::caller;
-use crate::convert::samples::{Declarations, Translated, WayBack};
-use crate::pull::closing;
-use crate::status::{bad_field, retry_after_ms, status, unavailable};
-use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
+use crate::convert::samples::{Translated, WayBack};
+use crate::status::{bad_field, status};
+use acks::Acks;
+use line::Outcome;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use tidegate_core::access::{Principal, Role};
-use tidegate_core::ports::serve::ServeError;
-use tidegate_core::sample::{Rejection, Stored};
+use tidegate_core::catalog::{Object, ObjectKey, ObjectKind};
+use tidegate_core::ports::serve::{Gate, ServeError};
 use tidegate_proto::v1::ingest_server::Ingest;
-use tidegate_proto::v1::{FrameError, PushRequest, PushResponse, SampleAck, SampleFrame};
+use tidegate_proto::v1::{
+    PushRequest, PushResponse, SampleAck, SampleFrame, StreamTerms, TenantTerms,
+};
 use tokio::sync::oneshot;
-use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
-use tracing::Span;
 
-type Outcome = Result<(Stored, Vec<Rejection>), ServeError>;
-
-/// A batch on its way to the disk.
-struct Waiting {
-    sequence: u64,
-    way: WayBack,
-    /// `None` when the whole frame was refused before the port saw it.
-    outcome: Option<oneshot::Receiver<Outcome>>,
-}
+/// Tenants whose quotas a stream is told.
+const MAX_TENANTS: usize = 32;
 
 impl Shared {
-    /// Hands what can be stored to the port.
-    fn ingest(&self, caller: &Principal, sequence: u64, samples: Translated) -> Waiting {
+    /// Hands what can be stored to the port; `None` when nothing can.
+    fn ingest(
+        &self,
+        caller: &Principal,
+        samples: Translated,
+    ) -> (WayBack, Option<oneshot::Receiver<Outcome>>) {
         let (batch, way) = samples.into_parts();
         let outcome = (!batch.is_empty()).then(|| {
             let (done, outcome) = oneshot::channel();
@@ -49,12 +48,53 @@ impl Shared {
             self.gate.ingest(caller, batch, done);
             outcome
         });
-        Waiting {
-            sequence,
-            way,
-            outcome,
-        }
+        (way, outcome)
     }
+
+    /// What a stream of this caller may cost.
+    async fn terms(&self, caller: &Arc<Principal>) -> Result<StreamTerms, Status> {
+        let limits = self.limits;
+        let tenants = match &caller.tenants {
+            None => vec![],
+            Some(_) => {
+                let caller = caller.clone();
+                self.blocking(move |gate| Ok(tenants(gate, &caller)))
+                    .await?
+            }
+        };
+        Ok(StreamTerms {
+            max_unacked_bytes: limits.max_unacked_bytes as u64,
+            max_frame_samples: limits.max_frame_samples as u64,
+            max_frame_bytes: limits.ingest_message as u64,
+            max_declared: limits.max_declared as u64,
+            tenants,
+        })
+    }
+}
+
+/// The quotas of the tenants that a credential names; of one that is not declared there is nothing
+/// to tell.
+fn tenants(gate: &dyn Gate, caller: &Principal) -> Vec<TenantTerms> {
+    let named = caller.tenants.iter().flatten().take(MAX_TENANTS);
+    named
+        .filter_map(|tenant| {
+            let key = ObjectKey {
+                kind: ObjectKind::Tenant,
+                name: tenant.to_string(),
+            };
+            let declared = gate.get(caller, &key).ok()?;
+            let Object::Tenant(of) = declared.value else {
+                return None;
+            };
+            let usage = gate.usage(caller, tenant);
+            Some(TenantTerms {
+                tenant: tenant.to_string(),
+                max_series: of.max_series,
+                series: usage.map_or(0, |u| u.series),
+                max_samples_per_s: of.max_samples_per_s,
+            })
+        })
+        .collect()
 }
 
 /// Who feeds: a credential that may only read is told so once, not sample by sample.
@@ -67,18 +107,6 @@ fn feeder<T>(request: &Request<T>) -> Result<Arc<Principal>, Status> {
     Ok(caller)
 }
 
-/// What the port said; a dropped answer is a failure of ours, and the sender repeats the frame.
-fn heard(
-    outcome: Result<Outcome, oneshot::error::RecvError>,
-) -> Result<(Stored, Vec<Rejection>), Status> {
-    match outcome {
-        Ok(outcome) => outcome.map_err(status),
-        Err(_) => Err(unavailable(
-            "the store gave no answer; send these samples again",
-        )),
-    }
-}
-
 #[tonic::async_trait]
 impl Ingest for Shared {
     type StreamSamplesStream = Acks;
@@ -88,23 +116,18 @@ impl Ingest for Shared {
         request: Request<Streaming<SampleFrame>>,
     ) -> Result<Response<Acks>, Status> {
         let caller = feeder(&request)?;
-        let closing = self.wake.closing.clone();
-        Ok(Response::new(Acks {
-            shared: self.clone(),
+        let greeting = SampleAck {
+            max_unacked: self.limits.max_unacked,
+            terms: Some(self.terms(&caller).await?),
+            ..Default::default()
+        };
+        let frames = request.into_inner();
+        Ok(Response::new(Acks::new(
+            self.clone(),
             caller,
-            span: Span::current(),
-            frames: Some(request.into_inner()),
-            closing: Box::pin(async move {
-                let mut closing = closing;
-                // An error means that the server is gone, which is the same.
-                let _ = closing.wait_for(|closing| *closing).await;
-            }),
-            declared: Declarations::default(),
-            last: 0,
-            waiting: VecDeque::new(),
-            greeted: false,
-            end: None,
-        }))
+            frames,
+            greeting,
+        )))
     }
 
     async fn push(&self, request: Request<PushRequest>) -> Result<Response<PushResponse>, Status> {
@@ -113,145 +136,12 @@ impl Ingest for Shared {
         if series.is_empty() {
             return Err(bad_field("series", "it is empty; send at least one series"));
         }
-        let waiting = self.ingest(&caller, 0, Translated::of_call(&caller, series));
-        let (stored, rejections) = match waiting.outcome {
-            Some(outcome) => heard(outcome.await)?,
+        let (way, outcome) = self.ingest(&caller, Translated::of_call(&caller, series));
+        let (stored, rejections) = match outcome {
+            Some(outcome) => told::heard(outcome.await)?.map_err(status)?,
             None => Default::default(),
         };
-        Ok(Response::new(PushResponse {
-            stored: stored.stored,
-            duplicates: stored.duplicates,
-            rejections: waiting.way.rejections(rejections),
-            arrival: stored.sequence,
-        }))
-    }
-}
-
-/// The acks of one stream.
-pub(crate) struct Acks {
-    shared: Shared,
-    caller: Arc<Principal>,
-    span: Span,
-    /// `None` once the sender has ended, or nothing more is taken from it.
-    frames: Option<Streaming<SampleFrame>>,
-    closing: Pin<Box<dyn Future<Output = ()> + Send>>,
-    declared: Declarations,
-    /// Sequence of the newest frame.
-    last: u64,
-    waiting: VecDeque<Waiting>,
-    greeted: bool,
-    /// How the stream ends when everything taken is acked.
-    end: Option<Status>,
-}
-
-impl Acks {
-    /// Takes frames while there is room for them.
-    fn take(&mut self, cx: &mut Context<'_>) {
-        while self.waiting.len() < self.shared.limits.max_unacked as usize {
-            let Some(frames) = &mut self.frames else {
-                return;
-            };
-            if self.closing.as_mut().poll(cx).is_ready() {
-                self.stop(Some(closing()));
-                return;
-            }
-            match Pin::new(frames).poll_next(cx) {
-                Poll::Pending => return,
-                Poll::Ready(None) => self.stop(None),
-                Poll::Ready(Some(Err(error))) => self.stop(Some(error)),
-                Poll::Ready(Some(Ok(frame))) => match self.frame(frame) {
-                    Ok(waiting) => self.waiting.push_back(waiting),
-                    Err(error) => self.stop(Some(error)),
-                },
-            }
-        }
-    }
-
-    fn stop(&mut self, end: Option<Status>) {
-        self.frames = None;
-        self.end = end;
-    }
-
-    fn frame(&mut self, frame: SampleFrame) -> Result<Waiting, Status> {
-        if frame.sequence <= self.last {
-            return Err(bad_field(
-                "sequence",
-                format!(
-                    "{} does not rise: the frame before had {}, and the first has 1 or more",
-                    frame.sequence, self.last
-                ),
-            ));
-        }
-        self.last = frame.sequence;
-        let most = self.shared.limits.max_declared;
-        self.declared
-            .declare(&self.caller, &frame.declare, most)
-            .map_err(|problem| bad_field("declare", problem))?;
-        let samples = self.declared.translate(frame.series);
-        Ok(self.shared.ingest(&self.caller, frame.sequence, samples))
-    }
-
-    /// The outcome of the oldest waiting frame.
-    fn poll_oldest(&mut self, cx: &mut Context<'_>) -> Poll<SampleAck> {
-        let Some(oldest) = self.waiting.front_mut() else {
-            return Poll::Pending;
-        };
-        let outcome = match &mut oldest.outcome {
-            None => Ok(Default::default()),
-            Some(outcome) => heard(std::task::ready!(Pin::new(outcome).poll(cx))),
-        };
-        let Some(frame) = self.waiting.pop_front() else {
-            return Poll::Pending;
-        };
-        Poll::Ready(ack(frame, outcome))
-    }
-}
-
-fn ack(frame: Waiting, outcome: Result<(Stored, Vec<Rejection>), Status>) -> SampleAck {
-    let sequence = frame.sequence;
-    match outcome {
-        Ok((stored, rejections)) => SampleAck {
-            sequence,
-            stored: stored.stored,
-            duplicates: stored.duplicates,
-            rejections: frame.way.rejections(rejections),
-            arrival: stored.sequence,
-            ..Default::default()
-        },
-        Err(status) => SampleAck {
-            sequence,
-            rejections: frame.way.rejections(vec![]),
-            error: Some(FrameError {
-                code: status.code() as i32,
-                retry_after_ms: retry_after_ms(&status),
-                message: status.message().to_owned(),
-            }),
-            ..Default::default()
-        },
-    }
-}
-
-impl Stream for Acks {
-    type Item = Result<SampleAck, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        let span = this.span.clone();
-        let _inside = span.enter();
-        if !this.greeted {
-            this.greeted = true;
-            return Poll::Ready(Some(Ok(SampleAck {
-                max_unacked: this.shared.limits.max_unacked,
-                ..Default::default()
-            })));
-        }
-        this.take(cx);
-        if let Poll::Ready(ack) = this.poll_oldest(cx) {
-            return Poll::Ready(Some(Ok(ack)));
-        }
-        if this.frames.is_none() && this.waiting.is_empty() {
-            return Poll::Ready(this.end.take().map(Err));
-        }
-        Poll::Pending
+        let rejections = told::rejected(way, rejections);
+        Ok(Response::new(told::answer(&stored, rejections)))
     }
 }

@@ -61,6 +61,7 @@ pub(crate) fn minute(sequence: u64) -> v1::SampleFrame {
         sequence,
         declare,
         series: vec![samples(1, sequence as i64 * 60_000, &[1.0])],
+        ..Default::default()
     }
 }
 
@@ -83,6 +84,7 @@ async fn a_declared_series_travels_under_its_reference_and_a_repeated_frame_is_h
         sequence: 1,
         declare: vec![declare(7, "shop/orders"), declare(9, "shop/cart")],
         series: vec![samples(9, 0, &[1.0, 2.0, 3.0])],
+        ..Default::default()
     })
     .await;
     let first = feed.ack().await;
@@ -94,6 +96,7 @@ async fn a_declared_series_travels_under_its_reference_and_a_repeated_frame_is_h
             samples(7, 60_000, &[4.0]),
             samples(9, 60_000, &[2.0, 3.0, 4.0]),
         ],
+        ..Default::default()
     })
     .await;
     let second = feed.ack().await;
@@ -198,6 +201,7 @@ async fn a_series_that_was_not_or_badly_declared_is_rejected_and_the_others_are_
             samples(2, 0, &[1.0]),
             samples(1, 0, &[1.0, -4.0]),
         ],
+        ..Default::default()
     })
     .await;
     let ack = feed.ack().await;
@@ -242,6 +246,7 @@ async fn a_stream_that_breaks_the_protocol_acks_what_it_took_and_ends() {
         sequence: 1,
         declare: vec![declare(1, "shop/a"), declare(2, "shop/b")],
         series: vec![],
+        ..Default::default()
     })
     .await;
     refused(

@@ -217,6 +217,7 @@ async fn a_client_that_never_reads_does_not_keep_a_server_for_ever() {
             series_ref: 1,
             columns: crate::world::counts(&[1.0]),
         }],
+        ..Default::default()
     };
     let _acks = ingest
         .stream_samples(tokio_stream::iter([frame]))

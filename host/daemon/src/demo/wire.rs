@@ -58,6 +58,7 @@ impl Feed {
                 sequence: 1,
                 declare,
                 series: vec![],
+                ..Default::default()
             })
             .await?;
         let mut client = IngestClient::new(channel.clone()).max_encoding_message_size(64 << 20);
@@ -97,6 +98,7 @@ impl Feed {
                 sequence: self.sequence,
                 declare: vec![],
                 series,
+                ..Default::default()
             })
             .await?;
         self.ack().await

@@ -148,6 +148,7 @@ async fn streams(table: &mut Table, channel: &Channel) -> Result<()> {
         sequence,
         declare,
         series,
+        ..Default::default()
     };
     let cases = [
         (

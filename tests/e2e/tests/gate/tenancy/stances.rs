@@ -104,6 +104,7 @@ fn ingest() -> Vec<Stance> {
                     ..v1::Columns::default()
                 }),
             }],
+            ..Default::default()
         }),
     ]
 }
