@@ -1,100 +1,155 @@
 //! Moves an [`Outbox`] over the bidirectional stream.
 
-use super::outbox::{Outbox, Sample, SeriesKey, Totals};
-use crate::Client;
+use super::backoff::Backoff;
+use super::options::{Event, FeedError, FeederOptions, Full, Metrics, WhenFull};
+use super::outbox::{Outbox, Totals, Window};
+use super::sample::{Sample, SeriesKey};
+use super::spill::{self, Spill};
+use super::stream::{self, Live, Opening};
+use std::pin::Pin;
 use std::time::Duration;
-use tidegate_proto::v1;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status, Streaming};
+use tokio::time::{Sleep, sleep};
+use tonic::{Code, Status};
 
-/// How much is gathered and how hard is tried.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FeederOptions {
-    /// Samples per frame.
-    pub batch: usize,
-    /// Frames that may wait for an ack before [`Feeder::add`] waits too: this bounds memory.
-    pub unacked: usize,
-    /// Reconnects in a row without a single ack before it gives up.
-    pub attempts: u32,
-    /// Wait before the first reconnect; doubles up to 5 s.
-    pub backoff: Duration,
-}
-
-impl Default for FeederOptions {
-    fn default() -> Self {
-        Self {
-            batch: 4096,
-            unacked: 16,
-            attempts: 8,
-            backoff: Duration::from_millis(100),
-        }
-    }
-}
-
-/// Why feeding stopped. What had no ack is still held: a later `flush` tries again.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FeedError {
-    /// The server refuses this caller or this stream; trying again is useless.
-    #[error("the server refuses the samples: {}", .0.message())]
-    Refused(Status),
-    /// The server cannot be reached.
-    #[error("no ack came in {attempts} attempts; the last error: {}", .last.message())]
-    GaveUp {
-        /// How many.
-        attempts: u32,
-        /// What the last one met.
-        last: Status,
-    },
-}
-
-struct Live {
-    frames: mpsc::Sender<v1::SampleFrame>,
-    acks: Streaming<v1::SampleAck>,
-    window: usize,
-}
+type Told = Box<dyn Fn(Event) + Send + Sync>;
 
 /// Feeds samples; see the module.
 pub struct Feeder {
-    client: Client,
+    client: crate::Client,
     options: FeederOptions,
     outbox: Outbox,
+    spill: Option<Spill>,
     live: Option<Live>,
+    opening: Option<Opening>,
+    /// Set while nothing is to be sent.
+    pause: Option<Pin<Box<Sleep>>>,
+    backoff: Backoff,
+    /// Connections in a row without an ack.
+    attempts: u32,
+    dropped: u64,
+    connects: u64,
+    told: Option<Told>,
 }
 
 impl std::fmt::Debug for Feeder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Feeder")
             .field("connected", &self.live.is_some())
-            .field("outbox", &self.outbox)
+            .field("metrics", &self.metrics())
             .finish_non_exhaustive()
     }
 }
 
 impl Feeder {
-    /// A feeder that connects when it first has a frame.
+    /// A feeder that connects when it first has a frame. It has no file; see [`Feeder::open`].
     #[must_use]
-    pub fn new(client: Client, options: FeederOptions) -> Self {
+    pub fn new(client: crate::Client, options: FeederOptions) -> Self {
+        let backoff = Backoff::new(options.backoff, options.max_backoff, options.seed);
         Self {
             client,
             options,
             outbox: Outbox::default(),
+            spill: None,
             live: None,
+            opening: None,
+            pause: None,
+            backoff,
+            attempts: 0,
+            dropped: 0,
+            connects: 0,
+            told: None,
         }
     }
 
-    /// Gathers a sample. Sends when a batch is full, and waits for acks when too many are missing.
+    /// A feeder with the file that its options name. What a program before has left in it is sent
+    /// first.
     ///
     /// # Errors
-    /// [`FeedError`]; the sample is held in either case.
+    /// When the file cannot be opened.
+    pub fn open(client: crate::Client, options: FeederOptions) -> Result<Self, FeedError> {
+        let spill = options.spill.as_ref().map(|file| {
+            Spill::open(&file.path, file.bytes).map_err(|source| FeedError::Spill {
+                path: file.path.clone(),
+                source,
+            })
+        });
+        let spill = spill.transpose()?;
+        Ok(Self {
+            spill,
+            ..Self::new(client, options)
+        })
+    }
+
+    /// Who hears what happens, at once and from within the call in which it does: it must not block.
+    pub fn on_event(&mut self, told: impl Fn(Event) + Send + Sync + 'static) {
+        self.told = Some(Box::new(told));
+    }
+
+    /// Gathers a sample. Sends when a batch is full, and waits for acks when too many are missing
+    /// or the buffer is full and nothing may be dropped.
+    ///
+    /// # Errors
+    /// [`FeedError`]; the sample is held in either case, unless the buffer is full, and then it was
+    /// dropped and told.
     pub async fn add(&mut self, key: &SeriesKey, sample: Sample) -> Result<(), FeedError> {
-        self.outbox.add(key, sample);
-        if self.outbox.gathered() >= self.options.batch.max(1) {
-            self.outbox.seal();
-            self.pump(self.options.unacked.max(1)).await?;
+        while self.offer(key, sample.clone())?.is_err() {
+            let rest = self.outbox.unacked().saturating_sub(1);
+            self.pump(rest).await?;
+        }
+        let most = self.options.unacked.max(1);
+        if self.outbox.unacked() > most {
+            self.pump(most).await?;
         }
         Ok(())
+    }
+
+    /// Gathers a sample without ever waiting; [`Feeder::drive`] sends it. `Ok(Err(Full))` where
+    /// nothing may be dropped and nothing more fits.
+    ///
+    /// # Errors
+    /// When the file cannot be used; the sample is dropped and told.
+    pub fn offer(
+        &mut self,
+        key: &SeriesKey,
+        sample: Sample,
+    ) -> Result<Result<(), Full>, FeedError> {
+        while self.is_full(&sample) {
+            match self.options.when_full {
+                WhenFull::Wait => {
+                    self.outbox.seal();
+                    return Ok(Err(Full));
+                }
+                WhenFull::DropNewest => {
+                    self.drop_samples(1);
+                    return Ok(Ok(()));
+                }
+                WhenFull::DropOldest => {
+                    self.outbox.seal();
+                    let dropped = self.outbox.drop_oldest();
+                    // All of it may be under way: then it is the newest that goes.
+                    self.drop_samples(dropped.max(1));
+                    if dropped == 0 {
+                        return Ok(Ok(()));
+                    }
+                }
+            }
+        }
+        self.outbox.add(key, sample);
+        if self.outbox.gathered() >= self.options.batch.max(1) {
+            self.seal()?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Sends what is gathered and hears acks until nothing is left. It may be dropped at any point
+    /// and called again, so that a program can wait for its own samples beside it:
+    /// `select! { sample = next() => feeder.offer(..), done = feeder.drive() => .. }`.
+    ///
+    /// # Errors
+    /// [`FeedError`]; what had no ack is still held.
+    pub async fn drive(&mut self) -> Result<(), FeedError> {
+        self.seal()?;
+        self.pump(0).await
     }
 
     /// Waits until everything added is on disk or was refused by name.
@@ -102,8 +157,7 @@ impl Feeder {
     /// # Errors
     /// [`FeedError`]; what had no ack is still held.
     pub async fn flush(&mut self) -> Result<&Totals, FeedError> {
-        self.outbox.seal();
-        self.pump(0).await?;
+        self.drive().await?;
         Ok(self.outbox.totals())
     }
 
@@ -113,85 +167,196 @@ impl Feeder {
         self.outbox.totals()
     }
 
+    /// Whether anything is held that has no ack.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.outbox.samples() == 0 && self.spill.as_ref().is_none_or(Spill::is_empty)
+    }
+
+    /// Where samples stand.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        Metrics {
+            buffered: self.outbox.samples(),
+            buffered_bytes: self.outbox.bytes(),
+            spilled: self.spill.as_ref().map_or(0, |s| s.samples),
+            spilled_bytes: self.spill.as_ref().map_or(0, Spill::bytes),
+            under_way: self.outbox.under_way(),
+            dropped: self.dropped,
+            connects: self.connects,
+            acked: self.outbox.totals().clone(),
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        if let Some(told) = &self.told {
+            told(event);
+        }
+    }
+
+    fn drop_samples(&mut self, samples: u64) {
+        self.dropped += samples;
+        self.tell(Event::Dropped { samples });
+    }
+
+    /// Whether a sample does not fit. A file takes frames out of memory before that.
+    fn is_full(&self, sample: &Sample) -> bool {
+        let held = self.outbox.bytes();
+        held > 0 && held + sample.bytes() > self.options.buffer
+    }
+
+    fn spill_error(&self, source: std::io::Error) -> FeedError {
+        let file = self.options.spill.as_ref();
+        FeedError::Spill {
+            path: file.map(|f| f.path.clone()).unwrap_or_default(),
+            source,
+        }
+    }
+
+    /// Ends the frame that is being gathered: into memory, or behind those that wait in the file.
+    fn seal(&mut self) -> Result<(), FeedError> {
+        let Some(content) = self.outbox.take_gathered() else {
+            return Ok(());
+        };
+        // Half of the buffer is for what waits, so that what is gathered next has room.
+        let crowded = self.outbox.bytes() > self.options.buffer / 2;
+        let Some(file) = self.spill.as_mut().filter(|f| crowded || !f.is_empty()) else {
+            self.outbox.put(content);
+            return Ok(());
+        };
+        let samples = spill::count(&content);
+        match file.push(&content) {
+            Ok(true) => self.tell(Event::Spilled { samples }),
+            // A full file leaves memory, and then what happens when that is full.
+            Ok(false) => self.outbox.put(content),
+            Err(source) => {
+                self.outbox.put(content);
+                return Err(self.spill_error(source));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes frames out of the file into memory that acks have freed.
+    fn refill(&mut self) -> Result<(), FeedError> {
+        let Some(file) = &mut self.spill else {
+            return Ok(());
+        };
+        let outcome = loop {
+            if self.outbox.unacked() == 0
+                && let Err(source) = file.settled()
+            {
+                break Err(source);
+            }
+            if self.outbox.bytes() > self.options.buffer / 4 {
+                return Ok(());
+            }
+            match file.pop() {
+                Ok(Some(content)) => self.outbox.put(content),
+                Ok(None) => break Ok(()),
+                Err(source) => break Err(source),
+            }
+        };
+        outcome.map_err(|source| self.spill_error(source))
+    }
+
     /// Moves frames out and acks in until at most `rest` frames are without an ack.
     async fn pump(&mut self, rest: usize) -> Result<(), FeedError> {
-        let mut attempts = 0;
         loop {
-            let before = self.outbox.unacked();
-            match self.turn(rest).await {
-                Ok(()) => return Ok(()),
-                Err(status) if is_final(status.code()) => {
-                    self.drop_stream();
-                    return Err(FeedError::Refused(status));
-                }
-                Err(last) => {
-                    self.drop_stream();
-                    attempts = if self.outbox.unacked() < before {
-                        1
-                    } else {
-                        attempts + 1
-                    };
-                    if attempts >= self.options.attempts.max(1) {
-                        return Err(FeedError::GaveUp { attempts, last });
-                    }
-                    let wait = self
-                        .options
-                        .backoff
-                        .saturating_mul(1 << (attempts - 1).min(16));
-                    tokio::time::sleep(wait.min(Duration::from_secs(5))).await;
-                }
+            self.refill()?;
+            if self.outbox.unacked() <= rest {
+                return Ok(());
+            }
+            let Err(status) = self.turn(rest).await else {
+                continue;
+            };
+            self.drop_stream();
+            if is_final(status.code()) {
+                return Err(FeedError::Refused(status));
+            }
+            self.attempts = self.attempts.saturating_add(1);
+            let wait = self.backoff.wait(self.attempts);
+            self.pause = Some(Box::pin(sleep(wait)));
+            self.tell(Event::Disconnected {
+                status: status.clone(),
+                wait,
+            });
+            let most = self.options.attempts.max(1);
+            if self.attempts >= most && most < u32::MAX {
+                let attempts = std::mem::take(&mut self.attempts);
+                return Err(FeedError::GaveUp {
+                    attempts,
+                    last: status,
+                });
             }
         }
     }
 
-    /// One stream's worth of pumping.
+    /// Sends what the window admits, and hears one ack if more than `rest` are missing.
     async fn turn(&mut self, rest: usize) -> Result<(), Status> {
-        let ended = || Status::unavailable("the server ended the stream");
-        loop {
-            if self.outbox.unacked() == 0 {
-                return Ok(());
-            }
-            let live = match &mut self.live {
-                Some(live) => live,
-                None => {
-                    let live = open(&self.client).await?;
-                    self.live.insert(live)
-                }
-            };
-            while let Some(frame) = self.outbox.next_frame(live.window) {
-                live.frames.send(frame).await.map_err(|_| ended())?;
-            }
-            if self.outbox.unacked() <= rest {
-                return Ok(());
-            }
-            let ack = live.acks.message().await?.ok_or_else(ended)?;
-            if let Some(wait) = self.outbox.ack(ack) {
-                tokio::time::sleep(Duration::from_millis(wait)).await;
-            }
+        if let Some(pause) = &mut self.pause {
+            pause.as_mut().await;
+            self.pause = None;
         }
+        if self.live.is_none() {
+            let opening = self.opening.get_or_insert_with(|| {
+                let session = self.options.session.as_deref();
+                stream::open(&self.client, session.map(|s| self.outbox.opening(s)))
+            });
+            let opened = opening.as_mut().await;
+            self.opening = None;
+            let (live, taken) = opened?;
+            self.connects += 1;
+            if let Some(taken) = taken {
+                self.outbox.resumed(taken);
+            }
+            self.live = Some(live);
+            self.tell(Event::Connected {
+                taken: taken.unwrap_or(0),
+            });
+        }
+        let Some(live) = &mut self.live else {
+            return Err(stream::ended());
+        };
+        let window: Window = live.window;
+        let ack = loop {
+            if !self.outbox.may_send(window) {
+                if self.outbox.unacked() <= rest {
+                    return Ok(());
+                }
+                break live.acks.message().await?.ok_or_else(stream::ended)?;
+            }
+            // An ack may come first: a server that waits to be heard takes nothing.
+            tokio::select! {
+                biased;
+                permit = live.frames.reserve() => {
+                    let permit = permit.map_err(|_| stream::ended());
+                    let permit = match permit {
+                        Ok(permit) => permit,
+                        // Why it ended stands among the acks.
+                        Err(ended) => break live.acks.message().await?.ok_or(ended)?,
+                    };
+                    if let Some(frame) = self.outbox.next_frame(window) {
+                        permit.send(frame);
+                    }
+                }
+                ack = live.acks.message() => break ack?.ok_or_else(stream::ended)?,
+            }
+        };
+        self.attempts = 0;
+        if let Some(wait) = self.outbox.ack(ack) {
+            let wait = Duration::from_millis(wait);
+            self.pause = Some(Box::pin(sleep(wait)));
+            self.tell(Event::PushedBack { wait });
+        }
+        Ok(())
     }
 
     fn drop_stream(&mut self) {
         self.live = None;
+        self.opening = None;
         self.outbox.disconnected();
     }
-}
-
-/// Opens a stream and hears how many frames may be under way.
-async fn open(client: &Client) -> Result<Live, Status> {
-    let (frames, outgoing) = mpsc::channel(4);
-    let answer = client
-        .ingest()
-        .stream_samples(ReceiverStream::new(outgoing))
-        .await?;
-    let mut acks = answer.into_inner();
-    let greeting = acks.message().await?;
-    let window = greeting.map_or(1, |ack| ack.max_unacked.max(1)) as usize;
-    Ok(Live {
-        frames,
-        acks,
-        window,
-    })
 }
 
 /// Whether the same stream would fail again.
@@ -204,5 +369,6 @@ fn is_final(code: Code) -> bool {
             | Code::Unimplemented
             | Code::NotFound
             | Code::FailedPrecondition
+            | Code::Aborted
     )
 }
