@@ -44,6 +44,8 @@ pub(crate) struct Fake {
     /// Keeps acks back until they are released.
     pub(crate) hold: AtomicBool,
     held: Mutex<Vec<(Acked, Outcome)>>,
+    /// Samples of each batch that it calls late.
+    pub(crate) late: AtomicU64,
     /// What the next batches are refused with.
     pub(crate) refuse: Mutex<Option<ServeError>>,
     /// The ledger of the pool `main`.
@@ -166,6 +168,7 @@ impl IngestPort for Fake {
         }
         let mut stored = Stored {
             sequence: self.sequence.fetch_add(1, SeqCst) + 1,
+            late: self.late.load(SeqCst),
             ..Stored::default()
         };
         let mut rejections = vec![];

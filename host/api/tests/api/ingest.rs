@@ -1,6 +1,6 @@
 //! The stream of samples: references, acks in order, flow control, and how it ends.
 
-use crate::world::{World, refused};
+use crate::world::{World, by, refused};
 use std::sync::atomic::Ordering::SeqCst;
 use tidegate_core::ports::serve::ServeError;
 use tidegate_core::sample::Values;
@@ -13,15 +13,21 @@ use tonic::{Code, Streaming};
 /// Both ends of a stream.
 pub(crate) struct Feed {
     frames: mpsc::Sender<v1::SampleFrame>,
-    acks: Streaming<v1::SampleAck>,
+    pub(crate) acks: Streaming<v1::SampleAck>,
     max_unacked: u32,
+    pub(crate) terms: v1::StreamTerms,
 }
 
 impl Feed {
     pub(crate) async fn open(world: &World) -> Self {
+        Self::open_as(world, "nobody").await
+    }
+
+    pub(crate) async fn open_as(world: &World, token: &str) -> Self {
         let (frames, stream) = mpsc::channel(64);
         let mut client = IngestClient::new(world.channel().await);
-        let answer = client.stream_samples(ReceiverStream::new(stream)).await;
+        let stream = by(token, ReceiverStream::new(stream));
+        let answer = client.stream_samples(stream).await;
         let mut acks = answer.unwrap().into_inner();
         let greeting = acks.message().await.unwrap().unwrap();
         assert_eq!(greeting.sequence, 0);
@@ -29,6 +35,7 @@ impl Feed {
             frames,
             acks,
             max_unacked: greeting.max_unacked,
+            terms: greeting.terms.unwrap(),
         }
     }
 
@@ -41,7 +48,7 @@ impl Feed {
     }
 }
 
-fn declare(series_ref: u32, api: &str) -> v1::SeriesDeclaration {
+pub(crate) fn declare(series_ref: u32, api: &str) -> v1::SeriesDeclaration {
     v1::SeriesDeclaration {
         series_ref,
         api: api.into(),
@@ -65,7 +72,7 @@ pub(crate) fn minute(sequence: u64) -> v1::SampleFrame {
     }
 }
 
-fn samples(series_ref: u32, start_ms: i64, values: &[f64]) -> v1::SeriesSamples {
+pub(crate) fn samples(series_ref: u32, start_ms: i64, values: &[f64]) -> v1::SeriesSamples {
     v1::SeriesSamples {
         series_ref,
         columns: Some(v1::Columns {

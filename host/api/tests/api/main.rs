@@ -17,6 +17,7 @@ mod bad_input;
 mod calls;
 mod events;
 mod ingest;
+mod resume;
 mod serving;
 mod tls;
 mod traces;
