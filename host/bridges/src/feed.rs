@@ -21,7 +21,7 @@ mod names;
 mod request;
 
 pub use adopt::Adoption;
-pub use request::{Reasons, Took, Written};
+pub use request::{Counters, Peer, Reasons, Took, Written};
 
 use crate::books::{Books, Damaged, Terms};
 use crate::mapping::Mapping;
@@ -86,6 +86,9 @@ pub enum Error {
         /// Milliseconds.
         retry_ms: u64,
     },
+    /// Somebody else sends under the same name.
+    #[error("{0}")]
+    Taken(String),
     /// It could not be made durable.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -137,6 +140,9 @@ pub struct Feed {
     inner: Mutex<Inner>,
     committer: Committer,
     unsent: Mutex<Vec<SeriesSamples>>,
+    /// Envoys that stream, and the number of the last stream.
+    live: request::Live,
+    streams: Mutex<u64>,
 }
 
 impl std::fmt::Debug for Feed {
@@ -192,6 +198,8 @@ impl Feed {
                 newest: now,
             }),
             unsent: Mutex::new(unsent),
+            live: request::Live::default(),
+            streams: Mutex::default(),
         };
         let ticket = feed.committer.add(&log);
         feed.committer.wait(ticket)?;

@@ -1,7 +1,7 @@
 //! What a stream of numbers is in Tidegate's words: whose, of which api, which signals.
 //!
 //! OpenTelemetry's semantic conventions say enough that nothing has to be configured
-//! ([`conventions`]); whatever does not follow them is told by rules with matchers as in PromQL
+//! ([`conventions`]), and so do the names of Envoy's statistics (`envoy`); whatever does not follow them is told by rules with matchers as in PromQL
 //! ([`rules`]), which go first. A stream that neither knows is *passed over*: a collector sends
 //! everything it has, and to refuse most of it in every answer would fill its log. A stream that is
 //! known and cannot be used is *refused*, with the reason and the remedy. [`Mapping::decide`] is
@@ -12,6 +12,7 @@
 //! holds one signal of one api to one basis.
 
 pub mod conventions;
+pub(crate) mod envoy;
 pub mod labels;
 pub mod rules;
 
@@ -123,7 +124,9 @@ impl Mapping {
     /// looking at.
     #[must_use]
     pub fn wants(&self, name: &str) -> bool {
-        conventions::knows(name) || self.rules.iter().any(|rule| rule.may_match(name))
+        conventions::knows(name)
+            || envoy::knows(name)
+            || self.rules.iter().any(|rule| rule.may_match(name))
     }
 
     /// What becomes of a stream.
@@ -132,7 +135,8 @@ impl Mapping {
         let rule = self.rules.iter().position(|rule| rule.matches(stream));
         let drafted = match rule {
             Some(i) => self.rules[i].draft(i, stream),
-            None => conventions::draft(self.granularity, stream),
+            None => envoy::draft(self.granularity, stream)
+                .unwrap_or_else(|| conventions::draft(self.granularity, stream)),
         };
         let draft = match drafted {
             Ok(draft) => draft,

@@ -5,6 +5,7 @@
 //! decompressed. Answers speak each protocol's own terms, because senders decide by them what to
 //! send again: what is wrong for good must not come back, what is only too much now must.
 
+mod envoy;
 mod grpc;
 mod http;
 
@@ -17,7 +18,7 @@ use ::http::HeaderMap;
 use std::sync::Arc;
 use tidegate_core::access::Principal;
 use tidegate_core::time::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// Finds the caller by the header `authorization`; an error is a text for the sender.
 pub type Identify = Arc<dyn Fn(Option<&[u8]>) -> Result<Principal, String> + Send + Sync>;
@@ -38,6 +39,8 @@ pub struct Options {
     pub clock: fn() -> Timestamp,
     /// Hears what became of requests.
     pub hear: Hear,
+    /// Becomes true when streams must end, which otherwise end with their senders; `None`: never.
+    pub closing: Option<watch::Receiver<bool>>,
 }
 
 impl std::fmt::Debug for Options {
@@ -55,6 +58,7 @@ struct Shared {
     feed: Arc<Feed>,
     options: Options,
     room: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
 }
 
 /// How long a body may take to arrive: who sends slowly must not keep others out.
@@ -68,9 +72,13 @@ pub fn routes(feed: Arc<Feed>, options: Options) -> Router {
     let shared = Shared {
         feed,
         room: Arc::new(Semaphore::new(options.concurrency.max(1))),
+        streams: Arc::new(Semaphore::new(envoy::MAX_STREAMS)),
         options,
     };
-    http::routes(shared.clone()).merge(grpc::routes(shared))
+    let streams = envoy::routes(shared.clone());
+    http::routes(shared.clone())
+        .merge(grpc::routes(shared))
+        .merge(streams)
 }
 
 impl Shared {

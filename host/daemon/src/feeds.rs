@@ -38,6 +38,7 @@ pub(crate) fn routes(
     world: &Arc<World>,
     feed: &Arc<Feed>,
     auth: &tidegate_api::Auth,
+    closing: tokio::sync::watch::Receiver<bool>,
 ) -> serve::Router {
     let (auth, metrics) = (auth.clone(), world.metrics.clone());
     serve::routes(
@@ -47,6 +48,7 @@ pub(crate) fn routes(
             concurrency: config.feeds.concurrency,
             identify: Arc::new(move |header| auth.identify(header)),
             clock: crate::clock::wall,
+            closing: Some(closing),
             hear: Arc::new(move |protocol, took| {
                 metrics.fed(took.accepted - took.duplicates, protocol, "taken");
                 metrics.fed(took.duplicates, protocol, "duplicate");

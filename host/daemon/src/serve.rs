@@ -63,7 +63,9 @@ async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Read
             .await
             .context("opening was interrupted")??
     };
-    let beside = feeds::routes(&config, &world, &feed, &auth);
+    // An Envoy's stream has no end, so it is ended when the drain begins.
+    let (closing, closed) = tokio::sync::watch::channel(false);
+    let beside = feeds::routes(&config, &world, &feed, &auth, closed);
     let (tasks, mut fatal) = Tasks::new(tokio::runtime::Handle::current(), TaskOptions::default());
 
     let mut options = server_options(&config, auth, &world)?;
@@ -115,6 +117,7 @@ async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Read
     world
         .draining
         .store(true, std::sync::atomic::Ordering::Release);
+    closing.send_replace(true);
     let drained = tasks
         .drain(Duration::from_secs(u64::from(config.drain.0)))
         .await;

@@ -364,7 +364,7 @@ impl Books {
         let spoken = source.spoken();
         let start = match next.start {
             Some(start) => start,
-            None if spoken < next.time && next.time - spoken <= gap => spoken,
+            None if spoken < next.time && next.time.saturating_sub(spoken) <= gap => spoken,
             None => next.time - 1,
         };
         let stretch = (start, next.time);

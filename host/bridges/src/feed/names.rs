@@ -120,6 +120,8 @@ pub(super) struct Resource {
     pub(super) id: u32,
     pub(super) labels: Arc<[(String, String)]>,
     pub(super) key: Key,
+    /// Whether several senders may look like this one: see `request::otlp`.
+    pub(super) nameless: bool,
 }
 
 /// A metric of a resource.

@@ -2,11 +2,15 @@
 //!
 //! What the protocols share: how a stream is found by the bytes that name it, introduced when it is
 //! new, and how points are taken once a body was read to its end. What they do not share, how names
-//! and values are read, stands in `otlp` and `write`.
+//! and values are read, stands in `otlp`, `write` and
+//! `envoy`.
 
+mod envoy;
 mod otlp;
 mod write;
 
+pub(super) use envoy::Live;
+pub use envoy::{Counters, Peer};
 pub use write::Written;
 
 use super::names::{Refused, Slot};

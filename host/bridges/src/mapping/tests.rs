@@ -64,6 +64,110 @@ fn rule(matcher: &str, api: &str, signal: Signal, errors: Option<&str>) -> Rule 
 }
 
 #[test]
+fn what_an_envoy_counts_is_known_by_each_of_its_spellings() {
+    let plain = Mapping::default();
+    for (text, shape, expected) in [
+        (
+            r#"cluster.upstream_rq_xx{envoy.cluster_name="pay", envoy.response_code_class="2"}"#,
+            Shape::Counter,
+            "shop/pay: requests Count x1",
+        ),
+        (
+            r#"cluster.pay.upstream_rq_5xx"#,
+            Shape::Counter,
+            "shop/pay: requests Count, errors Count x1",
+        ),
+        (
+            r#"cluster.a.b.svc.local.upstream_rq_4xx"#,
+            Shape::Counter,
+            "shop/a.b.svc.local: requests Count x1",
+        ),
+        (
+            r#"envoy_cluster_upstream_rq_xx{envoy_cluster_name="pay", envoy_response_code_class="5"}"#,
+            Shape::Counter,
+            "shop/pay: requests Count, errors Count x1",
+        ),
+        (
+            r#"vhost.route.upstream_rq_xx{envoy.virtual_host="shop", envoy.route="cards", envoy.response_code_class="5"}"#,
+            Shape::Counter,
+            "shop/shop/cards: requests Count, errors Count x1",
+        ),
+        (
+            r#"vhost.shop.vcluster.cards.upstream_rq_2xx"#,
+            Shape::Counter,
+            "shop/shop/cards: requests Count x1",
+        ),
+        (
+            r#"cluster.upstream_rq_time{envoy.cluster_name="pay"}"#,
+            Shape::Histogram,
+            "shop/pay: latency Latency x0.001",
+        ),
+        (
+            r#"vhost.shop.route.cards.upstream_rq_time"#,
+            Shape::Histogram,
+            "shop/shop/cards: latency Latency x0.001",
+        ),
+        (
+            r#"cluster.pay.external.upstream_rq_2xx"#,
+            Shape::Counter,
+            "passed over: no rule",
+        ),
+        (
+            r#"cluster.internal.upstream_rq_xx{envoy.cluster_name="pay"}"#,
+            Shape::Counter,
+            "passed over: no rule",
+        ),
+        (
+            r#"cluster.pay.zone.a.b.upstream_rq_2xx"#,
+            Shape::Counter,
+            "passed over: no rule",
+        ),
+        (
+            r#"cluster.pay.upstream_rq_200"#,
+            Shape::Counter,
+            "passed over: no rule",
+        ),
+        (
+            r#"cluster.pay.upstream_rq_total"#,
+            Shape::Counter,
+            "passed over: no rule",
+        ),
+        (
+            r#"cluster.upstream_rq_xx{envoy.response_code_class="2"}"#,
+            Shape::Counter,
+            "passed over: `cluster.upstream_rq_xx` has no label `envoy.cluster_name`",
+        ),
+        (
+            r#"cluster.pay.upstream_rq_time"#,
+            Shape::Counter,
+            "passed over: requests are counted by",
+        ),
+    ] {
+        check(&plain, text, "", shape, expected);
+    }
+    let by_service = Mapping {
+        granularity: Granularity::Service,
+        ..Mapping::default()
+    };
+    let route = "vhost.shop.route.cards.upstream_rq_2xx";
+    check(
+        &by_service,
+        route,
+        "",
+        Shape::Counter,
+        "passed over: apis are services",
+    );
+    check(
+        &by_service,
+        "cluster.pay.upstream_rq_2xx",
+        "",
+        Shape::Counter,
+        "shop/pay",
+    );
+    assert!(plain.wants(route) && !plain.wants("cluster.pay.upstream_rq_200"));
+}
+
+#[test]
 fn conventions_need_no_configuration() {
     let by_route = Mapping::default();
     let http = r#"http.server.request.duration{service.name="pay", http.request.method="GET", http.route="/v1/cards/{id}", "#;

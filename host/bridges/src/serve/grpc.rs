@@ -24,7 +24,7 @@ const PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Exp
 
 /// Hands out what came, and sends what it gets.
 #[derive(Debug, Clone, Copy, Default)]
-struct Plain;
+pub(super) struct Plain;
 
 impl Codec for Plain {
     type Encode = Vec<u8>;
@@ -80,7 +80,7 @@ impl UnaryService<Bytes> for Export {
     }
 }
 
-fn status(error: &Error) -> Status {
+pub(super) fn status(error: &Error) -> Status {
     let text = error.to_string();
     let retry = |ms: u64| {
         let details = ErrorDetails::with_retry_info(Some(Duration::from_millis(ms)));
@@ -90,6 +90,7 @@ fn status(error: &Error) -> Status {
         Error::Malformed(_) => Status::invalid_argument(text),
         Error::Denied(_) => Status::permission_denied(text),
         Error::Busy { retry_ms, .. } => retry(*retry_ms),
+        Error::Taken(_) => Status::failed_precondition(text),
         Error::Store(_) => retry(super::RETRY_MS),
     }
 }

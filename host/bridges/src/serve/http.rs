@@ -62,6 +62,7 @@ impl From<Error> for Refusal {
                 text,
                 retry_ms: Some(retry_ms),
             },
+            Error::Taken(_) => refuse(StatusCode::CONFLICT, text),
             Error::Store(_) => Refusal {
                 code: StatusCode::SERVICE_UNAVAILABLE,
                 text,

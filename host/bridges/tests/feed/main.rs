@@ -4,6 +4,7 @@
     reason = "a test's fixture may unwrap; clippy only knows #[test] functions"
 )]
 
+mod envoy;
 mod fake;
 mod otlp;
 mod way_in;

@@ -59,9 +59,22 @@ impl Request {
         (start, time): (u64, u64),
         value: f64,
     ) {
+        self.counter_from(resource, name, labels, start * NS, time, value);
+    }
+
+    /// Likewise, with a start as it stands on the wire.
+    pub(crate) fn counter_from(
+        &mut self,
+        resource: Labels<'_>,
+        name: &str,
+        labels: Labels<'_>,
+        start: u64,
+        time: u64,
+        value: f64,
+    ) {
         let point = NumberDataPoint {
             attributes: attributes(labels),
-            start_time_unix_nano: start * NS,
+            start_time_unix_nano: start,
             time_unix_nano: time * NS,
             value: Some(Value::AsDouble(value)),
             ..Default::default()

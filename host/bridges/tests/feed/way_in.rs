@@ -12,14 +12,14 @@ use tidegate_core::access::Principal;
 use tower::ServiceExt as _;
 
 /// What a sender gets back.
-struct Answer {
-    code: StatusCode,
-    headers: HeaderMap,
-    body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) code: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    fn says(&self, header: &str) -> &str {
+    pub(crate) fn says(&self, header: &str) -> &str {
         self.headers.get(header).map_or("", |v| v.to_str().unwrap())
     }
 
@@ -28,7 +28,7 @@ impl Answer {
     }
 }
 
-fn server(message: usize, concurrency: usize) -> Router {
+pub(crate) fn server(message: usize, concurrency: usize) -> Router {
     let identify = |header: Option<&[u8]>| match header {
         Some(b"Bearer good") => Ok(Principal::local()),
         _ => Err("the token is not known".to_owned()),
@@ -39,11 +39,17 @@ fn server(message: usize, concurrency: usize) -> Router {
         identify: Arc::new(identify),
         clock: || at(1000),
         hear: Arc::new(|_, _| {}),
+        closing: None,
     };
     routes(Arc::new(World::new().open()), options)
 }
 
-async fn post(router: &Router, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+pub(crate) async fn post(
+    router: &Router,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> Answer {
     let mut request = http::Request::post(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -57,11 +63,11 @@ async fn post(router: &Router, path: &str, headers: &[(&str, &str)], body: Vec<u
     }
 }
 
-const GOOD: (&str, &str) = ("authorization", "Bearer good");
+pub(crate) const GOOD: (&str, &str) = ("authorization", "Bearer good");
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 const GZIP: (&str, &str) = ("content-encoding", "gzip");
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut to = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
     to.write_all(bytes).unwrap();
     to.finish().unwrap()

@@ -1,4 +1,9 @@
 //! OTLP: a resource, its scopes and metrics, and their points.
+//!
+//! Two things are said of Envoy's sender alone, seen of version 1.40. It names no instance, so all
+//! Envoys would be one stream that is started anew with every point; but each has a start of its own
+//! that never moves, and so the start is a part of who it is. And it writes the start of a cumulative
+//! point in microseconds, where the protocol wants nanoseconds.
 
 use super::{Error, Feed, Gather, Took, identity};
 use crate::books::{Flow, Introduced, Key, Observed, Value, key_of};
@@ -56,6 +61,7 @@ fn introduce(
     resource: Option<&Resource>,
     (name, unit, kind): (&str, &str, Kind),
     scope: &[u8],
+    start: Option<u64>,
 ) -> Result<Introduced, Slot> {
     let mut pairs = Vec::with_capacity(point.attributes.len() + 8);
     for part in point.attributes {
@@ -74,13 +80,34 @@ fn introduce(
         shape,
         labels: &labels,
     })?;
+    let with_start = |key: Key| match start {
+        Some(start) => key_of(&[&key[..], &start.to_le_bytes()].concat()),
+        None => key,
+    };
     Ok(Introduced {
-        key: identity(&mapped, name, &labels, scope),
-        family: metric.family,
-        instance: resource.map_or([0; 16], |r| r.key),
+        key: with_start(identity(&mapped, name, &labels, scope)),
+        family: with_start(metric.family),
+        instance: with_start(resource.map_or([0; 16], |r| r.key)),
         flow,
         mapped,
     })
+}
+
+/// A start in nanoseconds. None is of the year 1970, and what looks so is in microseconds.
+fn start_of(point: &Point<'_>) -> u64 {
+    const YEAR_2001: u64 = 1_000_000_000_000_000_000;
+    let micro =
+        point.time >= YEAR_2001 && (YEAR_2001 / 1000..YEAR_2001 / 10).contains(&point.start);
+    if micro {
+        point.start.saturating_mul(1000)
+    } else {
+        point.start
+    }
+}
+
+/// Whether a resource is an Envoy that does not say which.
+fn is_nameless(labels: &Labels) -> bool {
+    labels.get("telemetry.sdk.name") == Some("envoy") && labels.get("service.instance.id").is_none()
 }
 
 impl Listener<'_> {
@@ -174,6 +201,7 @@ impl Sink for Listener<'_> {
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))
                 .collect(),
             key: key_of(text.as_bytes()),
+            nameless: is_nameless(&labels),
         });
         self.gather
             .inner
@@ -244,8 +272,23 @@ impl Sink for Listener<'_> {
         }
         let (name, unit, kind) = (&self.described.0, &self.described.1, self.described.2);
         let (resource, scope) = (self.resource.as_deref(), &self.scope);
+        let started = start_of(point);
+        let cumulative = matches!(
+            kind,
+            Kind::Counter(Temporality::Cumulative) | Kind::Histogram(Temporality::Cumulative)
+        );
+        let start = (cumulative && resource.is_some_and(|r| r.nameless)).then_some(started);
+        self.name.extend(start.iter().flat_map(|s| s.to_le_bytes()));
         let whose = self.gather.find(&self.name, 1, |gather| {
-            introduce(gather, point, &metric, resource, (name, unit, kind), scope)
+            introduce(
+                gather,
+                point,
+                &metric,
+                resource,
+                (name, unit, kind),
+                scope,
+                start,
+            )
         });
         let Some(whose) = whose else {
             return;
@@ -254,7 +297,7 @@ impl Sink for Listener<'_> {
             Ok(value) => {
                 let ms = |ns: u64| (ns / 1_000_000) as i64;
                 let observed = Observed {
-                    start: (point.start > 0 && point.start < point.time).then(|| ms(point.start)),
+                    start: (started > 0 && started < point.time).then(|| ms(started)),
                     time: ms(point.time),
                     value,
                 };

@@ -7,7 +7,7 @@
 use super::{Error, Feed, Gather, Took, identity};
 use crate::books::{Flow, Introduced, Observed, Value, key_of};
 use crate::feed::names::Slot;
-use crate::mapping::{Labels, Shape, Stream};
+use crate::mapping::{Labels, Shape, Stream, envoy};
 use crate::remote_write::{self, STALE, Series, Sink, Version};
 use tidegate_core::access::Principal;
 use tidegate_core::time::Timestamp;
@@ -65,7 +65,7 @@ struct Listener<'f> {
 
 fn shape_of(name: &str) -> (Shape, Flow) {
     let counts = ["_total", "_count", "_sum", "_bucket"];
-    if counts.iter().any(|end| name.ends_with(end)) {
+    if counts.iter().any(|end| name.ends_with(end)) || envoy::counts(name) {
         (Shape::Counter, Flow::Cumulative)
     } else {
         (Shape::Level, Flow::Level)
