@@ -114,7 +114,7 @@ impl World<'_> {
         let made = output.delta.made.len();
         let (record_ms, written) = timed(|| self.store.append_with(&record, &output.anchors));
         written?;
-        let (publish, ()) = timed(|| state.commit(output.delta, Some(record)));
+        let (publish, _) = timed(|| state.commit(output.delta, Some(record)));
         Ok(Turn {
             cycle,
             record: record_ms,

@@ -372,11 +372,11 @@ impl Sink for Listener<'_> {
                 if *self.bounds != *bounds {
                     self.bounds = bounds.into();
                 }
-                Value::Histogram(Histogram {
+                Value::Histogram(Box::new(Histogram {
                     layout: Layout::Explicit(Arc::clone(&self.bounds)),
                     counts: counts.to_vec(),
                     sum: Some(sum),
-                })
+                }))
             }
         };
         if let (true, Flow::Delta, Some(until)) = (is_fresh, flow, start) {
