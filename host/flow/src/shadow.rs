@@ -96,7 +96,7 @@ pub struct Scene<'a> {
     pub record: &'a Left,
     /// The tierer calls of the binding, out of the record.
     pub tiers: &'a [&'a TierRecord],
-    /// What was forecast through the binding.
+    /// What was forecast: of a forecaster through its binding, of a tierer of the apis whose tiers it chooses.
     pub forecasts: &'a [&'a Forecast],
     /// Fitted states; the silent forecaster's among them.
     pub bank: &'a Bank,

@@ -36,11 +36,13 @@ pub enum Breakage {
     StarveSilver,
     /// Forecasts of the hours from six in the evening to midnight are twice what they should be.
     DoubleEvenings,
+    /// Every api is wanted in the lowest tier that it may have.
+    DemoteAll,
 }
 
 impl Breakage {
     /// All, with the names by which scripts call them.
-    pub const ALL: [(&str, Breakage); 10] = [
+    pub const ALL: [(&str, Breakage); 11] = [
         ("trap", Breakage::Trap),
         ("hang", Breakage::Hang),
         ("internal", Breakage::Internal),
@@ -51,12 +53,16 @@ impl Breakage {
         ("endless-loan", Breakage::EndlessLoan),
         ("starve-silver", Breakage::StarveSilver),
         ("double-evenings", Breakage::DoubleEvenings),
+        ("demote-all", Breakage::DemoteAll),
     ];
 
     /// Whether what it answers then is worse, and yet as it should be: nothing refuses it.
     #[must_use]
     pub fn is_lawful(self) -> bool {
-        matches!(self, Breakage::StarveSilver | Breakage::DoubleEvenings)
+        matches!(
+            self,
+            Breakage::StarveSilver | Breakage::DoubleEvenings | Breakage::DemoteAll
+        )
     }
 
     /// The error instead of an answer, for those that give none.
@@ -73,7 +79,8 @@ impl Breakage {
             | Breakage::OverQuota
             | Breakage::EndlessLoan
             | Breakage::StarveSilver
-            | Breakage::DoubleEvenings => Ok(()),
+            | Breakage::DoubleEvenings
+            | Breakage::DemoteAll => Ok(()),
         }
     }
 }
@@ -152,8 +159,10 @@ impl Tierer for Breakable<dyn Tierer> {
     fn decide(&self, config: &str, input: &TierInput) -> Result<TierOutput, CallError> {
         let broken = self.switch.answers()?;
         let mut answer = self.inner.decide(config, input)?;
-        if broken.is_some() {
-            answer.wanted.pop();
+        match broken {
+            Some(Breakage::DemoteAll) => answer.wanted.clone_from(&input.lowest),
+            Some(_) => drop(answer.wanted.pop()),
+            None => {}
         }
         Ok(answer)
     }
@@ -207,7 +216,8 @@ fn spoil(breakage: Breakage, input: &AllocationInput, answer: &mut Allocation) {
         | Breakage::Hang
         | Breakage::Internal
         | Breakage::StarveSilver
-        | Breakage::DoubleEvenings => {}
+        | Breakage::DoubleEvenings
+        | Breakage::DemoteAll => {}
         Breakage::NotANumber => rows(0, &|_, _| f64::NAN),
         Breakage::Overcommit => {
             let each = 1.5 / n.max(1) as f64;

@@ -9,7 +9,7 @@ use crate::bind::{Slotted, named, text};
 use crate::native::Native;
 use crate::world::{HarnessError, World};
 use std::collections::BTreeMap;
-use tidegate_core::catalog::Object;
+use tidegate_core::catalog::{Api, Object};
 use tidegate_core::forecast::Forecast;
 use tidegate_core::ids::{BindingId, PoolId};
 use tidegate_core::life::{Gate, Side, Version};
@@ -339,10 +339,14 @@ impl World {
             }
             let forecasts = self.forecasts.values().filter(|f| {
                 let api = self.catalog.apis.get(&f.key.api).map(|a| &a.value);
-                binding.kind == ModuleKind::Forecaster
-                    && api.is_some_and(|api| {
-                        api.pool == *pool && pins.binding_of(api).as_ref() == Some(&binding.id)
-                    })
+                let is_here = |api: &&Api| api.pool == *pool;
+                api.filter(is_here).is_some_and(|api| match binding.kind {
+                    ModuleKind::Forecaster => pins.binding_of(api).as_ref() == Some(&binding.id),
+                    ModuleKind::Tierer => {
+                        pins.tenant_binding(&api.id.tenant).as_ref() == Some(&binding.id)
+                    }
+                    ModuleKind::Allocator | ModuleKind::Judge => false,
+                })
             });
             let tenants: Vec<bool> = record
                 .tiers

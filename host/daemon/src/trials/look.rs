@@ -4,12 +4,12 @@ use super::{Known, Left, about, conclude, past, stored};
 use crate::life;
 use crate::policies::PinnedPolicies;
 use crate::world::{World, lock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tidegate_core::catalog::Catalog;
 use tidegate_core::forecast::Forecast;
-use tidegate_core::ids::{BindingId, PoolId};
+use tidegate_core::ids::{BindingId, PoolId, TenantId};
 use tidegate_core::life::Version;
 use tidegate_core::module::ModuleKind;
 use tidegate_core::policy::Forecaster;
@@ -17,6 +17,7 @@ use tidegate_core::ports::storage::StoreError;
 use tidegate_core::record::TierRecord;
 use tidegate_core::roster::{Member, Retreat};
 use tidegate_core::time::Timestamp;
+use tidegate_core::units::Signal;
 use tidegate_engine::Policy;
 use tidegate_flow::forecast::{Bank, Tracks, fitted_with};
 use tidegate_flow::shadow::{self, Conclusion, Output, Scene, Silent, Trial};
@@ -243,6 +244,12 @@ impl<'a> Mine<'a> {
                 let is_mine =
                     |t: &&TierRecord| pins.binding_of_tenant(&t.tenant).as_ref() == Some(id);
                 mine.tiers = all.filter(is_mine).collect();
+                let tenants: BTreeSet<&TenantId> = mine.tiers.iter().map(|t| &t.tenant).collect();
+                let all = left.forecasts.values();
+                let of = |f: &&Forecast| {
+                    f.key.signal == Signal::Requests && tenants.contains(&f.key.api.tenant)
+                };
+                mine.forecasts = all.filter(of).collect();
             }
             ModuleKind::Forecaster => {
                 let is_mine = |f: &&Forecast| {

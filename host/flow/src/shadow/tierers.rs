@@ -1,18 +1,24 @@
 //! Two choices of tiers, priced by the load that came.
 //!
 //! A tier buys the quantile of demand that it is met up to. So a tier that is wanted at an instant is a
-//! promise to be met up to the highest load that was predicted at that quantile, and its price is the
-//! pinball loss of that promise and of the highest load that came within the forecast's horizon:
+//! promise to be met in the step that begins up to the load that is predicted at that quantile, and its
+//! price is the pinball loss of that promise and of the load that came, in units that idle:
 //!
 //! ```text
-//! loss = p max(0, came - bought) + (1 - p) max(0, bought - came)
+//! loss = p / (1 - p) max(0, came - bought) + max(0, bought - came)
 //! ```
 //!
 //! `p` is the quantile of the tier that the owner wants in quiet times: who declared Silver said by it
-//! that a unit short costs nine times a unit too many. While its budget burns, an api's `p` is that of the
-//! highest tier that it may have, since that is what tiers above the declared one are for: a tierer that
-//! does not raise who burns loses by it, and so does one that raises whom nothing ails. The losses of a
-//! tenant's apis are added up over the loads that came.
+//! that a unit short costs nine times a unit too many, and who declared Gold, ninety-nine times. While its
+//! budget burns, an api's `p` is that of the highest tier that it may have, since that is what tiers above
+//! the declared one are for: a tierer that does not raise who burns loses by it, and so does one that raises
+//! whom nothing ails. The losses of a tenant's apis are added up over the loads that came. A unit that idles
+//! costs the same whoever has it: in pinball's own unit, where one beside Bronze costs fifty times one beside
+//! Gold, a tierer that demotes everybody would pay for what it takes from Gold by what it saves at the others.
+//!
+//! The step that begins, because its quantiles are held to what they promise, and those of the highest load
+//! of an hour are not; and because hours overlap, so that evidence would take weeks. Only where no forecast
+//! is at hand, in records of the past, both are held to the highest load of the horizon.
 //!
 //! Rejected: to look whether objectives held. Under the tier that was in force they did or did not; under
 //! the other nobody knows, and an idle candidate would live on what its incumbent prevents.
@@ -26,6 +32,7 @@ use super::{Input, Output, Scene, counts};
 use crate::demand::codec::{Reader, Writer};
 use std::collections::BTreeMap;
 use tidegate_core::canonical;
+use tidegate_core::forecast::Forecast;
 use tidegate_core::ids::{ApiId, PoolId, TenantId};
 use tidegate_core::policy::{CallError, Kept, TierInput, TierOutput, Tierer};
 use tidegate_core::ports::storage::StoreError;
@@ -59,6 +66,8 @@ struct Bet {
 #[derive(Debug, Clone, PartialEq)]
 struct Round {
     start: Timestamp,
+    /// Steps over whose highest load they bet.
+    steps: usize,
     bets: Vec<Bet>,
 }
 
@@ -116,7 +125,7 @@ fn settle(
     let grid = |round: &Round| Grid {
         start: round.start,
         step: input.step,
-        count: input.horizon.max(1) as usize,
+        count: round.steps,
     };
     let is_over = |round: &Round| input.now.since_ms(grid(round).end()) >= super::LATE_MS;
     let (come, waiting) = std::mem::take(&mut seat.waiting)
@@ -143,13 +152,19 @@ fn settle(
                 bet.base
             };
             let p = input.catalog.tier(tier).demand_level.probability();
-            let loss = |bought: f64| (p * (came - bought)).max((1.0 - p) * (bought - came));
+            let short = p / (1.0 - p);
+            let loss = |bought: f64| (short * (came - bought)).max(bought - came);
             silent += loss(bet.silent);
             serving += loss(bet.serving);
             load += came;
         }
         if load > 0.0 {
-            let block = output.trial.block(round.start);
+            let block = match round.steps {
+                1 => round.start,
+                // Known so late that the block of its start is closed.
+                _ => grid(&round).end(),
+            };
+            let block = output.trial.block(block);
             let subject = format!("{pool} {tenant}");
             let losses = (silent / load, serving / load);
             output
@@ -218,24 +233,37 @@ fn ask(
         .map(|a| (canonical::api_key(&a.api), &a.api))
         .collect();
     let width = question.levels.len();
-    let bought = |i: usize, tier: Tier| {
+    let loads = scene.forecasts.iter();
+    let loads = loads.filter(|f| f.key.signal == Signal::Requests);
+    let loads: BTreeMap<&ApiId, &Forecast> = loads.map(|f| (&f.key.api, *f)).collect();
+    let bought = |i: usize, api: &ApiId, tier: Tier| {
         let level = input.catalog.tier(tier).demand_level;
+        if !loads.is_empty() {
+            let forecast = loads.get(api)?;
+            let step = forecast.grid.index_of(start)?;
+            return Some(forecast.quantile(step, level));
+        }
         let place = question.levels.iter().position(|l| *l >= level);
         let place = place.unwrap_or(width.saturating_sub(1));
         question.peak.get(i * width + place).copied()
     };
     let rows = question.apis.iter().enumerate().take(PRICED);
     let bets = rows.filter_map(|(i, key)| {
+        let api = *keys.get(key)?;
         Some(Bet {
-            api: (*keys.get(key)?).clone(),
-            silent: bought(i, *answer.wanted.get(i)?)?,
-            serving: bought(i, *counted.wanted.get(i)?)?,
+            api: api.clone(),
+            silent: bought(i, api, *answer.wanted.get(i)?)?,
+            serving: bought(i, api, *counted.wanted.get(i)?)?,
             base: *question.base.get(i)?,
             highest: *question.highest.get(i)?,
         })
     });
     let bets: Vec<Bet> = bets.collect();
-    seat.waiting.push(Round { start, bets });
+    let steps = match loads.is_empty() {
+        true => input.horizon.max(1) as usize,
+        false => 1,
+    };
+    seat.waiting.push(Round { start, steps, bets });
 }
 
 fn call(member: &Member<dyn Tierer>, asked: &TierInput) -> Result<TierOutput, CallError> {

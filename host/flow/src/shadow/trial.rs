@@ -150,7 +150,7 @@ impl Trial {
             ),
             ModuleKind::Tierer => (
                 Waiting::Tenants(Tenants::default()),
-                vec![(Name::Tiers, i64::from(horizon) * step.ms())],
+                vec![(Name::Tiers, step.ms())],
             ),
             ModuleKind::Forecaster => {
                 let far = super::forecasters::far(step, horizon);
