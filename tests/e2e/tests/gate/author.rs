@@ -98,8 +98,13 @@ async fn a_forecaster_of_ones_own_is_begun_tested_and_serves_and_so_does_its_nex
         &source,
         text.replace("Self { alpha: 0.3 }", "Self { alpha: 0.9 }"),
     )?;
+    let changed = Instant::now();
     let told = verb(&dev)?;
     ensure!(told.ok(), "{}\n{}", told.stdout, told.stderr);
+    say(&format!(
+        "from a changed line to the next version serving in {:.0} s",
+        changed.elapsed().as_secs_f64()
+    ));
     feed.store(49, 1).await?;
     catalog::advance(&channel, series[0].at(50)).await?;
     let second = forecaster(&daemon)?;

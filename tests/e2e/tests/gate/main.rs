@@ -1,6 +1,7 @@
 //! The real binary, end to end. One test binary for all of it: what takes long here is the daemon,
 //! not the test, and two daemons at a time are what two cores can bear.
 
+mod acts;
 mod aftermath;
 mod author;
 mod bad_input;
@@ -8,6 +9,7 @@ mod champion;
 mod demo;
 mod expiry;
 mod feeds;
+mod harm;
 mod javascript;
 mod kill;
 mod life;
