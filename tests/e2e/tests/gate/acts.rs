@@ -102,7 +102,7 @@ async fn act(
             policies.rollback(asked).await.map(drop)
         }
         // What was taken back comes by word, else in shadow.
-        (None, true) if round % 3 == 0 => {
+        (None, true) if round.is_multiple_of(3) => {
             let asked = v1::BindRequest {
                 binding,
                 module,
