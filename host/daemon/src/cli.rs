@@ -28,6 +28,7 @@ mod replay;
 mod serve;
 mod standing;
 mod status;
+mod store;
 mod token;
 mod why;
 pub(crate) mod words;
@@ -81,6 +82,9 @@ enum Verb {
     /// Build, push, bind and roll back policy modules
     #[command(subcommand)]
     Policy(policy::Verb),
+    /// Look into the store, check it, copy it, make it smaller
+    #[command(subcommand)]
+    Store(store::Verb),
     /// Try how metrics of other protocols are read, before they are sent
     #[command(subcommand)]
     Map(map::Verb),
@@ -161,6 +165,7 @@ fn dispatch(verb: Verb, flags: &connect::Flags) -> anyhow::Result<()> {
         Verb::Grant(args) => online(flags, async |session| why::grant(args, session).await),
         Verb::Alerts => online(flags, status::alerts),
         Verb::Policy(verb) => policy::run(verb, flags),
+        Verb::Store(verb) => store::run(verb, flags),
         Verb::Map(verb) => map::run(&verb, flags.output),
         Verb::Token(args) => token::run(&args, flags.output),
         Verb::Advance(args) => online(flags, async |session| status::advance(args, session).await),

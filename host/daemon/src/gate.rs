@@ -14,6 +14,8 @@ mod policies;
 mod status;
 mod usage;
 
+pub(crate) use status::holds;
+
 use crate::world::World;
 use std::sync::Arc;
 use tidegate_core::access::{Principal, Role};

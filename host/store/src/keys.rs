@@ -239,6 +239,23 @@ pub(crate) fn catalog() -> Vec<u8> {
 
 /// A key as a person reads it in an error.
 pub(crate) fn show(key: &[u8]) -> String {
+    let tail = key.get(PREFIX..).unwrap_or_default();
+    let number = |from: usize| {
+        tail.get(from..)
+            .and_then(|t| t.first_chunk())
+            .map(|b| u32::from_be_bytes(*b))
+    };
+    match (Kind::of(key), tail.len()) {
+        (Some(Kind::Block), 16) => {
+            let biased = tail.first_chunk().map_or(0, |b| u64::from_be_bytes(*b));
+            let start = (biased ^ (1 << 63)) as i64;
+            let (group, ordinal) = (number(8).unwrap_or(0), number(12).unwrap_or(0));
+            return format!("block:{ordinal} of group {group}, from {start} ms");
+        }
+        (Some(Kind::Group), 4..) => return format!("group:{}", number(0).unwrap_or(0)),
+        (Some(Kind::Wal), 8) => return format!("wal:{}", trailing_u64(key).unwrap_or(0)),
+        _ => {}
+    }
     let rest: String = key
         .get(PREFIX..)
         .unwrap_or_default()
@@ -277,6 +294,17 @@ mod tests {
         assert_eq!(trailing_u64(&catalog()), None);
         assert_eq!(trailing_u32(&rolled(42)), Some(42));
         assert_eq!(trailing_u32(&catalog()), None);
+    }
+
+    #[test]
+    fn a_person_reads_numbers_and_times_where_a_key_has_them() {
+        assert_eq!(
+            show(&block(-60_000, 7, 2)),
+            "block:2 of group 7, from -60000 ms"
+        );
+        assert_eq!(show(&[group(3), vec![0, 1]].concat()), "group:3");
+        assert_eq!(show(&wal(258)), "wal:258");
+        assert_eq!(show(&trial("a/b")), "trial:a/b\\00");
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod sources;
 
 mod backup;
 mod compact;
+mod examine;
 mod survey;
 
 mod catalog;

@@ -12,6 +12,8 @@
 use crate::codec::{Malformed, frame, unframe};
 use crate::disk::{Disk, sled_error};
 use crate::keys;
+use crate::options::Options;
+use crate::store::Store;
 use crate::swap::Incoming;
 use std::path::Path;
 use tidegate_core::ports::storage::StoreError;
@@ -29,6 +31,20 @@ pub(crate) struct Step {
 
 /// The steps that this code knows, ascending without a gap up to [`keys::VERSION`].
 pub(crate) const STEPS: &[Step] = &[];
+
+impl Store {
+    /// Brings the store in `dir`, which nobody may have open, to this layout: the one that it had, and this one.
+    /// `tell` hears how many bytes were read so far.
+    ///
+    /// # Errors
+    /// [`StoreError::Version`] where no way leads from it, [`StoreError::Damaged`] where a value is, or when it
+    /// cannot be opened or written; it is then as it was.
+    pub fn migrate(dir: &Path, tell: &mut dyn FnMut(u64)) -> Result<(u32, u32), StoreError> {
+        let (opened, found) = Disk::open_by(dir, &Options::default(), STEPS, tell)?;
+        drop(opened);
+        Ok((found, u32::from(keys::VERSION)))
+    }
+}
 
 /// Bytes between two lines of the log.
 const LINE: u64 = 256 << 20;
@@ -56,6 +72,7 @@ pub(crate) fn migrate(
     disk: Disk,
     (found, known): (u32, u32),
     steps: &[Step],
+    tell: &mut dyn FnMut(u64),
 ) -> Result<(), StoreError> {
     let steps: Vec<&Step> = steps.iter().filter(|s| s.from >= found).collect();
     let leads = (found..known).eq(steps.iter().map(|s| s.from));
@@ -77,6 +94,7 @@ pub(crate) fn migrate(
             continue;
         }
         read += (key.len() + value.len()) as u64;
+        tell(read);
         if read - told >= LINE {
             told = read;
             tracing::info!(bytes = read, "the store is being written in its new layout");
@@ -105,7 +123,6 @@ pub(crate) fn migrate(
 mod tests {
     use super::*;
     use crate::disk::Batch;
-    use crate::options::Options;
 
     /// Layout 0 of the tests: keys began with 0, and payloads were upside down.
     const FROM_0: Step = Step {
@@ -134,7 +151,8 @@ mod tests {
     }
 
     fn open(dir: &Path, steps: &[Step]) -> Result<Disk, StoreError> {
-        Disk::open_by(dir, &Options::default(), steps).map(|opened| opened.disk)
+        let opened = Disk::open_by(dir, &Options::default(), steps, &mut |_| {});
+        opened.map(|(opened, _)| opened.disk)
     }
 
     #[test]

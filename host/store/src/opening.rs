@@ -29,15 +29,16 @@ pub(crate) struct Opened {
 impl Disk {
     /// Opens or creates the database in `dir`.
     pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, StoreError> {
-        Self::open_by(dir, options, STEPS)
+        Self::open_by(dir, options, STEPS, &mut |_| {}).map(|(opened, _)| opened)
     }
 
-    /// The same, with the steps that lead here from older layouts.
+    /// The same, with the steps that lead here from older layouts; and the layout that was found.
     pub(crate) fn open_by(
         dir: &Path,
         options: &Options,
         steps: &[Step],
-    ) -> Result<Opened, StoreError> {
+        tell: &mut dyn FnMut(u64),
+    ) -> Result<(Opened, u32), StoreError> {
         std::fs::create_dir_all(dir).map_err(|e| io("create its directory", &e))?;
         let lock = lock(dir)?;
         swap::settle(dir)?;
@@ -57,11 +58,12 @@ impl Disk {
         };
         let mut disk = of(db, &path, lock)?;
         let known = u32::from(keys::VERSION);
-        match migrate::layout(&disk)? {
+        let layout = migrate::layout(&disk)?;
+        match layout {
             Some(found) if found == known => {}
             Some(found) => {
                 let lock = disk.same_lock()?;
-                migrate::migrate(dir, disk, (found, known), steps)?;
+                migrate::migrate(dir, disk, (found, known), steps, tell)?;
                 let db = open_sled(&path, options).map_err(Failure::into_error)?;
                 disk = of(db, &path, lock)?;
             }
@@ -74,7 +76,7 @@ impl Disk {
         for directory in [dir, path.as_path()] {
             swap::sync_directory(directory)?;
         }
-        Ok(Opened { disk, set_aside })
+        Ok((Opened { disk, set_aside }, layout.unwrap_or(known)))
     }
 }
 

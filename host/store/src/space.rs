@@ -31,7 +31,9 @@ pub(crate) struct Space {
 impl Space {
     /// Whether there is room where `file` lies. A file system that does not say is not full.
     pub(crate) fn check(&self, file: &File) -> Result<(), StoreError> {
-        let Ok(told) = rustix::fs::fstatvfs(file) else {
+        // Some file systems answer, and know nothing of their size.
+        let told = rustix::fs::fstatvfs(file);
+        let Some(told) = told.ok().filter(|told| told.f_blocks > 0) else {
             return Ok(());
         };
         let free = told.f_bavail.saturating_mul(told.f_frsize);

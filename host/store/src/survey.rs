@@ -26,10 +26,8 @@ pub struct KindStat {
 pub struct Survey {
     /// Those at hand.
     pub stat: Stat,
-    /// Begin of the oldest sample; `None` without samples.
-    pub oldest: Option<Timestamp>,
-    /// End of the newest sample.
-    pub newest: Option<Timestamp>,
+    /// Begin of the oldest sample and end of the newest; `None` without samples.
+    pub span: Option<(Timestamp, Timestamp)>,
     /// By kind, in the order of their keys.
     pub kinds: Vec<KindStat>,
 }
@@ -60,11 +58,10 @@ impl Store {
             read += size;
             tell(read);
         }
-        let (oldest, newest) = self.span();
+        let span = self.span();
         Ok(Survey {
             stat: self.stat()?,
-            oldest,
-            newest,
+            span,
             kinds: counts
                 .into_iter()
                 .map(|(kind, (values, bytes))| KindStat {
@@ -76,8 +73,9 @@ impl Store {
         })
     }
 
-    /// Begin of the oldest sample and end of the newest.
-    fn span(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+    /// Begin of the oldest sample and end of the newest; `None` without samples.
+    #[must_use]
+    pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
         let registry = reading(&self.shared.registry);
         let blocks = registry.groups.iter().flat_map(|g| &g.blocks);
         let sealed = blocks.map(|b| (b.start, b.end));
@@ -88,9 +86,6 @@ impl Store {
         });
         let all = sealed.chain(heads);
         let span = all.reduce(|(a, b), (c, d)| (a.min(c), b.max(d)));
-        (
-            span.map(|(oldest, _)| Timestamp(oldest)),
-            span.map(|(_, newest)| Timestamp(newest)),
-        )
+        span.map(|(oldest, newest)| (Timestamp(oldest), Timestamp(newest)))
     }
 }

@@ -54,7 +54,7 @@ impl Report {
         self.problems.is_empty()
     }
 
-    fn note(&mut self, error: StoreError) {
+    pub(crate) fn note(&mut self, error: StoreError) {
         let problem = match error {
             StoreError::Damaged { key, cause } => Problem { key, cause },
             other => Problem {
@@ -82,6 +82,14 @@ impl Store {
     /// # Errors
     /// When the database itself cannot be read; damage is reported, not returned.
     pub fn verify(&self) -> Result<Report, StoreError> {
+        self.verify_telling(&mut |_| {})
+    }
+
+    /// The same; `tell` hears how many bytes were read so far.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn verify_telling(&self, tell: &mut dyn FnMut(u64)) -> Result<Report, StoreError> {
         let _alone = writing(&self.shared.writing);
         let disk = &self.shared.disk;
         let mut report = Report::default();
@@ -90,6 +98,7 @@ impl Store {
             let (key, value) = item?;
             report.values += 1;
             report.bytes += value.len() as u64;
+            tell(report.bytes);
             let outcome =
                 unframe(&key, &value).and_then(|payload| walk.value(&mut report, &key, payload));
             if let Err(malformed) = outcome {

@@ -20,6 +20,8 @@ pub struct Gate {
     config: String,
     flags: Vec<String>,
     listen: String,
+    /// A program with arguments that runs the daemon.
+    through: Vec<String>,
 }
 
 /// A home with a driven clock and steps of five minutes.
@@ -34,6 +36,7 @@ pub fn gate() -> Result<Gate> {
         config: "clock: driven\nstep: 5m\nhorizon: 1h\nplan: 30m\nvalidity: 15m\nahead: 5m\nhistory: 6h\n".into(),
         flags: vec![],
         listen: "127.0.0.1:0".into(),
+        through: vec![],
     })
 }
 
@@ -63,6 +66,15 @@ impl Gate {
     #[must_use]
     pub fn listen(mut self, address: &str) -> Self {
         address.clone_into(&mut self.listen);
+        self
+    }
+
+    /// Runs daemons through another program; the last of its arguments is made of where the store is, and the
+    /// daemon's executable and arguments follow.
+    #[must_use]
+    pub fn through(mut self, program: &[&str], last: impl FnOnce(&str) -> String) -> Self {
+        self.through = program.iter().map(|p| (*p).to_owned()).collect();
+        self.through.push(last(&self.store().to_string_lossy()));
         self
     }
 
@@ -105,7 +117,14 @@ impl Gate {
 
     fn command(&self) -> Result<Command> {
         let config = self.file("tidegate.yaml", &self.config)?;
-        let mut command = Command::new(binary()?);
+        let mut command = match self.through.split_first() {
+            None => Command::new(binary()?),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(binary()?);
+                command
+            }
+        };
         command
             .arg("serve")
             .args(["--listen", &self.listen])

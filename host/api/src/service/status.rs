@@ -6,7 +6,7 @@ use crate::auth::caller;
 use crate::convert::forecasts::champion_out;
 use tidegate_core::forecast::{Champion, Verdict};
 use tidegate_core::ids::Name;
-use tidegate_core::ports::serve::Fares;
+use tidegate_core::ports::serve::{Extent, Fares, Holds};
 use tidegate_proto::v1;
 use tidegate_proto::v1::status_server::Status as Service;
 use tonic::{Request, Response, Status};
@@ -30,13 +30,59 @@ impl Service for Shared {
         request: Request<v1::CopyStoreRequest>,
     ) -> Result<Response<v1::CopyStoreResponse>, Status> {
         let caller = caller(&request)?;
-        let name = request.into_inner().name;
+        let v1::CopyStoreRequest { name, extent } = request.into_inner();
         let parsed: Result<Name, _> = name.parse();
         let name = parsed.map_err(|e| Status::invalid_argument(format!("name: `{name}`: {e}")))?;
+        let extent = match v1::CopyExtent::try_from(extent) {
+            Ok(v1::CopyExtent::Unspecified) => Extent::Replay,
+            Ok(v1::CopyExtent::Whole) => Extent::Whole,
+            Err(_) => {
+                let text = format!(
+                    "extent: {extent} is none that this daemon knows; it may be older than the caller"
+                );
+                return Err(Status::invalid_argument(text));
+            }
+        };
         let (path, bytes) = self
-            .blocking(move |gate| gate.copy_store(&caller, &name))
+            .blocking(move |gate| gate.copy_store(&caller, &name, extent))
             .await?;
         Ok(Response::new(v1::CopyStoreResponse { path, bytes }))
+    }
+
+    async fn get_store(
+        &self,
+        request: Request<v1::GetStoreRequest>,
+    ) -> Result<Response<v1::GetStoreResponse>, Status> {
+        let caller = caller(&request)?;
+        let holds = self
+            .blocking(move |gate| gate.survey_store(&caller))
+            .await?;
+        Ok(Response::new(holds_out(holds)))
+    }
+}
+
+fn holds_out(holds: Holds) -> v1::GetStoreResponse {
+    let kinds = holds.kinds.into_iter();
+    v1::GetStoreResponse {
+        disk_bytes: holds.disk_bytes,
+        series: holds.series,
+        head_samples: holds.head_samples,
+        sealed_samples: holds.sealed_samples,
+        blocks: holds.blocks.0,
+        block_bytes: holds.blocks.1,
+        wal_records: holds.wal.0,
+        wal_bytes: holds.wal.1,
+        ledger_records: holds.ledger.0,
+        ledger_bytes: holds.ledger.1,
+        oldest_ms: holds.span.map(|(oldest, _)| oldest.0),
+        newest_ms: holds.span.map(|(_, newest)| newest.0),
+        kinds: kinds
+            .map(|(kind, values, bytes)| v1::StoredKind {
+                kind,
+                values,
+                bytes,
+            })
+            .collect(),
     }
 }
 

@@ -331,12 +331,55 @@ pub trait StatusPort: Send + Sync {
     /// When the store cannot be measured.
     fn fares(&self, caller: &Principal) -> Result<Fares, ServeError>;
 
-    /// Copies what a replay needs into a new directory of that name, as it is at one instant: where that is, and
-    /// its bytes. It takes as long as the disk does.
+    /// Copies the store to a new place of that name, as it is at one instant: where that is, and its bytes. It
+    /// takes as long as the disk does.
     ///
     /// # Errors
     /// When the caller may not, there is such a copy, or the disk does not take it.
-    fn copy_store(&self, caller: &Principal, name: &Name) -> Result<(String, u64), ServeError>;
+    fn copy_store(
+        &self,
+        caller: &Principal,
+        name: &Name,
+        extent: Extent,
+    ) -> Result<(String, u64), ServeError>;
+
+    /// What the store holds. It reads all of it once.
+    ///
+    /// # Errors
+    /// When the caller may not, or it cannot be read.
+    fn survey_store(&self, caller: &Principal) -> Result<Holds, ServeError>;
+}
+
+/// How much of the store is copied, and as what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What a replay needs, as a store in a directory.
+    Replay,
+    /// All of it, as one file.
+    Whole,
+}
+
+/// What the store holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Holds {
+    /// Bytes of its files.
+    pub disk_bytes: u64,
+    /// Series with samples.
+    pub series: u64,
+    /// Samples that are not in blocks yet.
+    pub head_samples: u64,
+    /// Samples in sealed blocks.
+    pub sealed_samples: u64,
+    /// Sealed blocks, and their bytes.
+    pub blocks: (u64, u64),
+    /// Write-ahead records, and their bytes.
+    pub wal: (u64, u64),
+    /// Records of the ledger, and their bytes.
+    pub ledger: (u64, u64),
+    /// Begin of the oldest sample and end of the newest.
+    pub span: Option<(Timestamp, Timestamp)>,
+    /// By kind of value: its name, values, their bytes.
+    pub kinds: Vec<(String, u64, u64)>,
 }
 
 /// The data's clock.

@@ -9,7 +9,7 @@ mod cold;
 pub(super) mod input;
 mod json;
 mod modules;
-pub(super) mod progress;
+pub(in crate::cli) mod progress;
 mod robust;
 mod rolling;
 mod show;

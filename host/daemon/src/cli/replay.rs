@@ -8,7 +8,7 @@
 //! before its first plan, in silence. Only what the range itself holds is told and counted.
 
 mod deciders;
-mod live;
+pub(super) mod live;
 mod range;
 
 use super::connect::{Flags, Output};

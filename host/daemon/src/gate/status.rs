@@ -5,10 +5,11 @@ use tidegate_core::access::{Principal, Role};
 use tidegate_core::catalog::ObjectKind;
 use tidegate_core::ids::{ApiId, Name, TenantId};
 use tidegate_core::ports::serve::{
-    CatalogPort as _, Fares, ForecastsPort as _, KeptRecords, PoliciesPort as _, ServeError,
-    StatusPort,
+    CatalogPort as _, Extent, Fares, ForecastsPort as _, Holds, KeptRecords, PoliciesPort as _,
+    ServeError, StatusPort,
 };
 use tidegate_flow::ingest::Known as _;
+use tidegate_store::Survey;
 
 impl StatusPort for Gate {
     fn fares(&self, caller: &Principal) -> Result<Fares, ServeError> {
@@ -54,18 +55,56 @@ impl StatusPort for Gate {
         })
     }
 
-    fn copy_store(&self, caller: &Principal, name: &Name) -> Result<(String, u64), ServeError> {
-        require(caller, Role::Operator, "copying the store")?;
-        if caller.tenants.is_some() {
-            return Err(ServeError::Denied(format!(
-                "the store is everybody's; credential `{}` is bound to tenants",
-                caller.name
-            )));
-        }
+    fn copy_store(
+        &self,
+        caller: &Principal,
+        name: &Name,
+        extent: Extent,
+    ) -> Result<(String, u64), ServeError> {
+        everybodys(caller, "copying the store")?;
         let store = &self.world.store;
-        let dir = store.dir().with_file_name("copies").join(name.as_str());
-        let copied = store.copy_to(&dir.join("store")).map_err(stored)?;
-        Ok((dir.display().to_string(), copied.bytes))
+        let place = store.dir().with_file_name("copies").join(name.as_str());
+        let bytes = match extent {
+            Extent::Replay => store.copy_to(&place.join("store")).map(|c| c.bytes),
+            Extent::Whole => store.backup(&place, &mut |_| {}).map(|m| m.bytes),
+        };
+        let bytes = bytes.map_err(stored)?;
+        Ok((place.display().to_string(), bytes))
+    }
+
+    fn survey_store(&self, caller: &Principal) -> Result<Holds, ServeError> {
+        everybodys(caller, "looking into the store")?;
+        let survey = self.world.store.survey(&mut |_| {}).map_err(stored)?;
+        Ok(holds(survey))
+    }
+}
+
+/// What belongs to all tenants is an operator's who is bound to none.
+fn everybodys(caller: &Principal, what: &str) -> Result<(), ServeError> {
+    require(caller, Role::Operator, what)?;
+    match caller.tenants {
+        None => Ok(()),
+        Some(_) => Err(ServeError::Denied(format!(
+            "the store is everybody's; credential `{}` is bound to tenants",
+            caller.name
+        ))),
+    }
+}
+
+/// A survey in the port's words.
+pub(crate) fn holds(survey: Survey) -> Holds {
+    let stat = survey.stat;
+    let kinds = survey.kinds.into_iter();
+    Holds {
+        disk_bytes: stat.disk_bytes,
+        series: stat.series,
+        head_samples: stat.head_samples,
+        sealed_samples: stat.sealed_samples,
+        blocks: (stat.blocks, stat.block_bytes),
+        wal: (stat.wal_records, stat.wal_bytes),
+        ledger: (stat.ledger_records, stat.ledger_bytes),
+        span: survey.span,
+        kinds: kinds.map(|k| (k.kind, k.values, k.bytes)).collect(),
     }
 }
 

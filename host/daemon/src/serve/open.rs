@@ -6,6 +6,7 @@ use crate::policies::{Policies, Rules, Trials, Worker};
 use crate::shipped;
 use crate::world::World;
 use anyhow::{Context, Result};
+use std::path::Path;
 use std::sync::Arc;
 use tidegate_core::ports::storage::History;
 use tidegate_store::Store;
@@ -24,6 +25,7 @@ pub(crate) fn world(config: &Config, metrics: Metrics) -> Result<World> {
         tidegate_store::Options::default(),
     )
     .with_context(|| format!("cannot open the store in {}", config.data.display()))?;
+    forget_partial(&config.data.join("copies"));
     let clock = match config.clock {
         ClockKind::System => Clock::System,
         // A replay goes on where its data ends.
@@ -54,4 +56,22 @@ pub(crate) fn world(config: &Config, metrics: Metrics) -> Result<World> {
     crate::life::restore(&world);
     crate::trials::OnTrial::restore(&world);
     Ok(world)
+}
+
+/// Removes what a daemon that was killed has left of backups that it wrote.
+fn forget_partial(copies: &Path) {
+    let Ok(entries) = copies.read_dir() else {
+        return;
+    };
+    let paths = entries.flatten().map(|entry| entry.path());
+    for path in paths.filter(|p| p.extension().is_some_and(|e| e == "partial")) {
+        match std::fs::remove_file(&path) {
+            Ok(()) => {
+                tracing::info!(path = %path.display(), "a backup that was cut off is removed")
+            }
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "a backup that was cut off stays");
+            }
+        }
+    }
 }

@@ -114,6 +114,54 @@ fn send(
 }
 
 #[test]
+fn what_lies_ahead_of_the_clock_is_refused_by_series_whichever_way_the_clock_stepped() {
+    let minute = 60_000;
+    let batch = || {
+        vec![
+            series("bank/cards", Signal::Cpu, 20),
+            series("bank/cards", Signal::Memory, 5),
+        ]
+    };
+    let at = |now: i64, first: i64| {
+        let batch = batch().into_iter().map(|mut s| {
+            s.times
+                .iter_mut()
+                .for_each(|t| *t = t.plus_ms(first * minute));
+            s
+        });
+        let input = Input {
+            caller: &Principal::local(),
+            catalog: &world(),
+            now: Timestamp(now * minute),
+            arrived: Timestamp(0),
+            batch: SampleBatch {
+                series: batch.collect(),
+            },
+            known: &Two,
+        };
+        run(input, &mut Meter::default()).unwrap()
+    };
+    let told = |output: &Output| {
+        let refused = output
+            .rejections
+            .iter()
+            .map(|r| (r.field.clone(), r.samples));
+        (output.batch.series.len(), refused.collect::<Vec<_>>())
+    };
+    // Minutes 100 to 119 by a clock at 109: the last is just not too far ahead.
+    assert_eq!(told(&at(109, 100)), (2, vec![]));
+    // A clock a minute behind refuses the series that reaches too far, and says which sample.
+    let behind = at(108, 100);
+    assert_eq!(told(&behind), (1, vec![("series[0].times[19]".into(), 20)]));
+    assert!(behind.rejections[0].reason.contains("10 minutes ahead"));
+    // A clock that stepped back an hour, and a sender that sends from the year 2100.
+    assert_eq!(told(&at(48, 100)).0, 0);
+    assert_eq!(told(&at(109, 68_374_080)).0, 0);
+    // One that stepped forward takes what is old: how late is too late is the store's to say.
+    assert_eq!(told(&at(1_000_000, 100)), (2, vec![]));
+}
+
+#[test]
 fn a_replay_that_outruns_its_clock_is_metered_by_the_machines() {
     let mut meter = Meter::default();
     let mut ten = |arrived| {

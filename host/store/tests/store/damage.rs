@@ -89,6 +89,37 @@ fn a_damaged_block_is_an_error_for_its_reader_and_a_line_in_the_report() {
 }
 
 #[test]
+fn a_store_that_does_not_open_is_examined_to_its_end_all_the_same() {
+    let mut f = filled();
+    f.stop();
+    let examine = || Store::examine(f.dir.path(), &mut |_| {}).unwrap();
+    assert!(examine().is_clean());
+    let db = behind(&f);
+    for kind in [1, 2] {
+        let found: Vec<_> = db
+            .scan_prefix([1, 0, 0, kind])
+            .map(Result::unwrap)
+            .collect();
+        for (key, value) in found.iter().take(2) {
+            db.insert(key, &value[1..]).unwrap();
+        }
+    }
+    db.flush().unwrap();
+    drop(db);
+    assert!(open(&f, false).is_err());
+    let report = examine();
+    let told: Vec<_> = report.problems.iter().map(|p| p.key.as_str()).collect();
+    assert_eq!(told, ["group:0", "wal:0", "wal:1"]);
+    assert_eq!(report.values, 7);
+    // What sled itself cannot read is one problem, and nothing is set aside.
+    drop(behind(&f));
+    std::fs::write(f.dir.path().join("sled/conf"), b"rubbish").unwrap();
+    let report = examine();
+    assert_eq!(report.problems.len(), 1, "{report:?}");
+    assert_eq!(report.problems[0].key, "the database file");
+}
+
+#[test]
 fn a_missing_record_is_a_gap_and_recovery_goes_on_without_it() {
     let mut f = filled();
     f.stop();

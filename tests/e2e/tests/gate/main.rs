@@ -17,6 +17,7 @@ mod python;
 mod replay;
 mod restart;
 mod scrapes;
+mod store;
 mod strangers;
 mod swap;
 mod takeover;

@@ -1,6 +1,7 @@
 //! What the fake gate forecasts: the same for everybody, so that what differs is the api's doing.
 
 use super::*;
+use tidegate_core::ports::serve::{Extent, Holds};
 
 impl ForecastsPort for Fake {
     fn forecast(
@@ -113,8 +114,25 @@ impl StatusPort for Fake {
         })
     }
 
-    fn copy_store(&self, _: &Principal, name: &Name) -> Result<(String, u64), ServeError> {
-        Ok((format!("/data/copies/{name}"), 4096))
+    fn copy_store(
+        &self,
+        _: &Principal,
+        name: &Name,
+        extent: Extent,
+    ) -> Result<(String, u64), ServeError> {
+        let file = match extent {
+            Extent::Replay => "",
+            Extent::Whole => ".backup",
+        };
+        Ok((format!("/data/copies/{name}{file}"), 4096))
+    }
+
+    fn survey_store(&self, _: &Principal) -> Result<Holds, ServeError> {
+        Ok(Holds {
+            series: 3,
+            kinds: vec![("block".into(), 2, 120_000)],
+            ..Holds::default()
+        })
     }
 }
 

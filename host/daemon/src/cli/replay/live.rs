@@ -11,17 +11,18 @@ use tidegate_client::v1;
 
 /// See the module; dropping it removes it.
 #[derive(Debug)]
-pub(super) struct Copy {
+pub(in crate::cli) struct Copy {
     dir: PathBuf,
 }
 
 impl Copy {
     /// Asks the daemon for one.
-    pub(super) fn take(flags: &Flags) -> Result<Self> {
+    pub(in crate::cli) fn take(flags: &Flags) -> Result<Self> {
         let name = format!("replay-{}", std::process::id());
         let mut path = None;
         online(flags, async |session| {
-            let asked = v1::CopyStoreRequest { name };
+            let extent = v1::CopyExtent::Unspecified.into();
+            let asked = v1::CopyStoreRequest { name, extent };
             let status = session.client.status().copy_store(asked).await;
             path = Some(status.told()?.path);
             Ok(())
@@ -29,8 +30,8 @@ impl Copy {
         let dir = PathBuf::from(path.unwrap_or_default());
         if !dir.is_dir() {
             return Err(anyhow!(
-                "the daemon at {} made a copy in {}, which is not on this machine; replay it there: \
-                 tidegate replay --store {}",
+                "the daemon at {} made a copy in {}, which is not on this machine; use it there: \
+                 --store {}",
                 flags.server,
                 dir.display(),
                 dir.display()
@@ -40,7 +41,7 @@ impl Copy {
     }
 
     /// Its directory.
-    pub(super) fn dir(&self) -> &Path {
+    pub(in crate::cli) fn dir(&self) -> &Path {
         &self.dir
     }
 }

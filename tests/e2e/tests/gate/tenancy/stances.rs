@@ -436,7 +436,9 @@ fn rest() -> Vec<Stance> {
         one("tidegate.v1.Status/GetStatus", |_| v1::GetStatusRequest {}),
         one("tidegate.v1.Status/CopyStore", |_| v1::CopyStoreRequest {
             name: "walked".into(),
+            extent: v1::CopyExtent::Unspecified.into(),
         }),
+        one("tidegate.v1.Status/GetStore", |_| v1::GetStoreRequest {}),
         one("tidegate.v1.Clock/Now", |_| v1::NowRequest {}),
         one("tidegate.v1.Clock/Advance", |_| v1::AdvanceRequest {
             now_ms: 1,
