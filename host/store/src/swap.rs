@@ -24,8 +24,9 @@ use tidegate_core::ports::storage::StoreError;
 const INCOMING: &str = "sled.incoming";
 /// Where the one that it replaces goes before it is removed.
 const OUTGOING: &str = "sled.outgoing";
-/// Bytes of a batch.
-const BATCH_BYTES: usize = 4 << 20;
+/// Bytes of a batch: sled uses the room of what it rewrote again once that is flushed, so a file that is written
+/// in small pieces stays small.
+const BATCH_BYTES: usize = 512 << 10;
 
 /// What is in a database, in whatever order it is looked at: how many values, their bytes with their keys,
 /// and the sum of their checksums.
@@ -76,7 +77,7 @@ impl Incoming {
         self.batch.put_framed(key, framed);
         if self.waiting >= BATCH_BYTES {
             self.waiting = 0;
-            self.disk.write(std::mem::take(&mut self.batch))?;
+            self.disk.commit(std::mem::take(&mut self.batch))?;
         }
         Ok(())
     }
@@ -110,6 +111,16 @@ impl Incoming {
 pub(crate) struct Whole(pub(crate) Tally);
 
 impl Whole {
+    /// Bytes of its files.
+    pub(crate) fn size(&self, dir: &Path) -> Result<u64, StoreError> {
+        of(&dir.join(INCOMING))
+    }
+
+    /// Removes it: the old one is the better one.
+    pub(crate) fn discard(self, dir: &Path) -> Result<(), StoreError> {
+        remove(&dir.join(INCOMING))
+    }
+
     /// Puts it in the place of the old one, if there is one, which is removed.
     pub(crate) fn put_in_place(self, dir: &Path) -> Result<(), StoreError> {
         let (current, outgoing) = (dir.join(DATABASE), dir.join(OUTGOING));
@@ -169,19 +180,23 @@ pub(crate) fn sync_directory(dir: &Path) -> Result<(), StoreError> {
 
 /// Bytes of a database's files.
 pub(crate) fn size(dir: &Path) -> Result<u64, StoreError> {
-    fn of(path: &Path) -> std::io::Result<u64> {
+    of(&dir.join(DATABASE))
+}
+
+fn of(path: &Path) -> Result<u64, StoreError> {
+    fn under(path: &Path) -> std::io::Result<u64> {
         let mut bytes = 0;
         for entry in std::fs::read_dir(path)? {
             let entry = entry?;
             let about = entry.metadata()?;
             bytes += match about.is_dir() {
-                true => of(&entry.path())?,
+                true => under(&entry.path())?,
                 false => about.len(),
             };
         }
         Ok(bytes)
     }
-    of(&dir.join(DATABASE)).map_err(|e| io("measure its files", &e))
+    under(path).map_err(|e| io("measure its files", &e))
 }
 
 #[cfg(test)]

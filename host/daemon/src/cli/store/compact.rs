@@ -38,11 +38,14 @@ pub(super) fn run(args: &Args, output: Output) -> Result<()> {
         "before_bytes": done.before, "after_bytes": done.after,
     });
     let size = |n: u64| format!("{}B", bytes(n as f64));
+    let after = match done.after < done.before {
+        true => format!("{} now", size(done.after)),
+        false => "a fresh copy takes no less, so it is as it was".into(),
+    };
     let text = format!(
-        "{}: {} before, {} now, for {} values of {}",
+        "{}: {} before, {after}, for {} values of {}",
         dir.display(),
         size(done.before),
-        size(done.after),
         done.values,
         size(done.bytes)
     );
