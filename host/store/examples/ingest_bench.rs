@@ -213,6 +213,15 @@ fn run(case: &Case, dir: &Path) -> anyhow::Result<()> {
         stat.head_samples as f64 / points * 100.0,
         stat.wal_bytes as f64 / 1e6,
     );
+    println!(
+        "  rolled up: raw {:.1} MB, five minutes {:.1} MB in {} blocks, hours {:.1} MB in {}; {} blocks due",
+        stat.raw.bytes as f64 / 1e6,
+        stat.five_minutes.bytes as f64 / 1e6,
+        stat.five_minutes.blocks,
+        stat.hour.bytes as f64 / 1e6,
+        stat.hour.blocks,
+        stat.unrolled_blocks,
+    );
     Ok(())
 }
 

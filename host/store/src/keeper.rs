@@ -146,7 +146,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
                 let due: Vec<u32> = {
                     let registry = reading(&shared.registry);
                     let groups = (0_u32..).zip(&registry.groups);
-                    let due = groups.filter(|(_, g)| roll::is_due(g, now, &shared.options));
+                    let due = groups.filter(|(_, g)| roll::due(g, now, &shared.options) > 0);
                     due.map(|(number, _)| number).collect()
                 };
                 shared.desk.due(due);

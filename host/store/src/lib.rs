@@ -12,10 +12,11 @@
 //!    a panic and never a silent gap.
 //!
 //! **Absent by rule:** async, clocks (all time is the samples' own), any policy about what a sample
-//! means. The one thread is the writer's.
+//! means. Two threads: the writer's, which alone changes history, and the keeper's, which encodes for it.
 //!
-//! Reading order: [`Store`] (open, figures), `writer` and `commit` (samples in), `seal` and `block`
-//! (samples at rest), `history` (columns out), then `ledger`, `modules`, `journal`, `notes`, `states`,
+//! Reading order: [`Store`] (open, figures), `writer` and `commit` (samples in), `keeper`, `seal`
+//! and `block` (samples at rest), `rollup` and `retain` (what becomes of them with age), `history` and `sources`
+//! (columns out), then `ledger`, `modules`, `journal`, `notes`, `states`,
 //! `tracks`, `trials`, `catalog`; for who keeps it `survey`, `backup`, `compact`, `migrate`; below them `registry`, `run`,
 //! `wal`, `snapshot`, `swap`, `disk`, `keys`, `codec`, and the stored mirrors of core's types.
 

@@ -15,10 +15,12 @@ pub struct Options {
     /// Samples that may wait for the writer, in bytes of memory; beyond it a batch is answered with
     /// [`tidegate_core::ports::storage::StoreError::Busy`].
     pub max_waiting_bytes: usize,
-    /// Unsealed samples kept in memory, in bytes; beyond it the oldest groups are sealed early.
+    /// Unsealed samples kept in memory, in bytes; beyond it the oldest groups are sealed early, and half
+    /// again beyond it no batch is taken until they are.
     pub max_head_bytes: usize,
     /// Write-ahead records kept on disk, in bytes; beyond it the oldest groups are sealed early.
-    /// This bounds how long opening after a crash takes.
+    /// This bounds how long opening after a crash takes. Half again beyond it no batch is taken until they
+    /// are sealed.
     pub max_wal_bytes: u64,
     /// Size at which a group's samples are sealed into a block, in encoded bytes.
     pub block_bytes: usize,
@@ -28,7 +30,7 @@ pub struct Options {
     /// How far behind the newest sample of its series a sample may lie, in milliseconds. A sample
     /// inside is checked against what is stored (the first value stands); one beyond is counted as
     /// late and refused, unread: looking into arbitrarily old blocks would let one sender decide
-    /// how much the store reads.
+    /// how much the store reads. A sealed block is rolled up once the store has moved on by as much.
     pub out_of_order_ms: i64,
 }
 

@@ -73,10 +73,9 @@ pub struct Rollup {
     pub samples: u64,
     /// Of `requests` and `errors` the sum of the counts, else the mean weighted by time.
     pub value: f64,
-    /// Least sample, in the signal's unit.
-    pub least: f64,
-    /// Greatest sample, in the signal's unit.
-    pub most: f64,
+    /// Least and greatest sample, in the signal's unit; of hours alone, since they would triple what cells
+    /// of five minutes take.
+    pub extremes: Option<(f64, f64)>,
 }
 
 /// A span of time of one series, and the blocks in which what is asked of it lies.
@@ -202,8 +201,7 @@ impl Rollup {
             covered: Duration::from_millis(cell.covered.unsigned_abs()),
             samples: cell.samples,
             value: cell.value,
-            least: cell.least,
-            most: cell.most,
+            extremes: cell.extremes,
         })
     }
 }

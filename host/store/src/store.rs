@@ -10,9 +10,9 @@ use crate::mirror::{self, Marks};
 use crate::opening::Opened;
 use crate::options::Options;
 use crate::queue::Queue;
-use crate::registry::Registry;
+use crate::registry::{Group, Registry};
 use crate::retain::Held;
-use crate::rollup::Level;
+use crate::rollup::{Level, roll};
 use crate::shared::{Shared, locked, reading};
 use crate::wal::{self, Item};
 use crate::writer::Writer;
@@ -59,7 +59,7 @@ pub struct Stat {
     pub five_minutes: Held,
     /// What is held of cells of an hour.
     pub hour: Held,
-    /// Sealed blocks that are not rolled up yet; those of the last day usually are not.
+    /// Sealed blocks that are old enough to be rolled up and are not yet.
     pub unrolled_blocks: u64,
     /// Write-ahead records on disk.
     pub wal_records: u64,
@@ -182,7 +182,9 @@ impl Store {
             let ledger = locked(&shared.ledger);
             (ledger.len(), ledger.bytes)
         };
+        let now = shared.now();
         let registry = reading(&shared.registry);
+        let due = |g: &Group| roll::due(g, now, &shared.options) as u64;
         let blocks = || registry.groups.iter().flat_map(|g| &g.blocks);
         Ok(Stat {
             disk_bytes,
@@ -199,11 +201,7 @@ impl Store {
             raw: Held::of(&registry, None),
             five_minutes: Held::of(&registry, Some(Level::FiveMinutes)),
             hour: Held::of(&registry, Some(Level::Hour)),
-            unrolled_blocks: registry
-                .groups
-                .iter()
-                .map(|g| g.unrolled().count() as u64)
-                .sum(),
+            unrolled_blocks: registry.groups.iter().map(due).sum(),
             wal_records: shared.wal_records.load(Ordering::Relaxed),
             wal_bytes: shared.wal_bytes.load(Ordering::Relaxed),
             sequence: registry.sequence,

@@ -16,7 +16,9 @@ use crate::commit::Commit;
 use crate::disk::Batch;
 use crate::keys;
 use crate::mirror::{Marks, pack};
+use crate::options::Options;
 use crate::queue::{Idle, Job, Taken, Task, complete};
+use crate::registry::Group;
 use crate::shared::{Shared, locked, reading, writing};
 use crate::sight;
 use std::collections::{BTreeSet, VecDeque};
@@ -121,6 +123,11 @@ impl Writer {
                 }
                 self.shared.desk.done(group);
                 self.shared.desk.look();
+                // What came while it was being sealed may be ripe by itself, and nobody else asks.
+                let registry = reading(&self.shared.registry);
+                if is_ripe(&registry.groups[group as usize], &self.shared.options) {
+                    self.ripe.insert(group);
+                }
             }
             Task::Rolled(rolling) => rolling.publish(&self.shared),
             Task::Drop(dropping) => dropping.publish(&self.shared),
@@ -261,13 +268,8 @@ impl Writer {
         } else {
             let registry = reading(&self.shared.registry);
             let options = &self.shared.options;
-            self.ripe.extend(touched.into_iter().filter(|g| {
-                let group = &registry.groups[*g as usize];
-                group.estimate() >= options.block_bytes
-                    || group
-                        .span
-                        .is_some_and(|(a, b)| b.saturating_sub(a) >= options.seal_after_ms)
-            }));
+            let is_ripe = |g: &u32| is_ripe(&registry.groups[*g as usize], options);
+            self.ripe.extend(touched.into_iter().filter(is_ripe));
         }
     }
 
@@ -363,4 +365,10 @@ impl Writer {
             .store(self.records.len() as u64, Ordering::Relaxed);
         shared.wal_bytes.store(self.record_bytes, Ordering::Relaxed);
     }
+}
+
+/// Whether a group's unsealed samples are many or reach far enough to be sealed.
+fn is_ripe(group: &Group, options: &Options) -> bool {
+    let reaches = |(a, b): (i64, i64)| b.saturating_sub(a) >= options.seal_after_ms;
+    group.estimate() >= options.block_bytes || group.span.is_some_and(reaches)
 }

@@ -6,7 +6,7 @@
 //! that straddles two cells gives each its share. With it goes what is needed to add and average cells
 //! without loss (the time that was covered, in milliseconds, since a step that was measured in part has the
 //! mean of what was measured) and what no later look could find again: the number of samples that began in
-//! it, the least and the most of them in the signal's unit. Latencies are merged into the cell in which
+//! it, and of hours the least and the most of them in the signal's unit. Latencies are merged into the cell in which
 //! they begin. A sample whose own step is longer than the cell stays as it is.
 //!
 //! **A cell is a function of the raw samples** that overlap it, taken in the order of time, and of nothing

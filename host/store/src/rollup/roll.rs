@@ -1,6 +1,6 @@
 //! The work of rolling up: which blocks are due, and what becomes of the cells that they touch.
 //!
-//! A step takes a few sealed blocks of one group, oldest ordinal first, and makes the cells of every hour
+//! A step takes up to eight sealed blocks of one group, oldest ordinal first, and makes the cells of every hour
 //! that they touch again from all raw samples of these hours. The hours are walked in spans of a few days, each
 //! written in one batch; only the last span's batch says that the blocks are in. A crash between leaves cells
 //! that are right and a mark that is old, and the repetition writes the same cells.
@@ -29,6 +29,8 @@ use tidegate_core::ports::storage::StoreError;
 
 /// Sealed blocks of one step.
 const BLOCKS: usize = 8;
+/// Blocks that are worth a step.
+const TOGETHER: usize = 4;
 /// What is made again in one batch, at most.
 const SPAN_MS: i64 = 96 * HOUR_MS;
 /// Cells that a block reaches over at most, about: a month of five minutes, a year of hours.
@@ -120,14 +122,16 @@ impl Rolling {
     }
 }
 
-fn is_ripe(block: &BlockRef, now: i64, options: &Options) -> bool {
-    block.end.saturating_add(options.out_of_order_ms) <= now
-}
-
-/// Whether a group has blocks that are to be rolled up.
-pub(crate) fn is_due(group: &Group, now: i64, options: &Options) -> bool {
-    let next = group.unrolled().next();
-    next.is_some_and(|block| is_ripe(block, now, options))
+/// How many of a group's blocks are to be rolled up, from the oldest ordinal on: those that late samples
+/// have had their time to reach, once a few have come together or the oldest has waited as long again. Each
+/// step rewrites the last block of cells, which is worth it for a few blocks and not for one.
+pub(crate) fn due(group: &Group, now: i64, options: &Options) -> usize {
+    let window = options.out_of_order_ms;
+    let waited = |block: &BlockRef| now.saturating_sub(block.end);
+    let ripe = || group.unrolled().take_while(|b| waited(b) >= window);
+    let count = ripe().count();
+    let is_due = count >= TOGETHER || ripe().any(|b| waited(b) / 2 >= window);
+    if is_due { count } else { 0 }
 }
 
 /// A group as it was when a step began.
@@ -142,11 +146,10 @@ struct Plan {
 /// When stored data cannot be read, or the store takes no writes.
 pub(crate) fn step(shared: &Shared, group: u32) -> Result<Outcome, StoreError> {
     let now = shared.now();
-    let options = &shared.options;
     let plan = {
         let registry = reading(&shared.registry);
         let g = &registry.groups[group as usize];
-        let due = g.unrolled().take_while(|b| is_ripe(b, now, options));
+        let due = g.unrolled().take(due(g, now, &shared.options));
         let series = g.members.iter().map(|id| &registry.series[*id as usize]);
         Plan {
             due: due.take(BLOCKS).copied().collect(),

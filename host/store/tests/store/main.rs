@@ -9,6 +9,7 @@
 
 mod backup;
 mod compact;
+mod cut;
 mod damage;
 mod full;
 mod history;
@@ -18,6 +19,8 @@ mod ledger;
 mod model;
 mod notes;
 mod objects;
+mod rolled;
+mod rollup;
 mod sealing;
 mod sight;
 mod tracks;
