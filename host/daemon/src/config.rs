@@ -10,12 +10,16 @@ mod ledger;
 pub(crate) mod mistake;
 mod policies;
 mod read;
+mod size;
+mod store;
 
 pub(crate) use duration::Seconds;
 pub(crate) use feeds::FeedsConfig;
 pub(crate) use ledger::LedgerConfig;
 pub(crate) use policies::PoliciesConfig;
 pub(crate) use read::load;
+pub(crate) use size::Size;
+pub(crate) use store::StoreConfig;
 
 use crate::driver::Fits;
 use serde::Deserialize;
@@ -82,6 +86,8 @@ pub(crate) struct Config {
     pub(crate) policies: PoliciesConfig,
     /// How long decisions can be explained and made again.
     pub(crate) ledger: LedgerConfig,
+    /// How long samples are kept, and at which resolution.
+    pub(crate) store: StoreConfig,
     /// Logs and export.
     pub(crate) telemetry: TelemetryConfig,
 }
@@ -198,6 +204,7 @@ impl Default for Config {
             feeds: FeedsConfig::default(),
             policies: PoliciesConfig::default(),
             ledger: LedgerConfig::default(),
+            store: StoreConfig::default(),
             telemetry: TelemetryConfig::default(),
         }
     }
@@ -295,6 +302,7 @@ impl Config {
         self.feeds
             .options(self.step.0, tidegate_bridges::feed::Clock::Machine)?;
         self.ledger.check()?;
+        self.store.check(self)?;
         self.policies.check()
     }
 

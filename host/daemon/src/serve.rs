@@ -104,8 +104,9 @@ async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Read
         Ok::<(), anyhow::Error>(())
     });
     let (kept, ledger) = (world.clone(), config.ledger.clone());
+    let samples = config.store.retention(&config);
     tasks.spawn_thread(TaskKind::StoreUpkeep, "ledger", move |stop| {
-        upkeep::run(&kept, &ledger, stop)
+        upkeep::run(&kept, &ledger, &samples, stop)
     });
 
     tracing::info!(address = %address, data = %config.data.display(), "tidegate {} listens", env!("CARGO_PKG_VERSION"));

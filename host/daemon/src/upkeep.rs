@@ -1,4 +1,4 @@
-//! Lets the ledger go of what is not to be kept any more, in the background.
+//! Lets the ledger go of what is not to be kept any more, and the store of samples, in the background.
 //!
 //! By the data's clock, as everything that is told of it; by the minute of the machine's, because a driven clock
 //! may stand. A look drops a few records at a time and rests between, so that neither a cycle nor a batch of
@@ -7,7 +7,9 @@
 use crate::config::LedgerConfig;
 use crate::world::World;
 use std::time::Duration;
+use tidegate_core::ports::storage::History as _;
 use tidegate_runtime::{Stop, Wake};
+use tidegate_store::Retention;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(60);
@@ -15,14 +17,61 @@ const EVERY: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_millis(50);
 
 /// Looks until it is asked to stop.
-pub(crate) fn run(world: &World, ledger: &LedgerConfig, stop: &Stop) -> Result<(), anyhow::Error> {
+pub(crate) fn run(
+    world: &World,
+    ledger: &LedgerConfig,
+    samples: &Retention,
+    stop: &Stop,
+) -> Result<(), anyhow::Error> {
     loop {
-        if look(world, ledger, || stop.sleep_blocking(REST)) == Wake::Stop
+        let rest = || stop.sleep_blocking(REST);
+        // Records first: samples that only they needed may go then.
+        if look(world, ledger, rest) == Wake::Stop
+            || look_at_samples(world, samples, rest) == Wake::Stop
             || stop.sleep_blocking(EVERY) == Wake::Stop
         {
             return Ok(());
         }
     }
+}
+
+fn look_at_samples(world: &World, keep: &Retention, mut rest: impl FnMut() -> Wake) -> Wake {
+    let (mut bytes, mut early) = (0, 0);
+    let ended = loop {
+        // Nothing grows old while nothing comes: neither a past that is filled in, nor what a clock that has
+        // jumped ahead makes look old.
+        let newest = world.store.watermark().newest;
+        match world.store.retain(keep, world.clock.now().min(newest)) {
+            Ok(told) => {
+                bytes += told.bytes();
+                early += told.early;
+                if !told.is_more {
+                    if told.over > 0 {
+                        tracing::warn!(
+                            over = told.over,
+                            "samples take more than `store.size`, and what is left must stay for now; raise `store.size`, or shorten `ledger.keep` or `history`"
+                        );
+                    }
+                    break Wake::TimeUp;
+                }
+            }
+            Err(error) => {
+                tracing::error!(error = %error, "old samples could not be dropped; they are tried again");
+                break Wake::TimeUp;
+            }
+        }
+        if rest() == Wake::Stop {
+            break Wake::Stop;
+        }
+    };
+    if bytes > 0 {
+        tracing::info!(
+            bytes,
+            early,
+            "dropped samples that are older than `store.retention` keeps, or (`early`) that `store.size` has no room for"
+        );
+    }
+    ended
 }
 
 fn look(world: &World, ledger: &LedgerConfig, mut rest: impl FnMut() -> Wake) -> Wake {
@@ -62,7 +111,7 @@ mod tests {
     use crate::testing::{api, gate, pool, tenant};
     use tidegate_core::ids::{Generation, PoolId};
     use tidegate_core::ports::storage::{Ledger as _, Replays as _};
-    use tidegate_core::time::Timestamp;
+    use tidegate_core::time::{Grid, Step, Timestamp};
 
     #[test]
     fn records_go_by_age_and_the_newest_stays_whatever_its_age() {
@@ -94,5 +143,31 @@ mod tests {
         let gate = crate::testing::gate(dir.path());
         gate.to(1);
         assert_eq!(gate.world.store.last(&edge), Some(Generation(181)));
+    }
+
+    #[test]
+    fn samples_go_by_the_newest_of_them_and_not_by_a_clock_that_has_jumped() {
+        let dir = tempfile::tempdir().unwrap();
+        let gate = gate(dir.path());
+        gate.put(vec![tenant("shop"), pool("edge")]);
+        gate.put(vec![api("shop/orders", "edge")]);
+        gate.to(180);
+        let config = crate::config::Config::default();
+        let keep = config.store.retention(&config);
+        let store = &gate.world.store;
+        let grid = Grid::ending_at(store.watermark().newest, Step::MINUTE, 180);
+        let read = || {
+            let columns = store.series().into_iter().map(|key| {
+                let column = store.column(&key, grid).unwrap();
+                column.values.into_iter().map(f64::to_bits).collect()
+            });
+            columns.collect::<Vec<Vec<u64>>>()
+        };
+        let before = read();
+        assert!(!before.is_empty());
+        gate.world.clock.set(Timestamp(9_999_999_999_999));
+        look_at_samples(&gate.world, &keep, || Wake::TimeUp);
+        assert_eq!(read(), before);
+        assert_eq!(store.stat().unwrap().unrolled_blocks, 0);
     }
 }

@@ -1,4 +1,4 @@
-//! Durations as people write them: `90`, `90s`, `15m`, `6h`, `14d`.
+//! Durations as people write them: `90`, `90s`, `15m`, `6h`, `14d`, `2y` (of 365 days).
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::fmt;
@@ -23,6 +23,7 @@ impl FromStr for Seconds {
             "m" | "min" => 60,
             "h" => 3600,
             "d" => 86_400,
+            "y" => 31_536_000,
             _ => return Err(bad()),
         };
         number
@@ -81,6 +82,7 @@ mod tests {
             ("15m", 900),
             ("6h", 21_600),
             ("14d", 1_209_600),
+            ("2y", 63_072_000),
         ] {
             let parsed: Seconds = text.parse().unwrap();
             assert_eq!(parsed, Seconds(seconds));

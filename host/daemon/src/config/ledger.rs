@@ -2,8 +2,8 @@
 //! again.
 //!
 //! Two bounds, because one is what somebody wants and the other what a disk holds: whichever is reached first
-//! decides. Both count what a replay needs beside records. Samples and modules have no key here: they are never
-//! dropped, so that no record outlives what it was made from.
+//! decides. Both count what a replay needs beside records. Samples have ages of their own (`store`), which never take
+//! what a record that is kept was made from; modules are never dropped.
 
 use super::Seconds;
 use serde::Deserialize;

@@ -82,6 +82,25 @@ mod tests {
         check("ledger: { keep: 10m }\n", &["ledger.keep", "at least 1h"]);
         check("ledger: { size: 1 }\n", &["ledger.size", "64"]);
         check("ledger: { sise: 100 }\n", &["sise", "size"]);
+        check(
+            "store: { retention: { raw: 1d } }\n",
+            &["store.retention.raw", "at least 2d"],
+        );
+        check(
+            "store: { retention: { raw: 3d } }\n",
+            &["store.retention.raw", "`history`", "shorten"],
+        );
+        check(
+            "store: { retention: { 5m: 1d } }\n",
+            &["store.retention.5m", "shorten `raw`"],
+        );
+        check(
+            "store: { retention: { 1h: 60d } }\n",
+            &["store.retention.1h", "at least 180d"],
+        );
+        check("store: { size: 1MB }\n", &["store.size", "64MiB"]);
+        check("store: { size: 50 }\n", &["size", "50GB"]);
+        check("store: { retention: { 10m: 1d } }\n", &["10m", "5m"]);
         check("listen: [1, 2]\n", &["1"]);
         check(
             "policies: { trial: { memory: 1 } }\n",
