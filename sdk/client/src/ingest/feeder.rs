@@ -4,7 +4,7 @@ use super::backoff::Backoff;
 use super::options::{Event, FeedError, FeederOptions, Full, Metrics, WhenFull};
 use super::outbox::{Outbox, Totals, Window};
 use super::sample::{Sample, SeriesKey};
-use super::spill::{self, Spill};
+use super::spill::Spill;
 use super::stream::{self, Live, Opening};
 use std::pin::Pin;
 use std::time::Duration;
@@ -41,7 +41,7 @@ impl std::fmt::Debug for Feeder {
 }
 
 impl Feeder {
-    /// A feeder that connects when it first has a frame. It has no file; see [`Feeder::open`].
+    /// A feeder that connects, and opens its file if it has one, when it first has a frame.
     #[must_use]
     pub fn new(client: crate::Client, options: FeederOptions) -> Self {
         let backoff = Backoff::new(options.backoff, options.max_backoff, options.seed);
@@ -61,23 +61,25 @@ impl Feeder {
         }
     }
 
-    /// A feeder with the file that its options name. What a program before has left in it is sent
-    /// first.
+    /// The same, with its file opened now: what a program before has left in it is sent first, and
+    /// counted from the start.
     ///
     /// # Errors
     /// When the file cannot be opened.
     pub fn open(client: crate::Client, options: FeederOptions) -> Result<Self, FeedError> {
-        let spill = options.spill.as_ref().map(|file| {
-            Spill::open(&file.path, file.bytes).map_err(|source| FeedError::Spill {
-                path: file.path.clone(),
-                source,
-            })
-        });
-        let spill = spill.transpose()?;
-        Ok(Self {
-            spill,
-            ..Self::new(client, options)
-        })
+        let mut feeder = Self::new(client, options);
+        feeder.open_file()?;
+        Ok(feeder)
+    }
+
+    fn open_file(&mut self) -> Result<(), FeedError> {
+        if self.spill.is_none()
+            && let Some(file) = &self.options.spill
+        {
+            let opened = Spill::open(&file.path, file.bytes);
+            self.spill = Some(opened.map_err(|source| self.spill_error(source))?);
+        }
+        Ok(())
     }
 
     /// Who hears what happens, at once and from within the call in which it does: it must not block.
@@ -107,23 +109,28 @@ impl Feeder {
     /// nothing may be dropped and nothing more fits.
     ///
     /// # Errors
-    /// When the file cannot be used; the sample is dropped and told.
+    /// When the file cannot be used; this sample was not taken, or is held with the others.
     pub fn offer(
         &mut self,
         key: &SeriesKey,
         sample: Sample,
     ) -> Result<Result<(), Full>, FeedError> {
-        while self.is_full(&sample) {
+        let batch = self.options.batch.max(1);
+        let has_file = self.options.spill.is_some();
+        while self.outbox.gathered() >= batch || self.is_full(&sample) {
+            // With a file, what waits goes behind it in the order in which it came, or nowhere.
+            let due = has_file || self.outbox.gathered() >= batch;
+            if due && self.outbox.gathered() > 0 && self.seal()? {
+                continue;
+            }
             match self.options.when_full {
                 WhenFull::Wait => {
-                    self.outbox.seal();
+                    if !has_file {
+                        self.outbox.seal();
+                    }
                     return Ok(Err(Full));
                 }
-                WhenFull::DropNewest => {
-                    self.drop_samples(1);
-                    return Ok(Ok(()));
-                }
-                WhenFull::DropOldest => {
+                WhenFull::DropOldest if !has_file => {
                     self.outbox.seal();
                     let dropped = self.outbox.drop_oldest();
                     // All of it may be under way: then it is the newest that goes.
@@ -132,10 +139,14 @@ impl Feeder {
                         return Ok(Ok(()));
                     }
                 }
+                WhenFull::DropOldest | WhenFull::DropNewest => {
+                    self.drop_samples(1);
+                    return Ok(Ok(()));
+                }
             }
         }
         self.outbox.add(key, sample);
-        if self.outbox.gathered() >= self.options.batch.max(1) {
+        if self.outbox.gathered() >= batch {
             self.seal()?;
         }
         Ok(Ok(()))
@@ -143,13 +154,21 @@ impl Feeder {
 
     /// Sends what is gathered and hears acks until nothing is left. It may be dropped at any point
     /// and called again, so that a program can wait for its own samples beside it:
-    /// `select! { sample = next() => feeder.offer(..), done = feeder.drive() => .. }`.
+    /// `select! { sample = next() => feeder.offer(..), done = feeder.drive() => .. }`. What is
+    /// gathered while a frame is under way goes out together when it is acked.
     ///
     /// # Errors
     /// [`FeedError`]; what had no ack is still held.
     pub async fn drive(&mut self) -> Result<(), FeedError> {
-        self.seal()?;
-        self.pump(0).await
+        loop {
+            if self.outbox.unacked() == 0 {
+                self.seal()?;
+            }
+            self.pump(0).await?;
+            if self.outbox.gathered() == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// Waits until everything added is on disk or was refused by name.
@@ -157,7 +176,10 @@ impl Feeder {
     /// # Errors
     /// [`FeedError`]; what had no ack is still held.
     pub async fn flush(&mut self) -> Result<&Totals, FeedError> {
-        self.drive().await?;
+        while !self.is_idle() {
+            self.seal()?;
+            self.pump(0).await?;
+        }
         Ok(self.outbox.totals())
     }
 
@@ -199,7 +221,7 @@ impl Feeder {
         self.tell(Event::Dropped { samples });
     }
 
-    /// Whether a sample does not fit. A file takes frames out of memory before that.
+    /// Whether a sample does not fit in memory.
     fn is_full(&self, sample: &Sample) -> bool {
         let held = self.outbox.bytes();
         held > 0 && held + sample.bytes() > self.options.buffer
@@ -214,31 +236,33 @@ impl Feeder {
     }
 
     /// Ends the frame that is being gathered: into memory, or behind those that wait in the file.
-    fn seal(&mut self) -> Result<(), FeedError> {
-        let Some(content) = self.outbox.take_gathered() else {
-            return Ok(());
-        };
+    /// False when the file is full: then it stays gathered.
+    fn seal(&mut self) -> Result<bool, FeedError> {
+        self.open_file()?;
+        if self.outbox.gathered() == 0 {
+            return Ok(true);
+        }
         // Half of the buffer is for what waits, so that what is gathered next has room.
         let crowded = self.outbox.bytes() > self.options.buffer / 2;
         let Some(file) = self.spill.as_mut().filter(|f| crowded || !f.is_empty()) else {
-            self.outbox.put(content);
-            return Ok(());
+            return Ok(self.outbox.seal());
         };
-        let samples = spill::count(&content);
-        match file.push(&content) {
-            Ok(true) => self.tell(Event::Spilled { samples }),
-            // A full file leaves memory, and then what happens when that is full.
-            Ok(false) => self.outbox.put(content),
-            Err(source) => {
-                self.outbox.put(content);
-                return Err(self.spill_error(source));
-            }
+        let samples = self.outbox.gathered() as u64;
+        match file.push(&self.outbox.gathered_content()) {
+            // Nothing waits in it that memory would overtake.
+            Ok(false) if file.is_empty() => return Ok(self.outbox.seal()),
+            Ok(false) => return Ok(false),
+            Ok(true) => {}
+            Err(source) => return Err(self.spill_error(source)),
         }
-        Ok(())
+        self.outbox.take_gathered();
+        self.tell(Event::Spilled { samples });
+        Ok(true)
     }
 
     /// Takes frames out of the file into memory that acks have freed.
     fn refill(&mut self) -> Result<(), FeedError> {
+        self.open_file()?;
         let Some(file) = &mut self.spill else {
             return Ok(());
         };
@@ -248,7 +272,7 @@ impl Feeder {
             {
                 break Err(source);
             }
-            if self.outbox.bytes() > self.options.buffer / 4 {
+            if self.outbox.batch_bytes() > self.options.buffer / 4 {
                 return Ok(());
             }
             match file.pop() {

@@ -59,7 +59,8 @@ pub enum WhenFull {
     #[default]
     Wait,
     /// The oldest frame that is not under way is dropped, and told; for those to whom the present
-    /// matters more than a whole past.
+    /// matters more than a whole past. With a file, which is emptied from its front alone, the
+    /// newest sample.
     DropOldest,
     /// The newest sample is dropped, and told.
     DropNewest,

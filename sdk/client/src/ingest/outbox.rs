@@ -66,12 +66,13 @@ struct Batch {
 pub struct Outbox {
     gathered: BTreeMap<SeriesKey, Vec<Sample>>,
     gathered_samples: usize,
+    gathered_bytes: usize,
     refs: BTreeMap<SeriesKey, u32>,
     names: BTreeMap<u32, SeriesKey>,
     declared: BTreeSet<u32>,
     batches: VecDeque<Batch>,
-    /// Of everything that is held.
-    bytes: usize,
+    /// Of all batches.
+    batch_bytes: usize,
     last_sequence: u64,
     heard: u64,
     totals: Totals,
@@ -80,7 +81,7 @@ pub struct Outbox {
 impl Outbox {
     /// Gathers a sample; sends nothing.
     pub fn add(&mut self, key: &SeriesKey, sample: Sample) {
-        self.bytes += sample.bytes();
+        self.gathered_bytes += sample.bytes();
         match self.gathered.get_mut(key) {
             Some(samples) => samples.push(sample),
             None => {
@@ -117,7 +118,12 @@ impl Outbox {
     /// Bytes that they take, as the server's terms count them.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.batch_bytes + self.gathered_bytes
+    }
+
+    /// Bytes of the frames alone.
+    pub(super) fn batch_bytes(&self) -> usize {
+        self.batch_bytes
     }
 
     /// What became of everything that was acked.
@@ -135,16 +141,18 @@ impl Outbox {
         true
     }
 
-    /// Takes out everything gathered, for a frame that waits elsewhere.
+    /// Everything gathered, as it would be put into a frame that waits elsewhere.
+    pub(super) fn gathered_content(&self) -> Content {
+        content(self.gathered.clone())
+    }
+
+    /// Takes out everything gathered.
     pub(super) fn take_gathered(&mut self) -> Option<Content> {
         if self.gathered_samples == 0 {
             return None;
         }
-        self.gathered_samples = 0;
-        let gathered = std::mem::take(&mut self.gathered);
-        let of_it = gathered.values().flatten().map(Sample::bytes);
-        self.bytes -= of_it.sum::<usize>();
-        Some(content(gathered))
+        (self.gathered_samples, self.gathered_bytes) = (0, 0);
+        Some(content(std::mem::take(&mut self.gathered)))
     }
 
     /// Puts a frame behind all others.
@@ -159,7 +167,7 @@ impl Outbox {
                 columns: Some(columns),
             });
         }
-        self.bytes += all;
+        self.batch_bytes += all;
         self.batches.push_back(Batch {
             sequence: None,
             series,
@@ -176,7 +184,7 @@ impl Outbox {
         let Some(batch) = oldest.and_then(|place| self.batches.remove(place)) else {
             return 0;
         };
-        self.bytes -= batch.bytes;
+        self.batch_bytes -= batch.bytes;
         batch.samples
     }
 
@@ -266,7 +274,7 @@ impl Outbox {
                 self.batches.push_back(batch);
                 return Some(error.retry_after_ms);
             }
-            self.bytes -= batch.bytes;
+            self.batch_bytes -= batch.bytes;
             self.reject(v1::Rejection {
                 field: "frame".into(),
                 samples: batch.samples,
@@ -274,7 +282,7 @@ impl Outbox {
             });
             return None;
         }
-        self.bytes -= batch.bytes;
+        self.batch_bytes -= batch.bytes;
         self.totals.stored += ack.stored;
         self.totals.duplicates += ack.duplicates;
         self.totals.late += ack.late;

@@ -1,4 +1,8 @@
-//! An open stream, and how it is opened.
+//! An open stream, and how it is opened: the greeting first, then the session.
+//!
+//! Opening is a future of its own that the feeder keeps, because whoever drives a feeder may drop a
+//! call at any point: a connection that is being made must go on with the next call, or a busy
+//! program would begin it anew for ever.
 
 use super::outbox::Window;
 use crate::Client;

@@ -395,3 +395,68 @@ async fn a_client_that_cannot_connect_says_where_it_tried() {
     );
     assert_eq!(feeder.metrics().buffered, 1);
 }
+
+#[tokio::test]
+async fn what_is_gathered_while_a_frame_is_under_way_goes_out_together() {
+    let (server, client) = Server::start();
+    let mut feeder = Feeder::new(client, FeederOptions::default());
+    assert_eq!(offer(&mut feeder, 0..1), 0);
+    assert!(polls(1, feeder.drive()).await.is_none());
+    for minute in 1..9 {
+        assert_eq!(offer(&mut feeder, minute..minute + 1), 0);
+        assert!(polls(1, feeder.drive()).await.is_none());
+    }
+    feeder.drive().await.unwrap();
+    assert!(feeder.is_idle());
+    let steps: Vec<u32> = server.with(|s| s.frames.iter().map(|f| f.grids[0].steps).collect());
+    assert_eq!(steps, [1, 8]);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_opened_is_named() {
+    let (_server, client) = Server::start();
+    let place = Place(std::env::temp_dir().join("no-such-directory/file"));
+    let error = Feeder::open(client.clone(), place.options()).unwrap_err();
+    assert!(
+        error.to_string().contains("no-such-directory/file"),
+        "{error}"
+    );
+    let mut lazy = Feeder::new(client, place.options());
+    lazy.offer(&key(0), sample(0)).unwrap().unwrap();
+    assert!(matches!(lazy.flush().await, Err(FeedError::Spill { .. })));
+}
+
+#[tokio::test]
+async fn a_full_file_leaves_it_to_the_drop_policy() {
+    let place = Place::new("full");
+    let (server, client) = Server::start();
+    let mut options = place.options();
+    // Of frames of 10 samples, memory holds 4 and the file 3.
+    options.spill.as_mut().unwrap().bytes = 500;
+    options.when_full = WhenFull::DropNewest;
+    let mut feeder = Feeder::open(client, options).unwrap();
+    assert_eq!(offer(&mut feeder, 0..200), 0);
+    let metrics = feeder.metrics();
+    assert!(
+        metrics.spilled > 0 && metrics.spilled_bytes <= 500 && metrics.dropped > 0,
+        "{metrics:?}"
+    );
+    assert_eq!(metrics.buffered + metrics.spilled + metrics.dropped, 200);
+    let kept = metrics.buffered + metrics.spilled;
+    assert_eq!(feeder.flush().await.unwrap().stored, kept);
+    assert_eq!(minutes(&server), (0..kept as i64).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_file_too_small_for_one_frame_is_as_good_as_none() {
+    let place = Place::new("small");
+    let (server, client) = Server::start();
+    let mut options = place.options();
+    options.spill.as_mut().unwrap().bytes = 10;
+    let mut feeder = Feeder::open(client, options).unwrap();
+    assert_eq!(offer(&mut feeder, 0..200), 160);
+    feed(&mut feeder, 300..400).await;
+    assert_eq!(feeder.flush().await.unwrap().stored, 240);
+    assert_eq!(feeder.metrics().spilled_bytes, 0);
+    assert_eq!(server.with(|s| s.stored.len()), 240);
+}

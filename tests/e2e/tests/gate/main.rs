@@ -19,6 +19,7 @@ mod restart;
 mod scrapes;
 mod store;
 mod strangers;
+mod stream;
 mod swap;
 mod takeover;
 mod telemetry;

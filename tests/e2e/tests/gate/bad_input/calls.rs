@@ -175,7 +175,7 @@ async fn streams(table: &mut Table, channel: &Channel) -> Result<()> {
             vec![frame(1, vec![declare(172_800)], vec![samples(1)])],
         ),
     ];
-    for (mistake, given, frames) in cases {
+    for (mistake, given, frames) in cases.into_iter().chain(grids(&declare(300))) {
         let mut client = IngestClient::new(channel.clone());
         let mut acks = client
             .stream_samples(tokio_stream::iter(frames))
@@ -208,6 +208,96 @@ async fn streams(table: &mut Table, channel: &Channel) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Grids that are not what they say, and sessions that are none.
+fn grids(
+    declared: &v1::SeriesDeclaration,
+) -> Vec<(&'static str, &'static str, Vec<v1::SampleFrame>)> {
+    let good = v1::SampleGrid {
+        start_ms: START_MS,
+        steps: 2,
+        series_ref: vec![1],
+        counts: vec![1, 2],
+        ..v1::SampleGrid::default()
+    };
+    let with = |change: fn(&mut v1::SampleGrid)| {
+        let mut grid = good.clone();
+        change(&mut grid);
+        vec![v1::SampleFrame {
+            sequence: 1,
+            declare: vec![declared.clone()],
+            grids: vec![grid],
+            ..v1::SampleFrame::default()
+        }]
+    };
+    let open = |sequence, session: &str| {
+        vec![v1::SampleFrame {
+            sequence,
+            open: Some(v1::StreamOpening {
+                session: session.into(),
+                heard: 0,
+            }),
+            ..v1::SampleFrame::default()
+        }]
+    };
+    vec![
+        (
+            "a grid with a count too few",
+            "grids: [{series_ref: [1], steps: 3, counts: [1, 2]}]",
+            with(|g| g.steps = 3),
+        ),
+        (
+            "a grid of counts and values",
+            "grids: [{counts: [1, 2], values: [1, 2]}]",
+            with(|g| g.values = vec![1.0, 2.0]),
+        ),
+        (
+            "a grid of four billion steps of as many rows",
+            "grids: [{series_ref: [1], rows: 4294967295, steps: 4294967295}]",
+            with(|g| (g.rows, g.steps) = (u32::MAX, u32::MAX)),
+        ),
+        (
+            "a grid with more missing than it holds",
+            "grids: [{steps: 2, missing: 0xff}]",
+            with(|g| g.missing = vec![0xff]),
+        ),
+        (
+            "a grid that begins between two steps",
+            "grids: [{start_ms: 1767744000001}]",
+            with(|g| g.start_ms += 1),
+        ),
+        (
+            "a grid of a series that was never declared",
+            "grids: [{series_ref: [9]}]",
+            with(|g| g.series_ref = vec![9]),
+        ),
+        (
+            "requests as distributions",
+            "grids: [{distributions: {sum: [0.5]}}] of requests",
+            with(|g| {
+                g.counts.clear();
+                g.distributions = Some(v1::DistributionColumns {
+                    scale: vec![0],
+                    offset: vec![0],
+                    bucket_count: vec![1],
+                    buckets: vec![1, 1],
+                    sum: vec![0.5, 0.5],
+                    ..v1::DistributionColumns::default()
+                });
+            }),
+        ),
+        (
+            "a session without a name",
+            "open: {session: \"\"}",
+            open(0, ""),
+        ),
+        (
+            "an opening in a frame with a number",
+            "sequence: 1, open: {session: mine}",
+            open(1, "mine"),
+        ),
+    ]
 }
 
 async fn questions(table: &mut Table, channel: &Channel) -> Result<()> {
