@@ -111,7 +111,7 @@ mod tests {
     use crate::testing::{api, gate, pool, tenant};
     use tidegate_core::ids::{Generation, PoolId};
     use tidegate_core::ports::storage::{Ledger as _, Replays as _};
-    use tidegate_core::time::{Grid, Step, Timestamp};
+    use tidegate_core::time::Timestamp;
 
     #[test]
     fn records_go_by_age_and_the_newest_stays_whatever_its_age() {
@@ -143,31 +143,5 @@ mod tests {
         let gate = crate::testing::gate(dir.path());
         gate.to(1);
         assert_eq!(gate.world.store.last(&edge), Some(Generation(181)));
-    }
-
-    #[test]
-    fn samples_go_by_the_newest_of_them_and_not_by_a_clock_that_has_jumped() {
-        let dir = tempfile::tempdir().unwrap();
-        let gate = gate(dir.path());
-        gate.put(vec![tenant("shop"), pool("edge")]);
-        gate.put(vec![api("shop/orders", "edge")]);
-        gate.to(180);
-        let config = crate::config::Config::default();
-        let keep = config.store.retention(&config);
-        let store = &gate.world.store;
-        let grid = Grid::ending_at(store.watermark().newest, Step::MINUTE, 180);
-        let read = || {
-            let columns = store.series().into_iter().map(|key| {
-                let column = store.column(&key, grid).unwrap();
-                column.values.into_iter().map(f64::to_bits).collect()
-            });
-            columns.collect::<Vec<Vec<u64>>>()
-        };
-        let before = read();
-        assert!(!before.is_empty());
-        gate.world.clock.set(Timestamp(9_999_999_999_999));
-        look_at_samples(&gate.world, &keep, || Wake::TimeUp);
-        assert_eq!(read(), before);
-        assert_eq!(store.stat().unwrap().unrolled_blocks, 0);
     }
 }
