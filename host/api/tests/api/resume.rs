@@ -310,3 +310,41 @@ async fn an_opening_stands_alone_and_first_and_has_a_name() {
     let told = "1 sessions of this credential are open";
     refused(feed.acks.message().await, Code::ResourceExhausted, told);
 }
+
+#[tokio::test]
+async fn frames_behind_one_that_is_pushed_back_do_not_overtake_it() {
+    let world = World::open();
+    world.gate.hold.store(true, SeqCst);
+    let mut feed = Feed::open(&world).await;
+    feed.send(minute(1)).await;
+    held(&world, 1).await;
+    *world.gate.refuse.lock().unwrap() = Some(ServeError::Exhausted {
+        what: "the store is behind".into(),
+        retry_ms: 30,
+    });
+    feed.send(minute(2)).await;
+    // Taken when the port has seen it.
+    while world.gate.spans.lock().unwrap().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    *world.gate.refuse.lock().unwrap() = None;
+    feed.send(minute(3)).await;
+    feed.send(minute(4)).await;
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.gate.held(), 1);
+    world.gate.release_backwards();
+    assert_eq!(feed.ack().await.stored, 1);
+    for (sequence, part) in [(2, "is behind"), (3, "frame 2 is"), (4, "frame 2 is")] {
+        let ack = feed.ack().await;
+        let error = ack.error.unwrap();
+        assert_eq!((ack.sequence, error.retry_after_ms), (sequence, 30));
+        assert!(error.message.contains(part), "{error:?}");
+    }
+    world.gate.hold.store(false, SeqCst);
+    for sequence in 5..=7 {
+        feed.send(minute(sequence)).await;
+        assert_eq!(feed.ack().await.stored, 1);
+    }
+}

@@ -75,6 +75,9 @@ pub struct Outbox {
     batch_bytes: usize,
     last_sequence: u64,
     heard: u64,
+    /// A frame is to be sent again: nothing more goes out until all that are under way are settled,
+    /// so that nothing overtakes it. Samples that come too far behind others would be late.
+    pushed_back: bool,
     totals: Totals,
 }
 
@@ -193,6 +196,9 @@ impl Outbox {
     pub fn may_send(&self, window: Window) -> bool {
         let sent = || self.batches.iter().filter(|b| b.sent);
         let frames = sent().count();
+        if self.pushed_back && frames > 0 {
+            return false;
+        }
         let fits = frames == 0
             || (frames < window.frames && sent().map(|b| b.bytes).sum::<usize>() < window.bytes);
         fits && frames < self.batches.len()
@@ -204,6 +210,7 @@ impl Outbox {
         if !self.may_send(window) {
             return None;
         }
+        self.pushed_back = false;
         let batch = self.batches.iter_mut().find(|b| !b.sent)?;
         batch.sent = true;
         let sequence = *batch.sequence.get_or_insert_with(|| {
@@ -265,15 +272,17 @@ impl Outbox {
         self.heard = self.heard.max(ack.sequence);
         let of_it = |b: &Batch| b.sequence == Some(ack.sequence);
         let place = self.batches.iter().position(of_it)?;
-        let mut batch = self.batches.remove(place)?;
+        if let Some(error) = &ack.error
+            && error.retry_after_ms > 0
+        {
+            // It keeps its place, and sequences rise on a stream: it gets a new one.
+            let batch = self.batches.get_mut(place)?;
+            (batch.sequence, batch.sent) = (None, false);
+            self.pushed_back = true;
+            return Some(error.retry_after_ms);
+        }
+        let batch = self.batches.remove(place)?;
         if let Some(error) = ack.error {
-            if error.retry_after_ms > 0 {
-                // Sequences rise on a stream: what is repeated gets a new one, behind the others.
-                batch.sequence = None;
-                batch.sent = false;
-                self.batches.push_back(batch);
-                return Some(error.retry_after_ms);
-            }
             self.batch_bytes -= batch.bytes;
             self.reject(v1::Rejection {
                 field: "frame".into(),
@@ -294,8 +303,15 @@ impl Outbox {
     /// stream knows no series. A frame that was stored after all is told as duplicates.
     pub fn disconnected(&mut self) {
         self.declared.clear();
+        self.pushed_back = false;
+        let mut anew = false;
         for batch in &mut self.batches {
             batch.sent = false;
+            // Behind one that gets a new number, all do.
+            anew |= batch.sequence.is_none();
+            if anew {
+                batch.sequence = None;
+            }
         }
     }
 

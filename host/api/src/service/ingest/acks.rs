@@ -143,12 +143,15 @@ impl Acks {
         self.declared
             .declare(&self.caller, &frame.declare, limits.max_declared)
             .map_err(|problem| bad_field("declare", problem))?;
-        let waiting = match size::check(&frame, limits.max_frame_samples) {
-            Err((field, problem)) => Waiting {
+        let behind = self.held.line(cx).and_then(|mut line| line.behind());
+        let fits = size::check(&frame, limits.max_frame_samples)
+            .map_err(|(field, problem)| bad_field(field, problem));
+        let waiting = match fits.and(behind.map_or(Ok(()), Err)) {
+            Err(refusal) => Waiting {
                 sequence: frame.sequence,
                 bytes: 0,
                 way: Default::default(),
-                outcome: Awaited::Refused(bad_field(field, problem)),
+                outcome: Awaited::Refused(refusal),
             },
             Ok(()) => {
                 let samples = self.declared.translate(frame.series, frame.grids);

@@ -11,7 +11,7 @@
 
 use super::told;
 use crate::convert::samples::WayBack;
-use crate::status::{bad_field, status};
+use crate::status::{bad_field, retry_after_ms, status};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
@@ -43,6 +43,8 @@ pub(super) struct Waiting {
 pub(super) enum Awaited {
     /// From the port.
     Port(oneshot::Receiver<Outcome>),
+    /// The port has answered already.
+    Known(Outcome),
     /// Nothing of the frame reached the port.
     Nothing,
     /// The whole frame was refused before the port saw it.
@@ -60,6 +62,10 @@ pub(super) struct Line {
     told: VecDeque<SampleAck>,
     /// How many of them; 0 keeps none.
     keep: usize,
+    /// A frame that is to be sent again, and after how many milliseconds: those behind it, which
+    /// were under way already, must not overtake it, or what it holds could come too late to be
+    /// stored.
+    pushed_back: Option<(u64, u64)>,
     /// Newest ack that is no longer kept.
     forgotten: u64,
     /// Which stream holds it.
@@ -76,7 +82,30 @@ impl Line {
         self.waiting.is_empty()
     }
 
-    pub(super) fn push(&mut self, waiting: Waiting) {
+    /// Why the next frame is refused, because one before it is to be sent again; until all that
+    /// were under way behind that one are answered.
+    pub(super) fn behind(&mut self) -> Option<Status> {
+        if self.waiting.is_empty() {
+            self.pushed_back = None;
+        }
+        let (sequence, retry_ms) = self.pushed_back?;
+        Some(status(ServeError::Exhausted {
+            what: format!("frame {sequence} is to be sent again, and this one behind it"),
+            retry_ms,
+        }))
+    }
+
+    pub(super) fn push(&mut self, mut waiting: Waiting) {
+        if let Awaited::Port(outcome) = &mut waiting.outcome
+            && let Ok(known) = outcome.try_recv()
+        {
+            if let Err(error) = &known
+                && let retry_ms @ 1.. = retry_after_ms(&status(error.clone()))
+            {
+                self.pushed_back.get_or_insert((waiting.sequence, retry_ms));
+            }
+            waiting.outcome = Awaited::Known(known);
+        }
         self.last = waiting.sequence;
         self.bytes += waiting.bytes;
         self.waiting.push_back(waiting);
@@ -89,6 +118,7 @@ impl Line {
         };
         let outcome = match &mut oldest.outcome {
             Awaited::Nothing => Ok(Ok(Default::default())),
+            Awaited::Known(known) => Ok(known.clone()),
             Awaited::Refused(refusal) => Err(refusal.clone()),
             Awaited::Port(outcome) => told::heard(std::task::ready!(Pin::new(outcome).poll(cx))),
         };

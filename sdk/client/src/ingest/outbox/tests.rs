@@ -252,3 +252,41 @@ fn a_server_that_tells_terms_gets_grids() {
     assert_eq!((frame.series.len(), frame.declare.len()), (0, 2));
     assert_eq!(frame.grids[0].counts, [1, 7]);
 }
+
+#[test]
+fn nothing_overtakes_a_frame_that_was_pushed_back() {
+    let mut outbox = Outbox::default();
+    for minute in 0..5 {
+        outbox.add(&key("a"), sample(minute, 1.0));
+        outbox.seal();
+    }
+    let busy = |sequence| v1::SampleAck {
+        sequence,
+        error: Some(v1::FrameError {
+            code: 8,
+            retry_after_ms: 5,
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let next = |outbox: &mut Outbox| {
+        let frame = outbox.next_frame(wide(3))?;
+        let start_ms = frame.series[0].columns.as_ref().unwrap().start_ms;
+        Some((frame.sequence, start_ms / 60_000))
+    };
+    let sent: Vec<_> = std::iter::from_fn(|| next(&mut outbox)).collect();
+    assert_eq!(sent, [(1, 0), (2, 1), (3, 2)]);
+    assert_eq!(outbox.ack(busy(1)), Some(5));
+    assert_eq!(next(&mut outbox), None);
+    assert_eq!(outbox.ack(busy(2)), Some(5));
+    assert_eq!(next(&mut outbox), None);
+    assert_eq!(outbox.ack(ack(3, 1)), None);
+    let sent: Vec<_> = std::iter::from_fn(|| next(&mut outbox)).collect();
+    assert_eq!(sent, [(4, 0), (5, 1), (6, 3)]);
+    // The line breaks while one is to be sent again: those behind it get new numbers too.
+    assert_eq!(outbox.ack(busy(4)), Some(5));
+    outbox.disconnected();
+    outbox.resumed(6);
+    let sent: Vec<_> = std::iter::from_fn(|| next(&mut outbox)).collect();
+    assert_eq!(sent, [(7, 0), (8, 1), (9, 3)]);
+}
