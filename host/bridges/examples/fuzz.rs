@@ -17,10 +17,11 @@ use ot::metrics::v1::{
 };
 use prost::Message as _;
 use tidegate_bridges::books::{Books, Terms};
+use tidegate_bridges::envoy::{self, Family};
 use tidegate_bridges::histogram::{Histogram as Plain, Layout};
 use tidegate_bridges::mapping::Matcher;
 use tidegate_bridges::otlp::{self, Point, Reading, Sink, Wanted};
-use tidegate_bridges::remote_write::{self, Version};
+use tidegate_bridges::remote_write::{self, Told, Version};
 use tidegate_bridges::wire::Part;
 
 /// xorshift64*: the same seed, the same damage.
@@ -157,6 +158,35 @@ fn write_body(version: Version) -> Vec<u8> {
     [table, &[key, series.len() as u8], &series].concat()
 }
 
+/// A message of an Envoy: who it is, a counter, a gauge and a histogram of two buckets.
+fn envoy_body() -> Vec<u8> {
+    let part = |key: u8, bytes: &[u8]| [&[key, bytes.len() as u8], bytes].concat();
+    let one = [&[0x09][..], &1.0_f64.to_le_bytes()].concat();
+    let pair = [part(0x0a, b"envoy.cluster_name"), part(0x12, b"pay")].concat();
+    let labels = [part(0x0a, &pair), vec![0x30, 5]].concat();
+    let metric = |value: Vec<u8>| part(0x22, &[&labels[..], &value[..]].concat());
+    let bucket = |n: u8, bound: f64| {
+        let bytes = [&[0x08, n, 0x11][..], &bound.to_le_bytes()].concat();
+        part(0x1a, &bytes)
+    };
+    let histogram = [vec![0x08, 3], bucket(1, 5.0), bucket(2, 25.0)].concat();
+    let family = |name: &[u8], kind: u8, value: Vec<u8>| {
+        let bytes = [part(0x0a, name), vec![0x18, kind], metric(value)].concat();
+        part(0x12, &bytes)
+    };
+    let text = part(0x1a, b"shop");
+    let entry = [part(0x0a, b"tidegate.tenant"), part(0x12, &text)].concat();
+    let metadata = part(0x1a, &part(0x0a, &entry));
+    let node = [part(0x0a, b"a"), part(0x12, b"edge"), metadata].concat();
+    [
+        part(0x0a, &part(0x0a, &node)),
+        family(b"cluster.upstream_rq_xx", 0, part(0x1a, &one)),
+        family(b"cluster.membership_total", 1, part(0x12, &one)),
+        family(b"cluster.upstream_rq_time", 4, part(0x3a, &histogram)),
+    ]
+    .concat()
+}
+
 /// Changes a body somewhere.
 fn damage(body: &mut Vec<u8>, other: &[u8], chance: &mut Chance) {
     for _ in 0..=chance.below(4) {
@@ -253,10 +283,68 @@ impl Sink for Reader {
 
 impl remote_write::Sink for Reader {
     fn series(&mut self, series: &remote_write::Series<'_>) {
-        self.points += series.samples.len() as u64;
+        self.points += (series.samples.len() + series.histograms.len()) as u64;
         let _ = series.labels();
+        for native in series.histograms {
+            if let Told::Histogram(histogram) = &native.told {
+                self.histogram(histogram.clone());
+            }
+        }
     }
     fn unusable(&mut self, _: u64, _: &'static str) {}
+}
+
+impl envoy::Sink for Reader {
+    fn node(&mut self, identifier: Part<'_>) {
+        let _ = envoy::node(identifier);
+    }
+    fn family(&mut self, _: &Family<'_>) -> Wanted {
+        Wanted::Points
+    }
+    fn metric(&mut self, metric: &envoy::Metric<'_>) {
+        self.points += 1;
+        for part in metric.labels {
+            let _ = envoy::label(*part);
+        }
+        if let envoy::Reading::Histogram {
+            sum,
+            bounds,
+            counts,
+        } = metric.reading
+        {
+            self.histogram(Plain {
+                layout: Layout::Explicit(bounds.into()),
+                counts: counts.to_vec(),
+                sum: Some(sum),
+            });
+        }
+    }
+    fn passed_over(&mut self, _: u64, _: i64) {}
+}
+
+/// A remote write of one native histogram: base 2, two spans, three buckets.
+fn native_body(version: Version) -> Vec<u8> {
+    let mut body = write_body(version);
+    let histogram = [
+        0x08, 7, 0x20, 0, 0x30, 1, 0x5a, 4, 0x08, 7, 0x10, 1, 0x5a, 4, 0x08, 2, 0x10, 2, 0x62, 3,
+        2, 2, 2, 0x78, 5,
+    ];
+    let key = match version {
+        Version::One => 0x22,
+        Version::Two => 0x1a,
+    };
+    // The series is the last part of the body, and its length the byte after its key.
+    let length = body.len();
+    let sample = 13;
+    let labels = match version {
+        Version::One => 16,
+        Version::Two => 6,
+    };
+    let at = length - labels - 2 * sample - 1;
+    body[at] += histogram.len() as u8 + 2;
+    body.extend([key, histogram.len() as u8]);
+    body.extend(histogram);
+    body
 }
 
 fn main() {
@@ -267,26 +355,33 @@ fn main() {
         otlp_body(),
         write_body(Version::One),
         write_body(Version::Two),
+        native_body(Version::One),
+        native_body(Version::Two),
+        envoy_body(),
     ];
     let read = |body: &[u8], reader: &mut Reader| {
         let walked = otlp::walk(body, reader).is_ok();
         let one = remote_write::walk(body, Version::One, reader).is_ok();
         let two = remote_write::walk(body, Version::Two, reader).is_ok();
+        let three = envoy::walk(body, reader).is_ok();
         let _ = Books::new(Terms::default()).replay(body);
         let _ = std::str::from_utf8(body).map(Matcher::new);
-        walked || one || two
+        walked || one || two || three
     };
     let mut whole = Reader::default();
     assert!(otlp::walk(&bodies[0], &mut whole).is_ok() && whole.points == 4);
     assert!(remote_write::walk(&bodies[1], Version::One, &mut whole).is_ok() && whole.points == 6);
     assert!(remote_write::walk(&bodies[2], Version::Two, &mut whole).is_ok() && whole.points == 8);
+    assert!(remote_write::walk(&bodies[3], Version::One, &mut whole).is_ok() && whole.points == 11);
+    assert!(remote_write::walk(&bodies[4], Version::Two, &mut whole).is_ok() && whole.points == 14);
+    assert!(envoy::walk(&bodies[5], &mut whole).is_ok() && whole.points == 17);
     let (mut rounds, mut accepted) = (0_u64, 0_u64);
     while cpu() < seconds {
         for _ in 0..10_000 {
             let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (rounds + 1));
             chance.next();
-            let mut body = bodies[chance.below(3)].clone();
-            let other = bodies[chance.below(3)].clone();
+            let mut body = bodies[chance.below(bodies.len())].clone();
+            let other = bodies[chance.below(bodies.len())].clone();
             damage(&mut body, &other, &mut chance);
             accepted += u64::from(read(&body, &mut Reader::default()));
             rounds += 1;

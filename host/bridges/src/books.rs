@@ -36,11 +36,14 @@
 
 mod account;
 mod checkpoint;
+mod classic;
 mod codec;
+mod feeds;
 mod journal;
 mod spread;
 mod stream;
 
+pub use classic::Slice;
 pub use codec::Damaged;
 pub use stream::{Fate, Flow, Observed, Value, Why};
 
@@ -161,6 +164,8 @@ pub struct Books {
     tally: Tally,
     swept: i64,
     log: Log,
+    /// Streams of which slices came since the last settlement.
+    touched: Vec<u32>,
     again: Vec<SeriesSamples>,
 }
 
@@ -183,6 +188,7 @@ impl Books {
             tally: Tally::default(),
             swept: 0,
             log: Log::default(),
+            touched: vec![],
             again: vec![],
         }
     }

@@ -98,16 +98,24 @@ impl Histogram {
                 else {
                     return None;
                 };
-                let zero = zero.checked_sub(old)?;
                 let mut counts = after.counts;
+                // A sender that has too many buckets widens the one at zero over the lowest ones:
+                // what was below the first that is left counts as zero now.
+                let lead = counts.iter().take_while(|n| **n == 0).count() as i64;
+                let mut old = old;
                 for (i, &n) in base.counts.iter().enumerate() {
                     if n == 0 {
                         continue;
                     }
                     let at = i64::from(from) + i as i64 - i64::from(offset);
+                    if at < lead {
+                        old = old.saturating_add(n);
+                        continue;
+                    }
                     let bucket = counts.get_mut(usize::try_from(at).ok()?)?;
                     *bucket = bucket.checked_sub(n)?;
                 }
+                let zero = zero.checked_sub(old)?;
                 Some(Self {
                     layout: Layout::Exponential {
                         scale: coarser,

@@ -33,6 +33,9 @@ pub enum Shape {
     Level,
     /// Observations by bucket.
     Histogram,
+    /// Observations by bucket, of which another stream tells how many there are: Prometheus'
+    /// classic histograms have a `_count` beside their `_bucket`.
+    Buckets,
 }
 
 /// A stream: a metric with one set of labels.
@@ -217,7 +220,7 @@ pub(crate) struct Draft {
 pub(crate) fn how(shape: Shape, signal: Signal) -> Result<How, String> {
     Ok(match (shape, signal) {
         (Shape::Counter | Shape::Histogram, Signal::Requests | Signal::Errors) => How::Count,
-        (Shape::Histogram, Signal::Latency) => How::Latency,
+        (Shape::Histogram | Shape::Buckets, Signal::Latency) => How::Latency,
         (Shape::Counter, Signal::Cpu | Signal::Network | Signal::Io) => How::Rate,
         (Shape::Level, Signal::Cpu | Signal::Memory | Signal::Network | Signal::Io) => How::Level,
         (Shape::Level, Signal::Requests | Signal::Errors) => {
@@ -226,9 +229,15 @@ pub(crate) fn how(shape: Shape, signal: Signal) -> Result<How, String> {
                 signal.name()
             ));
         }
+        (Shape::Buckets, _) => {
+            return Err(format!(
+                "buckets tell of latency, and {} is read from the `_count` beside them; map that",
+                signal.name()
+            ));
+        }
         (_, Signal::Latency) => {
             return Err(
-                "latency is read from histograms; map the histogram, not its sum or count".into(),
+                "latency is read from histograms; map the histogram (in Prometheus its `_bucket`), not its sum or count".into(),
             );
         }
         (_, Signal::Memory) => {

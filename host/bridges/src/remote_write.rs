@@ -4,13 +4,18 @@
 //! are texts in the message, and their fields as they stand there are the name: nearly all were seen a
 //! moment ago, so they are compared, and read ([`Series::labels`]) only where they are new. In 2.0 they are
 //! numbers in a table of texts that comes with each request, so the name is put together from what they
-//! stand for, and a sender that numbers its table otherwise next time still names the same series.
+//! stand for, and a sender that numbers its table otherwise next time still names the same series. Native
+//! histograms are the same message in both ([`Native`]).
 //!
 //! What is wrong with the bytes refuses the request; a series whose labels are damaged or break the rules
 //! (a label twice, no metric name, a number beyond the table) is told and refused alone.
 //!
 //! Sources: prometheus.io, "Remote-Write 1.0" and "2.0"; `prometheus/prompb/remote.proto`,
 //! `io/prometheus/write/v2/types.proto`.
+
+mod native;
+
+pub use native::{Native, Told};
 
 use crate::wire::{Malformed, Part, Value};
 
@@ -46,8 +51,8 @@ pub struct Series<'a> {
     pub form: Version,
     /// Its samples.
     pub samples: &'a [Sample],
-    /// Native histograms that came with it, which are not read.
-    pub histograms: u64,
+    /// Its native histograms.
+    pub histograms: &'a [Native],
     /// Exemplars that came with it, which are not kept.
     pub exemplars: u64,
 }
@@ -57,7 +62,7 @@ pub trait Sink {
     /// A series.
     fn series(&mut self, series: &Series<'_>);
 
-    /// A series whose labels cannot be used: so many samples, and why.
+    /// A series whose labels cannot be used: so many samples and histograms, and why.
     fn unusable(&mut self, samples: u64, why: &'static str);
 }
 
@@ -128,7 +133,7 @@ struct Scratch {
     name: Vec<u8>,
     samples: Vec<Sample>,
     refs: Vec<u64>,
-    histograms: u64,
+    histograms: Vec<Native>,
     exemplars: u64,
 }
 
@@ -162,7 +167,7 @@ pub fn walk(body: &[u8], version: Version, sink: &mut impl Sink) -> Result<(), M
             Version::Two => {
                 scratch.two(part)?;
                 if let Err(why) = scratch.resolve(&symbols) {
-                    sink.unusable(scratch.samples.len() as u64, why);
+                    sink.unusable(scratch.points(), why);
                     continue;
                 }
                 None
@@ -172,7 +177,7 @@ pub fn walk(body: &[u8], version: Version, sink: &mut impl Sink) -> Result<(), M
             name: name.unwrap_or(&scratch.name),
             form: version,
             samples: &scratch.samples,
-            histograms: scratch.histograms,
+            histograms: &scratch.histograms,
             exemplars: scratch.exemplars,
         });
     }
@@ -189,7 +194,12 @@ impl Scratch {
         self.name.clear();
         self.samples.clear();
         self.refs.clear();
-        (self.histograms, self.exemplars) = (0, 0);
+        self.histograms.clear();
+        self.exemplars = 0;
+    }
+
+    fn points(&self) -> u64 {
+        (self.samples.len() + self.histograms.len()) as u64
     }
 
     /// `prometheus.TimeSeries`: labels = 1, samples = 2, exemplars = 3, histograms = 4. Gives out the fields of
@@ -218,7 +228,7 @@ impl Scratch {
                 }
                 2 => self.sample(field.part()?)?,
                 3 => self.exemplars += 1,
-                4 => self.histograms += 1,
+                4 => self.histograms.push(native::read(field.part()?)?),
                 _ => {}
             }
         }
@@ -244,7 +254,7 @@ impl Scratch {
                 }
                 (1, _) => self.refs.push(field.varint()?),
                 (2, _) => self.sample(field.part()?)?,
-                (3, _) => self.histograms += 1,
+                (3, _) => self.histograms.push(native::read(field.part()?)?),
                 (4, _) => self.exemplars += 1,
                 (6, _) => created = field.varint()? as i64,
                 _ => {}
@@ -253,6 +263,8 @@ impl Scratch {
         if created > 0 {
             let open = self.samples.iter_mut().filter(|s| s.start.is_none());
             open.for_each(|s| s.start = Some(created));
+            let open = self.histograms.iter_mut().filter(|h| h.start.is_none());
+            open.for_each(|h| h.start = Some(created));
         }
         Ok(())
     }

@@ -5,13 +5,14 @@
 //! since later notes name them.
 
 use super::Books;
+use super::Slice;
 use super::account::{Account, Open, Sum};
 use super::codec::{
     Damaged, Reader, VERSION, how_number, put_distribution, put_float, put_histogram, put_int,
     put_number, put_series, put_text, put_uint,
 };
-use super::journal::{NOTES, get_source, put_source};
-use super::stream::{Family, Last, Source, Value};
+use super::journal::{Log, NOTES, get_source, put_source};
+use super::stream::{Family, Last, Observed, Source, Value};
 use std::collections::BTreeMap;
 
 /// Kinds of parts; [`NOTES`] is none of them.
@@ -52,7 +53,47 @@ impl Books {
                 None => part(NO_STREAM, &mut |_| {}),
             }
         }
+        self.scrapes(&mut entries);
         entries
+    }
+
+    /// What waits to be weighed, as the points that it came by.
+    fn scrapes(&self, entries: &mut Vec<Vec<u8>>) {
+        let mut log = Log::default();
+        for (id, source) in (0_u32..).zip(&self.sources) {
+            let Some((source, scrapes)) =
+                source.as_ref().and_then(|s| Some((s, s.scrapes.as_ref()?)))
+            else {
+                continue;
+            };
+            let mut note = |time: i64, start: Option<i64>, slice: Slice| {
+                let value = Some(Value::Slice(Box::new(slice)));
+                let observed = Observed { start, time, value };
+                log.point((id, None), &observed, (time, source.heard));
+            };
+            // Slices of what is weighed already only say which there are.
+            if let Some(last) = &source.last {
+                let bounds = scrapes.bounds.iter();
+                bounds.for_each(|b| note(last.time, None, Slice::Until(*b, 0.0)));
+                if scrapes.has_sum {
+                    note(last.time, None, Slice::Sum(0.0));
+                }
+            }
+            for (time, scrape) in &scrapes.waiting {
+                for (bound, n) in &scrape.until {
+                    note(*time, scrape.start, Slice::Until(*bound, *n));
+                }
+                if let Some(sum) = scrape.sum {
+                    note(*time, scrape.start, Slice::Sum(sum));
+                }
+            }
+            if log.len() >= ENTRY {
+                entries.push(log.drain());
+            }
+        }
+        if log.len() > 0 {
+            entries.push(log.drain());
+        }
     }
 
     pub(super) fn restore_part(&mut self, r: &mut Reader<'_>) -> Result<(), Damaged> {
@@ -190,17 +231,23 @@ fn put_stream(to: &mut Vec<u8>, source: &Source) {
         put_int(to, *end);
     }
     match &source.last {
-        None => to.push(0),
+        // The last one is never a slice.
+        None
+        | Some(Last {
+            value: Value::Slice(_),
+            ..
+        }) => to.push(0),
         Some(last) => {
             to.push(match &last.value {
                 Value::Number(_) => 1,
-                Value::Histogram(_) => 2,
+                Value::Histogram(_) | Value::Slice(_) => 2,
             });
             put_int(to, last.start.unwrap_or(i64::MIN));
             put_int(to, last.time);
             match &last.value {
                 Value::Number(n) => put_number(to, *n),
                 Value::Histogram(h) => put_histogram(to, h),
+                Value::Slice(_) => {}
             }
         }
     }

@@ -9,6 +9,7 @@ use tidegate_core::distribution::Distribution;
 use tidegate_core::sample::SeriesKey;
 use tidegate_core::units::Signal;
 
+use super::classic::Slice;
 use crate::mapping::How;
 
 /// Of every entry. Version 1 has points in their long form alone.
@@ -86,6 +87,20 @@ pub(super) fn put_histogram(to: &mut Vec<u8>, h: &Histogram) {
     put_uint(to, h.counts.len() as u64);
     h.counts.iter().for_each(|n| put_uint(to, *n));
     put_float(to, h.sum.unwrap_or(f64::NAN));
+}
+
+pub(super) fn put_slice(to: &mut Vec<u8>, slice: Slice) {
+    match slice {
+        Slice::Sum(sum) => {
+            to.push(0);
+            put_number(to, sum);
+        }
+        Slice::Until(bound, n) => {
+            to.push(1);
+            put_float(to, bound);
+            put_number(to, n);
+        }
+    }
 }
 
 pub(super) fn put_distribution(to: &mut Vec<u8>, d: &Distribution) {
@@ -216,6 +231,13 @@ impl<'a> Reader<'a> {
             layout,
             counts,
             sum,
+        })
+    }
+
+    pub(super) fn slice(&mut self) -> Result<Slice, Damaged> {
+        Ok(match self.byte()? {
+            0 => Slice::Sum(self.number()?),
+            _ => Slice::Until(self.float()?, self.number()?),
         })
     }
 

@@ -10,8 +10,8 @@
 //! the whole state is written ([`super::checkpoint`]) and older entries are dropped.
 
 use super::codec::{
-    Damaged, Reader, VERSION, how_number, put_histogram, put_int, put_number, put_series, put_text,
-    put_uint,
+    Damaged, Reader, VERSION, how_number, put_histogram, put_int, put_number, put_series,
+    put_slice, put_text, put_uint,
 };
 use super::stream::{Family, Flow, Observed, Source, Value};
 use super::{Basis, Books, Key};
@@ -26,6 +26,7 @@ const POINT: u8 = 4;
 const GIVEN: u8 = 5;
 const FORGET: u8 = 6;
 const TAINT: u8 = 7;
+const SETTLE: u8 = 8;
 
 /// A point, with what is told of it in the low bits; [`POINT`] is the same in the form of version 1.
 const BRIEF: u8 = 0x40;
@@ -40,6 +41,8 @@ const START: u8 = 2 << 2;
 const NEXT_STREAM: u8 = 1 << 4;
 /// Its time is that of the point before.
 const SAME_TIME: u8 = 1 << 5;
+/// Its value is a slice of a classic histogram, which stands in place of what the two bits say.
+const SLICE: u8 = 1 << 7;
 
 /// By how much a whole number has grown since the last one, where adding it gives just this number.
 fn growth(last: Option<&Value>, value: f64) -> Option<i64> {
@@ -82,6 +85,10 @@ impl Log {
     pub(super) fn back_to(&mut self, mark: Mark) {
         self.bytes.truncate(mark.0);
         self.previous = mark.1;
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     pub(super) fn drain(&mut self) -> Vec<u8> {
@@ -127,21 +134,31 @@ impl Log {
         self.note(TAINT).extend_from_slice(family);
     }
 
+    fn times(&mut self, clock: i64, now: i64) {
+        if (self.previous.clock, self.previous.now) != (clock, now) {
+            let to = self.note(TIMES);
+            put_int(to, clock);
+            put_int(to, now);
+            (self.previous.clock, self.previous.now) = (clock, now);
+        }
+    }
+
+    pub(super) fn settle(&mut self, clock: i64, now: i64) {
+        self.times(clock, now);
+        self.note(SETTLE);
+    }
+
     /// A point of a stream, of which `last` is the last value: what is noted of a counter is by how much it
     /// has grown.
+    #[inline]
     pub(super) fn point(
         &mut self,
         (id, last): (u32, Option<&Value>),
         observed: &Observed,
         (clock, now): (i64, i64),
     ) {
+        self.times(clock, now);
         let mut previous = self.previous;
-        if (previous.clock, previous.now) != (clock, now) {
-            let to = self.note(TIMES);
-            put_int(to, clock);
-            put_int(to, now);
-            (previous.clock, previous.now) = (clock, now);
-        }
         let moved = i64::from(id) - previous.id;
         let later = observed.time.wrapping_sub(previous.time);
         let grown = match &observed.value {
@@ -154,6 +171,7 @@ impl Log {
             (Some(Value::Number(_)), Some(_)) => GROWN,
             (Some(Value::Number(_)), None) => NUMBER,
             (Some(Value::Histogram(_)), _) => HISTOGRAM,
+            (Some(Value::Slice(_)), _) => SLICE,
         };
         head |= match observed.start {
             None => 0,
@@ -178,6 +196,7 @@ impl Log {
             (Some(_), Some(grown)) => put_int(to, grown),
             (Some(Value::Number(n)), None) => put_number(to, *n),
             (Some(Value::Histogram(h)), None) => put_histogram(to, h),
+            (Some(Value::Slice(slice)), None) => put_slice(to, **slice),
         }
         (previous.id, previous.time) = (id.into(), observed.time);
         self.previous = previous;
@@ -227,6 +246,7 @@ pub(super) fn get_source(r: &mut Reader<'_>, accounts: usize) -> Result<Source, 
         factor,
         feeds: feeds.into_iter().collect(),
         last: None,
+        scrapes: None,
         recent: vec![],
         heard,
         ended: false,
@@ -325,6 +345,7 @@ impl Books {
                     self.families[id as usize].tainted = true;
                 }
             }
+            SETTLE => self.weigh_scrapes(previous.now),
             _ => return Err(Damaged("a kind of note is unknown")),
         }
         Ok(())
@@ -352,7 +373,7 @@ impl Books {
         previous.start = start.unwrap_or(previous.start);
         let id = u32::try_from(previous.id).map_err(|_| Damaged("it names no stream"))?;
         let source = self.sources.get(id as usize).and_then(Option::as_ref);
-        let value = match head & 3 {
+        let value = match head & (SLICE | 3) {
             0 => None,
             GROWN => {
                 let last = source.and_then(|s| s.last.as_ref()).map(|l| &l.value);
@@ -364,7 +385,9 @@ impl Books {
                 Some(Value::Number((*last as i64).wrapping_add(r.int()?) as f64))
             }
             NUMBER => Some(Value::Number(r.number()?)),
-            _ => Some(Value::Histogram(Box::new(r.histogram()?))),
+            SLICE => Some(Value::Slice(Box::new(r.slice()?))),
+            HISTOGRAM => Some(Value::Histogram(Box::new(r.histogram()?))),
+            _ => return Err(Damaged("a kind of value is unknown")),
         };
         let time = previous.time;
         let observed = Observed { start, time, value };

@@ -1,10 +1,10 @@
 //! Streams: what a point adds to what was said before.
 
 use super::account::Begins;
+use super::classic::{self, Scrapes, Slice};
+use super::feeds::Feeds;
 use super::{Books, Introduced, Key};
 use crate::histogram::Histogram;
-use crate::mapping::How;
-use std::sync::Arc;
 
 /// How a stream's points follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,7 +24,11 @@ pub enum Value {
     Number(f64),
     /// Buckets.
     Histogram(Box<Histogram>),
+    /// One of the series of a classic histogram; in a box, so that numbers, which nearly all are, stay small.
+    Slice(Box<Slice>),
 }
+
+const _: () = assert!(size_of::<Value>() <= 16);
 
 /// A point.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +52,8 @@ pub enum Why {
     NoAmount,
     /// It is not of its stream's kind.
     OtherKind,
+    /// It is one series too many of its histogram.
+    TooFine,
 }
 
 impl Why {
@@ -59,6 +65,7 @@ impl Why {
             Why::Ahead => "ahead",
             Why::NoAmount => "value",
             Why::OtherKind => "kind",
+            Why::TooFine => "buckets",
         }
     }
 
@@ -74,6 +81,7 @@ impl Why {
             }
             Why::NoAmount => "its value is no finite number of 0 or more",
             Why::OtherKind => "it is of another kind than its stream was before",
+            Why::TooFine => "its histogram has 512 buckets already; send fewer",
         }
     }
 }
@@ -152,41 +160,6 @@ impl Family {
 /// Stretches of a delta stream that are remembered to know a retry.
 const RECENT: usize = 32;
 
-/// What a stream feeds: accounts, by number, and how. The first stands in the stream itself, since most have
-/// no other.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Feeds {
-    first: Option<(u32, How)>,
-    more: Arc<[(u32, How)]>,
-}
-
-impl Feeds {
-    pub(crate) fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.more.len()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &(u32, How)> {
-        self.first.iter().chain(self.more.iter())
-    }
-
-    fn get(&self, at: usize) -> Option<(u32, How)> {
-        match at {
-            0 => self.first,
-            _ => self.more.get(at - 1).copied(),
-        }
-    }
-}
-
-impl FromIterator<(u32, How)> for Feeds {
-    fn from_iter<T: IntoIterator<Item = (u32, How)>>(feeds: T) -> Self {
-        let mut feeds = feeds.into_iter();
-        Self {
-            first: feeds.next(),
-            more: feeds.collect(),
-        }
-    }
-}
-
 /// A stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Source {
@@ -197,6 +170,8 @@ pub(crate) struct Source {
     pub(crate) factor: f64,
     pub(crate) feeds: Feeds,
     pub(crate) last: Option<Last>,
+    /// Of a classic histogram: what is not weighed yet.
+    pub(crate) scrapes: Option<Box<Scrapes>>,
     /// Of a delta stream: starts and ends of its last points.
     pub(crate) recent: Vec<(i64, i64)>,
     /// When it was last heard, by the machine's clock.
@@ -214,6 +189,7 @@ impl Source {
             factor: introduced.mapped.factor,
             feeds,
             last: None,
+            scrapes: None,
             recent: vec![],
             heard: now,
             ended: false,
@@ -253,6 +229,13 @@ fn sound(value: &Value, flow: Flow) -> bool {
     match value {
         Value::Number(n) => n.is_finite() && *n >= 0.0,
         Value::Histogram(_) => flow != Flow::Level,
+        Value::Slice(slice) => {
+            let amount = match **slice {
+                Slice::Until(bound, n) => !bound.is_nan() && n.is_finite() && n >= 0.0,
+                Slice::Sum(sum) => sum.is_finite(),
+            };
+            flow == Flow::Cumulative && amount
+        }
     }
 }
 
@@ -275,24 +258,36 @@ impl Books {
         if !sound(&value, source.flow) || observed.time <= 0 {
             return Fate::Refused(Why::NoAmount);
         }
+        if let Value::Slice(slice) = value {
+            return self.slice(id, *slice, &(observed.time, observed.start), now);
+        }
         let next = Last {
             start: observed.start.filter(|s| *s > 0 && *s < observed.time),
             time: observed.time,
             value,
         };
+        self.weigh_sound(id, &next, now)
+    }
+
+    /// Weighs a value that makes sense.
+    #[inline]
+    pub(super) fn weigh_sound(&mut self, id: u32, next: &Last, now: i64) -> Fate {
+        let Some(source) = &self.sources[id as usize] else {
+            return Fate::Refused(Why::OtherKind);
+        };
+        let (flow, spoken) = (source.flow, source.spoken());
         let family = &mut self.families[source.family as usize];
         let previous = family.previous(next.time);
-        match source.flow {
+        match flow {
             Flow::Delta => {
                 family.hear(next.time);
-                self.delta(id, &next, now)
+                self.delta(id, next, previous, now)
             }
             Flow::Level => {
                 family.hear(next.time);
-                self.level(id, &next, now)
+                self.level(id, next, now)
             }
             Flow::Cumulative => {
-                let spoken = source.spoken();
                 if next.time == spoken {
                     return Fate::Duplicate;
                 }
@@ -300,7 +295,7 @@ impl Books {
                     return Fate::Superseded;
                 }
                 family.hear(next.time);
-                self.cumulative(id, &next, previous, now)
+                self.cumulative(id, next, previous, now)
             }
         }
     }
@@ -318,6 +313,7 @@ impl Books {
         let Some(source) = self.speak(id, now) else {
             return Fate::Refused(Why::OtherKind);
         };
+        let classic = source.scrapes.is_some();
         let last = source.last.replace(next.clone());
         let (from, amount) = match &last {
             // New: all of it came since its start, if that is told and not long ago, or else since
@@ -338,7 +334,9 @@ impl Books {
             }
             Some(last) => {
                 let moved = next.start.is_some_and(|s| s >= last.time);
-                let grown = (!moved).then(|| grown(&last.value, &next.value)).flatten();
+                let grown = (!moved)
+                    .then(|| grown(&last.value, &next.value, classic))
+                    .flatten();
                 match grown {
                     Some(grown) => (last.time, grown),
                     // It began anew, at its start or at some time since the last point.
@@ -356,7 +354,7 @@ impl Books {
         self.add(id, &amount, from, next.time, now)
     }
 
-    fn delta(&mut self, id: u32, next: &Last, now: i64) -> Fate {
+    fn delta(&mut self, id: u32, next: &Last, previous: Option<i64>, now: i64) -> Fate {
         let gap = self.terms.gap_ms;
         let Some(source) = self.speak(id, now) else {
             return Fate::Refused(Why::OtherKind);
@@ -380,7 +378,9 @@ impl Books {
         if next.time > spoken {
             source.last = Some(next.clone());
         }
-        if is_first && start.rem_euclid(self.terms.step.ms()) != 0 {
+        // Of an instance that was heard before, what is new began when it says.
+        let unheard = previous.is_none() || next.start.is_none();
+        if is_first && unheard && start.rem_euclid(self.terms.step.ms()) != 0 {
             self.begin(id, start, now, Begins::Unknown);
         }
         if next.time - start > gap {
@@ -442,6 +442,7 @@ impl Books {
         let amount = match amount {
             Value::Number(n) => Amount::Number(*n),
             Value::Histogram(h) => Amount::Histogram(h),
+            Value::Slice(_) => return Fate::Refused(Why::OtherKind),
         };
         let mut late = false;
         for feed in 0..feeds {
@@ -460,14 +461,20 @@ impl Books {
     }
 }
 
-/// By how much a cumulative value has grown; `None` when it has not, but began anew.
-fn grown(last: &Value, next: &Value) -> Option<Value> {
+/// By how much a cumulative value has grown; `None` when it has not, but began anew. Of a classic
+/// histogram some bounds may be missing in either.
+fn grown(last: &Value, next: &Value, classic: bool) -> Option<Value> {
     match (last, next) {
         (Value::Number(last), Value::Number(next)) => {
             (next >= last).then(|| Value::Number(next - last))
         }
         (Value::Histogram(last), Value::Histogram(next)) => {
-            next.since(last).map(|h| Value::Histogram(Box::new(h)))
+            let since = if classic {
+                classic::since(next, last)
+            } else {
+                next.since(last)
+            };
+            since.map(|h| Value::Histogram(Box::new(h)))
         }
         _ => None,
     }

@@ -1,10 +1,12 @@
 //! The law of the books: what is given out is what was counted.
 
+mod classic;
 mod forms;
 mod law;
 
 use super::*;
 use crate::histogram::{Histogram, Layout};
+use tidegate_core::distribution::Distribution;
 use tidegate_core::sample::Values;
 use tidegate_core::units::Signal;
 
@@ -49,6 +51,7 @@ struct World {
     books: Books,
     entries: Vec<Vec<u8>>,
     given: BTreeMap<(Signal, i64), f64>,
+    observed: BTreeMap<i64, Distribution>,
     now: i64,
 }
 
@@ -58,6 +61,7 @@ impl World {
             books: Books::new(terms()),
             entries: vec![],
             given: BTreeMap::new(),
+            observed: BTreeMap::new(),
             now: 0,
         }
     }
@@ -76,6 +80,11 @@ impl World {
 
     fn keep(&mut self, samples: Vec<SeriesSamples>) {
         for s in samples {
+            if let Values::Distributions(all) = &s.values {
+                for (t, d) in s.times.iter().zip(all) {
+                    self.observed.entry(t.0).or_insert_with(|| d.clone());
+                }
+            }
             let Values::Numbers(numbers) = &s.values else {
                 continue;
             };
@@ -112,9 +121,12 @@ impl World {
             self.books.replay(entry).unwrap();
         }
         let given = self.given.clone();
+        let observed = self.observed.clone();
         let newest = |key: &SeriesKey| {
             let of = given.keys().filter(|(signal, _)| *signal == key.signal);
-            of.map(|(_, t)| Timestamp(t + STEP)).max()
+            let of = of.map(|(_, t)| *t);
+            let last = observed.keys().filter(|_| key.signal == Signal::Latency);
+            of.chain(last.copied()).max().map(|t| Timestamp(t + STEP))
         };
         let again = self.books.recovered(&newest, self.now);
         self.keep(again);
@@ -124,6 +136,20 @@ impl World {
         let of = self.given.iter().filter(|((s, _), _)| *s == signal);
         of.map(|((_, t), v)| (t / 1000, *v)).collect()
     }
+}
+
+#[test]
+fn regression_a_first_delta_without_a_start_is_no_overflow() {
+    let mut w = World::new();
+    let a = w.stream("a/m", Flow::Delta, &REQUESTS, 1.0);
+    w.at(100.0);
+    assert_eq!(w.say(a, None, 100.0, 5.0), Fate::Counted);
+    assert_eq!(w.say(a, None, 105.0, 7.0), Fate::Counted);
+    w.at(115.0);
+    w.say(a, None, 112.0, 1.0);
+    w.at(300.0);
+    // What came before it was heard is not known, and its step not given out; the next one is.
+    assert_eq!(w.of(Signal::Requests), [(100, 7.0), (110, 1.0)]);
 }
 
 #[test]

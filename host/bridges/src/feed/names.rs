@@ -9,7 +9,7 @@
 //! Bounded by bytes; when full, everything is forgotten and learned again, which is simple and whose
 //! cost is spread over as many points as the bound allows.
 
-use crate::books::Key;
+use crate::books::{Key, Slice};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher as _;
@@ -26,11 +26,15 @@ const OVERHEAD: usize = 64;
 pub(super) enum Slot {
     /// It has this number in the books.
     Stream(u32),
+    /// Likewise, of a classic histogram, of which it is one series.
+    Slice(u32, Cut),
     /// It does not concern anybody.
     PassedOver,
     /// It cannot be used.
     Refused(Arc<Refused>),
 }
+
+const _: () = assert!(size_of::<Slot>() <= 16);
 
 /// Why a stream cannot be used.
 #[derive(Debug)]
@@ -43,6 +47,28 @@ pub(super) struct Refused {
     pub(super) text: Arc<str>,
     /// Of which metric it is, whose streams grow unseen meanwhile.
     pub(super) family: Key,
+}
+
+/// Which series of a classic histogram: its bound, or none for the sum. One number, so that a [`Slot`] is as
+/// small with it as without.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cut(f64);
+
+impl Cut {
+    pub(super) const SUM: Self = Self(f64::NAN);
+
+    /// The observations up to a bound; `None` where it is no number.
+    pub(super) fn until(bound: f64) -> Option<Self> {
+        (!bound.is_nan()).then_some(Self(bound))
+    }
+
+    pub(super) fn slice(self, value: f64) -> Slice {
+        if self.0.is_nan() {
+            Slice::Sum(value)
+        } else {
+            Slice::Until(self.0, value)
+        }
+    }
 }
 
 #[derive(Debug)]

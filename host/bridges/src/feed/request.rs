@@ -13,9 +13,9 @@ pub(super) use envoy::Live;
 pub use envoy::{Counters, Peer};
 pub use write::Written;
 
-use super::names::{Refused, Slot};
+use super::names::{Cut, Refused, Slot};
 use super::{Error, Feed, Inner, lock};
-use crate::books::{Fate, Introduced, Key, Observed};
+use crate::books::{Fate, Introduced, Key, Observed, Value};
 use crate::mapping::{Holder, Labels, Mapped, Stream, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard};
@@ -34,6 +34,8 @@ pub struct Took {
     pub duplicates: u64,
     /// Of no concern.
     pub passed_over: u64,
+    /// Of those that were taken or passed over, histograms of remote write.
+    pub histograms: u64,
     /// Refused for good: to send them again is useless.
     pub rejected: u64,
     /// Why.
@@ -60,13 +62,21 @@ const REFUSED_MS: i64 = 30_000;
 struct Fresh {
     name: Vec<u8>,
     introduced: Introduced,
+    cut: Option<Cut>,
 }
 
-/// Whose a point is.
+/// Whose a point is; new ones by their place among those.
 #[derive(Clone, Copy)]
-enum Whose {
+enum Id {
     Stream(u32),
-    Fresh(usize),
+    Fresh(u32),
+}
+
+/// Whose a point is, and which part of it.
+#[derive(Clone, Copy)]
+struct Whose {
+    id: Id,
+    cut: Option<Cut>,
 }
 
 /// What a walk gathers, whatever the protocol.
@@ -76,9 +86,9 @@ struct Gather<'f> {
     inner: &'f mut Inner,
     now: i64,
     took: Took,
-    points: Vec<(Whose, Observed)>,
+    points: Vec<(Id, Observed)>,
     fresh: Vec<Fresh>,
-    by_name: BTreeMap<Vec<u8>, usize>,
+    by_name: BTreeMap<Vec<u8>, u32>,
     /// Where the names know the point before.
     last: Option<u32>,
 }
@@ -139,11 +149,29 @@ impl<'f> Gather<'f> {
         name: &[u8],
         points: u64,
         make: impl FnOnce(&Self) -> Result<Introduced, Slot>,
+    ) -> Option<Id> {
+        let found = self.find_cut(name, points, |gather| Ok((make(gather)?, None)));
+        found.map(|whose| whose.id)
+    }
+
+    /// Likewise, of a stream that may be one series of a classic histogram.
+    fn find_cut(
+        &mut self,
+        name: &[u8],
+        points: u64,
+        make: impl FnOnce(&Self) -> Result<(Introduced, Option<Cut>), Slot>,
     ) -> Option<Whose> {
         if let Some((entry, slot)) = self.inner.names.point(self.last, name) {
             self.last = Some(entry);
             match slot {
-                Slot::Stream(id) => return Some(Whose::Stream(*id)),
+                Slot::Stream(id) => {
+                    let id = Id::Stream(*id);
+                    return Some(Whose { id, cut: None });
+                }
+                Slot::Slice(id, cut) => {
+                    let (id, cut) = (Id::Stream(*id), Some(*cut));
+                    return Some(Whose { id, cut });
+                }
                 Slot::PassedOver => {
                     self.took.passed_over += points;
                     return None;
@@ -158,14 +186,20 @@ impl<'f> Gather<'f> {
             }
         }
         if let Some(i) = self.by_name.get(name) {
-            return Some(Whose::Fresh(*i));
+            let (id, cut) = (Id::Fresh(*i), self.fresh[*i as usize].cut);
+            return Some(Whose { id, cut });
         }
         match make(self) {
-            Ok(introduced) => {
-                let name = name.to_vec();
-                self.by_name.insert(name.clone(), self.fresh.len());
-                self.fresh.push(Fresh { name, introduced });
-                Some(Whose::Fresh(self.fresh.len() - 1))
+            Ok((introduced, cut)) => {
+                let (name, i) = (name.to_vec(), self.fresh.len() as u32);
+                self.by_name.insert(name.clone(), i);
+                self.fresh.push(Fresh {
+                    name,
+                    introduced,
+                    cut,
+                });
+                let id = Id::Fresh(i);
+                Some(Whose { id, cut })
             }
             Err(slot) => {
                 match &slot {
@@ -173,7 +207,9 @@ impl<'f> Gather<'f> {
                         let refused = Arc::clone(refused);
                         self.reject(points, refused.reason, &refused.text);
                     }
-                    Slot::Stream(_) | Slot::PassedOver => self.took.passed_over += points,
+                    Slot::Stream(_) | Slot::Slice(..) | Slot::PassedOver => {
+                        self.took.passed_over += points;
+                    }
                 }
                 self.inner.names.keep_point(name, slot);
                 None
@@ -216,10 +252,10 @@ impl<'f> Gather<'f> {
             self.inner.newest = newest.unwrap_or(i64::MIN).max(self.inner.newest);
         }
         let (clock, now) = self.feed.times(self.inner, now);
-        for (whose, observed) in points {
-            let id = match whose {
-                Whose::Stream(id) => id,
-                Whose::Fresh(i) => match &ids[i] {
+        for (id, observed) in points {
+            let id = match id {
+                Id::Stream(id) => id,
+                Id::Fresh(i) => match &ids[i as usize] {
                     Ok(id) => *id,
                     Err(problem) => {
                         let problem = Arc::clone(problem);
@@ -228,7 +264,10 @@ impl<'f> Gather<'f> {
                     }
                 },
             };
-            match self.inner.books.take(id, observed, clock, now) {
+            let native = matches!(observed.value, Some(Value::Histogram(_)));
+            let fate = self.inner.books.take(id, observed, clock, now);
+            self.took.histograms += u64::from(native && !matches!(fate, Fate::Refused(_)));
+            match fate {
                 Fate::Refused(why) => self.reject(1, why.name(), why.text()),
                 Fate::Duplicate | Fate::Superseded => {
                     self.took.accepted += 1;
@@ -237,6 +276,7 @@ impl<'f> Gather<'f> {
                 Fate::Counted | Fate::Baseline | Fate::Gap | Fate::Ended => self.took.accepted += 1,
             }
         }
+        self.inner.books.settle(clock, now);
         self.took
     }
 
@@ -251,7 +291,12 @@ impl<'f> Gather<'f> {
             .declare(self.caller, &apis.collect::<BTreeSet<_>>());
         let fresh = std::mem::take(&mut self.fresh);
         let mut ids = Vec::with_capacity(fresh.len());
-        for Fresh { name, introduced } in fresh {
+        for Fresh {
+            name,
+            introduced,
+            cut,
+        } in fresh
+        {
             let keep = &self.feed.keep;
             let id = match problems.get(&introduced.mapped.api) {
                 Some(problem) => {
@@ -265,7 +310,10 @@ impl<'f> Gather<'f> {
             };
             let id = id.map_err(Arc::from);
             let slot = match &id {
-                Ok(id) => Slot::Stream(*id),
+                Ok(id) => match cut {
+                    Some(cut) => Slot::Slice(*id, cut),
+                    None => Slot::Stream(*id),
+                },
                 Err(problem) => Slot::Refused(Arc::new(Refused {
                     until: self.now + REFUSED_MS,
                     reason: "mapping",

@@ -238,15 +238,23 @@ pub(super) fn draft(granularity: Granularity, stream: &Stream<'_>) -> Result<Dra
         factor,
         basis: Basis {
             group: known.group.into(),
-            metric: if known.name.is_empty() {
-                known.prometheus
-            } else {
-                known.name
-            }
-            .into(),
+            metric: basis(known, stream),
         },
         why,
     })
+}
+
+/// What of one instance counts by itself: a service that is scraped with native histograms often has
+/// the classic ones too.
+fn basis(known: &Known, stream: &Stream<'_>) -> std::sync::Arc<str> {
+    if stream.shape == Shape::Histogram && stream.name == known.prometheus {
+        return format!("{} as a native histogram", known.prometheus).into();
+    }
+    if known.name.is_empty() {
+        known.prometheus.into()
+    } else {
+        known.name.into()
+    }
 }
 
 /// What a server's durations feed.
@@ -266,6 +274,14 @@ fn requests(
                 stream.name
             ));
         }
+        Shape::Buckets => {
+            feeds.push((Signal::Latency, How::Latency));
+            why.push(format!(
+                "`{}` has the buckets of a histogram: they are the latency of requests, which its `_count` counts",
+                stream.name
+            ));
+            return Ok(feeds);
+        }
         Shape::Counter if stream.name.ends_with("_count") => {
             feeds.push((Signal::Requests, How::Count));
             why.push(format!("`{}` counts requests", stream.name));
@@ -277,7 +293,7 @@ fn requests(
                 known.prometheus
             };
             return Err(Verdict::PassedOver(format!(
-                "requests are counted by `{of}_count`, and latency is read from native histograms"
+                "requests are counted by `{of}_count`, and latency is read from `{of}_bucket`"
             )));
         }
     }

@@ -191,7 +191,7 @@ fn of_stat(
             }
             (feeds, 1.0, "upstream_rq_xx")
         }
-        (Told::Time, Shape::Histogram) => {
+        (Told::Time, Shape::Histogram | Shape::Buckets) => {
             let unit = if stream.unit.is_empty() {
                 "ms"
             } else {

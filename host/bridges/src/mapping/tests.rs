@@ -138,6 +138,11 @@ fn what_an_envoy_counts_is_known_by_each_of_its_spellings() {
             "passed over: `cluster.upstream_rq_xx` has no label `envoy.cluster_name`",
         ),
         (
+            r#"envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name="pay"}"#,
+            Shape::Buckets,
+            "shop/pay: latency Latency x0.001",
+        ),
+        (
             r#"cluster.pay.upstream_rq_time"#,
             Shape::Counter,
             "passed over: requests are counted by",
@@ -190,6 +195,8 @@ fn conventions_need_no_configuration() {
         (r#"http_server_request_duration_seconds_count{job="pay", http_route="/x", http_request_method="PUT", http_response_status_code="500"}"#.into(),
          "", Shape::Counter, "shop/pay/PUT/x: requests Count, errors Count x1"),
         (r#"http_server_request_duration_seconds_bucket{job="pay", le="0.1"}"#.into(), "", Shape::Counter, "passed over: requests are counted by"),
+        (r#"http_server_request_duration_seconds_bucket{job="pay", http_response_status_code="500"}"#.into(), "", Shape::Buckets, "shop/pay: latency Latency x1"),
+        (r#"http_server_duration_milliseconds_bucket{job="pay"}"#.into(), "", Shape::Buckets, "shop/pay: latency Latency x0.001"),
         (r#"process_cpu_seconds_total{job="pay", instance="a:1"}"#.into(), "", Shape::Counter, "shop/pay: cpu Rate x1"),
         (r#"http.client.request.duration{service.name="pay"}"#.into(), "s", Shape::Histogram, "passed over: no rule matches"),
         (r#"http.server.request.duration{http.route="/x"}"#.into(), "s", Shape::Histogram, "refused: `http.server.request.duration` has neither"),

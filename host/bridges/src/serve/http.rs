@@ -134,9 +134,13 @@ async fn remote_write(shared: Shared, request: Request<Body>) -> Response<Body> 
     };
     let took = &written.took;
     for (what, n) in [
-        ("samples", took.accepted + took.passed_over),
-        // Neither is kept.
-        ("histograms", 0),
+        (
+            "samples",
+            took.accepted + took.passed_over
+                - took.histograms.min(took.accepted + took.passed_over),
+        ),
+        ("histograms", took.histograms),
+        // None is kept.
         ("exemplars", 0),
     ] {
         let name = format!("x-prometheus-remote-write-{what}-written");

@@ -95,6 +95,22 @@ impl World {
             .map_or(0, |of| of.values().map(Distribution::count).sum())
     }
 
+    /// All latencies that were observed.
+    pub(crate) fn latency(&self, api: &str) -> Distribution {
+        let key = SeriesKey {
+            api: api.parse().unwrap(),
+            signal: Signal::Latency,
+        };
+        let mut all = Distribution::default();
+        let distributions = self.inside.distributions.lock().unwrap();
+        let of = distributions
+            .get(&key)
+            .into_iter()
+            .flat_map(BTreeMap::values);
+        of.for_each(|d| all.merge(d));
+        all
+    }
+
     pub(crate) fn object(&self, kind: &str, name: &str) -> Object {
         let key = ObjectKey {
             kind: ObjectKind::parse(kind).unwrap(),

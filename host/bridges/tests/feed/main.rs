@@ -6,6 +6,7 @@
 
 mod envoy;
 mod fake;
+mod histograms;
 mod otlp;
 mod way_in;
 mod write;

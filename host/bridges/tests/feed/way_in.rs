@@ -23,7 +23,7 @@ impl Answer {
         self.headers.get(header).map_or("", |v| v.to_str().unwrap())
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }

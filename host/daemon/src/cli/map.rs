@@ -60,7 +60,10 @@ fn guess(name: &str) -> KindArg {
     if ends(&[
         "_total",
         "_count",
-        "_bucket",
+        "_xx",
+        "_2xx",
+        "_4xx",
+        "_5xx",
         "_sum",
         ".time",
         ".io",
@@ -68,7 +71,13 @@ fn guess(name: &str) -> KindArg {
         "_recursive",
     ]) {
         KindArg::Counter
-    } else if ends(&[".duration", "_duration_seconds", "_duration_milliseconds"]) {
+    } else if ends(&[
+        ".duration",
+        "_duration_seconds",
+        "_duration_milliseconds",
+        "_bucket",
+        ".upstream_rq_time",
+    ]) {
         KindArg::Histogram
     } else {
         KindArg::Gauge
@@ -87,22 +96,36 @@ fn test(args: &Args, output: Output) -> Result<String> {
         value,
     } = rules::written(&args.metric)?;
     let kind = args.kind.unwrap_or_else(|| guess(&name));
-    let labels = Labels::new(labels);
-    let stream = Stream {
-        name: &name,
-        unit: &args.unit,
-        shape: match kind {
-            KindArg::Counter => Shape::Counter,
-            KindArg::Gauge => Shape::Level,
-            KindArg::Histogram => Shape::Histogram,
-        },
-        labels: &labels,
+    let shape = match kind {
+        KindArg::Counter => Shape::Counter,
+        KindArg::Gauge => Shape::Level,
+        // The series of a classic histogram are read together, whatever their bounds.
+        KindArg::Histogram if name.ends_with("_bucket") => Shape::Buckets,
+        KindArg::Histogram => Shape::Histogram,
     };
     let tenants: BTreeSet<TenantId> = args.tenant.iter().cloned().collect();
     let holder = Holder {
         tenants: (!tenants.is_empty()).then_some(&tenants),
     };
-    let verdict = options.mapping.decide(&stream, holder);
+    let decide = |shape, without: &str| {
+        let kept = labels.iter().filter(|(label, _)| label != without);
+        let labels = Labels::new(kept.cloned().collect());
+        let stream = Stream {
+            name: &name,
+            unit: &args.unit,
+            shape,
+            labels: &labels,
+        };
+        options.mapping.decide(&stream, holder)
+    };
+    let verdict = match shape {
+        // Where a rule makes a counter of one of them, it is one.
+        Shape::Buckets => match decide(Shape::Counter, "") {
+            Verdict::Mapped(mapped) => Verdict::Mapped(mapped),
+            Verdict::PassedOver(_) | Verdict::Refused(_) => decide(shape, "le"),
+        },
+        Shape::Counter | Shape::Level | Shape::Histogram => decide(shape, ""),
+    };
     Ok(match output {
         Output::Json => json(&verdict).to_string(),
         Output::Human => {
@@ -213,6 +236,26 @@ mod tests {
             text.starts_with("refused") && text.contains("service.name"),
             "{text}"
         );
+        for metric in [
+            r#"http_server_request_duration_seconds_bucket{job="pay", le="0.1"} 7"#,
+            r#"envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name="pay", le="5"} 7"#,
+        ] {
+            let text = told(metric, "");
+            assert!(
+                text.starts_with("api default/pay") && text.contains("latency"),
+                "{text}"
+            );
+        }
+        let text = told("cluster.pay.upstream_rq_5xx 7", "");
+        assert!(
+            text.starts_with("api default/pay") && text.contains("errors"),
+            "{text}"
+        );
+        let text = told(
+            r#"x_bucket{le="+Inf"} 7"#,
+            "feeds:\n  mapping:\n    - {match: 'x_bucket{le=\"+Inf\"}', api: a, signal: requests}\n",
+        );
+        assert!(text.contains("requests"), "{text}");
         let text = told(r#"process.cpu.time{service.name="pay"}"#, "");
         assert!(text.starts_with("api default/pay"), "{text}");
     }

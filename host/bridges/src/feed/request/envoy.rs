@@ -10,7 +10,7 @@
 //! A counter has no start on the wire, so two Envoys of one name would look like one that is started
 //! anew all the time. Of those that stream at the same time, the second is refused ([`Live`]).
 
-use super::{Error, Feed, Gather, Took, Whose, identity};
+use super::{Error, Feed, Gather, Id, Took, identity};
 use crate::books::{Flow, Introduced, Key, Observed, Value, key_of};
 use crate::envoy::{self, Family, Kind, Reading, Sink};
 use crate::feed::lock;
@@ -268,7 +268,7 @@ impl Listener<'_> {
     }
 
     /// Says that nothing came from the beginning of the step until `until`.
-    fn nothing_until(&mut self, until: i64, whose: Whose, value: &Value) {
+    fn nothing_until(&mut self, until: i64, id: Id, value: &Value) {
         let step = self.gather.feed.options.terms.step.ms();
         let edge = until - until.rem_euclid(step);
         if edge == until {
@@ -281,13 +281,14 @@ impl Listener<'_> {
                 h.counts.fill(0);
                 h.sum = Some(0.0);
             }
+            Value::Slice(_) => return,
         }
         let observed = Observed {
             start: Some(edge),
             time: until,
             value: Some(nothing),
         };
-        self.gather.points.push((whose, observed));
+        self.gather.points.push((id, observed));
         self.made += 1;
     }
 }
@@ -357,10 +358,10 @@ impl Sink for Listener<'_> {
             self.name.extend_from_slice(part.bytes);
         }
         let (named, family) = (self.named, &self.family.0);
-        let whose = self.gather.find(&self.name, 1, |gather| {
+        let id = self.gather.find(&self.name, 1, |gather| {
             introduce(gather, metric.labels, &known, named, family, (shape, flow))
         });
-        let Some(whose) = whose else { return };
+        let Some(id) = id else { return };
         let value = match metric.reading {
             Reading::Unusable(why) => return self.gather.reject(1, "value", why),
             Reading::Number(n) => Value::Number(n),
@@ -380,14 +381,14 @@ impl Sink for Listener<'_> {
             }
         };
         if let (true, Flow::Delta, Some(until)) = (is_fresh, flow, start) {
-            self.nothing_until(until, whose, &value);
+            self.nothing_until(until, id, &value);
         }
         let observed = Observed {
             start,
             time,
             value: Some(value),
         };
-        self.gather.points.push((whose, observed));
+        self.gather.points.push((id, observed));
     }
 
     fn passed_over(&mut self, metrics: u64, time: i64) {

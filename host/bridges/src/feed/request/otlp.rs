@@ -279,7 +279,7 @@ impl Sink for Listener<'_> {
         );
         let start = (cumulative && resource.is_some_and(|r| r.nameless)).then_some(started);
         self.name.extend(start.iter().flat_map(|s| s.to_le_bytes()));
-        let whose = self.gather.find(&self.name, 1, |gather| {
+        let id = self.gather.find(&self.name, 1, |gather| {
             introduce(
                 gather,
                 point,
@@ -290,7 +290,7 @@ impl Sink for Listener<'_> {
                 start,
             )
         });
-        let Some(whose) = whose else {
+        let Some(id) = id else {
             return;
         };
         match self.value(&point.reading) {
@@ -301,7 +301,7 @@ impl Sink for Listener<'_> {
                     time: ms(point.time),
                     value,
                 };
-                self.gather.points.push((whose, observed));
+                self.gather.points.push((id, observed));
             }
             Err(why) => self.gather.reject(1, "value", why),
         }

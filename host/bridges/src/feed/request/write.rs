@@ -1,24 +1,26 @@
-//! Remote write: series with their samples, in Prometheus' names.
+//! Remote write: series with their samples and native histograms, in Prometheus' names.
 //!
 //! The protocol of 1.0 says nothing of a metric's kind, so the name does: what ends in `_total`,
 //! `_count`, `_sum` or `_bucket` counts, everything else is a level. An instance is what was scraped,
 //! `job` and `instance`.
+//!
+//! A classic histogram is a dozen series, `…_bucket` by `le` and `…_sum`. Where a rule makes a counter
+//! of one of them, it is that; otherwise they are one stream, whose slices the books put together
+//! ([`Slice`]). How many observations there are is `…_count`, a stream of its own.
 
-use super::{Error, Feed, Gather, Took, identity};
-use crate::books::{Flow, Introduced, Observed, Value, key_of};
-use crate::feed::names::Slot;
-use crate::mapping::{Labels, Shape, Stream, envoy};
-use crate::remote_write::{self, STALE, Series, Sink, Version};
+use super::{Error, Feed, Gather, Took, Whose, identity};
+use crate::books::{Flow, Introduced, Observed, Slice, Value, key_of};
+use crate::feed::names::{Cut, Slot};
+use crate::mapping::{Labels, Mapped, Shape, Stream, envoy};
+use crate::remote_write::{self, Native, STALE, Sample, Series, Sink, Told, Version};
 use tidegate_core::access::Principal;
 use tidegate_core::time::Timestamp;
 
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Written {
-    /// Of its samples.
+    /// Of its samples and histograms.
     pub took: Took,
-    /// Native histograms that came and were not read.
-    pub histograms: u64,
     /// Exemplars that came and were not kept.
     pub exemplars: u64,
 }
@@ -41,25 +43,19 @@ impl Feed {
         let mut listener = Listener {
             gather: Gather::new(self, caller, &mut inner, now),
             name: vec![],
-            histograms: 0,
             exemplars: 0,
         };
         remote_write::walk(body, version, &mut listener)?;
-        let (histograms, exemplars) = (listener.histograms, listener.exemplars);
+        let exemplars = listener.exemplars;
         let took = listener.gather.finish(now);
         self.end(inner)?;
-        Ok(Written {
-            took,
-            histograms,
-            exemplars,
-        })
+        Ok(Written { took, exemplars })
     }
 }
 
 struct Listener<'f> {
     gather: Gather<'f>,
     name: Vec<u8>,
-    histograms: u64,
     exemplars: u64,
 }
 
@@ -72,75 +68,203 @@ fn shape_of(name: &str) -> (Shape, Flow) {
     }
 }
 
-fn introduce(gather: &Gather<'_>, series: &Series<'_>) -> Result<Introduced, Slot> {
+/// What a series carries; one carries the one or the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Carries {
+    Samples,
+    Histograms,
+}
+
+/// The name of a series, taken apart.
+struct Named<'n> {
+    metric: &'n str,
+    pairs: Vec<(&'n str, &'n str)>,
+}
+
+impl<'n> Named<'n> {
+    fn of(&self, label: &str) -> Option<&'n str> {
+        let found = self.pairs.iter().find(|(n, _)| *n == label);
+        found.map(|(_, v)| *v)
+    }
+
+    /// Its labels, but for those.
+    fn labels(&self, without: &[&str]) -> Labels {
+        let kept = self.pairs.iter().filter(|(n, _)| !without.contains(n));
+        Labels::new(
+            kept.map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                .collect(),
+        )
+    }
+
+    /// Which series of which classic histogram it may be: by the name of the buckets.
+    fn cut(&self) -> Option<(String, Cut)> {
+        if self.metric.ends_with("_bucket") {
+            let bound = Cut::until(self.of("le")?.parse().ok()?)?;
+            return Some((self.metric.to_owned(), bound));
+        }
+        let base = self.metric.strip_suffix("_sum")?;
+        Some((format!("{base}_bucket"), Cut::SUM))
+    }
+
+    fn introduced(
+        &self,
+        gather: &Gather<'_>,
+        metric: &str,
+        labels: &Labels,
+        flow: Flow,
+        mapped: Mapped,
+    ) -> Introduced {
+        let scraped = format!(
+            "{}\0{:?}\0{:?}",
+            gather.caller.name,
+            self.of("job"),
+            self.of("instance")
+        );
+        let family = format!("{scraped}\0{metric}");
+        Introduced {
+            key: identity(&mapped, metric, labels, &[]),
+            family: key_of(family.as_bytes()),
+            instance: key_of(scraped.as_bytes()),
+            flow,
+            mapped,
+        }
+    }
+}
+
+fn introduce(
+    gather: &Gather<'_>,
+    series: &Series<'_>,
+    carries: Carries,
+) -> Result<(Introduced, Option<Cut>), Slot> {
     let labels = series.labels();
     let pairs = labels.map_err(|why| gather.refused("labels", why))?;
-    let of = |label: &str| pairs.iter().find(|(n, _)| *n == label).map(|(_, v)| *v);
-    let Some(metric) = of("__name__").filter(|n| !n.is_empty()) else {
+    let metric = pairs.iter().find(|(n, _)| *n == "__name__").map(|p| p.1);
+    let Some(metric) = metric.filter(|n| !n.is_empty()) else {
         return Err(gather.refusal("it has no metric name (`__name__`)"));
     };
-    if !gather.feed.options.mapping.wants(metric) {
+    let named = Named { metric, pairs };
+    let cut = match carries {
+        Carries::Samples => named.cut(),
+        Carries::Histograms => None,
+    };
+    let mapping = &gather.feed.options.mapping;
+    let wanted = |(buckets, _): &(String, Cut)| mapping.wants(buckets);
+    if !mapping.wants(metric) && !cut.as_ref().is_some_and(wanted) {
         return Err(Slot::PassedOver);
     }
-    let plain = pairs.iter().filter(|(n, _)| *n != "__name__");
-    let labels = Labels::new(
-        plain
-            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-            .collect(),
-    );
-    let (shape, flow) = shape_of(metric);
-    let mapped = gather.decide(&Stream {
+    let (shape, flow) = match carries {
+        Carries::Samples => shape_of(metric),
+        Carries::Histograms => (Shape::Histogram, Flow::Cumulative),
+    };
+    let labels = named.labels(&["__name__"]);
+    let alone = gather.decide(&Stream {
         name: metric,
         unit: "",
         shape,
         labels: &labels,
-    })?;
-    let scraped = format!(
-        "{}\0{:?}\0{:?}",
-        gather.caller.name,
-        of("job"),
-        of("instance")
-    );
-    let family = format!("{scraped}\0{metric}");
-    Ok(Introduced {
-        key: identity(&mapped, metric, &labels, &[]),
-        family: key_of(family.as_bytes()),
-        instance: key_of(scraped.as_bytes()),
-        flow,
-        mapped,
-    })
+    });
+    let slot = match alone {
+        Ok(mapped) => {
+            let introduced = named.introduced(gather, metric, &labels, flow, mapped);
+            return Ok((introduced, None));
+        }
+        Err(slot) => slot,
+    };
+    let Some((buckets, cut)) = cut else {
+        return Err(slot);
+    };
+    let labels = named.labels(&["__name__", "le"]);
+    let together = gather.decide(&Stream {
+        name: &buckets,
+        unit: "",
+        shape: Shape::Buckets,
+        labels: &labels,
+    });
+    match (together, slot) {
+        (Ok(mapped), _) => {
+            let flow = Flow::Cumulative;
+            let introduced = named.introduced(gather, &buckets, &labels, flow, mapped);
+            Ok((introduced, Some(cut)))
+        }
+        // Whichever says what to do.
+        (Err(refused @ Slot::Refused(..)), _) | (_, refused) => Err(refused),
+    }
+}
+
+impl Listener<'_> {
+    fn find(&mut self, series: &Series<'_>, carries: Carries, points: usize) -> Option<Whose> {
+        if points == 0 {
+            return None;
+        }
+        self.name.clear();
+        self.name
+            .extend_from_slice(self.gather.caller.name.as_bytes());
+        self.name.extend_from_slice(&[
+            0,
+            match series.form {
+                Version::One => 1,
+                Version::Two => 2,
+            },
+            carries as u8,
+        ]);
+        self.name.extend_from_slice(series.name);
+        let before = self.gather.took.passed_over;
+        let found = self.gather.find_cut(&self.name, points as u64, |gather| {
+            introduce(gather, series, carries)
+        });
+        if carries == Carries::Histograms {
+            self.gather.took.histograms += self.gather.took.passed_over - before;
+        }
+        found
+    }
+
+    fn sample(&mut self, whose: Whose, sample: &Sample) {
+        let number = f64::from_bits(sample.bits);
+        let value = match whose.cut.map(|cut| cut.slice(number)) {
+            _ if sample.bits == STALE => None,
+            // Of observations that are no numbers, some have no sum; their buckets count all the same.
+            Some(Slice::Sum(sum)) if !sum.is_finite() => {
+                self.gather.took.passed_over += 1;
+                return;
+            }
+            Some(slice) => Some(Value::Slice(Box::new(slice))),
+            None => Some(Value::Number(number)),
+        };
+        let observed = Observed {
+            start: sample.start,
+            time: sample.time,
+            value,
+        };
+        self.gather.points.push((whose.id, observed));
+    }
+
+    fn histogram(&mut self, whose: Whose, native: &Native) {
+        let value = match &native.told {
+            Told::Histogram(histogram) => Some(Value::Histogram(Box::new(histogram.clone()))),
+            Told::Stale => None,
+            Told::Unusable(why) => return self.gather.reject(1, "value", why),
+        };
+        let observed = Observed {
+            start: native.start,
+            time: native.time,
+            value,
+        };
+        self.gather.points.push((whose.id, observed));
+    }
 }
 
 impl Sink for Listener<'_> {
     fn series(&mut self, series: &Series<'_>) {
-        self.histograms += series.histograms;
         self.exemplars += series.exemplars;
-        self.name.clear();
-        self.name
-            .extend_from_slice(self.gather.caller.name.as_bytes());
-        self.name.extend_from_slice(match series.form {
-            Version::One => &[0, 1],
-            Version::Two => &[0, 2],
-        });
-        self.name.extend_from_slice(series.name);
-        let points = series.samples.len() as u64;
-        if points == 0 {
-            return;
+        if let Some(whose) = self.find(series, Carries::Samples, series.samples.len()) {
+            for sample in series.samples {
+                self.sample(whose, sample);
+            }
         }
-        let found = self
-            .gather
-            .find(&self.name, points, |gather| introduce(gather, series));
-        let Some(whose) = found else {
-            return;
-        };
-        for sample in series.samples {
-            let value = (sample.bits != STALE).then(|| Value::Number(f64::from_bits(sample.bits)));
-            let observed = Observed {
-                start: sample.start,
-                time: sample.time,
-                value,
-            };
-            self.gather.points.push((whose, observed));
+        if let Some(whose) = self.find(series, Carries::Histograms, series.histograms.len()) {
+            for native in series.histograms {
+                self.histogram(whose, native);
+            }
         }
     }
 
