@@ -155,7 +155,14 @@ impl<'a> Part<'a> {
     /// Packed varints.
     pub fn packed_varints(self) -> impl Iterator<Item = Result<u64, Malformed>> + 'a {
         let mut walk = self.walk();
-        std::iter::from_fn(move || (walk.at < walk.part.bytes.len()).then(|| walk.number()))
+        std::iter::from_fn(move || {
+            let number = (walk.at < walk.part.bytes.len()).then(|| walk.number())?;
+            if number.is_err() {
+                // It is told once: what is behind it means nothing.
+                walk.at = walk.part.bytes.len();
+            }
+            Some(number)
+        })
     }
 }
 
@@ -384,6 +391,13 @@ mod tests {
             .map(|f| (f.number, f.varint().unwrap()))
             .collect();
         assert_eq!(numbers, [(1, 7), (5, 9)]);
+    }
+
+    #[test]
+    fn regression_packed_varints_end_with_the_first_that_is_none() {
+        let part = Part::body(&[1, 0x80, 0x80]);
+        let numbers: Vec<_> = part.packed_varints().collect();
+        assert!(numbers[0] == Ok(1) && numbers[1].is_err() && numbers.len() == 2);
     }
 
     #[test]
