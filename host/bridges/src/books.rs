@@ -42,6 +42,7 @@ mod feeds;
 mod journal;
 mod spread;
 mod stream;
+mod streams;
 
 pub use classic::Slice;
 pub use codec::Damaged;
@@ -52,6 +53,7 @@ use journal::Log;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use stream::{Family, Source};
+use tidegate_core::ids::TenantId;
 use tidegate_core::sample::{SeriesKey, SeriesSamples};
 use tidegate_core::time::{Step, Timestamp};
 
@@ -85,6 +87,8 @@ pub struct Terms {
     pub ahead_ms: i64,
     /// Streams that may be known at a time.
     pub max_streams: usize,
+    /// Of them, of one tenant.
+    pub max_streams_per_tenant: usize,
     /// Steps that may be open at a time, over all apis and signals.
     pub max_open: usize,
 }
@@ -98,6 +102,7 @@ impl Default for Terms {
             gap_ms: 300_000,
             ahead_ms: 600_000,
             max_streams: 1_000_000,
+            max_streams_per_tenant: usize::MAX,
             max_open: 4_000_000,
         }
     }
@@ -153,6 +158,8 @@ pub struct Books {
     pub(crate) sources: Vec<Option<Source>>,
     free: Vec<u32>,
     by_key: BTreeMap<Key, u32>,
+    /// Streams by tenant.
+    shares: BTreeMap<TenantId, usize>,
     families: Vec<Family>,
     by_family: BTreeMap<Key, u32>,
     free_families: Vec<u32>,
@@ -178,6 +185,7 @@ impl Books {
             sources: vec![],
             free: vec![],
             by_key: BTreeMap::new(),
+            shares: BTreeMap::new(),
             families: vec![],
             by_family: BTreeMap::new(),
             free_families: vec![],
@@ -258,6 +266,7 @@ impl Books {
                 self.by_key.len()
             ));
         }
+        self.check_share(&introduced.mapped.api.tenant)?;
         if let Err(problem) = self.check_basis(introduced, now) {
             // Its streams grow unseen, so those that appear later have no known start either.
             self.taint(&introduced.family);
@@ -289,6 +298,7 @@ impl Books {
         }
         self.sources[id as usize] = Some(source);
         self.by_key.insert(key, id);
+        self.count_in(id);
         if let Some(source) = &self.sources[id as usize] {
             self.families[source.family as usize].streams += 1;
         }
@@ -444,50 +454,6 @@ impl Books {
             self.sweep(now);
         }
         out
-    }
-
-    /// Forgets streams that have not been heard for long.
-    fn sweep(&mut self, now: i64) {
-        let silent = |s: &Option<Source>| s.as_ref().is_some_and(|s| now - s.heard > FORGET_MS);
-        let gone: Vec<u32> = (0_u32..)
-            .zip(&self.sources)
-            .filter(|(_, s)| silent(s))
-            .map(|(id, _)| id)
-            .collect();
-        gone.into_iter().for_each(|id| self.forget(id));
-    }
-
-    fn forget(&mut self, id: u32) {
-        self.log.forget(id);
-        self.drop_stream(id);
-    }
-
-    fn drop_stream(&mut self, id: u32) {
-        let Some(source) = self.sources[id as usize].take() else {
-            return;
-        };
-        self.by_key.remove(&source.key);
-        for (account, _) in source.feeds.iter() {
-            let account = &mut self.accounts[*account as usize];
-            account.sources.retain(|s| *s != id);
-            let others = account
-                .sources
-                .iter()
-                .filter_map(|s| self.sources[*s as usize].as_ref());
-            if others.filter(|s| s.instance == source.instance).count() == 0 {
-                account.instances.remove(&source.instance);
-            }
-        }
-        let family = &mut self.families[source.family as usize];
-        family.streams -= 1;
-        // Of this metric, what appears may be this stream again.
-        family.tainted = true;
-        if family.streams == 0 {
-            self.by_family.remove(&family.key);
-            self.free_families.push(source.family);
-        }
-        self.free.push(id);
-        self.epoch += 1;
     }
 }
 

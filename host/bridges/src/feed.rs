@@ -16,11 +16,13 @@
 //! time, never a number.
 
 mod adopt;
+mod allowance;
 mod commit;
 mod names;
 mod request;
 
 pub use adopt::Adoption;
+use allowance::Allowance;
 pub use request::{Counters, Peer, Reasons, Took, Written};
 
 use crate::books::{Books, Damaged, Terms};
@@ -57,6 +59,8 @@ pub struct Options {
     pub adoption: Adoption,
     /// Whether the data's clock is the machine's.
     pub clock: Clock,
+    /// Points a second that one tenant may send; `None`: any.
+    pub max_points_per_s: Option<u64>,
 }
 
 /// Whose time counts.
@@ -83,6 +87,14 @@ pub enum Error {
     Busy {
         /// What there is too much of.
         what: &'static str,
+        /// Milliseconds.
+        retry_ms: u64,
+    },
+    /// A tenant has sent more than it may; later it will be taken.
+    #[error("{what}; retry in {retry_ms} ms, send less often, or raise the limit")]
+    Over {
+        /// Whose, which limit.
+        what: String,
         /// Milliseconds.
         retry_ms: u64,
     },
@@ -128,6 +140,7 @@ const BATCH: usize = 20_000;
 struct Inner {
     books: Books,
     names: Names,
+    allowance: Allowance,
     /// The newest instant of any point, for a clock that is the data's.
     newest: i64,
 }
@@ -195,6 +208,7 @@ impl Feed {
             inner: Mutex::new(Inner {
                 books,
                 names: Names::default(),
+                allowance: Allowance::default(),
                 newest: now,
             }),
             unsent: Mutex::new(unsent),

@@ -124,6 +124,7 @@ impl Books {
                         self.accounts[*account as usize].sources.push(id);
                     }
                     self.sources.push(Some(source));
+                    self.count_in(id);
                 }
                 NO_STREAM => {
                     self.free.push(self.sources.len() as u32);

@@ -20,6 +20,7 @@ use crate::mapping::{Holder, Labels, Mapped, Stream, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard};
 use tidegate_core::access::{Principal, Role};
+use tidegate_core::ids::TenantId;
 use tidegate_core::time::Timestamp;
 
 /// Why points were refused: by a word for metrics, how many, and the first text of each.
@@ -233,6 +234,9 @@ impl<'f> Gather<'f> {
 
     /// What a stream is in Tidegate's words.
     fn decide(&self, stream: &Stream<'_>) -> Result<Mapped, Slot> {
+        if let Some(problem) = too_wordy(stream.labels) {
+            return Err(self.refusal(problem));
+        }
         let holder = Holder {
             tenants: self.caller.tenants.as_ref(),
         };
@@ -244,7 +248,14 @@ impl<'f> Gather<'f> {
     }
 
     /// Introduces what is new and takes all points.
-    fn finish(mut self, now: Timestamp) -> Took {
+    ///
+    /// # Errors
+    /// When a tenant has sent more than it may; then nothing is taken.
+    fn finish(mut self, now: Timestamp) -> Result<Took, Error> {
+        if let Some(rate) = self.feed.options.max_points_per_s {
+            let by_tenant = self.by_tenant();
+            self.inner.allowance.take(&by_tenant, rate, now.0)?;
+        }
         let ids = self.introduce();
         let points = std::mem::take(&mut self.points);
         if self.feed.options.clock == super::Clock::Data {
@@ -277,7 +288,22 @@ impl<'f> Gather<'f> {
             }
         }
         self.inner.books.settle(clock, now);
-        self.took
+        Ok(self.took)
+    }
+
+    fn by_tenant(&self) -> BTreeMap<TenantId, u64> {
+        let mut by_tenant = BTreeMap::<&TenantId, u64>::new();
+        for (id, _) in &self.points {
+            let tenant = match id {
+                Id::Stream(id) => self.inner.books.tenant(*id),
+                Id::Fresh(i) => Some(&self.fresh[*i as usize].introduced.mapped.api.tenant),
+            };
+            if let Some(tenant) = tenant {
+                *by_tenant.entry(tenant).or_default() += 1;
+            }
+        }
+        let by_tenant = by_tenant.into_iter();
+        by_tenant.map(|(tenant, n)| (tenant.clone(), n)).collect()
     }
 
     /// Numbers of the new streams, or why they have none.
@@ -326,6 +352,20 @@ impl<'f> Gather<'f> {
         }
         ids
     }
+}
+
+/// Labels of one stream, and bytes of one of them, that are read.
+const MAX_LABELS: usize = 256;
+const MAX_LABEL: usize = 8 << 10;
+
+fn too_wordy(labels: &Labels) -> Option<&'static str> {
+    if labels.iter().count() > MAX_LABELS {
+        return Some("it has more than 256 labels; send fewer");
+    }
+    let long = labels
+        .iter()
+        .any(|(name, value)| name.len() + value.len() > MAX_LABEL);
+    long.then_some("a label of it has more than 8 KiB; leave it out")
 }
 
 /// What names a stream whoever sends it: its tenant, metric and labels.

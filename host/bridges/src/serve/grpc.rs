@@ -82,14 +82,17 @@ impl UnaryService<Bytes> for Export {
 
 pub(super) fn status(error: &Error) -> Status {
     let text = error.to_string();
-    let retry = |ms: u64| {
+    let again = |code: Code, ms: u64| {
         let details = ErrorDetails::with_retry_info(Some(Duration::from_millis(ms)));
-        Status::with_error_details(Code::Unavailable, text.clone(), details)
+        Status::with_error_details(code, text.clone(), details)
     };
+    let retry = |ms: u64| again(Code::Unavailable, ms);
     match error {
         Error::Malformed(_) => Status::invalid_argument(text),
         Error::Denied(_) => Status::permission_denied(text),
         Error::Busy { retry_ms, .. } => retry(*retry_ms),
+        // By OTLP, this code may be repeated just when it says when.
+        Error::Over { retry_ms, .. } => again(Code::ResourceExhausted, *retry_ms),
         Error::Taken(_) => Status::failed_precondition(text),
         Error::Store(_) => retry(super::RETRY_MS),
     }

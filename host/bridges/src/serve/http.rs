@@ -62,6 +62,11 @@ impl From<Error> for Refusal {
                 text,
                 retry_ms: Some(retry_ms),
             },
+            Error::Over { retry_ms, .. } => Refusal {
+                code: StatusCode::TOO_MANY_REQUESTS,
+                text,
+                retry_ms: Some(retry_ms),
+            },
             Error::Taken(_) => refuse(StatusCode::CONFLICT, text),
             Error::Store(_) => Refusal {
                 code: StatusCode::SERVICE_UNAVAILABLE,

@@ -7,6 +7,7 @@
 mod envoy;
 mod fake;
 mod histograms;
+mod limits;
 mod otlp;
 mod way_in;
 mod write;

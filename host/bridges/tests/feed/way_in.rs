@@ -29,6 +29,10 @@ impl Answer {
 }
 
 pub(crate) fn server(message: usize, concurrency: usize) -> Router {
+    server_of(&World::new(), message, concurrency)
+}
+
+pub(crate) fn server_of(world: &World, message: usize, concurrency: usize) -> Router {
     let identify = |header: Option<&[u8]>| match header {
         Some(b"Bearer good") => Ok(Principal::local()),
         _ => Err("the token is not known".to_owned()),
@@ -41,7 +45,7 @@ pub(crate) fn server(message: usize, concurrency: usize) -> Router {
         hear: Arc::new(|_, _| {}),
         closing: None,
     };
-    routes(Arc::new(World::new().open()), options)
+    routes(Arc::new(world.open()), options)
 }
 
 pub(crate) async fn post(

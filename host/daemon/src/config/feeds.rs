@@ -32,6 +32,10 @@ pub(crate) struct FeedsConfig {
     pub(crate) concurrency: usize,
     /// Streams (a metric with one set of labels) that are known at a time.
     pub(crate) max_streams: usize,
+    /// Of them, of one tenant; any unless told.
+    pub(crate) max_streams_per_tenant: Option<usize>,
+    /// Points a second that one tenant may send; any unless told.
+    pub(crate) max_points_per_s: Option<u64>,
     /// Whether apis that are not declared are declared, to be observed.
     pub(crate) adopt: bool,
     /// Pool of such apis.
@@ -54,6 +58,8 @@ impl Default for FeedsConfig {
             message: 16,
             concurrency: 64,
             max_streams: 1_000_000,
+            max_streams_per_tenant: None,
+            max_points_per_s: None,
             adopt: true,
             pool: None,
             tenant: "default".into(),
@@ -174,6 +180,9 @@ impl FeedsConfig {
         if self.concurrency == 0 || self.max_streams == 0 {
             return Err("feeds: 0 for `concurrency` or `max_streams` would take nothing; leave it out for the default".into());
         }
+        if self.max_streams_per_tenant == Some(0) || self.max_points_per_s == Some(0) {
+            return Err("feeds: 0 for `max_streams_per_tenant` or `max_points_per_s` would take nothing; leave it out for no bound".into());
+        }
         let tenant = self.tenant.parse::<TenantId>();
         let tenant = tenant.map_err(|e| format!("feeds.tenant: {e}"))?;
         let pool = self.pool.as_deref().map(str::parse::<PoolId>).transpose();
@@ -200,6 +209,7 @@ impl FeedsConfig {
                 hold_ms: ms(self.hold),
                 gap_ms: ms(self.gap),
                 max_streams: self.max_streams,
+                max_streams_per_tenant: self.max_streams_per_tenant.unwrap_or(usize::MAX),
                 ..Terms::default()
             },
             adoption: if self.adopt {
@@ -208,6 +218,7 @@ impl FeedsConfig {
                 Adoption::Never
             },
             clock,
+            max_points_per_s: self.max_points_per_s,
         })
     }
 }
@@ -228,6 +239,7 @@ mod tests {
             ("hold: 5s", ["feeds.hold", "between 10 s"]),
             ("message: 0", ["feeds.message", "between 1"]),
             ("max_streams: 0", ["max_streams", "leave it out"]),
+            ("max_points_per_s: 0", ["max_points_per_s", "leave it out"]),
             ("tenant: a b", ["feeds.tenant", "only letters"]),
             ("{adopt: false, pool: edge}", ["feeds.pool", "leave it out"]),
             (

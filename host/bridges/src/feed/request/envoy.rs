@@ -148,7 +148,7 @@ impl Feed {
         };
         envoy::walk(body, &mut listener)?;
         let (newest, fresh, made) = (listener.newest, listener.fresh, listener.made);
-        let mut took = listener.gather.finish(now);
+        let mut took = listener.gather.finish(now)?;
         took.accepted = took.accepted.saturating_sub(made);
         self.end(inner)?;
         let room = MAX_SEEN.saturating_sub(peer.seen.len());

@@ -34,7 +34,7 @@ impl Feed {
             bounds: [].into(),
         };
         otlp::walk(body, &mut listener)?;
-        let took = listener.gather.finish(now);
+        let took = listener.gather.finish(now)?;
         self.end(inner)?;
         Ok(took)
     }

@@ -47,7 +47,7 @@ impl Feed {
         };
         remote_write::walk(body, version, &mut listener)?;
         let exemplars = listener.exemplars;
-        let took = listener.gather.finish(now);
+        let took = listener.gather.finish(now)?;
         self.end(inner)?;
         Ok(Written { took, exemplars })
     }

@@ -1,0 +1,107 @@
+//! Whose streams there are, and the memory that those leave behind which are gone.
+//!
+//! A stream that has not been heard for an hour is forgotten, and so are the names by which it was
+//! found. Its number is given to the next one; numbers at the end that nobody has are given back, so that
+//! memory falls again after a wave of streams that lived for a day.
+
+use super::stream::Source;
+use super::{Books, FORGET_MS};
+use tidegate_core::ids::TenantId;
+
+impl Books {
+    /// Forgets streams that have not been heard for long.
+    pub(super) fn sweep(&mut self, now: i64) {
+        let silent = |s: &Option<Source>| s.as_ref().is_some_and(|s| now - s.heard > FORGET_MS);
+        let gone: Vec<u32> = (0_u32..)
+            .zip(&self.sources)
+            .filter(|(_, s)| silent(s))
+            .map(|(id, _)| id)
+            .collect();
+        gone.into_iter().for_each(|id| self.forget(id));
+        self.shrink();
+    }
+
+    pub(super) fn forget(&mut self, id: u32) {
+        self.log.forget(id);
+        self.drop_stream(id);
+    }
+
+    pub(super) fn drop_stream(&mut self, id: u32) {
+        self.count_out(id);
+        let Some(source) = self.sources[id as usize].take() else {
+            return;
+        };
+        self.by_key.remove(&source.key);
+        for (account, _) in source.feeds.iter() {
+            let account = &mut self.accounts[*account as usize];
+            account.sources.retain(|s| *s != id);
+            let others = account
+                .sources
+                .iter()
+                .filter_map(|s| self.sources[*s as usize].as_ref());
+            if others.filter(|s| s.instance == source.instance).count() == 0 {
+                account.instances.remove(&source.instance);
+            }
+        }
+        let family = &mut self.families[source.family as usize];
+        family.streams -= 1;
+        // Of this metric, what appears may be this stream again.
+        family.tainted = true;
+        if family.streams == 0 {
+            self.by_family.remove(&family.key);
+            self.free_families.push(source.family);
+        }
+        self.free.push(id);
+        self.epoch += 1;
+    }
+
+    /// Whose a stream is.
+    #[must_use]
+    pub fn tenant(&self, id: u32) -> Option<&TenantId> {
+        let source = self.sources.get(id as usize)?.as_ref()?;
+        let (account, _) = source.feeds.get(0)?;
+        Some(&self.accounts.get(account as usize)?.key.api.tenant)
+    }
+
+    pub(super) fn count_in(&mut self, id: u32) {
+        if let Some(tenant) = self.tenant(id).cloned() {
+            *self.shares.entry(tenant).or_default() += 1;
+        }
+    }
+
+    fn count_out(&mut self, id: u32) {
+        let Some(tenant) = self.tenant(id).cloned() else {
+            return;
+        };
+        if let Some(n) = self.shares.get_mut(&tenant) {
+            *n = n.saturating_sub(1);
+            if *n == 0 {
+                self.shares.remove(&tenant);
+            }
+        }
+    }
+
+    /// Whether a tenant may have one more.
+    pub(super) fn check_share(&self, tenant: &TenantId) -> Result<(), String> {
+        let known = self.shares.get(tenant).copied().unwrap_or(0);
+        if known < self.terms.max_streams_per_tenant {
+            return Ok(());
+        }
+        Err(format!(
+            "{known} streams of tenant `{tenant}` are known already; send fewer labels, or raise `feeds.max_streams_per_tenant`"
+        ))
+    }
+
+    /// Gives back what nobody has.
+    fn shrink(&mut self) {
+        while self.sources.last().is_some_and(Option::is_none) {
+            self.sources.pop();
+        }
+        let there = self.sources.len() as u32;
+        self.free.retain(|id| *id < there);
+        if self.sources.capacity() > 2 * self.sources.len() {
+            self.sources.shrink_to_fit();
+            self.free.shrink_to_fit();
+        }
+    }
+}
