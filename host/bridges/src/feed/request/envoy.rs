@@ -20,7 +20,7 @@ use crate::mapping::{Labels, Shape, Stream, TENANT, envoy::NODE};
 use crate::otlp::Wanted;
 use crate::wire::Part;
 use foldhash::fast::RandomState;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex};
 use tidegate_core::access::Principal;
@@ -53,7 +53,7 @@ pub struct Peer {
     counters: Counters,
     named: Option<Named>,
     /// What was in a message, by hash of name and labels.
-    seen: HashSet<u64>,
+    seen: BTreeSet<u64>,
     state: RandomState,
     /// When what was in the last message was read.
     previous: Option<i64>,
@@ -93,7 +93,7 @@ impl Feed {
             number: *next,
             counters,
             named: None,
-            seen: HashSet::new(),
+            seen: BTreeSet::new(),
             state: RandomState::default(),
             previous: None,
         }
