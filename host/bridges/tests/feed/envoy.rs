@@ -178,11 +178,14 @@ fn envoys_that_name_no_instance_by_otlp_are_known_by_their_start() {
     assert_eq!(total(&world, "shop/pay", Signal::Requests), 2_060.0);
 }
 
+/// Of a metric: its name and kind, number of labels, instant, value.
+type Told = (String, Kind, usize, i64, Option<(f64, Vec<u64>)>);
+
 /// Keeps what a walk tells.
 #[derive(Default)]
 struct Heard {
     node: Option<envoy::Node>,
-    metrics: Vec<(String, Kind, usize, i64, Option<(f64, Vec<u64>)>)>,
+    metrics: Vec<Told>,
     family: (String, Option<Kind>),
 }
 

@@ -3,6 +3,10 @@
     clippy::unwrap_used,
     reason = "a test's fixture may unwrap; clippy only knows #[test] functions"
 )]
+#![expect(
+    clippy::float_cmp,
+    reason = "counts are integers below 2^53, which are exact"
+)]
 
 mod envoy;
 mod fake;
