@@ -186,6 +186,36 @@ fn slices_that_make_no_sense_are_refused_and_there_is_an_end_to_them() {
     assert!(waiting.scrapes.as_ref().unwrap().waiting.len() <= 4);
 }
 
+#[test]
+fn slices_that_waited_over_a_restart_are_forgotten_with_their_stream() {
+    let (mut w, id) = world();
+    w.scrape(id, None, 1000.0, &slices([1, 1, 1]));
+    w.scrape(id, None, 1015.0, &slices([2, 2, 2])[..2]);
+    let mut books = Books::new(terms());
+    for entry in w.books.checkpoint() {
+        books.replay(&entry).unwrap();
+    }
+    books.recovered(&nothing, w.now);
+    let later = w.now + 3 * FORGET_MS;
+    books.due(later, later);
+    assert!(books.sources.is_empty());
+    books.settle(later, later);
+    assert_eq!(books.tally().cut, 0);
+}
+
+#[test]
+fn what_is_told_once_of_a_scrape_is_not_told_with_each_slice() {
+    let (mut w, id) = world();
+    w.scrape(id, None, 1000.0, &[Slice::Until(0.1, 0.0)]);
+    w.books.drain();
+    w.scrape(id, None, 1015.0, &[Slice::Until(0.1, 1.0)]);
+    let one = w.books.drain().len();
+    w.scrape(id, None, 1030.0, &[Slice::Until(0.1, 2.0), Slice::Sum(3.0)]);
+    let two = w.books.drain().len();
+    // What it is, whose, which of them, and the number; no time.
+    assert!((1..=5).contains(&(two - one)), "{one} {two}");
+}
+
 #[derive(Debug, Clone)]
 enum Do {
     /// Seconds since the last scrape, counted since by bucket, which slice is missing, where it is
