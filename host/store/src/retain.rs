@@ -360,6 +360,7 @@ impl Dropping {
         if gone.is_empty() {
             return Ok(gone);
         }
+        let _replacing = writing(&shared.replacing);
         shared.disk.write(batch)?;
         let registry = &mut *writing(&shared.registry);
         for (group, (raw, rolled)) in changed {

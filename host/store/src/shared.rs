@@ -41,6 +41,9 @@ pub(crate) struct Shared {
     pub(crate) modules: Mutex<()>,
     /// Held shared by whoever writes, alone by whoever checks the whole store.
     pub(crate) writing: RwLock<()>,
+    /// Held alone by the writer from the removal of a block until nobody is told of it any more; so a reader
+    /// who finds none waits for it, and then knows whether the block is missing or gone.
+    pub(crate) replacing: RwLock<()>,
     pub(crate) wal_records: AtomicU64,
     pub(crate) wal_bytes: AtomicU64,
 }

@@ -173,7 +173,7 @@ impl Store {
                 part.map_err(|e| e.at(&keys::rolled(group)))
             };
             let parts: Result<Vec<Part>, StoreError> = blocks.iter().map(read).collect();
-            let changed = || reading(&self.shared.registry).groups[group as usize].era != era;
+            let changed = || self.shared.has_changed(group, era);
             match parts {
                 Err(_) if tries < TRIES && changed() => {}
                 Err(error) => return Err(error),
@@ -222,14 +222,17 @@ impl Shared {
             };
             tries += 1;
             match self.samples(&look, grid, &mut read) {
-                Err(_) if tries < TRIES && self.has_changed(&look) => {}
+                Err(_) if tries < TRIES && self.has_changed(look.group, look.era) => {}
                 outcome => return outcome,
             }
         }
     }
 
-    fn has_changed(&self, look: &Look) -> bool {
-        reading(&self.registry).groups[look.group as usize].era != look.era
+    /// Whether blocks of a group were replaced or dropped since it was of that era; one that is being
+    /// replaced now is waited for.
+    fn has_changed(&self, group: u32, era: u64) -> bool {
+        drop(reading(&self.replacing));
+        reading(&self.registry).groups[group as usize].era != era
     }
 
     fn look(&self, sight: &Sight, key: &SeriesKey, (from, to): (i64, i64)) -> Option<Look> {

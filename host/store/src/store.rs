@@ -120,6 +120,7 @@ impl Store {
             catalog: Mutex::default(),
             modules: Mutex::default(),
             writing: RwLock::default(),
+            replacing: RwLock::default(),
             wal_records: AtomicU64::default(),
             wal_bytes: AtomicU64::default(),
         });

@@ -125,7 +125,8 @@ impl Writer {
                 self.shared.desk.look();
                 // What came while it was being sealed may be ripe by itself, and nobody else asks.
                 let registry = reading(&self.shared.registry);
-                if is_ripe(&registry.groups[group as usize], &self.shared.options) {
+                let of = &registry.groups[group as usize];
+                if is_due(of, registry.newest.0, &self.shared.options) {
                     self.ripe.insert(group);
                 }
             }
@@ -280,10 +281,7 @@ impl Writer {
         self.looked_at = registry.newest;
         self.shared.desk.look();
         for (number, group) in (0_u32..).zip(&registry.groups) {
-            let old = group.span.is_some_and(|(oldest, newest)| {
-                registry.newest.0.max(newest).saturating_sub(oldest) >= options.seal_after_ms
-            });
-            if old || group.estimate() >= options.block_bytes {
+            if is_due(group, registry.newest.0, options) {
                 self.ripe.insert(number);
             }
         }
@@ -365,6 +363,13 @@ impl Writer {
             .store(self.records.len() as u64, Ordering::Relaxed);
         shared.wal_bytes.store(self.record_bytes, Ordering::Relaxed);
     }
+}
+
+/// Whether a group's unsealed samples are many or, `newest` being the newest of all, old enough to be sealed.
+fn is_due(group: &Group, newest: i64, options: &Options) -> bool {
+    let is_old =
+        |(oldest, own): (i64, i64)| newest.max(own).saturating_sub(oldest) >= options.seal_after_ms;
+    group.estimate() >= options.block_bytes || group.span.is_some_and(is_old)
 }
 
 /// Whether a group's unsealed samples are many or reach far enough to be sealed.

@@ -29,15 +29,16 @@ const EVERY_MS: i64 = 3_600_000;
 pub(super) fn turn(world: &Arc<World>, now: Timestamp) {
     let _looking = lock(&world.trials.looking);
     let left = std::mem::take(&mut *lock(&world.trials.left));
-    if left.is_empty() {
-        return;
-    }
-    let catalog = world.catalog.load_full();
     let trials = life::trials(world);
+    // Where nothing is on trial any more, cycles leave nothing; what was known goes all the same.
     {
         let is_on = |id: &BindingId| trials.iter().any(|t| t.binding == *id);
         lock(&world.trials.known).retain(|id, _| is_on(id));
     }
+    if left.is_empty() {
+        return;
+    }
+    let catalog = world.catalog.load_full();
     let mut ended = false;
     for of in &trials {
         // A panic is a bug, of this trial alone.

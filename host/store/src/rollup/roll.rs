@@ -113,6 +113,7 @@ impl Rolling {
             rolled
         };
         rolled.put(&shared.disk, &mut batch, group)?;
+        let _replacing = writing(&shared.replacing);
         shared.disk.write(batch)?;
         let registry = &mut *writing(&shared.registry);
         let g = &mut registry.groups[group as usize];

@@ -113,7 +113,8 @@ fn a_store_that_does_not_open_is_examined_to_its_end_all_the_same() {
     assert_eq!(report.values, 7);
     // What sled itself cannot read is one problem, and nothing is set aside.
     drop(behind(&f));
-    std::fs::write(f.dir.path().join("sled/conf"), b"rubbish").unwrap();
+    let rubbish = b"this is not a configuration of sled, nor anything else";
+    std::fs::write(f.dir.path().join("sled/conf"), rubbish).unwrap();
     let report = examine();
     assert_eq!(report.problems.len(), 1, "{report:?}");
     assert_eq!(report.problems[0].key, "the database file");

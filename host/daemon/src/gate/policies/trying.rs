@@ -230,7 +230,7 @@ mod tests {
         let admin = Principal::local();
         // Members that nobody trusts: each figure is lawful by the schema.
         let none = r#"{"near":0,"far":0}"#;
-        let names = ["theta", "arima", "prophet", "seasonal_naive", "ets"];
+        let names = ["theta", "arima", "prophet", "seasonal-naive", "ets"];
         let trust: Vec<String> = names.map(|n| format!(r#""{n}":{none}"#)).to_vec();
         let nobody = format!("{{{}}}", trust.join(","));
         let id = "default-forecaster".parse().unwrap();
