@@ -248,9 +248,9 @@ mod tests {
         let beside = |config: &str| Binding {
             module: "ets".into(),
             config: "{}".into(),
-            challengers: ["{}", config]
-                .map(|config| tidegate_core::module::Challenger {
-                    module: "ensemble".into(),
+            challengers: [("theta", "{}"), ("ensemble", config)]
+                .map(|(module, config)| tidegate_core::module::Challenger {
+                    module: module.into(),
                     config: config.into(),
                 })
                 .to_vec(),
