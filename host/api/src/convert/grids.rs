@@ -220,7 +220,7 @@ fn cells(
         }
         (true, true, Some(columns)) => {
             full("distributions.sum", columns.sum.len())?;
-            let read = distributions_of(columns, present);
+            let read = distributions_of(&columns, present);
             let inside = |(field, reason)| (format!("distributions.{field}"), reason);
             Ok(Cells::Distributions(read.map_err(inside)?))
         }
@@ -274,7 +274,7 @@ fn each<T: Copy>(
 }
 
 fn distributions_of(
-    columns: v1::DistributionColumns,
+    columns: &v1::DistributionColumns,
     n: usize,
 ) -> Result<Vec<Distribution>, Problem> {
     let scale = each("scale", &columns.scale, n, None)?;

@@ -7,6 +7,7 @@
 
 use super::sample::{Sample, SeriesKey, Value};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use tidegate_proto::v1;
 
 /// Largest whole number that is sent as a count.
@@ -80,17 +81,17 @@ pub(super) fn grids(
         match row {
             // A series that comes twice with the same steps has one row; the other stays a column.
             Some((common, columns)) => {
-                let of = rows.entry(common).or_default();
-                if of.contains_key(&samples.series_ref) {
-                    rest.push(samples.clone());
-                } else {
-                    of.insert(samples.series_ref, columns);
+                match rows.entry(common).or_default().entry(samples.series_ref) {
+                    Entry::Occupied(_) => rest.push(samples.clone()),
+                    Entry::Vacant(free) => {
+                        free.insert(columns);
+                    }
                 }
             }
             None => rest.push(samples.clone()),
         }
     }
-    let grids = rows.into_iter().map(|(common, rows)| grid(common, &rows));
+    let grids = rows.iter().map(|(common, rows)| grid(common, rows));
     (rest, grids.collect())
 }
 
@@ -123,7 +124,7 @@ fn is_count(value: f64) -> bool {
     value.is_sign_positive() && value <= MAX_COUNT && value.to_bits() == value.trunc().to_bits()
 }
 
-fn grid(common: Common, rows: &BTreeMap<u32, &v1::Columns>) -> v1::SampleGrid {
+fn grid(common: &Common, rows: &BTreeMap<u32, &v1::Columns>) -> v1::SampleGrid {
     let refs: Vec<u32> = rows.keys().copied().collect();
     let mut grid = v1::SampleGrid {
         start_ms: common.start_ms,

@@ -1,4 +1,8 @@
 //! A feeder against a server that breaks, forgets, refuses and pushes back.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test's fixture may unwrap; clippy only knows #[test] functions"
+)]
 
 mod server;
 

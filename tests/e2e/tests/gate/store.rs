@@ -11,6 +11,7 @@ use std::time::Duration;
 use tidegate_e2e::feed::{Feed, Series};
 use tidegate_e2e::{Gate, Outcome, binary, bounded, catalog, decisions, gate, say};
 use tidegate_proto::v1;
+use tokio::task::JoinSet;
 
 fn series() -> Vec<Series> {
     let api = "shop/orders";
@@ -77,7 +78,8 @@ async fn a_store_is_backed_up_while_it_works_and_a_daemon_goes_on_with_what_came
     // The feed goes on; what was acknowledged before the backup began is in it.
     let file = gate.home().join("tide.backup");
     let acked = Arc::new(AtomicUsize::new(300));
-    let pour = tokio::spawn({
+    let mut pour = JoinSet::new();
+    pour.spawn({
         let acked = acked.clone();
         async move {
             while acked.load(Ordering::Acquire) < 4000 {
@@ -90,7 +92,7 @@ async fn a_store_is_backed_up_while_it_works_and_a_daemon_goes_on_with_what_came
     });
     let before = acked.load(Ordering::Acquire);
     let backed = json(&daemon.cli(&["store", "backup", text(&file)?, "-o", "json"])?)?;
-    let feed = pour.await??;
+    let feed = pour.join_next().await.context("the feed was begun")???;
     ensure!(
         of_kind(&backed, "state") == of_kind(&live, "state"),
         "{backed}"
