@@ -2,7 +2,7 @@
 //!
 //! An act changes the catalog with the journal (durably, both or neither), and then the slots; what is
 //! condemned is written before the catalog, so that after a crash in between nothing brings it back (RB1):
-//! the next start ends what was begun ([`restore`]). Whoever
+//! the next start ends what was begun ([`mod@restore`]). Whoever
 //! acts says so with a [`Word`]: a person, the binding's gate on its evidence, or the engine after
 //! faults. Nothing here asks who may: servers do, before they call, and the gate acts for the daemon.
 //!
