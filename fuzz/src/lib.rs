@@ -10,7 +10,7 @@
 //! | --- | --- |
 //! | `admission` | a component, or edits of a good one, to the whole of admission, and one call to what passes |
 //! | `answers` | the memory that a guest gives as its answer, to the lifting and checks of every function |
-//! | `feeds` | bodies of OTLP and remote write, entries of the feeds' journal, matchers |
+//! | `feeds` | bodies of OTLP, remote write and Envoy, entries of the feeds' journal, matchers |
 //! | `manifest` | a manifest section; a config schema with a config |
 //! | `wire` | what a process that tried a component may say to the daemon |
 //!
