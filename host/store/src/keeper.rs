@@ -75,6 +75,11 @@ impl Desk {
         inner.ripe.len() + inner.in_hand.len()
     }
 
+    /// Whether a group is being sealed.
+    pub(crate) fn is_sealing(&self, group: u32) -> bool {
+        locked(&self.inner).in_hand.contains(&group)
+    }
+
     /// Whether a group is to be sealed or being sealed.
     pub(crate) fn has(&self, group: u32) -> bool {
         let inner = locked(&self.inner);

@@ -49,6 +49,8 @@ pub(crate) struct Writer {
     pub(crate) pages: BTreeSet<u32>,
     /// Groups to hand to the keeper.
     ripe: BTreeSet<u32>,
+    /// Groups to hand to it once more when it has sealed them.
+    again: BTreeSet<u32>,
     /// Something was sealed since the last sync.
     unsynced: bool,
     looked_at: Timestamp,
@@ -66,6 +68,7 @@ impl Writer {
             pending: vec![],
             pages: BTreeSet::new(),
             ripe: BTreeSet::new(),
+            again: BTreeSet::new(),
             unsynced: true,
             looked_at: Timestamp(i64::MIN),
         };
@@ -126,7 +129,7 @@ impl Writer {
                 // What came while it was being sealed may be ripe by itself, and nobody else asks.
                 let registry = reading(&self.shared.registry);
                 let of = &registry.groups[group as usize];
-                if is_due(of, registry.newest.0, &self.shared.options) {
+                if self.again.remove(&group) || is_ripe(of, &self.shared.options) {
                     self.ripe.insert(group);
                 }
             }
@@ -281,7 +284,16 @@ impl Writer {
         self.looked_at = registry.newest;
         self.shared.desk.look();
         for (number, group) in (0_u32..).zip(&registry.groups) {
-            if is_due(group, registry.newest.0, options) {
+            let old = group.span.is_some_and(|(oldest, newest)| {
+                registry.newest.0.max(newest).saturating_sub(oldest) >= options.seal_after_ms
+            });
+            if !old && group.estimate() < options.block_bytes {
+                continue;
+            }
+            // What came behind what is being sealed is old too, and has its turn then.
+            if self.shared.desk.is_sealing(number) {
+                self.again.insert(number);
+            } else {
                 self.ripe.insert(number);
             }
         }
@@ -363,13 +375,6 @@ impl Writer {
             .store(self.records.len() as u64, Ordering::Relaxed);
         shared.wal_bytes.store(self.record_bytes, Ordering::Relaxed);
     }
-}
-
-/// Whether a group's unsealed samples are many or, `newest` being the newest of all, old enough to be sealed.
-fn is_due(group: &Group, newest: i64, options: &Options) -> bool {
-    let is_old =
-        |(oldest, own): (i64, i64)| newest.max(own).saturating_sub(oldest) >= options.seal_after_ms;
-    group.estimate() >= options.block_bytes || group.span.is_some_and(is_old)
 }
 
 /// Whether a group's unsealed samples are many or reach far enough to be sealed.
