@@ -1,6 +1,7 @@
 //! Latency by remote write: classic histograms in their series, and native ones in either form.
 
 use super::fake::{World, at};
+use super::messages::{Histogram, Label, One, OneSeries, Sample, Span, Two, TwoSeries};
 use super::way_in::{GOOD, post, server};
 use prost::Message;
 use tidegate_bridges::feed::{Feed, Written};
@@ -9,95 +10,6 @@ use tidegate_bridges::mapping::rules::{Action, Rule};
 use tidegate_bridges::remote_write::Version;
 use tidegate_core::access::Principal;
 use tidegate_core::units::Signal;
-
-#[derive(Clone, PartialEq, Message)]
-struct One {
-    #[prost(message, repeated, tag = "1")]
-    timeseries: Vec<OneSeries>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct OneSeries {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(message, repeated, tag = "2")]
-    samples: Vec<Sample>,
-    #[prost(message, repeated, tag = "4")]
-    histograms: Vec<Histogram>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Label {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    value: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Sample {
-    #[prost(double, tag = "1")]
-    value: f64,
-    #[prost(int64, tag = "2")]
-    timestamp: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Two {
-    #[prost(string, repeated, tag = "4")]
-    symbols: Vec<String>,
-    #[prost(message, repeated, tag = "5")]
-    timeseries: Vec<TwoSeries>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TwoSeries {
-    #[prost(uint32, repeated, tag = "1")]
-    labels_refs: Vec<u32>,
-    #[prost(message, repeated, tag = "3")]
-    histograms: Vec<Histogram>,
-}
-
-/// The same in both forms.
-#[derive(Clone, PartialEq, Message)]
-struct Histogram {
-    #[prost(uint64, optional, tag = "1")]
-    count: Option<u64>,
-    #[prost(double, optional, tag = "2")]
-    count_float: Option<f64>,
-    #[prost(double, tag = "3")]
-    sum: f64,
-    #[prost(sint32, tag = "4")]
-    schema: i32,
-    #[prost(uint64, optional, tag = "6")]
-    zero: Option<u64>,
-    #[prost(double, optional, tag = "7")]
-    zero_float: Option<f64>,
-    #[prost(message, repeated, tag = "8")]
-    negative_spans: Vec<Span>,
-    #[prost(sint64, repeated, tag = "9")]
-    negative_deltas: Vec<i64>,
-    #[prost(message, repeated, tag = "11")]
-    spans: Vec<Span>,
-    #[prost(sint64, repeated, tag = "12")]
-    deltas: Vec<i64>,
-    #[prost(double, repeated, tag = "13")]
-    floats: Vec<f64>,
-    #[prost(int32, tag = "14")]
-    hint: i32,
-    #[prost(int64, tag = "15")]
-    timestamp: i64,
-    #[prost(double, repeated, tag = "16")]
-    custom: Vec<f64>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Span {
-    #[prost(sint32, tag = "1")]
-    offset: i32,
-    #[prost(uint32, tag = "2")]
-    length: u32,
-}
 
 const NAME: &str = "http_server_request_duration_seconds";
 const API: &str = "shop/pay/GET/a";
@@ -291,6 +203,7 @@ fn native_histograms_are_requests_and_latency_through_restarts_and_to_their_end(
                 timeseries: vec![TwoSeries {
                     labels_refs: (0..symbols.len() as u32).collect(),
                     histograms: vec![histogram],
+                    ..TwoSeries::default()
                 }],
                 symbols,
             };

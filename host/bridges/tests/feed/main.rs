@@ -12,6 +12,7 @@ mod envoy;
 mod fake;
 mod histograms;
 mod limits;
+mod messages;
 mod otlp;
 mod way_in;
 mod write;

@@ -1,59 +1,12 @@
 //! Remote write: both forms name the same series, and what is wrong is told.
 
 use super::fake::{World, at};
+use super::messages::{Label, One, OneSeries, Sample, Two, TwoSeries};
 use prost::Message;
 use tidegate_bridges::feed::Written;
 use tidegate_bridges::remote_write::Version;
 use tidegate_core::access::Principal;
 use tidegate_core::units::Signal;
-
-/// `prometheus.WriteRequest`, as far as it is sent here.
-#[derive(Clone, PartialEq, Message)]
-struct One {
-    #[prost(message, repeated, tag = "1")]
-    timeseries: Vec<OneSeries>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct OneSeries {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(message, repeated, tag = "2")]
-    samples: Vec<Sample>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Label {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    value: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Sample {
-    #[prost(double, tag = "1")]
-    value: f64,
-    #[prost(int64, tag = "2")]
-    timestamp: i64,
-}
-
-/// `io.prometheus.write.v2.Request`, likewise.
-#[derive(Clone, PartialEq, Message)]
-struct Two {
-    #[prost(string, repeated, tag = "4")]
-    symbols: Vec<String>,
-    #[prost(message, repeated, tag = "5")]
-    timeseries: Vec<TwoSeries>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TwoSeries {
-    #[prost(uint32, repeated, tag = "1")]
-    labels_refs: Vec<u32>,
-    #[prost(message, repeated, tag = "2")]
-    samples: Vec<Sample>,
-}
 
 type Points<'a> = &'a [(i64, f64)];
 
@@ -73,6 +26,7 @@ fn one(series: &[(&[(&str, &str)], Points<'_>)]) -> Vec<u8> {
     let timeseries = series.iter().map(|(labels, points)| OneSeries {
         labels: labels.iter().map(label).collect(),
         samples: samples(points),
+        ..OneSeries::default()
     });
     One {
         timeseries: timeseries.collect(),
@@ -92,6 +46,7 @@ fn two(series: &[(&[(&str, &str)], Points<'_>)], turn: usize) -> Vec<u8> {
         TwoSeries {
             labels_refs: refs.collect(),
             samples: samples(points),
+            ..TwoSeries::default()
         }
     });
     let timeseries = timeseries.collect();
@@ -193,6 +148,7 @@ fn series_whose_labels_break_the_rules_are_refused_alone() {
         timeseries: vec![TwoSeries {
             labels_refs: vec![7, 8],
             samples: samples(&points),
+            ..TwoSeries::default()
         }],
     };
     let written = send(&feed, &beyond.encode_to_vec(), Version::Two, 1000);
