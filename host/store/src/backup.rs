@@ -167,7 +167,7 @@ impl Disk {
     }
 
     fn backup_in(&self, partial: &Path, tell: &mut dyn FnMut(u64)) -> Result<Manifest, StoreError> {
-        let layout = migrate::layout(self)?.unwrap_or(u32::from(keys::VERSION));
+        let layout = migrate::layout(self)?.unwrap_or(keys::LAYOUT_VERSION);
         let file = File::create(partial).map_err(|e| io("create a backup", &e))?;
         let mut writing = Writing {
             to: BufWriter::with_capacity(1 << 20, file),
@@ -242,7 +242,7 @@ impl Store {
         tell: &mut dyn FnMut(u64),
     ) -> Result<Manifest, StoreError> {
         // Before anything is written: a file that is no backup must not cost a disk its room.
-        let (found, known) = (glance(from)?.layout, u32::from(keys::VERSION));
+        let (found, known) = (glance(from)?.layout, keys::LAYOUT_VERSION);
         if found > known {
             return Err(StoreError::Version { found, known });
         }

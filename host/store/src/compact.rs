@@ -39,7 +39,7 @@ impl Store {
         let before = swap::size(dir)?;
         let mut incoming = Incoming::create(dir, disk.same_lock()?)?;
         let mut read = 0;
-        for item in disk.scan_raw(&[]) {
+        for item in disk.scan_after(None) {
             let (key, value) = item?;
             unframe(&key, &value).map_err(|e| e.at(&key))?;
             read += (key.len() + value.len()) as u64;

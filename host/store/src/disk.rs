@@ -1,16 +1,20 @@
-//! sled behind a narrow port: framed values, atomic batches, and a sync that means it.
+//! Where values lie, behind a narrow port: framed values, atomic batches, and a sync that means it.
 //!
-//! sled 0.34's `flush()` ends in `sync_file_range`, which does not survive a power cut; so
-//! [`Disk::sync`] flushes and then calls `sync_data()` on the database file through a handle of
-//! our own. When that fails the kernel may already have dropped the dirty pages, and a second try
-//! would succeed without having written anything: hence the first failure is remembered and every
-//! later write is refused until the store is opened again.
+//! What stays is in sled ([`Database`]), what is written often and gone soon in two logs ([`Log`]); who reads or
+//! writes need not know. A batch that concerns both is written and synced in sled before the logs are told, since
+//! a log's removals take effect at once and rest on what the database says.
+//!
+//! When a write or a sync fails the kernel may already have dropped the dirty pages, and a second try would
+//! succeed without having written anything: hence the first failure is remembered and every later write is
+//! refused until the store is opened again.
 //!
 //! Opening stands in `opening`, values of any size in `parts`, what a full disk is met with in `space`.
-//! Every write goes through [`Disk::write`], so that a snapshot that is being taken sees each before it
-//! is made (`snapshot`).
+//! Every write goes through [`Disk::write`] or [`Disk::commit`], so that a snapshot that is being taken sees each
+//! before it is made (`snapshot`).
 
 use crate::codec::{frame, unframe};
+use crate::database::Database;
+use crate::log::{Entries, Log, Ops};
 use crate::shared::{locked, reading};
 use crate::snapshot::Watch;
 use crate::space::Space;
@@ -19,13 +23,14 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use tidegate_core::ports::storage::StoreError;
 
-/// Payload of the largest value: sled makes blob files beyond 128 KB, and they leak.
-pub(crate) const CHUNK: usize = 96_000;
+/// Payload of the largest value: with more, sled puts leaves into files that nobody syncs (`database`).
+pub(crate) const CHUNK: usize = 30_000;
 
-/// The open database.
+/// The open store's values.
 pub(crate) struct Disk {
-    pub(crate) db: sled::Db,
-    file: File,
+    pub(crate) main: Database,
+    /// Write-ahead records, and notes.
+    logs: [Arc<Log>; 2],
     failed: OnceLock<StoreError>,
     /// The snapshot that is being taken; it must see every write before it is made.
     pub(crate) watch: RwLock<Option<Arc<Mutex<Watch>>>>,
@@ -63,7 +68,7 @@ pub(crate) fn sled_error(step: &'static str, error: &sled::Error) -> StoreError 
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     /// Keys with what is to stand there; of those of one key the last counts.
-    ops: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    ops: Ops,
 }
 
 impl Batch {
@@ -85,25 +90,20 @@ impl Batch {
     pub(crate) fn keys(&self) -> impl Iterator<Item = &[u8]> {
         self.ops.iter().map(|(key, _)| key.as_slice())
     }
+}
 
-    fn into_sled(self) -> sled::Batch {
-        let mut batch = sled::Batch::default();
-        for (key, value) in self.ops {
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
-        }
-        batch
-    }
+/// The operations of a batch, by where they go.
+struct Parted {
+    main: Option<sled::Batch>,
+    logs: [Ops; 2],
 }
 
 impl Disk {
-    /// An open database: its file for syncing, and the lock to hold.
-    pub(crate) fn new(db: sled::Db, file: File, lock: File) -> Self {
+    /// An open database with its logs, and the lock to hold.
+    pub(crate) fn new(main: Database, logs: [Arc<Log>; 2], lock: File) -> Self {
         Self {
-            db,
-            file,
+            main,
+            logs,
             failed: OnceLock::new(),
             watch: RwLock::default(),
             space: Space::default(),
@@ -117,38 +117,72 @@ impl Disk {
         lock.map_err(|e| io("share its lock file", &e))
     }
 
+    /// The log where keys of this form lie.
+    fn log(&self, key: &[u8]) -> Option<&Arc<Log>> {
+        self.logs.iter().find(|log| log.holds(key))
+    }
+
     /// A value's payload.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.db.get(key).map_err(|e| sled_error("read", &e))?;
-        value
+        self.raw(key)?
             .map(|v| unframe(key, &v).map(<[u8]>::to_vec).map_err(|e| e.at(key)))
             .transpose()
     }
 
     /// A value as it is framed.
     pub(crate) fn raw(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
-        self.db.get(key).map_err(|e| sled_error("read", &e))
+        match self.log(key) {
+            Some(log) => Ok(log.get(key)?.map(Into::into)),
+            None => self.main.db.get(key).map_err(|e| sled_error("read", &e)),
+        }
     }
 
-    /// Keys and raw values under a prefix, ascending.
-    pub(crate) fn scan_raw(
-        &self,
-        prefix: &[u8],
-    ) -> impl DoubleEndedIterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<> {
-        self.db
-            .scan_prefix(prefix)
-            .map(|item| item.map_err(|e| sled_error("read", &e)))
+    /// Whether there is a value.
+    pub(crate) fn contains(&self, key: &[u8]) -> Result<bool, StoreError> {
+        match self.log(key) {
+            Some(log) => Ok(log.contains(key)),
+            None => {
+                let there = self.main.db.contains_key(key);
+                there.map_err(|e| sled_error("read", &e))
+            }
+        }
     }
 
-    /// Keys and raw values after a key, ascending; all of them without one.
+    /// Keys and raw values under the prefix of a kind, or a longer one, ascending.
+    pub(crate) fn scan_raw(&self, prefix: &[u8]) -> Scan {
+        debug_assert!(prefix.len() >= crate::keys::PREFIX);
+        match self.log(prefix) {
+            Some(log) => {
+                let from = Bound::Included(prefix.to_vec());
+                Scan::Log(Entries::new(log, from, end_of(prefix)))
+            }
+            None => Scan::Main(self.main.db.scan_prefix(prefix)),
+        }
+    }
+
+    /// Everything after a key, ascending; everything without one.
     pub(crate) fn scan_after(
         &self,
         key: Option<&[u8]>,
     ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<> {
-        let from = key.map_or(Bound::Unbounded, |key| Bound::Excluded(key.to_vec()));
-        self.db
-            .range::<Vec<u8>, _>((from, Bound::Unbounded))
-            .map(|item| item.map_err(|e| sled_error("read", &e)))
+        let from = || key.map_or(Bound::Unbounded, |key| Bound::Excluded(key.to_vec()));
+        let main = self.main.db.range::<Vec<u8>, _>((from(), Bound::Unbounded));
+        let log = |log| Scan::Log(Entries::new(log, from(), Bound::Unbounded)).peekable();
+        let [wal, notes] = &self.logs;
+        let mut sources = [Scan::Main(main).peekable(), log(wal), log(notes)];
+        std::iter::from_fn(move || {
+            let mut least: Option<(usize, sled::IVec)> = None;
+            for (i, source) in sources.iter_mut().enumerate() {
+                match source.peek() {
+                    Some(Ok((key, _))) if least.as_ref().is_none_or(|(_, k)| key < k) => {
+                        least = Some((i, key.clone()));
+                    }
+                    Some(Err(_)) => return source.next(),
+                    _ => {}
+                }
+            }
+            sources[least?.0].next()
+        })
     }
 
     /// Keys and payloads under a prefix, ascending.
@@ -163,42 +197,90 @@ impl Disk {
         })
     }
 
+    fn parted(&self, batch: Batch) -> Parted {
+        let mut parted = Parted {
+            main: None,
+            logs: Default::default(),
+        };
+        for (key, value) in batch.ops {
+            if let Some(i) = self.logs.iter().position(|log| log.holds(&key)) {
+                parted.logs[i].push((key, value));
+                continue;
+            }
+            let main = parted.main.get_or_insert_default();
+            match value {
+                Some(value) => main.insert(key, value),
+                None => main.remove(key),
+            }
+        }
+        parted
+    }
+
+    fn write_parted(&self, batch: Batch, until: Until) -> Result<(), StoreError> {
+        self.check()?;
+        let (has_main, ops) = {
+            let watch = reading(&self.watch);
+            // Held until the batch is there: the snapshot's instant lies before all of it.
+            let mut watch = watch.as_ref().map(|watch| locked(watch));
+            if let Some(watch) = watch.as_mut() {
+                watch.before(self, batch.keys());
+            }
+            let Parted { main, logs } = self.parted(batch);
+            let has_main = main.is_some();
+            self.write_to(main, &logs).map_err(|e| self.fail(e))?;
+            (has_main, logs)
+        };
+        if until == Until::Durable {
+            let sync = || {
+                if has_main {
+                    self.main.sync()?;
+                }
+                self.concerned(&ops).try_for_each(|(log, _)| log.sync())
+            };
+            sync().map_err(|e| self.fail(e))?;
+        }
+        Ok(())
+    }
+
+    fn write_to(&self, main: Option<sled::Batch>, logs: &[Ops; 2]) -> Result<(), StoreError> {
+        if let Some(main) = main {
+            self.main.write(main)?;
+            if self.concerned(logs).next().is_some() {
+                self.main.sync()?;
+            }
+        }
+        self.concerned(logs)
+            .try_for_each(|(log, ops)| log.append(ops))
+    }
+
+    /// The logs for which there is something.
+    fn concerned<'a>(&'a self, ops: &'a [Ops; 2]) -> impl Iterator<Item = (&'a Arc<Log>, &'a Ops)> {
+        self.logs.iter().zip(ops).filter(|(_, ops)| !ops.is_empty())
+    }
+
     /// Writes a batch; it is durable after the next [`Disk::sync`].
     pub(crate) fn write(&self, batch: Batch) -> Result<(), StoreError> {
-        self.check()?;
-        let watch = reading(&self.watch);
-        // Held until the batch is there: the snapshot's instant lies before all of it.
-        let mut watch = watch.as_ref().map(|watch| locked(watch));
-        if let Some(watch) = watch.as_mut() {
-            watch.before(self, batch.keys());
-        }
-        self.db
-            .apply_batch(batch.into_sled())
-            .map_err(|e| self.fail(sled_error("write", &e)))
+        self.write_parted(batch, Until::Written)
+    }
+
+    /// Writes a batch and makes it durable, with what was written before to the same places.
+    pub(crate) fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        self.write_parted(batch, Until::Durable)
     }
 
     /// Makes everything that was written durable.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
         self.check()?;
-        self.db
-            .flush()
-            .map_err(|e| self.fail(sled_error("flush", &e)))?;
-        self.file
-            .sync_data()
-            .map_err(|e| self.fail(io("sync its database file", &e)))
+        self.main.sync().map_err(|e| self.fail(e))?;
+        let mut logs = self.logs.iter();
+        logs.try_for_each(|log| log.sync())
+            .map_err(|e| self.fail(e))
     }
 
-    /// Writes and syncs.
-    pub(crate) fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        self.write(batch)?;
-        self.sync()
-    }
-
-    /// Bytes of the database files.
+    /// Bytes of all files.
     pub(crate) fn size(&self) -> Result<u64, StoreError> {
-        self.db
-            .size_on_disk()
-            .map_err(|e| sled_error("measure itself", &e))
+        let logs: u64 = self.logs.iter().map(|log| log.size()).sum();
+        Ok(self.main.size()? + logs)
     }
 
     /// Why nothing can be written any more, if so.
@@ -212,16 +294,68 @@ impl Disk {
     /// [`StoreError::Full`] as long as the disk is nearly full, or why nothing can be written any more.
     pub(crate) fn room(&self) -> Result<(), StoreError> {
         self.check()?;
-        self.space.check(&self.file)
+        self.space.check(self.main.file())
     }
 
     /// Takes no more writes.
     pub(crate) fn close(&self) {
-        self.failed.get_or_init(|| StoreError::Closed);
+        let mut is_first = false;
+        self.failed.get_or_init(|| {
+            is_first = true;
+            StoreError::Closed
+        });
+        if is_first && let Err(error) = self.logs.iter().try_for_each(|log| log.close()) {
+            tracing::error!(%error, "the logs are not closed; they are read to their last whole frame");
+        }
     }
 
     fn fail(&self, error: StoreError) -> StoreError {
         tracing::error!(%error, "the store takes no more writes until it is opened again");
         self.failed.get_or_init(|| error).clone()
+    }
+}
+
+/// How far a write goes before it returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    Written,
+    Durable,
+}
+
+/// Where the keys under a prefix end.
+fn end_of(prefix: &[u8]) -> Bound<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return Bound::Excluded(end);
+        }
+    }
+    Bound::Unbounded
+}
+
+/// Keys with their raw values, from wherever they lie.
+pub(crate) enum Scan {
+    Main(sled::Iter),
+    Log(Entries),
+}
+
+impl Iterator for Scan {
+    type Item = Result<(sled::IVec, sled::IVec), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Scan::Main(items) => Some(items.next()?.map_err(|e| sled_error("read", &e))),
+            Scan::Log(items) => items.next(),
+        }
+    }
+}
+
+impl DoubleEndedIterator for Scan {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        match self {
+            Scan::Main(items) => Some(items.next_back()?.map_err(|e| sled_error("read", &e))),
+            Scan::Log(items) => items.next_back(),
+        }
     }
 }

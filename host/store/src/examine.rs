@@ -43,7 +43,7 @@ impl Store {
 
 /// Reads every value for its checksum.
 fn every(disk: &Disk, report: &mut Report, tell: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
-    for item in disk.scan_raw(&[]) {
+    for item in disk.scan_after(None) {
         let (key, value) = item?;
         report.values += 1;
         report.bytes += value.len() as u64;

@@ -12,8 +12,11 @@ use crate::rollup::Level;
 use tidegate_core::ids::{Digest, Generation, PoolId};
 use tidegate_core::sample::SeriesKey;
 
-/// The layout that this code writes; the first byte of every key.
+/// The first byte of every key.
 pub(crate) const VERSION: u8 = 1;
+
+/// The layout that this code writes.
+pub(crate) const LAYOUT_VERSION: u32 = 2;
 
 /// Where the layout version is written, in every version.
 pub(crate) const LAYOUT: &[u8] = b"\0layout";
@@ -103,6 +106,12 @@ impl Kind {
         key.extend_from_slice(&SHARD.to_be_bytes());
         key.push(self as u8);
         key
+    }
+
+    /// Whether a key, or the beginning of keys, is of it.
+    pub(crate) fn is_of(self, key: &[u8]) -> bool {
+        let shard = SHARD.to_be_bytes();
+        matches!(key, [VERSION, a, b, kind, ..] if [*a, *b] == shard && *kind == self as u8)
     }
 
     /// The kind of a key, `None` for a foreign one.

@@ -2,11 +2,12 @@
 //!
 //! One directory holds samples, decisions, modules, states and the catalog. Three rules carry it:
 //!
-//! 1. **Acked means durable.** Insert, flush, then `sync_data` on the database file through a
-//!    handle of our own; only then an ack, and only then may a reader see it.
-//! 2. **Values are large.** Point per key costs a hundred times the CPU and space in sled; so
-//!    samples travel in write-ahead records of 60 KB and rest in blocks of 64 series, and whatever
-//!    is larger than a value is stored in parts.
+//! 1. **Acked means durable.** Write, then `sync_data` on the very file through a handle of our own; only
+//!    then an ack, and only then may a reader see it.
+//! 2. **What stays is in sled, in large values; what goes is in logs.** Point per key costs a hundred times the
+//!    CPU and space in sled, and what is soon removed pushes apart what is not; so samples travel in write-ahead
+//!    records in files of their own and rest in blocks of 64 series, and whatever is larger than a value is
+//!    stored in parts.
 //! 3. **Every value is checked.** A checksum over key and payload, numbers that must follow each
 //!    other, a layout version that another binary can read. Damage is an error with a name, never
 //!    a panic and never a silent gap.
@@ -18,7 +19,7 @@
 //! and `block` (samples at rest), `rollup` and `retain` (what becomes of them with age), `history` and `sources`
 //! (columns out), then `ledger`, `modules`, `journal`, `notes`, `states`,
 //! `tracks`, `trials`, `catalog`; for who keeps it `survey`, `backup`, `compact`, `migrate`; below them `registry`, `run`,
-//! `wal`, `snapshot`, `swap`, `disk`, `keys`, `codec`, and the stored mirrors of core's types.
+//! `wal`, `snapshot`, `swap`, `disk`, `database`, `log`, `keys`, `codec`, and the stored mirrors of core's types.
 
 mod options;
 mod store;
@@ -63,8 +64,10 @@ mod values;
 mod wal;
 
 mod codec;
+mod database;
 mod disk;
 mod keys;
+mod log;
 mod migrate;
 mod mirror;
 mod opening;

@@ -6,8 +6,12 @@
 //! damaged value in between leaves the old store as it was, and it opens with the version that wrote it. In place
 //! was rejected, because half a store of each layout is a store of neither.
 //!
-//! [`STEPS`] is empty for as long as there has been one layout. A newer one than is known, or one from before
-//! the first step, is refused.
+//! A newer layout than is known, or one from before the first step, is refused.
+//!
+//! | layout | what it is |
+//! | --- | --- |
+//! | 1 | everything is in sled |
+//! | 2 | write-ahead records and notes are in logs; the same keys and values, written where they belong |
 
 use crate::codec::{Malformed, frame, unframe};
 use crate::disk::{Disk, sled_error};
@@ -29,8 +33,12 @@ pub(crate) struct Step {
     pub(crate) change: Change,
 }
 
-/// The steps that this code knows, ascending without a gap up to [`keys::VERSION`].
-pub(crate) const STEPS: &[Step] = &[];
+/// The steps that this code knows, ascending without a gap up to [`keys::LAYOUT_VERSION`].
+pub(crate) const STEPS: &[Step] = &[Step {
+    from: 1,
+    // Where a value goes is the disk's to know, and keys and values are as they were.
+    change: |key, payload| Ok(Some((key.to_vec(), payload.to_vec()))),
+}];
 
 impl Store {
     /// Brings the store in `dir`, which nobody may have open, to this layout: the one that it had, and this one.
@@ -42,7 +50,7 @@ impl Store {
     pub fn migrate(dir: &Path, tell: &mut dyn FnMut(u64)) -> Result<(u32, u32), StoreError> {
         let (opened, found) = Disk::open_by(dir, &Options::default(), STEPS, tell)?;
         drop(opened);
-        Ok((found, u32::from(keys::VERSION)))
+        Ok((found, keys::LAYOUT_VERSION))
     }
 }
 
@@ -51,11 +59,11 @@ const LINE: u64 = 256 << 20;
 
 /// The layout of an open database; `None` in an empty one.
 pub(crate) fn layout(disk: &Disk) -> Result<Option<u32>, StoreError> {
-    let stored = disk.db.get(keys::LAYOUT);
+    let stored = disk.main.db.get(keys::LAYOUT);
     let stored = stored.map_err(|e| sled_error("read its layout version", &e))?;
     let Some(value) = stored else {
         // A database without a version was not written by us, whatever else is in it.
-        return match disk.db.is_empty() {
+        return match disk.main.db.is_empty() {
             true => Ok(None),
             false => Err(Malformed("there is none, and there are other values").at(keys::LAYOUT)),
         };
@@ -88,7 +96,7 @@ pub(crate) fn migrate(
     let layout = known.to_be_bytes();
     incoming.put(keys::LAYOUT.to_vec(), &frame(keys::LAYOUT, &layout))?;
     let (mut read, mut told) = (0, 0);
-    for item in disk.scan_raw(&[]) {
+    for item in disk.scan_after(None) {
         let (key, value) = item?;
         if key == keys::LAYOUT {
             continue;
@@ -164,14 +172,14 @@ mod tests {
             0,
             &[(b"\0ab", b"123"), (b"\0gone", b"-"), (b"\0c", b"")],
         );
-        let disk = open(dir, &[FROM_0]).unwrap();
+        let disk = open(dir, &[FROM_0, STEPS[0]]).unwrap();
         assert_eq!(disk.get(b"\x01ab").unwrap().as_deref(), Some(&b"321"[..]));
         assert_eq!(disk.get(b"\x01c").unwrap().as_deref(), Some(&b""[..]));
-        assert_eq!(disk.scan_raw(&[]).count(), 3);
+        assert_eq!(disk.scan_after(None).count(), 3);
         drop(disk);
         let disk = open(dir, STEPS).unwrap();
-        assert_eq!(layout(&disk), Ok(Some(u32::from(keys::VERSION))));
-        assert_eq!(disk.scan_raw(&[]).count(), 3);
+        assert_eq!(layout(&disk), Ok(Some(keys::LAYOUT_VERSION)));
+        assert_eq!(disk.scan_after(None).count(), 3);
         assert!(!dir.join("sled.outgoing").exists() && !dir.join("sled.incoming").exists());
     }
 
@@ -181,31 +189,63 @@ mod tests {
         let dir = home.path();
         written(dir, 0, &[(b"\0ab", b"123"), (b"\x07foreign", b"4")]);
         for _ in 0..2 {
-            let error = open(dir, &[FROM_0]).unwrap_err().to_string();
+            let error = open(dir, &[FROM_0, STEPS[0]]).unwrap_err().to_string();
             assert!(error.contains("the key is foreign"), "{error}");
         }
         // Nor is it touched by a binary that knows no way.
         let error = open(dir, STEPS).unwrap_err();
-        assert_eq!(error, StoreError::Version { found: 0, known: 1 });
+        assert_eq!(error, StoreError::Version { found: 0, known: 2 });
         assert!(error.to_string().contains("too old"), "{error}");
-        let db = sled::open(dir.join("sled")).unwrap();
+        let lock = crate::opening::lock(dir).unwrap();
+        let disk = crate::opening::database(&dir.join("sled"), lock).unwrap();
+        let db = &disk.main.db;
         assert_eq!(db.len(), 3);
         assert!(db.contains_key(b"\0ab").unwrap());
+    }
+
+    #[test]
+    fn records_and_notes_of_the_first_layout_move_into_logs() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("sled");
+        let layout_1: [(Vec<u8>, &[u8]); 4] = [
+            (keys::LAYOUT.to_vec(), &1_u32.to_be_bytes()),
+            (keys::marks(), b"marks"),
+            (keys::wal(7), b"record"),
+            (keys::note(3), b"note"),
+        ];
+        {
+            // As sled itself has it by default.
+            let db = sled::open(&path).unwrap();
+            for (key, payload) in &layout_1 {
+                db.insert(key, frame(key, payload)).unwrap();
+            }
+            db.flush().unwrap();
+        }
+        let disk = open(home.path(), STEPS).unwrap();
+        assert_eq!(disk.main.db.len(), 2, "layout and marks");
+        for (key, payload) in &layout_1[1..] {
+            assert_eq!(disk.get(key).unwrap().as_deref(), Some(*payload));
+        }
+        assert_eq!(disk.scan_after(None).count(), 4);
+        drop(disk);
+        let conf = std::fs::read(path.join("conf")).unwrap();
+        let conf = String::from_utf8_lossy(&conf).into_owned();
+        assert!(conf.contains("segment_size: 2097152"), "{conf}");
     }
 
     #[test]
     fn a_newer_layout_is_refused_with_what_to_do() {
         let home = tempfile::tempdir().unwrap();
         written(home.path(), 9, &[]);
-        let error = open(home.path(), &[FROM_0]).unwrap_err();
-        assert_eq!(error, StoreError::Version { found: 9, known: 1 });
+        let error = open(home.path(), &[FROM_0, STEPS[0]]).unwrap_err();
+        assert_eq!(error, StoreError::Version { found: 9, known: 2 });
         assert!(error.to_string().contains("newer"), "{error}");
     }
 
     #[test]
     fn the_steps_lead_to_the_present_layout() {
         let ends = STEPS.iter().map(|s| s.from + 1).next_back();
-        assert!(ends.is_none_or(|end| end == u32::from(keys::VERSION)));
+        assert!(ends.is_none_or(|end| end == keys::LAYOUT_VERSION));
         assert!(STEPS.windows(2).all(|s| s[0].from + 1 == s[1].from));
     }
 }

@@ -4,8 +4,10 @@
 //! taken for a damaged one and set aside. sled answers some damage with a panic; here that is an
 //! error like the other.
 
+use crate::database::{Database, SEGMENT};
 use crate::disk::{Batch, Disk, io};
-use crate::keys;
+use crate::keys::{self, Kind};
+use crate::log::{Damage, Log, Opening};
 use crate::migrate::{self, STEPS, Step};
 use crate::options::Options;
 use crate::swap;
@@ -24,6 +26,8 @@ pub(crate) struct Opened {
     pub(crate) disk: Disk,
     /// Where a damaged database was moved.
     pub(crate) set_aside: Option<PathBuf>,
+    /// Damaged places of its logs that were left out.
+    pub(crate) lost: u64,
 }
 
 impl Disk {
@@ -56,8 +60,12 @@ impl Disk {
             }
             Err(failure) => return Err(failure.into_error()),
         };
-        let mut disk = of(db, &path, lock)?;
-        let known = u32::from(keys::VERSION);
+        let damage = match options.recover {
+            true => Damage::LeftOut,
+            false => Damage::Refused,
+        };
+        let (mut disk, mut lost) = of(db, &path, lock, damage)?;
+        let known = keys::LAYOUT_VERSION;
         let layout = migrate::layout(&disk)?;
         match layout {
             Some(found) if found == known => {}
@@ -65,7 +73,8 @@ impl Disk {
                 let lock = disk.same_lock()?;
                 migrate::migrate(dir, disk, (found, known), steps, tell)?;
                 let db = open_sled(&path, options).map_err(Failure::into_error)?;
-                disk = of(db, &path, lock)?;
+                let (opened, more) = of(db, &path, lock, damage)?;
+                (disk, lost) = (opened, lost + more);
             }
             None => {
                 let mut batch = Batch::default();
@@ -76,24 +85,29 @@ impl Disk {
         for directory in [dir, path.as_path()] {
             swap::sync_directory(directory)?;
         }
-        Ok((Opened { disk, set_aside }, layout.unwrap_or(known)))
+        let opened = Opened {
+            disk,
+            set_aside,
+            lost,
+        };
+        Ok((opened, layout.unwrap_or(known)))
     }
 }
 
-/// An open database as a disk.
-fn of(db: sled::Db, path: &Path, lock: File) -> Result<Disk, StoreError> {
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .open(path.join("db"))
-        .map_err(|e| io("open its database file for syncing", &e))?;
-    Ok(Disk::new(db, file, lock))
+/// An open database and the logs in its directory as a disk; and how much of those was left out.
+fn of(db: sled::Db, path: &Path, lock: File, damage: Damage) -> Result<(Disk, u64), StoreError> {
+    let main = Database::new(db, path)?;
+    let open = |kind, name| Log::open(&path.join(name), kind, damage);
+    let Opening { log: wal, lost } = open(Kind::Wal, "wal")?;
+    let notes = open(Kind::Note, "notes")?;
+    let disk = Disk::new(main, [wal, notes.log], lock);
+    Ok((disk, lost + notes.lost))
 }
 
 /// A database in a place of its own, as it is; created where there is none.
 pub(crate) fn database(path: &Path, lock: File) -> Result<Disk, StoreError> {
     let db = open_sled(path, &Options::default()).map_err(Failure::into_error)?;
-    let disk = of(db, path, lock)?;
+    let (disk, _) = of(db, path, lock, Damage::Refused)?;
     swap::sync_directory(path)?;
     Ok(disk)
 }
@@ -141,9 +155,19 @@ impl Failure {
     }
 }
 
+/// The size of segments that a database was made with, which it keeps; `None` where none can be read.
+fn segment_of(path: &Path) -> Option<usize> {
+    let text = std::fs::read(path.join("conf")).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().find_map(|l| l.strip_prefix("segment_size: "));
+    let size: usize = line?.trim().parse().ok()?;
+    (size.is_power_of_two() && (256..=1 << 24).contains(&size)).then_some(size)
+}
+
 fn open_sled(path: &Path, options: &Options) -> Result<sled::Db, Failure> {
     let config = sled::Config::new()
         .path(path)
+        .segment_size(segment_of(path).unwrap_or(SEGMENT))
         .cache_capacity(options.page_cache_bytes)
         // Every write that matters is synced by us, before it is acknowledged.
         .flush_every_ms(None);

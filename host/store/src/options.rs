@@ -43,7 +43,7 @@ impl Default for Options {
             max_waiting_bytes: 64 << 20,
             max_head_bytes: 512 << 20,
             max_wal_bytes: 256 << 20,
-            block_bytes: 64_000,
+            block_bytes: 20_000,
             seal_after_ms: 86_400_000,
             out_of_order_ms: 86_400_000,
         }

@@ -2,7 +2,7 @@
 //! part that is missing is found, wherever it is.
 
 use crate::codec::{Malformed, Reader, put_uint};
-use crate::disk::{Batch, CHUNK, Disk, sled_error};
+use crate::disk::{Batch, CHUNK, Disk};
 use tidegate_core::ports::storage::StoreError;
 
 fn part_key(base: &[u8], part: usize) -> Vec<u8> {
@@ -46,11 +46,7 @@ impl Disk {
     ) -> Result<(), StoreError> {
         for part in from.. {
             let key = part_key(base, part);
-            let there = self
-                .db
-                .contains_key(&key)
-                .map_err(|e| sled_error("read", &e))?;
-            if !there {
+            if !self.contains(&key)? {
                 break;
             }
             batch.remove(key);
@@ -60,8 +56,7 @@ impl Disk {
 
     /// Whether there is a value that [`Disk::put_large`] wrote.
     pub(crate) fn has_large(&self, base: &[u8]) -> Result<bool, StoreError> {
-        let there = self.db.contains_key(part_key(base, 0));
-        there.map_err(|e| sled_error("read", &e))
+        self.contains(&part_key(base, 0))
     }
 
     /// A value that [`Disk::put_large`] wrote.

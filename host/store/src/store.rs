@@ -77,9 +77,12 @@ pub struct Stat {
     pub ledger_bytes: u64,
     /// Where opening has moved a damaged database ([`Options::recover`]).
     pub set_aside: Option<PathBuf>,
-    /// Damaged write-ahead records that opening has skipped ([`Options::recover`]).
+    /// Damaged or missing write-ahead records, and damaged places of the logs, that opening has skipped ([`Options::recover`]).
     pub lost_records: u64,
 }
+
+/// Missing records in a row that recovery puts something in the place of.
+const MENDED: usize = 100_000;
 
 /// What the write-ahead records gave.
 struct Replayed {
@@ -96,9 +99,14 @@ impl Store {
     /// used (among others: it is open already), [`StoreError::Damaged`] when stored data fails its
     /// checksum and [`Options::recover`] is off.
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Arc<Self>, StoreError> {
-        let Opened { disk, set_aside } = Disk::open(dir.as_ref(), &options)?;
+        let Opened {
+            disk,
+            set_aside,
+            lost,
+        } = Disk::open(dir.as_ref(), &options)?;
         let mut registry = Registry::load(&disk)?;
         let replayed = replay(&disk, &mut registry, options.recover)?;
+        forget_late(&disk, replayed.marks.sequence)?;
         registry.sequence = replayed.marks.sequence;
         registry.next_record = replayed.marks.next_record;
         let ledger = Index::load(&disk)?;
@@ -142,7 +150,7 @@ impl Store {
             dir: dir.as_ref().to_owned(),
             threads: Mutex::new(Some([thread, keeper])),
             set_aside,
-            lost_records: replayed.lost,
+            lost_records: replayed.lost + lost,
         }))
     }
 
@@ -240,7 +248,7 @@ fn replay(disk: &Disk, registry: &mut Registry, recover: bool) -> Result<Replaye
         let next = &mut replayed.marks.next_record;
         *next = (*next).max(group.sealed_through);
     }
-    let mut damaged = Batch::default();
+    let mut mended = Batch::default();
     let mut expected = None;
     for item in disk.scan_raw(&Kind::Wal.prefix()) {
         let (key, value) = item?;
@@ -258,6 +266,11 @@ fn replay(disk: &Disk, registry: &mut Registry, recover: bool) -> Result<Replaye
                 "write-ahead records before this one are missing"
             );
             replayed.lost += 1;
+            // An empty record stands for what is lost, so that the next opening finds no gap.
+            for missing in (expected.unwrap_or(number)..number).take(MENDED) {
+                mended.put(keys::wal(missing), &[]);
+                replayed.records.push_back((missing, 0));
+            }
             Ok(())
         })
         .and_then(|()| unframe(&key, &value))
@@ -274,16 +287,37 @@ fn replay(disk: &Disk, registry: &mut Registry, recover: bool) -> Result<Replaye
                     "a write-ahead record is lost"
                 );
                 replayed.lost += 1;
-                damaged.remove(key.to_vec());
+                mended.put(key.to_vec(), &[]);
+                replayed.records.push_back((number, 0));
             }
             Err(error) => return Err(error.at(&key)),
         }
     }
     if replayed.lost > 0 {
-        damaged.put(keys::marks(), &mirror::pack(&replayed.marks)?);
-        disk.commit(damaged)?;
+        mended.put(keys::marks(), &mirror::pack(&replayed.marks)?);
+        disk.commit(mended)?;
     }
     Ok(replayed)
+}
+
+/// Removes what was noted of late samples of batches that a power cut has kept from being stored: their
+/// sequences will be others'.
+fn forget_late(disk: &Disk, sequence: u64) -> Result<(), StoreError> {
+    let mut batch = Batch::default();
+    let mut stale = 0;
+    for item in disk.scan_raw(&Kind::Late.prefix()).rev() {
+        let (key, _) = item?;
+        let base = &key[..key.len().saturating_sub(2)];
+        if keys::trailing_u64(base).is_none_or(|of| of <= sequence) {
+            break;
+        }
+        batch.remove(key.to_vec());
+        stale += 1;
+    }
+    match stale {
+        0 => Ok(()),
+        _ => disk.commit(batch),
+    }
 }
 
 fn apply(

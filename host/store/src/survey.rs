@@ -48,7 +48,7 @@ impl Store {
     pub fn survey(&self, tell: &mut dyn FnMut(u64)) -> Result<Survey, StoreError> {
         let mut counts: BTreeMap<u8, (u64, u64)> = BTreeMap::new();
         let mut read = 0;
-        for item in self.shared.disk.scan_raw(&[]) {
+        for item in self.shared.disk.scan_after(None) {
             let (key, value) = item?;
             let size = (key.len() + value.len()) as u64;
             let of = Kind::of(&key).map_or(u8::MAX, |kind| kind as u8);

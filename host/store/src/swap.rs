@@ -89,7 +89,7 @@ impl Incoming {
         drop(self.disk);
         let again = opening::database(&dir.join(INCOMING), lock)?;
         let mut found = Tally::default();
-        for item in again.scan_raw(&[]) {
+        for item in again.scan_after(None) {
             let (key, value) = item?;
             found.add(&key, &value);
         }

@@ -94,7 +94,7 @@ impl Store {
         let disk = &self.shared.disk;
         let mut report = Report::default();
         let mut walk = Walk::default();
-        for item in disk.scan_raw(&[]) {
+        for item in disk.scan_after(None) {
             let (key, value) = item?;
             report.values += 1;
             report.bytes += value.len() as u64;
@@ -275,7 +275,12 @@ impl Walk {
         let gap = self.next_record.is_some_and(|n| n != number);
         self.next_record = Some(number + 1);
         let mut jump = false;
-        for item in wal::read(payload)? {
+        let items = wal::read(payload)?;
+        if items.is_empty() {
+            // It stands for one that recovery has found lost, and said so.
+            self.sequence = None;
+        }
+        for item in items {
             match item {
                 Item::Entry(_, run) => report.wal_samples += run.len() as u64,
                 Item::Batch(sequence) => {

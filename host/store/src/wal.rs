@@ -340,7 +340,7 @@ mod tests {
         assert!(records.len() > 5);
         let mut items = vec![];
         for (_, bytes) in &records {
-            assert!(bytes.len() <= crate::disk::CHUNK, "{}", bytes.len());
+            assert!(bytes.len() <= RECORD_BYTES + 37_000, "{}", bytes.len());
             let read = read(bytes).unwrap();
             assert_eq!(read[0], Item::Batch(1));
             items.extend(read.into_iter().filter(|i| matches!(i, Item::Entry(..))));

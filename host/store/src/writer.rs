@@ -29,6 +29,8 @@ use tidegate_core::time::Timestamp;
 
 /// Groups that are sealed early at a time, when memory or the write-ahead records exceed their bounds.
 const EARLY: usize = 8;
+/// Bytes of needless records that are dropped although batches wait.
+const TRUNCATE_BYTES: u64 = 16 << 20;
 /// Data time between two looks for groups that grew old without growing.
 const LOOK_EVERY_MS: i64 = 900_000;
 
@@ -143,7 +145,7 @@ impl Writer {
         if !self.unsynced {
             return;
         }
-        if let Err(error) = self.shared.disk.sync().and_then(|()| self.truncate()) {
+        if let Err(error) = self.truncate(self.needed()) {
             tracing::error!(%error, "sealed blocks are not synced; their write-ahead records stay");
             self.unsynced = false;
         }
@@ -205,10 +207,14 @@ impl Writer {
         for (done, stored) in acks {
             complete(done, Ok(stored));
         }
-        if self.unsynced
-            && let Err(error) = self.truncate()
-        {
-            tracing::error!(%error, "old write-ahead records stay");
+        if self.unsynced {
+            // Seldom, since it takes a sync; what is left is dropped when nobody waits.
+            let needed = self.needed();
+            if self.needless(needed) >= TRUNCATE_BYTES
+                && let Err(error) = self.truncate(needed)
+            {
+                tracing::error!(%error, "old write-ahead records stay");
+            }
         }
         self.show();
         self.next_record
@@ -331,40 +337,46 @@ impl Writer {
         }
     }
 
-    /// Drops the records that no group needs. Everything sealed so far must be synced.
-    fn truncate(&mut self) -> Result<(), StoreError> {
+    /// The first record that a group needs.
+    fn needed(&self) -> u64 {
+        let registry = reading(&self.shared.registry);
+        let needed = registry.groups.iter().filter_map(|g| g.first_wal).min();
+        needed.unwrap_or(self.next_record)
+    }
+
+    /// Syncs what was sealed so far, and drops the records that no group needs any more.
+    fn truncate(&mut self, needed: u64) -> Result<(), StoreError> {
+        let disk = &self.shared.disk;
+        let marks = Marks {
+            sequence: self.sequence,
+            next_record: self.next_record,
+        };
+        let mut batch = Batch::default();
+        batch.put(keys::marks(), &pack(&marks)?);
+        disk.write(batch)?;
+        disk.sync()?;
         self.unsynced = false;
         // A copy that is being made may need them; the next sealing drops them as well.
         if self.shared.copying.load(Ordering::Acquire) > 0 {
             return Ok(());
         }
-        let needed = reading(&self.shared.registry)
-            .groups
-            .iter()
-            .filter_map(|g| g.first_wal)
-            .min()
-            .unwrap_or(self.next_record);
         let mut batch = Batch::default();
-        let mut dropped = 0;
         while let Some((number, size)) = self.records.front().copied()
             && number < needed
         {
             batch.remove(keys::wal(number));
             self.records.pop_front();
             self.record_bytes -= size as u64;
-            dropped += 1;
         }
-        if dropped == 0 {
-            return Ok(());
-        }
-        let marks = Marks {
-            sequence: self.sequence,
-            next_record: self.next_record,
-        };
-        batch.put(keys::marks(), &pack(&marks)?);
-        let done = self.shared.disk.write(batch);
+        let done = disk.write(batch);
         self.show();
         done
+    }
+
+    /// Bytes of records that no group needs.
+    fn needless(&self, needed: u64) -> u64 {
+        let old = self.records.iter().take_while(|(n, _)| *n < needed);
+        old.map(|(_, size)| *size as u64).sum()
     }
 
     /// Publishes the writer's figures for `Store::stat`.

@@ -143,14 +143,9 @@ pub(super) fn fitted() -> [SeriesState; 2] {
 
 /// Values of a kind that lie in the database, read behind the store's back.
 pub(super) fn stored_values(f: &Fixture, kind: u8) -> usize {
-    let path = f.dir.path().join("sled");
-    for _ in 0..200 {
-        if let Ok(db) = sled::open(&path) {
-            return db.scan_prefix([1, 0, 0, kind]).count();
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    panic!("the database stays locked");
+    super::damage::behind(f)
+        .scan_prefix([1, 0, 0, kind])
+        .count()
 }
 
 #[test]

@@ -1,0 +1,266 @@
+//! Opening a log: which frames count, what is cut off, and what is damage.
+//!
+//! | found | in the last segment | in an earlier one |
+//! | --- | --- | --- |
+//! | a broken frame that no later frame calls synced | cut off with what follows | damage |
+//! | a broken frame that a later one calls synced | damage | damage |
+//! | no header, or half of one | the segment was being made: it is made again | damage |
+//! | a number that is missing between two | damage | damage |
+//!
+//! Damage is an error, or with [`crate::Options::recover`] counted and left out; what is left is then written to
+//! segments of its own, so that the next opening finds a log without damage.
+
+use super::frame::Frame;
+use super::{Inner, Log, Segment, failed};
+use crate::keys::Kind;
+use crate::swap::sync_directory;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, RwLock};
+use tidegate_core::ports::storage::StoreError;
+
+/// What every segment begins with.
+const HEADER: &[u8] = b"tidegate log 1\n";
+const SUFFIX: &str = ".log";
+
+/// The file of a segment.
+pub(super) fn path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number:010}{SUFFIX}"))
+}
+
+/// Makes an empty segment, durably.
+pub(super) fn create(dir: &Path, number: u64) -> Result<Segment, StoreError> {
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path(dir, number))
+        .map_err(failed("begin a segment of its log"))?;
+    file.write_all_at(HEADER, 0)
+        .and_then(|()| file.sync_all())
+        .map_err(failed("begin a segment of its log"))?;
+    sync_directory(dir)?;
+    Ok(Segment {
+        file: Arc::new(file),
+        len: HEADER.len() as u64,
+        live: 0,
+    })
+}
+
+/// Removes a segment, durably: were a later one gone and this one there after a power cut, it would look like
+/// damage.
+pub(super) fn remove(dir: &Path, number: u64) -> Result<(), StoreError> {
+    std::fs::remove_file(path(dir, number)).map_err(failed("remove a segment of its log"))?;
+    sync_directory(dir)
+}
+
+/// A log that was opened.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) log: Arc<Log>,
+    /// Damaged places that were left out.
+    pub(crate) lost: u64,
+}
+
+/// What is done about damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Damage {
+    /// It is an error.
+    Refused,
+    /// It is counted and left out.
+    LeftOut,
+}
+
+/// A walk through the segments.
+struct Walk<'a> {
+    dir: &'a Path,
+    damage: Damage,
+    inner: Inner,
+    lost: u64,
+}
+
+impl Log {
+    /// Opens or creates the log of a kind in `dir`.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] with segment and byte, [`StoreError::Io`] when the files cannot be used.
+    pub(crate) fn open(dir: &Path, kind: Kind, damage: Damage) -> Result<Opening, StoreError> {
+        std::fs::create_dir_all(dir).map_err(failed("create the directory of its log"))?;
+        let numbers = numbers(dir)?;
+        let mut walk = Walk {
+            dir,
+            damage,
+            inner: Inner {
+                places: BTreeMap::new(),
+                segments: BTreeMap::new(),
+                written: 0,
+                synced: HEADER.len() as u64,
+            },
+            lost: 0,
+        };
+        for (i, number) in numbers.iter().enumerate() {
+            if i > 0 && numbers[i - 1] + 1 != *number {
+                walk.damaged(number - 1, 0, "the segment is missing")?;
+            }
+            walk.segment(*number, i + 1 == numbers.len())?;
+        }
+        let Walk { inner, lost, .. } = walk;
+        let log = Log {
+            dir: dir.to_owned(),
+            kind,
+            inner: RwLock::new(inner),
+            synced: Mutex::new(0),
+        };
+        log.begin(lost)?;
+        Ok(Opening {
+            log: Arc::new(log),
+            lost,
+        })
+    }
+
+    /// Sees to a segment that takes what comes; after damage, to segments without any.
+    fn begin(&self, lost: u64) -> Result<(), StoreError> {
+        let mut ops = vec![];
+        let old: Vec<u64> = {
+            let mut inner = crate::shared::writing(&self.inner);
+            if lost == 0 && !inner.segments.is_empty() {
+                return self.let_go(&mut inner);
+            }
+            for (key, place) in &inner.places {
+                ops.push((key.clone(), Some(inner.read(*place)?)));
+            }
+            let old = inner.segments.keys().copied().collect();
+            self.next(&mut inner)?;
+            old
+        };
+        for op in &ops {
+            self.append(std::slice::from_ref(op))?;
+        }
+        self.sync()?;
+        let mut inner = crate::shared::writing(&self.inner);
+        for number in old {
+            // The oldest may have gone with its last value.
+            if inner.segments.remove(&number).is_some() {
+                remove(&self.dir, number)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Numbers of the segments that are there, ascending.
+fn numbers(dir: &Path) -> Result<Vec<u64>, StoreError> {
+    let mut numbers = vec![];
+    for entry in std::fs::read_dir(dir).map_err(failed("list the segments of its log"))? {
+        let name = entry
+            .map_err(failed("list the segments of its log"))?
+            .file_name();
+        let number = name
+            .to_str()
+            .and_then(|n| n.strip_suffix(SUFFIX)?.parse::<u64>().ok());
+        numbers.extend(number);
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+impl Walk<'_> {
+    fn damaged(&mut self, number: u64, at: u64, cause: &'static str) -> Result<(), StoreError> {
+        let name = self.dir.file_name().unwrap_or_default().to_string_lossy();
+        let key = format!("log:{name}/{number} byte {at}");
+        if self.damage == Damage::Refused {
+            return Err(StoreError::Damaged {
+                key,
+                cause: cause.into(),
+            });
+        }
+        tracing::error!(place = key, cause, "a part of a log is lost");
+        self.lost += 1;
+        Ok(())
+    }
+
+    fn segment(&mut self, number: u64, is_last: bool) -> Result<(), StoreError> {
+        let path = path(self.dir, number);
+        let file = File::options().read(true).write(true).open(&path);
+        let mut file = file.map_err(failed("open a segment of its log"))?;
+        let mut bytes = vec![];
+        file.read_to_end(&mut bytes)
+            .map_err(failed("read a segment of its log"))?;
+        if is_last && bytes.len() < HEADER.len() && HEADER.starts_with(&bytes) {
+            self.inner
+                .segments
+                .insert(number, create(self.dir, number)?);
+            return Ok(());
+        }
+        self.inner.segments.insert(
+            number,
+            Segment {
+                file: Arc::new(file),
+                len: bytes.len() as u64,
+                live: 0,
+            },
+        );
+        if !bytes.starts_with(HEADER) {
+            self.damaged(number, 0, "it is no log that this version knows")?;
+        }
+        let mut at = HEADER.len().min(bytes.len());
+        while at < bytes.len() {
+            if let Some(frame) = Frame::read(&bytes[at..]) {
+                match frame.ops(at as u64) {
+                    Ok(ops) => self.inner.apply(number, ops.into_iter()),
+                    Err(cause) => self.damaged(number, at as u64, cause.0)?,
+                }
+                at += frame.len;
+                continue;
+            }
+            let next = next_whole(&bytes, at, is_last);
+            if next.is_none() && is_last {
+                self.cut(number, at as u64, bytes.len())?;
+                bytes.truncate(at);
+                break;
+            }
+            self.damaged(number, at as u64, "a checksum does not match")?;
+            at = next.unwrap_or(bytes.len());
+        }
+        // What was read is taken for durable from here on; the disk may not have it yet.
+        let segment = &self.inner.segments[&number];
+        segment.file.sync_all().map_err(failed("sync its log"))?;
+        self.inner.synced = bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Cuts off what no sync has covered.
+    fn cut(&mut self, number: u64, at: u64, len: usize) -> Result<(), StoreError> {
+        tracing::warn!(
+            segment = number,
+            bytes = len as u64 - at,
+            "a log ends in what was never acknowledged: it is cut off"
+        );
+        let Some(segment) = self.inner.segments.get_mut(&number) else {
+            return Ok(());
+        };
+        segment.len = at;
+        match segment.file.set_len(at) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(failed("cut its log")(e)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where reading goes on after a broken frame at `at`; `None` where nothing says that it was synced.
+fn next_whole(bytes: &[u8], at: usize, is_last: bool) -> Option<usize> {
+    let (next, frame) = Frame::find(bytes, at + 1)?;
+    let mut found = (next, frame);
+    loop {
+        let (place, frame) = found;
+        if !is_last || frame.synced > at as u64 {
+            return Some(next);
+        }
+        let after = place + frame.len;
+        found = Frame::find(bytes, after)?;
+    }
+}
