@@ -6,7 +6,7 @@
 //!    then an ack, and only then may a reader see it.
 //! 2. **What stays is in sled, in large values; what goes is in logs.** Point per key costs a hundred times the
 //!    CPU and space in sled, and what is soon removed pushes apart what is not; so samples travel in write-ahead
-//!    records in files of their own and rest in blocks of 64 series, and whatever is larger than a value is
+//!    records in files of their own and rest in blocks of twenty series, and whatever is larger than a value is
 //!    stored in parts.
 //! 3. **Every value is checked.** A checksum over key and payload, numbers that must follow each
 //!    other, a layout version that another binary can read. Damage is an error with a name, never

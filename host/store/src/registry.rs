@@ -27,8 +27,11 @@ use tidegate_core::sample::SeriesKey;
 use tidegate_core::time::{Step, Timestamp};
 use tidegate_core::units::Signal;
 
-/// Series of a group; a slot is a byte.
+/// Most series of a group, by which they are numbered; a slot is a byte.
 pub(crate) const GROUP_SERIES: usize = 64;
+/// Series after which the next group is begun: a day of counters of as many is a block of the size that is
+/// wanted, and columns of a few hundred samples compress worse. Older stores have groups of up to 64.
+const GROUP_FILL: usize = 20;
 
 /// What a series holds, by its signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,7 +208,7 @@ impl Registry {
             return (id, false);
         }
         let room = self.open[shape as usize]
-            .filter(|g| self.groups[*g as usize].members.len() < GROUP_SERIES);
+            .filter(|g| self.groups[*g as usize].members.len() < GROUP_FILL);
         let group = room.unwrap_or_else(|| {
             self.groups.push(Group::new(shape));
             (self.groups.len() - 1) as u32
