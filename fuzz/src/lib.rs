@@ -6,56 +6,39 @@
 //! cd fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none answers -- -max_total_time=600
 //! ```
 //!
+//! Those without a component need no wasmtime: `--no-default-features` builds them in a minute or two. They
+//! begin well with what the crates' tests keep:
+//!
+//! ```sh
+//! cargo run --no-default-features --example corpus -- files corpus/codec <../host/store/corpus/codec.hex
+//! ```
+//!
 //! | target | what it is fed with |
 //! | --- | --- |
 //! | `admission` | a component, or edits of a good one, to the whole of admission, and one call to what passes |
 //! | `answers` | the memory that a guest gives as its answer, to the lifting and checks of every function |
+//! | `codec` | a stored value of any form: read, written, and read again as the same |
 //! | `feeds` | bodies of OTLP, remote write and Envoy, entries of the feeds' journal, matchers |
+//! | `keys` | stored keys with values, each by itself; and as a store that is restored, opened and worked with |
 //! | `manifest` | a manifest section; a config schema with a config |
+//! | `otlp`, `remote_write`, `envoy` | a body of that protocol alone |
 //! | `wire` | what a process that tried a component may say to the daemon |
 //!
 //! A crash of a target, an answer that is accepted with wrong lengths, a valid component that the engine's
 //! rewriter makes invalid: each is a finding and becomes a test by its name in `tests/hostile` or beside the
-//! code. There is no corpus to keep: the targets build their own good examples and the fuzzer edits them.
+//! code. The targets of components build their own good examples and the fuzzer edits them. What is stored and
+//! what is sent has a corpus that `cargo test` runs through the same functions, in `corpus` of `host/store`
+//! and `host/bridges`; `corpus lines` writes what a fuzzer found as lines of it.
 //!
 //! Here is what the targets share.
 
-use tidegate_core::module::ModuleKind;
-use tidegate_engine::Limits;
-use tidegate_hostile::Guest;
+mod memory;
+#[cfg(feature = "policies")]
+mod policies;
 
-/// A good guest of each kind, as a component.
-///
-/// # Panics
-/// When the hostile suite's own guests do not build.
-#[must_use]
-pub fn good() -> Vec<Vec<u8>> {
-    ModuleKind::ALL
-        .into_iter()
-        .map(|kind| {
-            Guest::new(kind, "good")
-                .build()
-                .expect("a good guest builds")
-        })
-        .collect()
-}
-
-/// Limits under which a bad input is over soon.
-#[must_use]
-pub fn limits() -> Limits {
-    Limits {
-        component_bytes: 1 << 20,
-        memory_default: 4 << 20,
-        memory_max: 4 << 20,
-        deadline_ms_default: 50,
-        deadline_ms_max: 50,
-        fit_deadline_ms_default: 50,
-        fit_deadline_ms_max: 50,
-        returned_bytes: 1 << 20,
-        log_bytes: 256,
-        ..Limits::default()
-    }
-}
+pub use memory::bounded;
+#[cfg(feature = "policies")]
+pub use policies::{good, limits};
 
 /// Edits of four bytes each: where (two), what, and with which byte.
 #[must_use]

@@ -28,3 +28,7 @@ pub mod books;
 pub mod feed;
 
 pub mod serve;
+
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;

@@ -10,15 +10,20 @@
 
 use crate::codec::{Malformed, Reader, put_bytes, put_int, put_uint};
 use crate::distribution::{Columns, decode, encode};
+use crate::registry::GROUP_SERIES;
 use crate::run::Run;
 use crate::values::{Times, Values, integral};
 use pco::ChunkConfig;
 use pco::data_types::Number;
-use pco::standalone::{simple_compress, simple_decompress};
+use pco::standalone::{DecompressorItem, FileDecompressor, simple_compress};
 use tidegate_core::time::Step;
 
 const FORMAT: u8 = 1;
 const LEVEL: usize = 4;
+/// Numbers that a part may hold, and all parts of a block: a column of one value over and over takes next to
+/// nothing, so the bytes of a block bound no memory. Far above what is cut ([`crate::seal::Cutter`]).
+const PART_NUMBERS: usize = 1 << 24;
+const BLOCK_NUMBERS: usize = 1 << 25;
 
 const REGULAR: u8 = 0;
 const LISTED: u8 = 1;
@@ -67,6 +72,9 @@ impl<'a> Block<'a> {
             .into_iter()
             .map(|(slot, length)| {
                 let n = usize::try_from(length).unwrap_or(usize::MAX);
+                if usize::from(slot) >= GROUP_SERIES {
+                    return Err(Malformed("it names a slot that no group has"));
+                }
                 Ok((slot, r.take(n)?))
             })
             .collect::<Result<_, Malformed>>()?;
@@ -81,7 +89,10 @@ impl<'a> Block<'a> {
         self.parts
             .iter()
             .filter(|(s, _)| *s == slot)
-            .map(|(_, part)| get_run(part))
+            .map(|(_, part)| {
+                let mut room = PART_NUMBERS;
+                get_run(part, &mut room)
+            })
             .collect()
     }
 
@@ -95,9 +106,10 @@ impl<'a> Block<'a> {
 
     /// All runs.
     pub(crate) fn all(&self) -> Result<Vec<(u8, Run)>, Malformed> {
+        let mut room = BLOCK_NUMBERS;
         self.parts
             .iter()
-            .map(|(slot, part)| Ok((*slot, get_run(part)?)))
+            .map(|(slot, part)| Ok((*slot, get_run(part, &mut room)?)))
             .collect()
     }
 }
@@ -113,12 +125,31 @@ fn put_column<T: Number>(to: &mut Vec<u8>, column: &[T]) -> Result<(), String> {
     Ok(())
 }
 
-fn get_column<T: Number>(r: &mut Reader<'_>) -> Result<Vec<T>, Malformed> {
+/// A column, as long as there is room for its numbers.
+fn get_column<T: Number + Default>(
+    r: &mut Reader<'_>,
+    room: &mut usize,
+) -> Result<Vec<T>, Malformed> {
+    const BAD: Malformed = Malformed("a column cannot be decompressed");
     let bytes = r.bytes()?;
     if bytes.is_empty() {
         return Ok(vec![]);
     }
-    simple_decompress(bytes).map_err(|_| Malformed("a column cannot be decompressed"))
+    let (file, mut rest) = FileDecompressor::new(bytes).map_err(|_| BAD)?;
+    let mut column = vec![];
+    while let DecompressorItem::Chunk(mut chunk) =
+        file.chunk_decompressor::<T, _>(rest).map_err(|_| BAD)?
+    {
+        let (from, more) = (column.len(), chunk.n());
+        let left = room.checked_sub(more);
+        *room = left.ok_or(Malformed(
+            "a column of it is longer than any that is written",
+        ))?;
+        column.resize(from + more, T::default());
+        chunk.read(&mut column[from..]).map_err(|_| BAD)?;
+        rest = chunk.into_src();
+    }
+    Ok(column)
 }
 
 fn put_run(to: &mut Vec<u8>, run: &Run) -> Result<(), String> {
@@ -170,7 +201,7 @@ fn put_run(to: &mut Vec<u8>, run: &Run) -> Result<(), String> {
     }
 }
 
-fn get_run(bytes: &[u8]) -> Result<Run, Malformed> {
+fn get_run(bytes: &[u8], room: &mut usize) -> Result<Run, Malformed> {
     let r = &mut Reader::new(bytes);
     let step = Step::from_secs(r.u32()?).ok_or(Malformed("it has an impossible step"))?;
     let times = match r.byte()? {
@@ -178,30 +209,30 @@ fn get_run(bytes: &[u8]) -> Result<Run, Malformed> {
             start: r.int()?,
             count: r.u32()? as usize,
         },
-        LISTED => Times::Listed(get_column(r)?),
+        LISTED => Times::Listed(get_column(r, room)?),
         _ => return Err(Malformed("it has times of an unknown form")),
     };
     let values = match r.byte()? {
         INTS => {
-            let wide: Vec<i64> = get_column(r)?;
+            let wide: Vec<i64> = get_column(r, room)?;
             let narrow: Result<Vec<i32>, _> = wide.iter().map(|v| i32::try_from(*v)).collect();
             match narrow {
                 Ok(ints) => Values::Ints(ints),
                 Err(_) => Values::Floats(wide.into_iter().map(|v| v as f64).collect()),
             }
         }
-        FLOATS => Values::Floats(get_column(r)?),
+        FLOATS => Values::Floats(get_column(r, room)?),
         DISTRIBUTIONS => {
             let columns = Columns {
-                scales: get_column(r)?,
-                zeros: get_column(r)?,
-                offsets: get_column(r)?,
-                widths: get_column(r)?,
-                buckets: get_column(r)?,
-                sums: get_column(r)?,
-                marks: get_column(r)?,
-                thresholds: get_column(r)?,
-                beyond: get_column(r)?,
+                scales: get_column(r, room)?,
+                zeros: get_column(r, room)?,
+                offsets: get_column(r, room)?,
+                widths: get_column(r, room)?,
+                buckets: get_column(r, room)?,
+                sums: get_column(r, room)?,
+                marks: get_column(r, room)?,
+                thresholds: get_column(r, room)?,
+                beyond: get_column(r, room)?,
             };
             return blobs(step, times, &columns);
         }
@@ -302,6 +333,28 @@ mod tests {
             let torn = &bytes[..cut.index(bytes.len())];
             prop_assert!(Block::read(torn).and_then(|b| b.all()).is_err());
         }
+    }
+
+    #[test]
+    fn a_block_that_would_grow_beyond_any_that_is_written_is_refused() {
+        let mut long = Run::new(Step::MINUTE);
+        (0..1 << 18).for_each(|i| long.push(i * 60_000, Datum::Number(7.0)));
+        let one = encode_block(1, &[(3, long)]).unwrap();
+        let block = Block::read(&one).unwrap();
+        let (slot, part) = block.parts[0];
+        let times = |n: usize| {
+            let parts = vec![(slot, part); n];
+            Block { group: 1, parts }.all().map(|runs| runs.len())
+        };
+        assert_eq!(times(BLOCK_NUMBERS >> 18), Ok(BLOCK_NUMBERS >> 18));
+        assert!(one.len() < 400 && times((BLOCK_NUMBERS >> 18) + 1).is_err());
+    }
+
+    #[test]
+    fn a_block_of_a_slot_that_no_group_has_is_refused() {
+        let run = Run::new(Step::MINUTE);
+        let of = |slot| encode_block(1, &[(slot, run.clone())]).unwrap();
+        assert!(Block::read(&of(63)).is_ok() && Block::read(&of(64)).is_err());
     }
 
     #[test]

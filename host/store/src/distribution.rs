@@ -118,6 +118,9 @@ impl Columns {
         (0..self.scales.len())
             .map(|i| {
                 let width = *self.widths.get(i).ok_or(SHORT)?;
+                if width > SANE {
+                    return Err(Malformed("it claims too many buckets"));
+                }
                 let buckets = self.buckets.get(take(&mut bucket, width)?).ok_or(SHORT)?;
                 let marks = take(&mut mark, *self.marks.get(i).ok_or(SHORT)?)?;
                 let thresholds = self.thresholds.get(marks.clone()).ok_or(SHORT)?;

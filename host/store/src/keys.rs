@@ -133,6 +133,9 @@ pub(crate) fn kind_name(kind: u8) -> String {
     }
 }
 
+/// The largest number of anything that is counted up: what claims more was not written by a store.
+pub(crate) const LAST: u64 = 1 << 62;
+
 /// Length of [`Kind::prefix`].
 pub(crate) const PREFIX: usize = 4;
 
@@ -158,16 +161,16 @@ pub(crate) fn note(number: u64) -> Vec<u8> {
     with(Kind::Note, &[&number.to_be_bytes()])
 }
 
-/// The number of a write-ahead record or ledger generation: the last eight bytes of its key.
+/// The number of a write-ahead record, an entry or a batch: the eight bytes that its key is made of, behind the
+/// prefix. What is beyond [`LAST`] is none, since no other could follow it.
 pub(crate) fn trailing_u64(key: &[u8]) -> Option<u64> {
-    let tail = key.len().checked_sub(8).filter(|at| *at >= PREFIX)?;
-    key[tail..].try_into().ok().map(u64::from_be_bytes)
+    let tail = key.get(PREFIX..)?.try_into().ok();
+    tail.map(u64::from_be_bytes).filter(|n| *n <= LAST)
 }
 
-/// The number of a group: the last four bytes of its key.
+/// The number of a group: the four bytes that its key is made of, behind the prefix.
 pub(crate) fn trailing_u32(key: &[u8]) -> Option<u32> {
-    let tail = key.len().checked_sub(4).filter(|at| *at >= PREFIX)?;
-    key[tail..].try_into().ok().map(u32::from_be_bytes)
+    key.get(PREFIX..)?.try_into().ok().map(u32::from_be_bytes)
 }
 
 /// `ordinal` tells apart blocks of one group that begin at the same instant.
@@ -301,6 +304,8 @@ mod tests {
         assert_eq!(Kind::of(&[]), None);
         assert_eq!(trailing_u64(&wal(42)), Some(42));
         assert_eq!(trailing_u64(&catalog()), None);
+        assert_eq!(trailing_u64(&wal(u64::MAX)), None);
+        assert_eq!(trailing_u64(&[wal(42), vec![0]].concat()), None);
         assert_eq!(trailing_u32(&rolled(42)), Some(42));
         assert_eq!(trailing_u32(&catalog()), None);
     }

@@ -140,7 +140,7 @@ fn models(disk: &Disk) -> Result<Models, StoreError> {
 }
 
 /// What lies beside a record.
-fn write(entry: &Entry, declared: Option<Digest>) -> Vec<u8> {
+pub(crate) fn write(entry: &Entry, declared: Option<Digest>) -> Vec<u8> {
     let mut bytes = vec![];
     put_int(&mut bytes, entry.at);
     put_uint(&mut bytes, u64::from(entry.bytes));
@@ -151,7 +151,7 @@ fn write(entry: &Entry, declared: Option<Digest>) -> Vec<u8> {
 }
 
 /// What [`write`] wrote; at first there was only the time.
-fn read(payload: &[u8]) -> Result<(Entry, Option<Digest>), Malformed> {
+pub(crate) fn read(payload: &[u8]) -> Result<(Entry, Option<Digest>), Malformed> {
     let r = &mut Reader::new(payload);
     let at = r.int()?;
     let mut entry = Entry {
@@ -175,13 +175,15 @@ fn read(payload: &[u8]) -> Result<(Entry, Option<Digest>), Malformed> {
 /// Pool and generation of a key.
 pub(crate) fn parse(key: &[u8]) -> Result<(PoolId, Generation), Malformed> {
     const BAD: Malformed = Malformed("its key names no plan");
-    let generation = Generation(keys::trailing_u64(key).ok_or(BAD)?);
-    let name = key
-        .get(keys::PREFIX..key.len() - 8)
-        .and_then(|name| name.strip_suffix(&[0]))
-        .and_then(|name| std::str::from_utf8(name).ok())
-        .ok_or(BAD)?;
-    Ok((PoolId::new(name).map_err(|_| BAD)?, generation))
+    let tail = key.get(keys::PREFIX..).ok_or(BAD)?;
+    let (name, number) = tail.split_last_chunk::<8>().ok_or(BAD)?;
+    let number = u64::from_be_bytes(*number);
+    if number > keys::LAST {
+        return Err(BAD);
+    }
+    let name = name.strip_suffix(&[0]).ok_or(BAD)?;
+    let name = std::str::from_utf8(name).map_err(|_| BAD)?;
+    Ok((PoolId::new(name).map_err(|_| BAD)?, Generation(number)))
 }
 
 impl Ledger for Store {

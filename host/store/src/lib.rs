@@ -77,6 +77,11 @@ mod snapshot;
 mod space;
 mod swap;
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+#[expect(clippy::expect_used, reason = "a panic is how a finding is told")]
+pub mod fuzzing;
+
 pub use backup::{Manifest, Onto};
 pub use compact::Compacted;
 pub use copy::Copied;

@@ -16,6 +16,7 @@ use crate::rollup::page::Rolled;
 use crate::run::Run;
 use crate::seal::Sealing;
 use crate::sight::Memory;
+use crate::values::FARTHEST;
 use serde::{Deserialize, Serialize};
 #[expect(
     clippy::disallowed_types,
@@ -151,12 +152,51 @@ impl Group {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Page {
+pub(crate) struct Page {
     shape: Shape,
     sealed_through: u64,
     next_block: u32,
     series: Vec<(<SeriesKey as Mirror>::Stored, Sealed)>,
     blocks: Vec<BlockRef>,
+}
+
+/// Most samples of a block, and most blocks of a group, that anybody may claim.
+const SANE: u64 = 1 << 40;
+const SANE_BLOCKS: u32 = 1 << 30;
+
+/// Why stored references of blocks cannot be true, whoever wrote them.
+pub(crate) fn impossible(blocks: &[BlockRef], next: u32) -> Result<(), Malformed> {
+    let far = FARTHEST.abs_diff(0);
+    let is_sane = |b: &BlockRef| {
+        b.ordinal < next
+            && b.start <= b.end
+            && b.start.abs_diff(0).max(b.end.abs_diff(0)) <= far
+            && b.samples <= SANE
+    };
+    match next <= SANE_BLOCKS && blocks.iter().all(is_sane) {
+        true => Ok(()),
+        false => Err(Malformed("it names a block that cannot be")),
+    }
+}
+
+/// Whether an instant may stand in a page: there is none, or it is one.
+pub(crate) fn is_instant(t: i64) -> bool {
+    t == i64::MIN || t.abs_diff(0) <= FARTHEST.abs_diff(0)
+}
+
+impl Page {
+    /// What no store writes.
+    fn check(&self) -> Result<(), Malformed> {
+        if self.series.len() > GROUP_SERIES {
+            return Err(Malformed("a group has too many series"));
+        }
+        let mut sealed = self.series.iter().map(|(_, sealed)| sealed);
+        let has_sealed = sealed.all(|s| is_instant(s.newest) && is_instant(s.end));
+        if self.sealed_through > keys::LAST || !has_sealed {
+            return Err(Malformed("it is sealed up to where nothing can be"));
+        }
+        impossible(&self.blocks, self.next_block)
+    }
 }
 
 /// All series and groups.
@@ -349,15 +389,13 @@ impl Registry {
                 return Err(Malformed("a group before it is missing").at(base));
             }
             let page: Page = mirror::unpack(&bytes).map_err(|e| e.at(base))?;
+            page.check().map_err(|e| e.at(base))?;
             let mut group = Group::new(page.shape);
             group.blocks = page.blocks;
             group.next_block = page.next_block;
             group.sealed_through = page.sealed_through;
             registry.groups.push(group);
             registry.open[page.shape as usize] = Some(number);
-            if page.series.len() > GROUP_SERIES {
-                return Err(Malformed("a group has too many series").at(base));
-            }
             for (key, sealed) in page.series {
                 let key = SeriesKey::restore(key).map_err(|e| e.at(base))?;
                 registry.place(key, number, sealed);

@@ -7,7 +7,7 @@
 //! refused.
 
 use crate::codec::Malformed;
-use crate::values::{Blobs, Datum, Times, Values};
+use crate::values::{Blobs, Datum, FARTHEST, Times, Values};
 use tidegate_core::time::Step;
 
 #[derive(Debug, Clone)]
@@ -38,22 +38,29 @@ impl Run {
             Values::Floats(v) => v.len(),
             Values::Blobs(v) => v.len(),
         };
-        let (count, fits) = match &times {
-            Times::Regular { start, count } => (
-                *count,
-                i64::try_from(*count)
-                    .ok()
-                    .and_then(|c| c.checked_mul(step.ms()))
-                    .and_then(|span| start.checked_add(span))
-                    .is_some(),
-            ),
-            Times::Listed(t) => (t.len(), t.windows(2).all(|w| w[0] < w[1])),
+        let (count, ends) = match &times {
+            Times::Regular { start, count } => {
+                let span = i64::try_from(*count).ok();
+                let span = span.and_then(|c| c.checked_mul(step.ms()));
+                let end = span.and_then(|span| start.checked_add(span));
+                (*count, end.map(|end| (*start, end)))
+            }
+            Times::Listed(t) => {
+                let ends = (
+                    t.first().copied().unwrap_or(0),
+                    t.last().copied().unwrap_or(0),
+                );
+                (t.len(), t.is_sorted_by(|a, b| a < b).then_some(ends))
+            }
         };
         if count != n {
             return Err(Malformed("it has not as many times as values"));
         }
-        if !fits {
+        let Some((first, last)) = ends else {
             return Err(Malformed("its times do not ascend"));
+        };
+        if first < -FARTHEST || last > FARTHEST {
+            return Err(Malformed("a time of it is no time of a measurement"));
         }
         Ok(Self {
             step,

@@ -19,6 +19,11 @@ use crate::run::Run;
 use crate::shared::{Shared, reading, writing};
 use tidegate_core::ports::storage::StoreError;
 
+/// Weight beyond which a group is divided however little its blocks would take, so that a reader may bound what a
+/// block grows to: two million numbers; and of distributions, which hold hundreds each, seventy thousand.
+const NUMBER_BYTES: usize = 8 << 20;
+const BLOB_BYTES: usize = 1 << 20;
+
 /// What of a group is sealed: its heads as they were at one moment, and the blocks that they became.
 #[derive(Debug)]
 pub(crate) struct Sealing {
@@ -136,7 +141,11 @@ impl Cutter {
     pub(crate) fn cut(&mut self, runs: &[(u8, Run)]) -> Result<(), StoreError> {
         let weight: usize = runs.iter().map(|(_, r)| r.weight()).sum();
         let expected = weight as f64 * self.ratio;
-        if expected > self.target as f64 * 1.5
+        let most = match runs.iter().any(|(_, r)| r.is_blobs()) {
+            true => BLOB_BYTES,
+            false => NUMBER_BYTES,
+        };
+        if (expected > self.target as f64 * 1.5 || weight > most)
             && let Some((a, b)) = halves(runs)
         {
             self.cut(&a)?;
@@ -247,6 +256,15 @@ mod tests {
             }
         }
         assert!(again.iter().zip(&runs).all(|(a, (_, b))| a == b));
+    }
+
+    #[test]
+    fn what_takes_next_to_nothing_is_divided_before_it_is_too_much_to_read() {
+        let mut run = Run::new(Step::MINUTE);
+        (0..5 << 19).for_each(|i| run.push(i * 60_000, Datum::Number(7.0)));
+        let blocks = cut(&[(0, run)], 0.0001);
+        assert!(blocks.len() > 1 && blocks.iter().all(|(b, _)| b.samples <= 1 << 21));
+        assert_eq!(blocks.iter().map(|(b, _)| b.samples).sum::<u64>(), 5 << 19);
     }
 
     #[test]

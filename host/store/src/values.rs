@@ -1,5 +1,9 @@
 //! The columns of a run: times and values, each in the narrowest of a few forms.
 
+/// Twice as far from the epoch as any instant that is admitted; what is stored beyond was not written by a store,
+/// and nothing that is computed from what lies within overflows.
+pub(crate) const FARTHEST: i64 = 1 << 53;
+
 /// Instants, in milliseconds since the epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Times {

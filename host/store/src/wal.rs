@@ -12,8 +12,9 @@
 //! regularity`, times unless regular, values. A 0 in place of the first number announces a batch: `0 | sequence`.
 
 use crate::codec::{Malformed, Reader, put_bytes, put_int, put_uint};
+use crate::keys;
 use crate::run::Run;
-use crate::values::{Datum, Times, Values};
+use crate::values::{Datum, FARTHEST, Times, Values};
 use tidegate_core::time::Step;
 
 /// Size at which a record is closed.
@@ -193,7 +194,11 @@ pub(crate) fn read(payload: &[u8]) -> Result<Vec<Item>, Malformed> {
     let mut items = vec![];
     while !r.is_empty() {
         items.push(match r.uint()? {
-            0 => Item::Batch(r.uint()?),
+            0 => Item::Batch(
+                Some(r.uint()?)
+                    .filter(|sequence| *sequence <= keys::LAST)
+                    .ok_or(Malformed("a batch of it has an impossible sequence"))?,
+            ),
             jump => get_entry(r, &mut previous, jump - 1)?,
         });
     }
@@ -230,6 +235,9 @@ fn get_entry(r: &mut Reader<'_>, previous: &mut Previous, jump: u64) -> Result<I
             .filter(|_| gap > 0)
             .ok_or(Malformed("its times do not ascend"))?;
         times.push(next);
+    }
+    if times.iter().any(|t| t.abs_diff(0) > FARTHEST.abs_diff(0)) {
+        return Err(Malformed("a time of it is no time of a measurement"));
     }
     let mut run = Run::new(step);
     let mut last = 0_i64;

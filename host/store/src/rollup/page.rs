@@ -9,7 +9,7 @@ use crate::codec::Malformed;
 use crate::disk::{Batch, Disk};
 use crate::keys::{self, Kind};
 use crate::mirror;
-use crate::registry::{BlockRef, GROUP_SERIES, Group};
+use crate::registry::{BlockRef, GROUP_SERIES, Group, impossible, is_instant};
 use serde::{Deserialize, Serialize};
 use tidegate_core::ports::storage::StoreError;
 
@@ -74,6 +74,16 @@ impl Rolled {
         self.floors[at] = self.floors[at].max(to);
     }
 
+    /// What no store writes.
+    fn check(&self) -> Result<(), Malformed> {
+        let floors = self.tiers.iter().map(|tier| &tier.floor);
+        if !floors.chain(&self.floors).all(|floor| is_instant(*floor)) {
+            return Err(Malformed("a floor of it is no instant"));
+        }
+        let mut tiers = self.tiers.iter();
+        tiers.try_for_each(|tier| impossible(&tier.blocks, tier.next_block))
+    }
+
     /// Adds it to a batch.
     pub(crate) fn put(&self, disk: &Disk, batch: &mut Batch, group: u32) -> Result<(), StoreError> {
         disk.put_large(batch, &keys::rolled(group), &mirror::pack(self)?)
@@ -91,6 +101,7 @@ impl Rolled {
             if rolled.floors.len() > GROUP_SERIES || rolled.through > group.next_block {
                 return Err(Malformed("it does not fit its group").at(base));
             }
+            rolled.check().map_err(|e| e.at(base))?;
             group.rolled = rolled;
             Ok(())
         })

@@ -332,9 +332,10 @@ impl Span<'_> {
             there.forget(from, to);
             there.absorb(part);
         }
-        let runs = parts
-            .iter()
-            .flat_map(|(slot, part)| part.runs(level).into_iter().map(|run| (*slot, run)));
+        let runs = parts.iter().flat_map(|(slot, part)| {
+            let runs = part.runs(level, self.nature(*slot)).into_iter();
+            runs.map(|run| (*slot, run))
+        });
         let runs: Vec<(u8, Run)> = runs.collect();
         let made = self.put(level, &runs)?;
         Ok(Change { gone, made })

@@ -1,0 +1,10 @@
+//! A message of an Envoy's metrics service.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tidegate_bridges::fuzzing::feeds;
+use tidegate_fuzz::bounded;
+
+fuzz_target!(|data: &[u8]| {
+    bounded(data.len(), || feeds(&[&[4], data].concat()));
+});

@@ -1,0 +1,10 @@
+//! A body of OTLP/HTTP or OTLP/gRPC.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tidegate_bridges::fuzzing::feeds;
+use tidegate_fuzz::bounded;
+
+fuzz_target!(|data: &[u8]| {
+    bounded(data.len(), || feeds(&[&[0], data].concat()));
+});
