@@ -28,6 +28,8 @@ pub(crate) struct Database {
     /// How many of them are synced, `None` before the first time; held while one syncs, so that others find
     /// theirs done.
     synced: Mutex<Option<u64>>,
+    #[cfg(test)]
+    path: std::path::PathBuf,
 }
 
 impl Database {
@@ -43,6 +45,8 @@ impl Database {
             file,
             written: AtomicU64::default(),
             synced: Mutex::new(None),
+            #[cfg(test)]
+            path: path.join("db"),
         })
     }
 
@@ -52,6 +56,8 @@ impl Database {
     }
 
     pub(crate) fn write(&self, batch: sled::Batch) -> Result<(), StoreError> {
+        #[cfg(test)]
+        let _op = crate::crash::op(&self.path);
         let done = self.db.apply_batch(batch);
         self.written.fetch_add(1, Ordering::Release);
         done.map_err(|e| sled_error("write", &e))
@@ -64,11 +70,15 @@ impl Database {
         if synced.is_some_and(|n| n >= wanted) {
             return Ok(());
         }
+        #[cfg(test)]
+        let _op = crate::crash::op(&self.path);
         let written = self.written.load(Ordering::Acquire);
         self.db.flush().map_err(|e| sled_error("flush", &e))?;
         self.file
             .sync_data()
             .map_err(|e| io("sync its database file", &e))?;
+        #[cfg(test)]
+        crate::crash::synced(&self.path, None);
         *synced = Some(written);
         Ok(())
     }

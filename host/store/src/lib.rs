@@ -77,6 +77,8 @@ mod snapshot;
 mod space;
 mod swap;
 
+#[cfg(test)]
+mod crash;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 #[expect(clippy::expect_used, reason = "a panic is how a finding is told")]

@@ -118,6 +118,8 @@ impl Log {
     /// Appends a batch as one frame; it is durable after the next [`Log::sync`]. By whoever fails nothing more
     /// may be written, since the frame may be there in part.
     pub(crate) fn append(&self, ops: &[Op]) -> Result<(), StoreError> {
+        #[cfg(test)]
+        let _op = crate::crash::op(&self.dir);
         let mut inner = writing(&self.inner);
         let synced = inner.synced;
         let inner = &mut *inner;
@@ -150,6 +152,8 @@ impl Log {
         let number = match inner.segments.last_key_value() {
             Some((number, last)) => {
                 last.file.sync_data().map_err(failed("sync its log"))?;
+                #[cfg(test)]
+                crate::crash::synced(&open::path(&self.dir, *number), Some(last.len));
                 number + 1
             }
             None => 1,
@@ -179,6 +183,8 @@ impl Log {
         if *synced >= wanted {
             return Ok(());
         }
+        #[cfg(test)]
+        let _op = crate::crash::op(&self.dir);
         let (number, file, len, written) = {
             let inner = reading(&self.inner);
             let Some((number, last)) = inner.segments.last_key_value() else {
@@ -187,6 +193,8 @@ impl Log {
             (*number, last.file.clone(), last.len, inner.written)
         };
         file.sync_data().map_err(failed("sync its log"))?;
+        #[cfg(test)]
+        crate::crash::synced(&open::path(&self.dir, number), Some(len));
         *synced = written;
         let mut inner = writing(&self.inner);
         if inner

@@ -44,6 +44,8 @@ pub(super) fn create(dir: &Path, number: u64) -> Result<Segment, StoreError> {
         .and_then(|()| file.sync_all())
         .map_err(failed("begin a segment of its log"))?;
     sync_directory(dir)?;
+    #[cfg(test)]
+    crate::crash::synced(&path(dir, number), None);
     Ok(Segment {
         file: Arc::new(file),
         len: HEADER.len() as u64,
@@ -55,6 +57,8 @@ pub(super) fn create(dir: &Path, number: u64) -> Result<Segment, StoreError> {
 /// damage.
 pub(super) fn remove(dir: &Path, number: u64) -> Result<(), StoreError> {
     std::fs::remove_file(path(dir, number)).map_err(failed("remove a segment of its log"))?;
+    #[cfg(test)]
+    crate::crash::removed(&path(dir, number));
     sync_directory(dir)
 }
 
@@ -229,6 +233,8 @@ impl Walk<'_> {
         // What was read is taken for durable from here on; the disk may not have it yet.
         let segment = &self.inner.segments[&number];
         segment.file.sync_all().map_err(failed("sync its log"))?;
+        #[cfg(test)]
+        crate::crash::synced(&path, None);
         self.inner.synced = bytes.len() as u64;
         Ok(())
     }
