@@ -12,7 +12,7 @@
 use crate::books::{Key, Slice};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
 
 /// Memory of the tables, in bytes.
@@ -71,6 +71,29 @@ impl Cut {
     }
 }
 
+/// What names something: two stretches of bytes, so that nobody copies them to compare them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Name<'n> {
+    pub(super) head: &'n [u8],
+    pub(super) tail: &'n [u8],
+}
+
+impl<'n> From<&'n [u8]> for Name<'n> {
+    fn from(head: &'n [u8]) -> Self {
+        Self { head, tail: &[] }
+    }
+}
+
+impl Name<'_> {
+    fn len(&self) -> usize {
+        self.head.len() + self.tail.len()
+    }
+
+    pub(super) fn to_vec(self) -> Vec<u8> {
+        [self.head, self.tail].concat()
+    }
+}
+
 #[derive(Debug)]
 struct Entry<T> {
     hash: u64,
@@ -103,19 +126,23 @@ impl<T> Default for Table<T> {
 }
 
 impl<T> Table<T> {
-    fn is(&self, entry: u32, name: &[u8]) -> bool {
+    fn is(&self, entry: u32, name: Name<'_>) -> bool {
         let entry = self.entries.get(entry as usize);
-        entry.is_some_and(|e| self.texts.get(e.at..e.at + e.len) == Some(name))
+        let text = entry.and_then(|e| self.texts.get(e.at..e.at + e.len));
+        text.is_some_and(|text| {
+            let split = text.split_at_checked(name.head.len());
+            split == Some((name.head, name.tail))
+        })
     }
 
     /// The entry of a name.
-    fn find(&self, hash: u64, name: &[u8]) -> Option<u32> {
+    fn find(&self, hash: u64, name: Name<'_>) -> Option<u32> {
         let same = |e: &u32| self.entries[*e as usize].hash == hash && self.is(*e, name);
         self.index.find(hash, same).copied()
     }
 
     /// Puts a value, replacing what stands there; returns the bytes that it takes more.
-    fn put(&mut self, hash: u64, name: &[u8], value: T) -> usize {
+    fn put(&mut self, hash: u64, name: Name<'_>, value: T) -> usize {
         if let Some(entry) = self.find(hash, name) {
             self.entries[entry as usize].value = value;
             return 0;
@@ -128,7 +155,8 @@ impl<T> Table<T> {
             next: entry.saturating_add(1),
             value,
         });
-        self.texts.extend_from_slice(name);
+        self.texts.extend_from_slice(name.head);
+        self.texts.extend_from_slice(name.tail);
         let entries = &self.entries;
         let hash_of = |e: &u32| entries[*e as usize].hash;
         self.index.insert_unique(hash, entry, hash_of);
@@ -176,15 +204,25 @@ impl Names {
     /// between requests: within one, numbers of resources are in use.
     pub(super) fn tidy(&mut self, epoch: u64) {
         if self.bytes > MAX_BYTES || self.epoch != epoch || self.next > u32::MAX / 2 {
-            *self = Self {
-                epoch,
-                ..Self::default()
-            };
+            self.epoch = epoch;
+            self.forget();
         }
     }
 
-    fn hash(&self, name: &[u8]) -> u64 {
-        self.state.hash_one(name)
+    /// Forgets everything. Must be called between requests.
+    pub(super) fn forget(&mut self) {
+        *self = Self {
+            epoch: self.epoch,
+            ..Self::default()
+        };
+    }
+
+    /// One name is always divided in the same way.
+    fn hash(&self, name: Name<'_>) -> u64 {
+        let mut hasher = self.state.build_hasher();
+        hasher.write(name.head);
+        hasher.write(name.tail);
+        hasher.finish()
     }
 
     pub(super) fn number(&mut self) -> u32 {
@@ -193,21 +231,25 @@ impl Names {
     }
 
     pub(super) fn resource(&self, name: &[u8]) -> Option<Arc<Resource>> {
+        let name = Name::from(name);
         let entry = self.resources.find(self.hash(name), name)?;
         Some(self.resources.value(entry).clone())
     }
 
     pub(super) fn keep_resource(&mut self, name: &[u8], resource: Arc<Resource>) {
+        let name = Name::from(name);
         let hash = self.hash(name);
         self.bytes += self.resources.put(hash, name, resource);
     }
 
     pub(super) fn metric(&self, name: &[u8]) -> Option<Arc<Metric>> {
+        let name = Name::from(name);
         let entry = self.metrics.find(self.hash(name), name)?;
         Some(self.metrics.value(entry).clone())
     }
 
     pub(super) fn keep_metric(&mut self, name: &[u8], metric: Arc<Metric>) {
+        let name = Name::from(name);
         let hash = self.hash(name);
         self.bytes += self.metrics.put(hash, name, metric);
     }
@@ -215,7 +257,7 @@ impl Names {
     /// What is known of a point's stream, and the entry where that stands; `after` is the entry of the
     /// point before.
     #[inline]
-    pub(super) fn point(&mut self, after: Option<u32>, name: &[u8]) -> Option<(u32, &Slot)> {
+    pub(super) fn point(&mut self, after: Option<u32>, name: Name<'_>) -> Option<(u32, &Slot)> {
         let before = after.and_then(|e| self.points.entries.get(e as usize));
         let likely = before.map_or(0, |e| e.next);
         if self.points.is(likely, name) {
@@ -228,7 +270,7 @@ impl Names {
         Some((entry, self.points.value(entry)))
     }
 
-    pub(super) fn keep_point(&mut self, name: &[u8], slot: Slot) {
+    pub(super) fn keep_point(&mut self, name: Name<'_>, slot: Slot) {
         let hash = self.hash(name);
         self.bytes += self.points.put(hash, name, slot);
     }

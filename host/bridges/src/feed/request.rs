@@ -13,7 +13,7 @@ pub(super) use envoy::Live;
 pub use envoy::{Counters, Peer};
 pub use write::Written;
 
-use super::names::{Cut, Refused, Slot};
+use super::names::{Cut, Name, Refused, Slot};
 use super::{Error, Feed, Inner, lock};
 use crate::books::{Fate, Introduced, Key, Observed, Value};
 use crate::mapping::{Holder, Labels, Mapped, Stream, Verdict};
@@ -62,6 +62,8 @@ const REFUSED_MS: i64 = 30_000;
 /// A stream that is not known yet.
 struct Fresh {
     name: Vec<u8>,
+    /// How much of it is the name's head.
+    head: usize,
     introduced: Introduced,
     cut: Option<Cut>,
 }
@@ -147,7 +149,7 @@ impl<'f> Gather<'f> {
     /// stream that nobody knows is asked for by `make`.
     fn find(
         &mut self,
-        name: &[u8],
+        name: Name<'_>,
         points: u64,
         make: impl FnOnce(&Self) -> Result<Introduced, Slot>,
     ) -> Option<Id> {
@@ -158,7 +160,7 @@ impl<'f> Gather<'f> {
     /// Likewise, of a stream that may be one series of a classic histogram.
     fn find_cut(
         &mut self,
-        name: &[u8],
+        name: Name<'_>,
         points: u64,
         make: impl FnOnce(&Self) -> Result<(Introduced, Option<Cut>), Slot>,
     ) -> Option<Whose> {
@@ -186,16 +188,18 @@ impl<'f> Gather<'f> {
                 Slot::Refused(_) => {}
             }
         }
-        if let Some(i) = self.by_name.get(name) {
+        let bytes = name.to_vec();
+        if let Some(i) = self.by_name.get(&bytes) {
             let (id, cut) = (Id::Fresh(*i), self.fresh[*i as usize].cut);
             return Some(Whose { id, cut });
         }
         match make(self) {
             Ok((introduced, cut)) => {
-                let (name, i) = (name.to_vec(), self.fresh.len() as u32);
-                self.by_name.insert(name.clone(), i);
+                let i = self.fresh.len() as u32;
+                self.by_name.insert(bytes.clone(), i);
                 self.fresh.push(Fresh {
-                    name,
+                    name: bytes,
+                    head: name.head.len(),
                     introduced,
                     cut,
                 });
@@ -319,6 +323,7 @@ impl<'f> Gather<'f> {
         let mut ids = Vec::with_capacity(fresh.len());
         for Fresh {
             name,
+            head,
             introduced,
             cut,
         } in fresh
@@ -347,7 +352,8 @@ impl<'f> Gather<'f> {
                     family: introduced.family,
                 })),
             };
-            self.inner.names.keep_point(&name, slot);
+            let (head, tail) = name.split_at(head);
+            self.inner.names.keep_point(Name { head, tail }, slot);
             ids.push(id);
         }
         ids

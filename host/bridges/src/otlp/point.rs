@@ -58,6 +58,8 @@ pub enum Reading<'a> {
 pub struct Point<'a> {
     /// Its attributes, each an encoded `KeyValue`.
     pub attributes: &'a [Part<'a>],
+    /// The same as fields of the point, side by side: the same bytes are the same attributes.
+    pub named: &'a [u8],
     /// Since when it counts, in nanoseconds since the epoch; 0 is unknown.
     pub start: u64,
     /// When it was read, in nanoseconds since the epoch.
@@ -72,6 +74,8 @@ pub struct Point<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Scratch<'a> {
     attributes: Vec<Part<'a>>,
+    /// Attributes that do not stand side by side.
+    named: Vec<u8>,
     bounds: Vec<f64>,
     counts: Vec<u64>,
 }
@@ -95,37 +99,66 @@ struct Parts {
 impl<'a> Scratch<'a> {
     pub(super) fn read(&mut self, kind: Kind, part: Part<'a>) -> Result<Point<'_>, Malformed> {
         self.attributes.clear();
+        self.named.clear();
         self.bounds.clear();
         self.counts.clear();
         let mut parts = Parts::default();
+        let attribute = match kind {
+            Kind::Gauge | Kind::Counter(_) | Kind::UpDown(_) | Kind::Summary => 7,
+            Kind::Histogram(_) => 9,
+            Kind::Exponential(_) => 1,
+        };
+        // Where the attributes begin and end; more than one stretch of them is copied.
+        let mut stretch = 0..0;
         let mut fields = part.walk();
-        while let Some(field) = fields.next()? {
+        loop {
+            let from = fields.offset();
+            let Some(field) = fields.next()? else {
+                break;
+            };
             match field.number {
+                number if number == attribute => {
+                    self.attributes.push(field.part()?);
+                    if stretch.end != from && !stretch.is_empty() {
+                        self.named.extend_from_slice(&part.bytes[stretch]);
+                        stretch = from..from;
+                    } else if stretch.is_empty() {
+                        stretch = from..from;
+                    }
+                    stretch.end = fields.offset();
+                }
                 2 => parts.start = field.fixed64()?,
                 3 => parts.time = field.fixed64()?,
                 _ => match kind {
                     Kind::Gauge | Kind::Counter(_) | Kind::UpDown(_) => {
-                        self.number(&field, &mut parts)?;
+                        Self::number(&field, &mut parts)?;
                     }
                     Kind::Histogram(_) => self.histogram(&field, &mut parts)?,
                     Kind::Exponential(_) => self.exponential(&field, &mut parts)?,
-                    Kind::Summary => self.summary(&field, &mut parts)?,
+                    Kind::Summary => Self::summary(&field, &mut parts)?,
                 },
             }
         }
-        let reading = self.reading(kind, &parts);
+        if !self.named.is_empty() {
+            self.named.extend_from_slice(&part.bytes[stretch.clone()]);
+        }
+        let named = if self.named.is_empty() {
+            &part.bytes[stretch]
+        } else {
+            &self.named
+        };
         Ok(Point {
             attributes: &self.attributes,
+            named,
             start: parts.start,
             time: parts.time,
-            reading,
+            reading: self.reading(kind, &parts),
             at: part.at,
         })
     }
 
-    fn number(&mut self, field: &Field<'a>, parts: &mut Parts) -> Result<(), Malformed> {
+    fn number(field: &Field<'a>, parts: &mut Parts) -> Result<(), Malformed> {
         match field.number {
-            7 => self.attributes.push(field.part()?),
             4 => parts.number = Some(f64::from_bits(field.fixed64()?)),
             6 => parts.number = Some(field.fixed64()? as i64 as f64),
             8 => parts.flags = field.varint()?,
@@ -136,7 +169,6 @@ impl<'a> Scratch<'a> {
 
     fn histogram(&mut self, field: &Field<'a>, parts: &mut Parts) -> Result<(), Malformed> {
         match field.number {
-            9 => self.attributes.push(field.part()?),
             4 => parts.count = field.fixed64()?,
             5 => parts.sum = Some(f64::from_bits(field.fixed64()?)),
             6 => match field.value {
@@ -165,7 +197,6 @@ impl<'a> Scratch<'a> {
 
     fn exponential(&mut self, field: &Field<'a>, parts: &mut Parts) -> Result<(), Malformed> {
         match field.number {
-            1 => self.attributes.push(field.part()?),
             4 => parts.count = field.fixed64()?,
             5 => parts.sum = Some(f64::from_bits(field.fixed64()?)),
             6 => parts.scale = field.sint32()?,
@@ -216,9 +247,8 @@ impl<'a> Scratch<'a> {
         Ok(())
     }
 
-    fn summary(&mut self, field: &Field<'a>, parts: &mut Parts) -> Result<(), Malformed> {
+    fn summary(field: &Field<'a>, parts: &mut Parts) -> Result<(), Malformed> {
         match field.number {
-            7 => self.attributes.push(field.part()?),
             4 => parts.count = field.fixed64()?,
             5 => parts.sum = Some(f64::from_bits(field.fixed64()?)),
             8 => parts.flags = field.varint()?,

@@ -358,7 +358,7 @@ impl Sink for Listener<'_> {
             self.name.extend_from_slice(part.bytes);
         }
         let (named, family) = (self.named, &self.family.0);
-        let id = self.gather.find(&self.name, 1, |gather| {
+        let id = self.gather.find(self.name[..].into(), 1, |gather| {
             introduce(gather, metric.labels, &known, named, family, (shape, flow))
         });
         let Some(id) = id else { return };

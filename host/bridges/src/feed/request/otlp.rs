@@ -7,7 +7,7 @@
 
 use super::{Error, Feed, Gather, Took, identity};
 use crate::books::{Flow, Introduced, Key, Observed, Value, key_of};
-use crate::feed::names::{Metric, Resource, Slot};
+use crate::feed::names::{Metric, Name, Resource, Slot};
 use crate::histogram::{Histogram, Layout};
 use crate::mapping::{Labels, Shape, Stream};
 use crate::otlp::{self, Kind, Point, Reading, Sink, Temporality, Wanted};
@@ -265,11 +265,6 @@ impl Sink for Listener<'_> {
         };
         self.name.clear();
         self.name.extend_from_slice(&metric.id.to_le_bytes());
-        for part in point.attributes {
-            self.name
-                .extend_from_slice(&(part.bytes.len() as u32).to_le_bytes());
-            self.name.extend_from_slice(part.bytes);
-        }
         let (name, unit, kind) = (&self.described.0, &self.described.1, self.described.2);
         let (resource, scope) = (self.resource.as_deref(), &self.scope);
         let started = start_of(point);
@@ -279,7 +274,8 @@ impl Sink for Listener<'_> {
         );
         let start = (cumulative && resource.is_some_and(|r| r.nameless)).then_some(started);
         self.name.extend(start.iter().flat_map(|s| s.to_le_bytes()));
-        let id = self.gather.find(&self.name, 1, |gather| {
+        let (head, tail) = (&self.name[..], point.named);
+        let id = self.gather.find(Name { head, tail }, 1, |gather| {
             introduce(
                 gather,
                 point,

@@ -10,7 +10,7 @@
 
 use super::{Error, Feed, Gather, Took, Whose, identity};
 use crate::books::{Flow, Introduced, Observed, Slice, Value, key_of};
-use crate::feed::names::{Cut, Slot};
+use crate::feed::names::{Cut, Name, Slot};
 use crate::mapping::{Labels, Mapped, Shape, Stream, envoy};
 use crate::remote_write::{self, Native, STALE, Sample, Series, Sink, Told, Version};
 use tidegate_core::access::Principal;
@@ -207,11 +207,13 @@ impl Listener<'_> {
             },
             carries as u8,
         ]);
-        self.name.extend_from_slice(series.name);
         let before = self.gather.took.passed_over;
-        let found = self.gather.find_cut(&self.name, points as u64, |gather| {
-            introduce(gather, series, carries)
-        });
+        let (head, tail) = (&self.name[..], series.name);
+        let found = self
+            .gather
+            .find_cut(Name { head, tail }, points as u64, |gather| {
+                introduce(gather, series, carries)
+            });
         if carries == Carries::Histograms {
             self.gather.took.histograms += self.gather.took.passed_over - before;
         }
