@@ -1,14 +1,26 @@
 //! Group commit of the journal: who waits, waits for one write of all that came meanwhile.
 //!
-//! The first to get the lock writes everything that is pending; the others find it done. No thread
-//! is needed, and a sender alone waits for its own write only. A failed write is for good: the store
-//! takes none afterwards, and what is in the books but not in the journal must not be acknowledged
-//! by a later success.
+//! Whoever waits while nobody writes, writes all that is pending; the others find it done. No thread is
+//! needed, and a sender alone waits for its own write only. A failed write is for good: the store takes
+//! none afterwards, and what is in the books but not in the journal must not be acknowledged by a later
+//! success.
+//!
+//! **Senders fall into step.** A sync costs more than many a request does. Of two senders that each wait for
+//! an answer before they send again, each would meet the other's write and wait for its own, for ever. So
+//! who is about to write little waits a moment ([`MOMENT`]) for as many as waited at the end of the last
+//! write; when they are there, or nobody comes, it writes. Who is alone waits for nobody.
 
 use super::{Keep, lock};
 use crate::books::Damaged;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tidegate_core::ports::storage::StoreError;
+
+/// How long who is about to write waits for others.
+const MOMENT: Duration = Duration::from_micros(500);
+
+/// With more bytes than that, nobody is waited for: their own cost is more than the sync's.
+const LITTLE: usize = 16 << 10;
 
 #[derive(Default)]
 struct Pending {
@@ -24,12 +36,21 @@ struct Pending {
     /// What is pending begins with a checkpoint.
     checkpoint: bool,
     failed: Option<StoreError>,
+    /// Somebody writes, or is about to.
+    writing: bool,
+    /// Who wait now, with who writes.
+    waiting: usize,
+    /// How many were there at the end of the last write.
+    usual: usize,
 }
 
 pub(super) struct Committer {
     keep: Arc<dyn Keep>,
     pending: Mutex<Pending>,
-    writing: Mutex<()>,
+    /// Somebody more waits.
+    came: Condvar,
+    /// A write has ended.
+    ended: Condvar,
 }
 
 /// Puts an entry behind others, with its length.
@@ -66,7 +87,8 @@ impl Committer {
                 written,
                 ..Pending::default()
             }),
-            writing: Mutex::default(),
+            came: Condvar::new(),
+            ended: Condvar::new(),
         }
     }
 
@@ -105,41 +127,88 @@ impl Committer {
 
     /// Returns when everything up to `ticket` is on disk.
     pub(super) fn wait(&self, ticket: u64) -> Result<(), StoreError> {
+        let mut pending = lock(&self.pending);
+        pending.waiting += 1;
+        self.came.notify_all();
         loop {
-            let _writing = lock(&self.writing);
-            let (bytes, added, checkpoint) = {
-                let mut pending = lock(&self.pending);
-                if let Some(failed) = &pending.failed {
-                    return Err(failed.clone());
-                }
-                if pending.durable >= ticket {
-                    return Ok(());
-                }
-                let bytes = std::mem::take(&mut pending.bytes);
-                (
-                    bytes,
-                    pending.added,
-                    std::mem::take(&mut pending.checkpoint),
-                )
+            let done = match &pending.failed {
+                Some(failed) => Some(Err(failed.clone())),
+                None => (pending.durable >= ticket).then_some(Ok(())),
             };
-            let written = self.keep.write(&bytes);
-            let mut pending = lock(&self.pending);
-            match written {
-                Ok(number) => {
-                    pending.durable = added;
-                    if checkpoint {
-                        pending.written = 0;
-                        drop(pending);
-                        self.keep.drop_before(number)?;
-                    } else {
-                        pending.written += bytes.len();
-                    }
-                }
-                Err(error) => {
-                    pending.failed = Some(error.clone());
-                    return Err(error);
+            if let Some(done) = done {
+                pending.waiting -= 1;
+                return done;
+            }
+            if !pending.writing {
+                pending.waiting -= 1;
+                pending = self.write(pending)?;
+                pending.waiting += 1;
+                continue;
+            }
+            let woken = self.ended.wait(pending);
+            pending = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Writes what is pending, and before it waits for who is about to come.
+    fn write<'p>(
+        &'p self,
+        mut pending: MutexGuard<'p, Pending>,
+    ) -> Result<MutexGuard<'p, Pending>, StoreError> {
+        pending.writing = true;
+        let few = |p: &mut Pending| p.waiting + 1 < p.usual && p.bytes.len() < LITTLE;
+        let gathered = self.came.wait_timeout_while(pending, MOMENT, few);
+        let (mut pending, _) = gathered.unwrap_or_else(PoisonError::into_inner);
+        let bytes = std::mem::take(&mut pending.bytes);
+        let added = pending.added;
+        let checkpoint = std::mem::take(&mut pending.checkpoint);
+        drop(pending);
+        let mut attempt = Attempt {
+            of: self,
+            ended: false,
+        };
+        let written = self.keep.write(&bytes);
+        let mut dropped = Ok(());
+        let mut pending = lock(&self.pending);
+        match written {
+            Ok(number) => {
+                pending.durable = added;
+                pending.usual = pending.waiting + 1;
+                if checkpoint {
+                    pending.written = 0;
+                    // Who waited need not wait for this too.
+                    self.ended.notify_all();
+                    drop(pending);
+                    dropped = self.keep.drop_before(number);
+                    pending = lock(&self.pending);
+                } else {
+                    pending.written += bytes.len();
                 }
             }
+            Err(error) => pending.failed = Some(error),
         }
+        pending.writing = false;
+        attempt.ended = true;
+        self.ended.notify_all();
+        dropped.map(|()| pending)
+    }
+}
+
+/// A write under way. Where it ends by a panic, nobody waits for it in vain.
+struct Attempt<'c> {
+    of: &'c Committer,
+    ended: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let mut pending = lock(&self.of.pending);
+        pending.writing = false;
+        pending.failed = Some(StoreError::Closed);
+        drop(pending);
+        self.of.ended.notify_all();
     }
 }
