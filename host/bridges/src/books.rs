@@ -43,6 +43,7 @@ mod journal;
 mod spread;
 mod stream;
 mod streams;
+mod waiting;
 
 pub use classic::Slice;
 pub use codec::Damaged;
@@ -89,7 +90,7 @@ pub struct Terms {
     pub max_streams: usize,
     /// Of them, of one tenant.
     pub max_streams_per_tenant: usize,
-    /// Steps that may be open at a time, over all apis and signals.
+    /// Memory that open steps may take, over all apis and signals, in bytes.
     pub max_open: usize,
 }
 
@@ -103,7 +104,7 @@ impl Default for Terms {
             ahead_ms: 600_000,
             max_streams: 1_000_000,
             max_streams_per_tenant: usize::MAX,
-            max_open: 4_000_000,
+            max_open: 256 << 20,
         }
     }
 }
@@ -167,6 +168,7 @@ pub struct Books {
     by_series: BTreeMap<SeriesKey, u32>,
     /// Rises when streams were forgotten, so that whoever keeps their numbers asks again.
     epoch: u64,
+    /// Weight of the steps that are open.
     open: usize,
     tally: Tally,
     swept: i64,
@@ -174,6 +176,8 @@ pub struct Books {
     /// Streams of which slices came since the last settlement.
     touched: Vec<u32>,
     again: Vec<SeriesSamples>,
+    /// Apis that are to be declared.
+    waiting: waiting::Waiting,
 }
 
 impl Books {
@@ -198,6 +202,7 @@ impl Books {
             log: Log::default(),
             touched: vec![],
             again: vec![],
+            waiting: BTreeMap::new(),
         }
     }
 
@@ -213,10 +218,10 @@ impl Books {
         self.by_key.len()
     }
 
-    /// Whether so much is open that nothing more may be taken for now.
+    /// Memory that open steps take, in bytes.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.open >= self.terms.max_open
+    pub fn open(&self) -> usize {
+        self.open
     }
 
     /// What was done since the start.
@@ -442,18 +447,38 @@ impl Books {
     /// `now` is the machine's clock.
     pub fn due(&mut self, clock: i64, now: i64) -> Vec<SeriesSamples> {
         let mut out = vec![];
-        for id in 0..self.accounts.len() as u32 {
-            let Some(end) = self.due_until(id, clock, now) else {
-                continue;
-            };
-            self.log.given(id, end);
-            out.extend(self.give(id, end));
+        let mut from = Some(0);
+        while let Some(next) = from {
+            from = self.due_of(next, usize::MAX, (clock, now), &mut out);
+        }
+        out
+    }
+
+    /// Likewise of so many accounts from one on, so that whoever asks for all need not have the books to
+    /// himself meanwhile: what is complete of one has nothing to do with another. Returns from which to go on.
+    pub fn due_of(
+        &mut self,
+        from: u32,
+        accounts: usize,
+        (clock, now): (i64, i64),
+        out: &mut Vec<SeriesSamples>,
+    ) -> Option<u32> {
+        let all = self.accounts.len() as u32;
+        let to = from.saturating_add(u32::try_from(accounts).unwrap_or(u32::MAX));
+        for id in from..to.min(all) {
+            if let Some(end) = self.due_until(id, clock, now) {
+                self.log.given(id, end);
+                out.extend(self.give(id, end));
+            }
+        }
+        if to < all {
+            return Some(to);
         }
         if now - self.swept >= FORGET_MS / 4 {
             self.swept = now;
             self.sweep(now);
         }
-        out
+        None
     }
 }
 

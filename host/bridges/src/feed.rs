@@ -30,12 +30,15 @@ use crate::mapping::Mapping;
 use crate::wire::Malformed;
 use commit::Committer;
 use names::Names;
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tidegate_core::access::{Principal, Role};
+use tidegate_core::ids::{ApiId, TenantId};
 use tidegate_core::ports::serve::{CatalogPort, ClockPort, IngestPort, ServeError};
 use tidegate_core::ports::storage::{History, Notes, StoreError};
-use tidegate_core::sample::{SampleBatch, SeriesSamples};
+use tidegate_core::sample::{SampleBatch, SeriesSamples, Values};
 use tidegate_core::time::Timestamp;
 
 /// What the feed needs of the daemon's servers.
@@ -61,7 +64,13 @@ pub struct Options {
     pub clock: Clock,
     /// Points a second that one tenant may send; `None`: any.
     pub max_points_per_s: Option<u64>,
+    /// How long a request waits for room where the open steps fill what they may, before it is told to come
+    /// back; nothing: it is told so at once.
+    pub patience: Duration,
 }
+
+/// A step settles, and a turn hands it out; shorter than any sender's patience.
+pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Whose time counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,6 +96,17 @@ pub enum Error {
     Busy {
         /// What there is too much of.
         what: &'static str,
+        /// Milliseconds.
+        retry_ms: u64,
+    },
+    /// Steps that wait to be complete, or for the store, fill what they may; later it will be taken.
+    #[error(
+        "steps that are not complete yet take {} MiB, which is all that they may (`feeds.memory`); retry in {retry_ms} ms, send the past more slowly, or raise it",
+        bytes >> 20
+    )]
+    Full {
+        /// What they take.
+        bytes: usize,
         /// Milliseconds.
         retry_ms: u64,
     },
@@ -124,6 +144,8 @@ pub struct Turned {
     pub stored: u64,
     /// Sums that were refused, with the first reason.
     pub refused: Option<(u64, String)>,
+    /// Apis that were to be declared and cannot be, with the first reason.
+    pub undeclared: Option<(u64, String)>,
     /// Sums that wait because the store takes none now, with why.
     pub waiting: Option<(usize, String)>,
 }
@@ -131,8 +153,8 @@ pub struct Turned {
 /// Bytes of journal after which the state is written as a whole, at the least.
 const CHECKPOINT_BYTES: usize = 16 << 20;
 
-/// Sums that may wait for the store; then nothing more is taken.
-const MAX_UNSENT: usize = 1_000_000;
+/// Accounts that are looked through before a request has its turn.
+const SLICE: usize = 500;
 
 /// Sums that are handed to the store at once.
 const BATCH: usize = 20_000;
@@ -141,6 +163,10 @@ struct Inner {
     books: Books,
     names: Names,
     allowance: Allowance,
+    /// Series of tenants, as they were asked for since the last turn.
+    used: BTreeMap<TenantId, u64>,
+    /// Apis that could not be declared when they were to be.
+    undeclared: BTreeSet<ApiId>,
     /// The newest instant of any point, for a clock that is the data's.
     newest: i64,
 }
@@ -150,9 +176,16 @@ pub struct Feed {
     options: Options,
     door: Arc<dyn Door>,
     keep: Arc<dyn Keep>,
+    /// Passed by whoever wants what is inside, so that who has just had it does not get it again before those
+    /// who have waited.
+    turnstile: Mutex<()>,
     inner: Mutex<Inner>,
     committer: Committer,
     unsent: Mutex<Vec<SeriesSamples>>,
+    /// Bytes of those.
+    weight: AtomicUsize,
+    /// A turn has ended, so that there may be room.
+    room: Condvar,
     /// Envoys that stream, and the number of the last stream.
     live: request::Live,
     streams: Mutex<u64>,
@@ -205,19 +238,30 @@ impl Feed {
             door,
             committer: Committer::new(keep.clone(), bytes),
             keep,
+            turnstile: Mutex::default(),
             inner: Mutex::new(Inner {
                 books,
                 names: Names::default(),
                 allowance: Allowance::default(),
+                used: BTreeMap::new(),
+                undeclared: BTreeSet::new(),
                 newest: now,
             }),
+            weight: AtomicUsize::new(weight(&unsent)),
             unsent: Mutex::new(unsent),
+            room: Condvar::new(),
             live: request::Live::default(),
             streams: Mutex::default(),
         };
         let ticket = feed.committer.add(&log);
         feed.committer.wait(ticket)?;
         Ok(feed)
+    }
+
+    /// The books and names.
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        let _next = lock(&self.turnstile);
+        lock(&self.inner)
     }
 
     /// The data's clock and the time of arrival, at which `now` is the machine's.
@@ -235,17 +279,35 @@ impl Feed {
     pub fn turn(&self, now: Timestamp) -> Result<Turned, Error> {
         // One turn at a time: sums of a series are stored in their order.
         let mut unsent = lock(&self.unsent);
-        let (due, ticket) = {
-            let mut inner = lock(&self.inner);
-            let (clock, now) = self.times(&inner, now);
-            let due = inner.books.due(clock, now);
-            let log = inner.books.drain();
-            (due, self.committer.add(&log))
-        };
+        let turned = self.hand_out(&mut unsent, now);
+        self.weight.store(weight(&unsent), Ordering::Relaxed);
+        // Whoever has found no room waits by now.
+        drop(self.inner());
+        self.room.notify_all();
+        turned
+    }
+
+    fn hand_out(&self, unsent: &mut Vec<SeriesSamples>, now: Timestamp) -> Result<Turned, Error> {
+        let declared = self.declare();
+        let (mut next, mut ticket) = (Some(0), 0);
+        while let Some(from) = next {
+            let mut inner = self.inner();
+            let times = self.times(&inner, now);
+            next = inner.books.due_of(from, SLICE, times, unsent);
+            ticket = self.committer.add(&inner.books.drain());
+        }
+        self.weight.store(weight(unsent), Ordering::Relaxed);
         // A sum may be stored only when all that is in it would survive a crash.
         self.committer.wait(ticket)?;
-        unsent.extend(due);
-        let mut turned = Turned::default();
+        let mut turned = Turned {
+            undeclared: declared.refused,
+            ..Turned::default()
+        };
+        if let Some(why) = declared.waiting {
+            // Of an api that is not declared, the store takes nothing.
+            turned.waiting = Some((unsent.len(), why));
+            return Ok(turned);
+        }
         while !unsent.is_empty() {
             let mut samples = 0;
             let fits = |s: &&SeriesSamples| {
@@ -303,7 +365,7 @@ impl Feed {
     /// Writes the state as a whole and drops what it replaces.
     fn checkpoint(&self) -> Result<(), Error> {
         let ticket = {
-            let mut inner = lock(&self.inner);
+            let mut inner = self.inner();
             let log = inner.books.drain();
             self.committer.add(&log);
             let entries = inner.books.checkpoint();
@@ -328,18 +390,29 @@ impl Feed {
     /// What was done since the start, streams that are known, sums that wait for the store.
     #[must_use]
     pub fn standing(&self) -> (crate::books::Tally, usize, usize) {
-        let inner = lock(&self.inner);
+        let inner = self.inner();
         let (tally, streams) = (inner.books.tally(), inner.books.streams());
         drop(inner);
         (tally, streams, lock(&self.unsent).len())
     }
 
-    /// Whether nothing more may be taken for now.
-    fn is_full(&self, inner: &Inner) -> bool {
-        inner.books.is_full()
-            || self
-                .unsent
-                .try_lock()
-                .is_ok_and(|unsent| unsent.len() > MAX_UNSENT)
+    /// Memory of steps that are open or wait for the store, in bytes.
+    fn open_bytes(&self, inner: &Inner) -> usize {
+        inner.books.open() + self.weight.load(Ordering::Relaxed)
     }
+}
+
+/// The memory that sums take, in bytes.
+fn weight(sums: &[SeriesSamples]) -> usize {
+    let of = |s: &SeriesSamples| {
+        let values = match &s.values {
+            Values::Numbers(values) => size_of_val(&values[..]),
+            Values::Distributions(values) => {
+                let buckets = values.iter().map(|d| size_of_val(&d.buckets[..]));
+                size_of_val(&values[..]) + buckets.sum::<usize>()
+            }
+        };
+        size_of_val(s) + size_of_val(&s.times[..]) + values
+    };
+    sums.iter().map(of).sum()
 }

@@ -76,6 +76,9 @@ pub(crate) fn run(feed: &Feed, stop: &Stop) -> Result<()> {
             tracing::warn!(samples, "sums of feeds are refused: {reason}");
             refused = reason;
         }
+        if let Some((apis, reason)) = turned.undeclared {
+            tracing::warn!(apis, "apis that feeds tell of cannot be declared: {reason}");
+        }
         let why = turned.waiting.map_or_else(String::new, |(series, why)| {
             tracing::debug!(series, "sums of feeds wait: {why}");
             why

@@ -27,6 +27,24 @@ pub(crate) struct Open {
     pub(crate) sum: Sum,
 }
 
+impl Open {
+    /// The memory that it takes, in bytes.
+    #[inline]
+    pub(crate) fn weight(&self) -> usize {
+        let more = match &self.sum {
+            Sum::Amount(_) => 0,
+            Sum::Levels(levels) => levels.len() * LEVEL,
+            Sum::Latency(d) => {
+                size_of_val(&**d) + size_of_val(&d.buckets[..]) + size_of_val(&d.above[..])
+            }
+        };
+        size_of::<(i64, Self)>() + more
+    }
+}
+
+/// What one level takes in its tree, about.
+const LEVEL: usize = 32;
+
 /// Steps that are not given out yet, by start. Nearly always there are one or two, and what comes belongs into
 /// the last or makes a new one behind it; so they stand in a row, not in a tree, and the last one in the
 /// account itself, where it is found without a look elsewhere.
@@ -149,7 +167,9 @@ impl Books {
             arrived: now,
             sum: Account::nothing(how),
         });
-        self.open += usize::from(is_new);
+        if is_new {
+            self.open += open.weight();
+        }
         open
     }
 
@@ -186,11 +206,15 @@ impl Books {
         if start < self.accounts[account as usize].given {
             return false;
         }
-        if let Sum::Levels(levels) = &mut self.step_of(account, start, now).sum {
+        let open = self.step_of(account, start, now);
+        let before = open.weight();
+        if let Sum::Levels(levels) = &mut open.sum {
             let (sum, n) = levels.entry(id).or_insert((0.0, 0));
             *sum += value;
             *n += 1;
         }
+        let after = open.weight();
+        self.open = self.open + after - before;
         true
     }
 
@@ -234,7 +258,7 @@ impl Books {
         let mut distributions = vec![];
         account.given = account.given.max(end);
         while let Some((start, open)) = account.open.pop_before(end) {
-            self.open -= 1;
+            self.open -= open.weight();
             if start < account.partial_until {
                 self.tally.partial += 1;
                 continue;

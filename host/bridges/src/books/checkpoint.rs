@@ -23,6 +23,7 @@ const FAMILY: u8 = 1;
 const ACCOUNT: u8 = 2;
 const STREAM: u8 = 3;
 const NO_STREAM: u8 = 4;
+const WAITS: u8 = 5;
 
 /// Size at which an entry is closed.
 const ENTRY: usize = 60_000;
@@ -52,6 +53,9 @@ impl Books {
                 Some(source) => part(STREAM, &mut |to| put_stream(to, source)),
                 None => part(NO_STREAM, &mut |_| {}),
             }
+        }
+        for account in self.waiting.values().flat_map(BTreeMap::values) {
+            part(WAITS, &mut |to| put_uint(to, (*account).into()));
         }
         self.scrapes(&mut entries);
         entries
@@ -113,7 +117,8 @@ impl Books {
                     let account = get_account(r)?;
                     let id = self.accounts.len() as u32;
                     self.by_series.insert(account.key.clone(), id);
-                    self.open += account.open.len();
+                    let open = account.open.iter().map(|(_, open)| open.weight());
+                    self.open += open.sum::<usize>();
                     self.accounts.push(account);
                 }
                 STREAM => {
@@ -129,6 +134,13 @@ impl Books {
                 NO_STREAM => {
                     self.free.push(self.sources.len() as u32);
                     self.sources.push(None);
+                }
+                WAITS => {
+                    let account = r.index()?;
+                    if account as usize >= self.accounts.len() {
+                        return Err(Damaged("it names an account that is not there"));
+                    }
+                    self.wait_for(account);
                 }
                 _ => return Err(Damaged("a part of a checkpoint is unknown")),
             }

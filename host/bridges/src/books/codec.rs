@@ -12,8 +12,8 @@ use tidegate_core::units::Signal;
 use super::classic::Slice;
 use crate::mapping::How;
 
-/// Of every entry. Version 1 has points in their long form alone.
-pub(super) const VERSION: u8 = 2;
+/// Of every entry. Version 1 has points in their long form alone, version 2 no apis that wait.
+pub(super) const VERSION: u8 = 3;
 
 /// A journal entry cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -27,6 +27,8 @@ const GIVEN: u8 = 5;
 const FORGET: u8 = 6;
 const TAINT: u8 = 7;
 const SETTLE: u8 = 8;
+const WAITS: u8 = 9;
+const WAITS_NO_MORE: u8 = 10;
 
 /// A point, with what is told of it in the low bits; [`POINT`] is the same in the form of version 1.
 const BRIEF: u8 = 0x40;
@@ -132,6 +134,14 @@ impl Log {
 
     pub(super) fn taint(&mut self, family: &Key) {
         self.note(TAINT).extend_from_slice(family);
+    }
+
+    pub(super) fn waits(&mut self, account: u32) {
+        put_uint(self.note(WAITS), account.into());
+    }
+
+    pub(super) fn waits_no_more(&mut self, account: u32) {
+        put_uint(self.note(WAITS_NO_MORE), account.into());
     }
 
     fn times(&mut self, clock: i64, now: i64) {
@@ -346,6 +356,14 @@ impl Books {
                 }
             }
             SETTLE => self.weigh_scrapes(previous.now),
+            WAITS => {
+                let account = r.index()?;
+                if account as usize >= self.accounts.len() {
+                    return Err(Damaged("it names an account that is not there"));
+                }
+                self.wait_for(account);
+            }
+            WAITS_NO_MORE => self.wait_no_more_by(r.index()?),
             _ => return Err(Damaged("a kind of note is unknown")),
         }
         Ok(())

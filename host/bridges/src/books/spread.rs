@@ -68,8 +68,9 @@ impl Books {
         let mut start = from - from.rem_euclid(step);
         while start < to {
             let (a, b) = (start.max(from) - from, (start + step).min(to) - from);
-            let sum = &mut self.step_of(account, start, now).sum;
-            match (amount, sum) {
+            let open = self.step_of(account, start, now);
+            let before = open.weight();
+            match (amount, &mut open.sum) {
                 // Requests have no unit.
                 (Amount::Number(n), Sum::Amount(sum)) if how == How::Count => {
                     *sum += part(n, a, b, whole);
@@ -83,6 +84,8 @@ impl Books {
                 }
                 _ => {}
             }
+            let after = open.weight();
+            self.open = self.open + after - before;
             start += step;
         }
         true

@@ -3,6 +3,7 @@
 mod classic;
 mod forms;
 mod law;
+mod open;
 
 use super::*;
 use crate::histogram::{Histogram, Layout};

@@ -14,11 +14,11 @@ pub use envoy::{Counters, Peer};
 pub use write::Written;
 
 use super::names::{Cut, Name, Refused, Slot};
-use super::{Error, Feed, Inner, lock};
+use super::{Error, Feed, Inner};
 use crate::books::{Fate, Introduced, Key, Observed, Value};
 use crate::mapping::{Holder, Labels, Mapped, Stream, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, MutexGuard};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use tidegate_core::access::{Principal, Role};
 use tidegate_core::ids::TenantId;
 use tidegate_core::time::Timestamp;
@@ -55,6 +55,9 @@ impl Took {
         (self.rejected > 0).then(|| told.join("; "))
     }
 }
+
+/// After how long there is most likely room again, in milliseconds: what is complete is given out each second.
+const FULL_MS: u64 = 2000;
 
 /// How long a stream that was refused is not looked at again, in milliseconds.
 const REFUSED_MS: i64 = 30_000;
@@ -103,11 +106,15 @@ impl Feed {
             let text = "a reader may not feed; use a credential of the role writer";
             return Err(Error::Denied(text.into()));
         }
-        let mut inner = lock(&self.inner);
-        if self.is_full(&inner) {
-            return Err(Error::Busy {
-                what: "more is open than can be added up",
-                retry_ms: 1000,
+        let bound = self.options.terms.max_open;
+        let full = |inner: &mut Inner| self.open_bytes(inner) >= bound;
+        let patience = self.options.patience;
+        let waited = self.room.wait_timeout_while(self.inner(), patience, full);
+        let (mut inner, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            return Err(Error::Full {
+                bytes: self.open_bytes(&inner),
+                retry_ms: FULL_MS,
             });
         }
         let epoch = inner.books.epoch();
@@ -316,9 +323,8 @@ impl<'f> Gather<'f> {
             return vec![];
         }
         let apis = self.fresh.iter().map(|f| f.introduced.mapped.api.clone());
-        let problems = self
-            .feed
-            .declare(self.caller, &apis.collect::<BTreeSet<_>>());
+        let apis = apis.collect::<BTreeSet<_>>();
+        let looked = self.feed.look(self.caller, self.inner, &apis);
         let fresh = std::mem::take(&mut self.fresh);
         let mut ids = Vec::with_capacity(fresh.len());
         for Fresh {
@@ -329,7 +335,7 @@ impl<'f> Gather<'f> {
         } in fresh
         {
             let keep = &self.feed.keep;
-            let id = match problems.get(&introduced.mapped.api) {
+            let id = match looked.problems.get(&introduced.mapped.api) {
                 Some(problem) => {
                     self.inner.books.taint(&introduced.family);
                     Err(problem.clone())
@@ -339,6 +345,11 @@ impl<'f> Gather<'f> {
                     self.inner.books.introduce(&introduced, &newest, self.now)
                 }
             };
+            if let Ok(id) = &id
+                && looked.waiting.contains(&introduced.mapped.api)
+            {
+                self.inner.books.await_declaration(*id);
+            }
             let id = id.map_err(Arc::from);
             let slot = match &id {
                 Ok(id) => match cut {

@@ -184,9 +184,11 @@ async fn take(
         guard = back;
         match taken {
             Ok(_) => return Ok(guard),
-            Err(Error::Busy { retry_ms, .. } | Error::Over { retry_ms, .. })
-                if waited < SLOWEST =>
-            {
+            Err(
+                Error::Busy { retry_ms, .. }
+                | Error::Full { retry_ms, .. }
+                | Error::Over { retry_ms, .. },
+            ) if waited < SLOWEST => {
                 let pause = Duration::from_millis(retry_ms.clamp(10, 5_000));
                 tokio::time::sleep(pause).await;
                 waited += pause;

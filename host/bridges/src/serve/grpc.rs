@@ -90,7 +90,7 @@ pub(super) fn status(error: &Error) -> Status {
     match error {
         Error::Malformed(_) => Status::invalid_argument(text),
         Error::Denied(_) => Status::permission_denied(text),
-        Error::Busy { retry_ms, .. } => retry(*retry_ms),
+        Error::Busy { retry_ms, .. } | Error::Full { retry_ms, .. } => retry(*retry_ms),
         // By OTLP, this code may be repeated just when it says when.
         Error::Over { retry_ms, .. } => again(Code::ResourceExhausted, *retry_ms),
         Error::Taken(_) => Status::failed_precondition(text),

@@ -57,7 +57,7 @@ impl From<Error> for Refusal {
         match error {
             Error::Malformed(_) => refuse(StatusCode::BAD_REQUEST, text),
             Error::Denied(_) => refuse(StatusCode::FORBIDDEN, text),
-            Error::Busy { retry_ms, .. } => Refusal {
+            Error::Busy { retry_ms, .. } | Error::Full { retry_ms, .. } => Refusal {
                 code: StatusCode::SERVICE_UNAVAILABLE,
                 text,
                 retry_ms: Some(retry_ms),

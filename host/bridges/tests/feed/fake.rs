@@ -2,12 +2,12 @@
 
 use super::otlp::Request;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use tidegate_bridges::feed::{Error, Feed, Options, Took};
 use tidegate_core::access::Principal;
 use tidegate_core::catalog::{
-    Catalog, Change, FieldProblem, Object, ObjectKey, ObjectKind, Tenant, Versioned,
+    Api, Catalog, Change, FieldProblem, Object, ObjectKey, ObjectKind, Tenant, Versioned,
 };
 use tidegate_core::distribution::Distribution;
 use tidegate_core::frame::Column;
@@ -17,7 +17,7 @@ use tidegate_core::ports::serve::{
 };
 use tidegate_core::ports::storage::{Completion, History, Notes, StoreError, Watermark};
 use tidegate_core::quota::Usage;
-use tidegate_core::sample::{SampleBatch, SeriesKey, Stored, Values};
+use tidegate_core::sample::{Rejection, SampleBatch, SeriesKey, Stored, Values};
 use tidegate_core::time::{Grid, Step, Timestamp};
 use tidegate_core::units::Signal;
 
@@ -33,6 +33,17 @@ struct Inside {
     distributions: Mutex<BTreeMap<SeriesKey, BTreeMap<i64, Distribution>>>,
     journal: Mutex<(u64, BTreeMap<u64, Vec<u8>>)>,
     busy: AtomicBool,
+    /// Change sets of the catalog that were asked for.
+    changes: AtomicUsize,
+    /// The catalog cannot be written now.
+    locked: AtomicBool,
+    /// Writes of the journal wait.
+    stopped: Mutex<bool>,
+    goes_on: Condvar,
+    /// They fail.
+    broken: AtomicBool,
+    /// A tenant whose apis break a rule.
+    outlaw: Mutex<Option<TenantId>>,
 }
 
 #[derive(Debug)]
@@ -136,6 +147,63 @@ impl World {
             .unwrap();
     }
 
+    /// From now on, or no more, writes of the journal wait.
+    pub(crate) fn stop_journal(&self, stopped: bool) {
+        *self.inside.stopped.lock().unwrap() = stopped;
+        self.inside.goes_on.notify_all();
+    }
+
+    /// From now on writes of the journal fail.
+    pub(crate) fn break_journal(&self) {
+        self.inside.broken.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn changes(&self) -> usize {
+        self.inside.changes.load(Ordering::Relaxed)
+    }
+
+    /// Whether the catalog can be written.
+    pub(crate) fn lock_catalog(&self, locked: bool) {
+        self.inside.locked.store(locked, Ordering::Relaxed);
+    }
+
+    /// From now on the apis of this tenant break a rule of the catalog.
+    pub(crate) fn outlaw(&self, tenant: Option<&str>) {
+        *self.inside.outlaw.lock().unwrap() = tenant.map(|t| t.parse().unwrap());
+    }
+
+    pub(crate) fn has_api(&self, name: &str) -> bool {
+        let api = name.parse().unwrap();
+        self.inside.catalog.lock().unwrap().apis.contains_key(&api)
+    }
+
+    pub(crate) fn declare_api(&self, name: &str) {
+        let api = Api::free(name.parse().unwrap(), "observed".parse().unwrap());
+        let change = Change::Put {
+            object: Box::new(Object::Api(api)),
+            expect: None,
+        };
+        let operator = Principal::local();
+        self.inside
+            .apply(&operator, vec![change], Run::Real)
+            .unwrap();
+    }
+
+    pub(crate) fn delete_api(&self, name: &str) {
+        let kind = ObjectKind::Api;
+        let change = Change::Delete {
+            key: ObjectKey {
+                kind,
+                name: name.into(),
+            },
+            expect: None,
+        };
+        let operator = Principal::local();
+        self.inside
+            .apply(&operator, vec![change], Run::Real)
+            .unwrap();
+    }
+
     pub(crate) fn journal_entries(&self) -> usize {
         self.inside.journal.lock().unwrap().1.len()
     }
@@ -150,14 +218,18 @@ impl IngestPort for Inside {
             }));
         }
         let mut stored = Stored::default();
+        let mut rejections = vec![];
         for series in batch.series {
             assert!(caller.sees(&series.key.api.tenant));
             let catalog = self.catalog.lock().unwrap();
-            assert!(
-                catalog.apis.contains_key(&series.key.api),
-                "{}",
-                series.key.api
-            );
+            if !catalog.apis.contains_key(&series.key.api) {
+                rejections.push(Rejection {
+                    field: "series".into(),
+                    samples: series.times.len() as u64,
+                    reason: format!("there is no api {}", series.key.api),
+                });
+                continue;
+            }
             for (i, t) in series.times.iter().enumerate() {
                 let fresh = match &series.values {
                     Values::Numbers(v) => {
@@ -179,14 +251,31 @@ impl IngestPort for Inside {
                 stored.duplicates += u64::from(!fresh);
             }
         }
-        done(Ok((stored, vec![])));
+        done(Ok((stored, rejections)));
     }
 }
 
 impl CatalogPort for Inside {
     fn apply(&self, _: &Principal, changes: Vec<Change>, _: Run) -> Result<Applied, ServeError> {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        if self.locked.load(Ordering::Relaxed) {
+            return Err(ServeError::Unavailable("the disk is full".into()));
+        }
         let mut catalog = self.catalog.lock().unwrap();
         let invalid = |problems: Vec<FieldProblem>| ServeError::Invalid { problems };
+        let outlaw = self.outlaw.lock().unwrap();
+        for change in &changes {
+            if let Change::Put { object, .. } = change
+                && let Object::Api(api) = &**object
+                && Some(&api.id.tenant) == outlaw.as_ref()
+            {
+                return Err(ServeError::field(
+                    "template all",
+                    "apis",
+                    "it fits no such api",
+                ));
+            }
+        }
         let (next, effects) = catalog.apply(&changes).map_err(invalid)?;
         let generation = next.generation;
         *catalog = next;
@@ -232,6 +321,12 @@ impl ClockPort for Inside {
 
 impl Notes for Inside {
     fn write(&self, entry: &[u8]) -> Result<u64, StoreError> {
+        let stopped = self.stopped.lock().unwrap();
+        let stopped = self.goes_on.wait_while(stopped, |stopped| *stopped);
+        drop(stopped.unwrap());
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(StoreError::Closed);
+        }
         let mut journal = self.journal.lock().unwrap();
         journal.0 += 1;
         let number = journal.0;

@@ -8,12 +8,14 @@
     reason = "counts are integers below 2^53, which are exact"
 )]
 
+mod adoption;
 mod envoy;
 mod fake;
 mod histograms;
 mod limits;
 mod messages;
 mod otlp;
+mod together;
 mod way_in;
 mod write;
 

@@ -5,7 +5,7 @@ use super::Seconds;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use tidegate_bridges::books::Terms;
-use tidegate_bridges::feed::{Adoption, Clock, Options};
+use tidegate_bridges::feed::{Adoption, Clock, Options, PATIENCE};
 use tidegate_bridges::mapping::rules::{self, Action};
 use tidegate_bridges::mapping::{Granularity, Mapping, Matcher, Rule};
 use tidegate_core::ids::{PoolId, TenantId};
@@ -30,6 +30,8 @@ pub(crate) struct FeedsConfig {
     pub(crate) message: usize,
     /// Requests that are read at the same time.
     pub(crate) concurrency: usize,
+    /// Memory of steps that are not complete yet, in MiB: about 25,000 steps each.
+    pub(crate) memory: usize,
     /// Streams (a metric with one set of labels) that are known at a time.
     pub(crate) max_streams: usize,
     /// Of them, of one tenant; any unless told.
@@ -57,6 +59,7 @@ impl Default for FeedsConfig {
             gap: Seconds(300),
             message: 16,
             concurrency: 64,
+            memory: 256,
             max_streams: 1_000_000,
             max_streams_per_tenant: None,
             max_points_per_s: None,
@@ -177,6 +180,12 @@ impl FeedsConfig {
                 self.message
             ));
         }
+        if !(16..=65_536).contains(&self.memory) {
+            return Err(format!(
+                "feeds.memory: {} MiB are not between 16 and 65536",
+                self.memory
+            ));
+        }
         if self.concurrency == 0 || self.max_streams == 0 {
             return Err("feeds: 0 for `concurrency` or `max_streams` would take nothing; leave it out for the default".into());
         }
@@ -208,6 +217,7 @@ impl FeedsConfig {
                 step: own_step,
                 hold_ms: ms(self.hold),
                 gap_ms: ms(self.gap),
+                max_open: self.memory << 20,
                 max_streams: self.max_streams,
                 max_streams_per_tenant: self.max_streams_per_tenant.unwrap_or(usize::MAX),
                 ..Terms::default()
@@ -219,6 +229,7 @@ impl FeedsConfig {
             },
             clock,
             max_points_per_s: self.max_points_per_s,
+            patience: PATIENCE,
         })
     }
 }
@@ -238,6 +249,7 @@ mod tests {
             ("step: 7s", ["feeds.step", "60s"]),
             ("hold: 5s", ["feeds.hold", "between 10 s"]),
             ("message: 0", ["feeds.message", "between 1"]),
+            ("memory: 1", ["feeds.memory", "between 16"]),
             ("max_streams: 0", ["max_streams", "leave it out"]),
             ("max_points_per_s: 0", ["max_points_per_s", "leave it out"]),
             ("tenant: a b", ["feeds.tenant", "only letters"]),

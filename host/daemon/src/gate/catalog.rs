@@ -14,6 +14,9 @@ use tidegate_core::module::Selector;
 use tidegate_core::ports::serve::{Applied, CatalogPort, Run, ServeError};
 use tidegate_core::quota::Usage;
 
+/// Objects of one change set that are logged one by one: feeds declare thousands at once.
+const LOGGED: usize = 50;
+
 impl CatalogPort for Gate {
     fn apply(
         &self,
@@ -73,8 +76,13 @@ impl CatalogPort for Gate {
         self.world.move_apis(&catalog, &next);
         // Whoever watches a grant hears that its api has another mode, and who watches events of them.
         self.world.wake();
-        for (key, effect) in effects.iter().filter(|(_, e)| *e != Effect::Unchanged) {
+        let mut changed = effects.iter().filter(|(_, e)| *e != Effect::Unchanged);
+        for (key, effect) in changed.by_ref().take(LOGGED) {
             tracing::info!(object = %key, effect = ?effect, by = %caller.name, generation = generation.0, "catalog changed");
+        }
+        let more = changed.count();
+        if more > 0 {
+            tracing::info!(objects = more, by = %caller.name, generation = generation.0, "catalog changed likewise for more");
         }
         Ok(Applied {
             generation,

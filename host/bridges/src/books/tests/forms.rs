@@ -83,5 +83,5 @@ fn what_a_stream_has_grown_by_needs_a_number_before() {
     books.replay(&w.entries[0]).unwrap();
     let problem = books.replay(&grown).unwrap_err().to_string();
     assert!(problem.contains("grown"), "{problem}");
-    assert!(Books::new(terms()).replay(&[3, 0]).is_err());
+    assert!(Books::new(terms()).replay(&[4, 0]).is_err());
 }

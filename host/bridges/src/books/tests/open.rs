@@ -1,0 +1,68 @@
+//! What is open: the memory that it takes, and that it may be asked for piece by piece.
+
+use super::*;
+
+/// Books of several apis, of which each signal is fed.
+fn many() -> World {
+    let mut w = World::new();
+    w.at(2000.0);
+    for api in 0..7 {
+        let instance = format!("i{api}");
+        let mut told = |metric: &str, flow, feeds: &[(Signal, How)]| {
+            let mut told = introduced(&format!("{instance}/{metric}"), flow, feeds, 1.0);
+            told.mapped.api = format!("shop/{api}").parse().unwrap();
+            w.books.introduce(&told, &nothing, w.now).unwrap()
+        };
+        let counter = told("m", Flow::Cumulative, &REQUESTS);
+        let level = told("l", Flow::Level, &[(Signal::Memory, How::Level)]);
+        let latency = told("h", Flow::Delta, &[(Signal::Latency, How::Latency)]);
+        for i in 0..9 {
+            let time = 1900.0 + 10.0 * f64::from(i);
+            w.say(counter, Some(1890.0), time, f64::from(i * (api + 1)));
+            w.say(level, None, time, 5.0);
+            let histogram = Histogram {
+                layout: Layout::Explicit([0.01, 0.1, 1.0].into()),
+                counts: vec![1, 2, 3, 0],
+                sum: Some(2.0),
+            };
+            let observed = Observed {
+                start: Some((time * 1000.0) as i64 - 10_000),
+                time: (time * 1000.0) as i64,
+                value: Some(Value::Histogram(Box::new(histogram))),
+            };
+            let fate = w.books.take(latency, observed, w.now, w.now);
+            assert_eq!(fate, Fate::Counted);
+        }
+    }
+    w
+}
+
+#[test]
+fn open_steps_take_memory_until_they_are_given_out_and_through_a_restart() {
+    let mut w = many();
+    let open = w.books.open();
+    assert!(open > 7 * 3 * 8 * size_of::<f64>());
+    w.crash();
+    assert_eq!(w.books.open(), open);
+    let entries = w.books.checkpoint();
+    let mut again = Books::new(terms());
+    entries.iter().for_each(|e| again.replay(e).unwrap());
+    assert_eq!(again.open(), open);
+    w.at(3000.0);
+    assert_eq!(w.books.open(), 0);
+}
+
+#[test]
+fn what_is_complete_is_the_same_whether_it_is_asked_for_at_once_or_piece_by_piece() {
+    let (mut whole, mut pieces) = (many(), many());
+    let mut out = vec![];
+    let mut next = Some(0);
+    while let Some(from) = next {
+        next = pieces
+            .books
+            .due_of(from, 4, (3_000_000, 3_000_000), &mut out);
+    }
+    assert_eq!(out, whole.books.due(3_000_000, 3_000_000));
+    assert!(!out.is_empty());
+    assert_eq!(pieces.books.drain(), whole.books.drain());
+}

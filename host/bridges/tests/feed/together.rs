@@ -1,0 +1,116 @@
+//! Senders that wait at the same time: for one write, for its failure, and for room.
+
+use super::fake::{World, at};
+use super::otlp::Request;
+use std::thread;
+use tidegate_bridges::feed::{Error, Feed, Took};
+use tidegate_core::access::Principal;
+
+fn send(feed: &Feed, service: &str, t: u64) -> Result<Took, Error> {
+    let labels = [("service.name", service), ("tidegate.tenant", "shop")];
+    let mut request = Request::default();
+    request.counter(&labels, "process.cpu.time", &[], (1000, t), 1.0);
+    feed.otlp(&Principal::local(), &request.encode(), at(t))
+}
+
+/// Sends of so many services at once, of which none is answered before `then` has run.
+fn at_once(
+    world: &World,
+    feed: &Feed,
+    services: usize,
+    then: impl FnOnce(),
+) -> Vec<Result<Took, Error>> {
+    let known = feed.standing().1;
+    world.stop_journal(true);
+    thread::scope(|scope| {
+        let name = |i: usize| format!("s{known}-{i}");
+        let threads: Vec<_> = (0..services)
+            .map(|i| scope.spawn(move || send(feed, &name(i), 1010)))
+            .collect();
+        // Who is known has handed its points to the journal.
+        while feed.standing().1 < known + services {
+            thread::yield_now();
+        }
+        then();
+        world.stop_journal(false);
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn who_waits_while_somebody_s_write_is_under_way_shares_the_next_one() {
+    let world = World::new();
+    let feed = world.open();
+    let before = world.journal_entries();
+    let answers = at_once(&world, &feed, 8, || {});
+    assert!(answers.iter().all(|a| a.as_ref().unwrap().accepted == 1));
+    // One was under way when the last of the others came, and all that came during it are one more; who
+    // came before the first began to write is in that.
+    let writes = world.journal_entries() - before;
+    assert!((1..=2).contains(&writes), "{writes}");
+    let again = world.open();
+    assert_eq!(again.standing().1, 8);
+}
+
+#[test]
+fn a_write_that_fails_fails_all_who_wait_and_who_comes_later() {
+    let world = World::new();
+    let feed = world.open();
+    let answers = at_once(&world, &feed, 4, || world.break_journal());
+    assert!(
+        answers.iter().all(|a| matches!(a, Err(Error::Store(_)))),
+        "{answers:?}"
+    );
+    assert!(matches!(send(&feed, "late", 1010), Err(Error::Store(_))));
+}
+
+/// So many points of one service, a step apart.
+fn past(service: &str, points: u64) -> Request {
+    let labels = [("service.name", service), ("tidegate.tenant", "shop")];
+    let mut request = Request::default();
+    for i in 1..=points {
+        let (t, used) = (1000 + 10 * i, i as f64);
+        request.counter(&labels, "process.cpu.time", &[], (1000, t), used);
+    }
+    request
+}
+
+#[test]
+fn where_open_steps_fill_their_memory_senders_are_told_of_it_and_when_to_come_back() {
+    let mut world = World::new();
+    world.options.terms.max_open = 3000;
+    let feed = world.open();
+    assert_eq!(
+        world.send(&feed, 3000, &past("a", 200)).unwrap().accepted,
+        200
+    );
+    let full = world.send(&feed, 3000, &past("b", 1)).unwrap_err();
+    let Error::Full { bytes, retry_ms } = full else {
+        panic!("{full:?}")
+    };
+    assert!(bytes >= 3000 && retry_ms > 0);
+    assert!(full.to_string().contains("feeds.memory"), "{full}");
+    // What is complete makes room, but not before it is stored.
+    world.busy(true);
+    assert!(feed.turn(at(3010)).unwrap().waiting.is_some());
+    assert!(world.send(&feed, 3010, &past("b", 1)).is_err());
+    world.busy(false);
+    world.turn(&feed, 3011);
+    assert_eq!(world.send(&feed, 3012, &past("b", 1)).unwrap().accepted, 1);
+}
+
+#[test]
+fn who_has_patience_is_answered_when_there_is_room_and_not_before() {
+    let mut world = World::new();
+    world.options.terms.max_open = 4000;
+    world.options.patience = std::time::Duration::from_secs(600);
+    let feed = world.open();
+    world.send(&feed, 3000, &past("a", 200)).unwrap();
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| world.send(&feed, 3000, &past("b", 1)));
+        assert_eq!(feed.standing().1, 1);
+        world.turn(&feed, 3010);
+        assert_eq!(waits.join().unwrap().unwrap().accepted, 1);
+    });
+    assert_eq!(feed.standing().1, 2);
+}
