@@ -8,7 +8,8 @@
 //! sample per step comes out bit for bit, and in time order, so that it does not matter what was
 //! sealed when.
 //!
-//! Where raw samples are dropped, cells of roll-ups stand for them (`sources`).
+//! Where raw samples are dropped, cells of roll-ups stand for them (`sources`). Where samples lie as they are
+//! asked for, one a step, there is nothing to average and they are copied (`plain`).
 //!
 //! Distributions are merged into the step in which they begin; one that is coarser than the grid
 //! stands in every step that it covers (its counts are those of its whole step: ratios hold, sums
@@ -16,7 +17,6 @@
 
 use crate::distribution::decode;
 use crate::queue::{Job, complete};
-use crate::registry::overlap;
 use crate::shared::{Shared, reading};
 use crate::sight::Sight;
 use crate::store::Store;
@@ -86,7 +86,7 @@ fn covered(grid: Grid, first: i64, last: i64) -> std::ops::Range<usize> {
 }
 
 /// The time-weighted mean of every step; NaN without a sample.
-fn average(samples: &[Sample<f64>], grid: Grid) -> Vec<f64> {
+pub(crate) fn average(samples: &[Sample<f64>], grid: Grid) -> Vec<f64> {
     let mut means = vec![f64::NAN; grid.count];
     let mut weights = vec![0_i64; grid.count];
     for sample in samples {
@@ -191,48 +191,6 @@ impl Shared {
         keys.sort_unstable();
         keys
     }
-
-    /// The values of a grid, where they lie in memory as they are asked for: in one unsealed run of the
-    /// grid's own steps, or nowhere. That is what nearly every look of a cycle asks for, and worth no
-    /// copy of its samples. `None`: they have to be gathered.
-    fn plain(&self, sight: &Sight, key: &SeriesKey, grid: Grid) -> Option<Vec<f64>> {
-        let (from, step) = (grid.start.0, grid.step.ms());
-        let per = if key.signal.is_count() {
-            step as f64 / 1000.0
-        } else {
-            1.0
-        };
-        let mut values = vec![f64::NAN; grid.count];
-        let registry = reading(&self.registry);
-        let Some(id) = registry.id(key) else {
-            return Some(values);
-        };
-        // Where a reader is not to see all of it, they have to be looked at one by one.
-        if sight.of(&registry, id).is_some() {
-            return None;
-        }
-        let series = &registry.series[id as usize];
-        if series.sealed.end > from || registry.floor(id) > from {
-            return None;
-        }
-        let run = match series.head.as_slice() {
-            [] => return Some(values),
-            [run] if run.step == grid.step => run,
-            _ => return None,
-        };
-        for i in overlap(run, from, grid.end().0) {
-            let offset = run.time(i).checked_sub(from)?;
-            let Datum::Number(value) = run.value(i) else {
-                return None;
-            };
-            if offset.rem_euclid(step) != 0 {
-                return None;
-            }
-            let place = usize::try_from(offset / step).ok()?;
-            *values.get_mut(place)? = value / per;
-        }
-        Some(values)
-    }
 }
 
 #[cfg(test)]
@@ -281,75 +239,6 @@ mod tests {
         assert_eq!(at_20s[2].to_bits(), 8.0_f64.to_bits());
         let coarse = [(-60_000, 120_000, 5.0), (60_000, 60_000, 7.0)].map(sample);
         assert_eq!(average(&coarse, grid(30, 4)), [5.0, 5.0, 7.0, 7.0]);
-    }
-
-    #[test]
-    fn what_lies_in_memory_as_it_is_asked_for_is_what_gathering_gives() {
-        use tidegate_core::sample::{SeriesSamples, Values};
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), crate::Options::default()).unwrap();
-        let key = |signal| SeriesKey {
-            api: "shop/orders".parse().unwrap(),
-            signal,
-        };
-        let series = |signal, minutes: &[i64]| SeriesSamples {
-            key: key(signal),
-            step: Step::MINUTE,
-            times: minutes.iter().map(|m| Timestamp(m * 60_000)).collect(),
-            values: Values::Numbers(minutes.iter().map(|m| *m as f64 + 0.1).collect()),
-        };
-        let (done, wait) = std::sync::mpsc::sync_channel(1);
-        let batch = SampleBatch {
-            series: vec![
-                series(Signal::Requests, &[3, 4, 5, 9]),
-                series(Signal::Cpu, &[3, 4, 7]),
-            ],
-        };
-        store.append(batch, Box::new(move |r| done.send(r).unwrap()));
-        wait.recv().unwrap().unwrap();
-        let gathered = |signal, grid| {
-            let per = if signal == Signal::Requests {
-                60.0
-            } else {
-                1.0
-            };
-            let read = |_, datum: Datum<'_>| match datum {
-                Datum::Number(v) => Ok(v / per),
-                Datum::Blob(_) => Ok(f64::NAN),
-            };
-            average(
-                &store
-                    .shared
-                    .gather(&Sight::Now, &key(signal), grid, read)
-                    .unwrap(),
-                grid,
-            )
-        };
-        let bits = |values: Vec<f64>| values.into_iter().map(f64::to_bits).collect::<Vec<_>>();
-        for signal in [Signal::Requests, Signal::Cpu, Signal::Memory] {
-            for start in 0..12 {
-                let grid = Grid {
-                    start: Timestamp(start * 60_000),
-                    ..grid(60, 5)
-                };
-                let plain = store.shared.plain(&Sight::Now, &key(signal), grid).unwrap();
-                assert_eq!(bits(plain), bits(gathered(signal, grid)), "from {start}");
-            }
-        }
-        let shifted = Grid {
-            start: Timestamp(150_000),
-            ..grid(60, 5)
-        };
-        assert_eq!(
-            store.shared.plain(&Sight::Now, &key(Signal::Cpu), shifted),
-            None
-        );
-        assert_eq!(
-            store
-                .shared
-                .plain(&Sight::Now, &key(Signal::Cpu), grid(30, 20)),
-            None
-        );
     }
 
     #[test]

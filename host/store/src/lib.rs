@@ -16,7 +16,7 @@
 //! means. Two threads: the writer's, which alone changes history, and the keeper's, which encodes for it.
 //!
 //! Reading order: [`Store`] (open, figures), `writer` and `commit` (samples in), `keeper`, `seal`
-//! and `block` (samples at rest), `rollup` and `retain` (what becomes of them with age), `history` and `sources`
+//! and `block` (samples at rest), `rollup` and `retain` (what becomes of them with age), `history`, `plain` and `sources`
 //! (columns out), then `ledger`, `modules`, `journal`, `notes`, `states`,
 //! `tracks`, `trials`, `catalog`; for who keeps it `survey`, `backup`, `compact`, `migrate`; below them `registry`, `run`,
 //! `wal`, `snapshot`, `swap`, `disk`, `database`, `log`, `keys`, `codec`, and the stored mirrors of core's types.
@@ -37,6 +37,7 @@ mod rollup;
 
 mod columns;
 mod history;
+mod plain;
 mod sight;
 mod sources;
 

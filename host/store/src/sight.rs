@@ -52,6 +52,11 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// The end of what was there, where nothing before it is left out.
+    pub(crate) fn end_of_all(&self) -> Option<i64> {
+        self.hidden.is_empty().then_some(self.end)
+    }
+
     /// Whether a sample was there.
     pub(crate) fn holds(&self, time: i64, step: i64) -> bool {
         time.saturating_add(step) <= self.end && self.hidden.binary_search(&time).is_err()
@@ -179,6 +184,13 @@ impl Store {
             },
             sight: Sight::Pinned(sequence),
         }
+    }
+}
+
+#[cfg(test)]
+impl Pinned {
+    pub(crate) fn sight(&self) -> &Sight {
+        &self.sight
     }
 }
 
