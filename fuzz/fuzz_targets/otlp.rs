@@ -1,4 +1,4 @@
-//! A body of OTLP/HTTP or OTLP/gRPC.
+//! A body of OTLP, as it comes by HTTP and by gRPC: walked, and every histogram of it worked with.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

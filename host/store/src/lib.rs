@@ -82,7 +82,6 @@ mod swap;
 mod crash;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
-#[expect(clippy::expect_used, reason = "a panic is how a finding is told")]
 pub mod fuzzing;
 
 pub use backup::{Manifest, Onto};
