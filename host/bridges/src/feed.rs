@@ -288,15 +288,17 @@ impl Feed {
     }
 
     fn hand_out(&self, unsent: &mut Vec<SeriesSamples>, now: Timestamp) -> Result<Turned, Error> {
-        let declared = self.declare();
-        let (mut next, mut ticket) = (Some(0), 0);
+        let mut next = Some(0);
         while let Some(from) = next {
             let mut inner = self.inner();
             let times = self.times(&inner, now);
             next = inner.books.due_of(from, SLICE, times, unsent);
-            ticket = self.committer.add(&inner.books.drain());
+            self.committer.add(&inner.books.drain());
         }
         self.weight.store(weight(unsent), Ordering::Relaxed);
+        // After all sums were taken: none of them is of an api that waits and is not among these.
+        let declared = self.declare();
+        let ticket = self.committer.add(&self.inner().books.drain());
         // A sum may be stored only when all that is in it would survive a crash.
         self.committer.wait(ticket)?;
         let mut turned = Turned {

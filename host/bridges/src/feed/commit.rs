@@ -7,8 +7,10 @@
 //!
 //! **Senders fall into step.** A sync costs more than many a request does. Of two senders that each wait for
 //! an answer before they send again, each would meet the other's write and wait for its own, for ever. So
-//! who is about to write little waits a moment ([`MOMENT`]) for as many as waited at the end of the last
-//! write; when they are there, or nobody comes, it writes. Who is alone waits for nobody.
+//! who is about to write little waits a moment for as many as waited at the end of the last write; when
+//! they are there, or nobody comes, it writes. Who is alone waits for nobody. How long a moment is depends on
+//! disks and networks, and is found: it grows while somebody comes during the write that was not waited for
+//! long enough, and shrinks where nobody came at all.
 
 use super::{Keep, lock};
 use crate::books::Damaged;
@@ -16,8 +18,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tidegate_core::ports::storage::StoreError;
 
-/// How long who is about to write waits for others.
-const MOMENT: Duration = Duration::from_micros(500);
+/// How long who is about to write waits for others: at the least, and at the most.
+const MOMENT: (Duration, Duration) = (Duration::from_micros(250), Duration::from_millis(8));
 
 /// With more bytes than that, nobody is waited for: their own cost is more than the sync's.
 const LITTLE: usize = 16 << 10;
@@ -42,6 +44,7 @@ struct Pending {
     waiting: usize,
     /// How many were there at the end of the last write.
     usual: usize,
+    moment: Duration,
 }
 
 pub(super) struct Committer {
@@ -85,6 +88,7 @@ impl Committer {
             keep,
             pending: Mutex::new(Pending {
                 written,
+                moment: MOMENT.0,
                 ..Pending::default()
             }),
             came: Condvar::new(),
@@ -157,8 +161,10 @@ impl Committer {
     ) -> Result<MutexGuard<'p, Pending>, StoreError> {
         pending.writing = true;
         let few = |p: &mut Pending| p.waiting + 1 < p.usual && p.bytes.len() < LITTLE;
-        let gathered = self.came.wait_timeout_while(pending, MOMENT, few);
-        let (mut pending, _) = gathered.unwrap_or_else(PoisonError::into_inner);
+        let moment = pending.moment;
+        let gathered = self.came.wait_timeout_while(pending, moment, few);
+        let (mut pending, gathered) = gathered.unwrap_or_else(PoisonError::into_inner);
+        let waiting = pending.waiting;
         let bytes = std::mem::take(&mut pending.bytes);
         let added = pending.added;
         let checkpoint = std::mem::take(&mut pending.checkpoint);
@@ -174,6 +180,14 @@ impl Committer {
             Ok(number) => {
                 pending.durable = added;
                 pending.usual = pending.waiting + 1;
+                if gathered.timed_out() {
+                    let moment = if pending.waiting > waiting {
+                        moment * 2
+                    } else {
+                        moment / 2
+                    };
+                    pending.moment = moment.clamp(MOMENT.0, MOMENT.1);
+                }
                 if checkpoint {
                     pending.written = 0;
                     // Who waited need not wait for this too.
