@@ -251,6 +251,9 @@ pub(crate) fn catalog() -> Vec<u8> {
 
 /// A key as a person reads it in an error.
 pub(crate) fn show(key: &[u8]) -> String {
+    if key == LAYOUT {
+        return "layout".into();
+    }
     let tail = key.get(PREFIX..).unwrap_or_default();
     let number = |from: usize| {
         tail.get(from..)

@@ -172,6 +172,11 @@ pub(crate) fn read(payload: &[u8]) -> Result<(Entry, Option<Digest>), Malformed>
     Ok((entry, declared))
 }
 
+/// Whether what [`write`] wrote is of a record that amends another.
+pub(crate) fn amends(payload: &[u8]) -> Result<bool, Malformed> {
+    Ok(read(payload)?.0.amends)
+}
+
 /// Pool and generation of a key.
 pub(crate) fn parse(key: &[u8]) -> Result<(PoolId, Generation), Malformed> {
     const BAD: Malformed = Malformed("its key names no plan");

@@ -18,7 +18,8 @@
 //! Reading order: [`Store`] (open, figures), `writer` and `commit` (samples in), `keeper`, `seal`
 //! and `block` (samples at rest), `rollup` and `retain` (what becomes of them with age), `history`, `plain` and `sources`
 //! (columns out), then `ledger`, `modules`, `journal`, `notes`, `states`,
-//! `tracks`, `trials`, `catalog`; for who keeps it `survey`, `backup`, `compact`, `migrate`; below them `registry`, `run`,
+//! `tracks`, `trials`, `catalog`; for who keeps it `survey`, `backup`, `compact`, `migrate`,
+//! `salvage`; below them `registry`, `run`,
 //! `wal`, `snapshot`, `swap`, `disk`, `database`, `log`, `keys`, `codec`, and the stored mirrors of core's types.
 
 mod options;
@@ -44,6 +45,7 @@ mod sources;
 mod backup;
 mod compact;
 mod examine;
+mod salvage;
 mod survey;
 
 mod catalog;
@@ -89,6 +91,7 @@ pub use compact::Compacted;
 pub use copy::Copied;
 pub use options::Options;
 pub use retain::{Gone, Held, Retained, Retention};
+pub use salvage::{Loss, Salvaged};
 pub use sight::Pinned;
 pub use sources::{Resolution, Rollup, Source};
 pub use store::{Stat, Store};

@@ -5,10 +5,32 @@ use crate::codec::{Malformed, Reader, put_uint};
 use crate::disk::{Batch, CHUNK, Disk};
 use tidegate_core::ports::storage::StoreError;
 
-fn part_key(base: &[u8], part: usize) -> Vec<u8> {
+pub(crate) fn part_key(base: &[u8], part: usize) -> Vec<u8> {
     let mut key = base.to_vec();
     key.extend_from_slice(&u16::try_from(part).unwrap_or(u16::MAX).to_be_bytes());
     key
+}
+
+/// Keys and payloads of the parts of a value.
+pub(crate) fn in_parts(
+    base: &[u8],
+    bytes: &[u8],
+) -> Result<impl Iterator<Item = (Vec<u8>, Vec<u8>)>, StoreError> {
+    let parts = bytes.len().div_ceil(CHUNK).max(1);
+    if parts > usize::from(u16::MAX) {
+        return Err(StoreError::Refused {
+            what: format!("a value of {} bytes", bytes.len()),
+            why: "it has more than 65,535 parts; make it smaller".into(),
+        });
+    }
+    Ok((0..parts).map(move |part| {
+        let from = part * CHUNK;
+        let slice = &bytes[from..bytes.len().min(from + CHUNK)];
+        let mut payload = Vec::with_capacity(slice.len() + 4);
+        put_uint(&mut payload, (parts - part - 1) as u64);
+        payload.extend_from_slice(slice);
+        (part_key(base, part), payload)
+    }))
 }
 
 impl Disk {
@@ -19,20 +41,10 @@ impl Disk {
         base: &[u8],
         bytes: &[u8],
     ) -> Result<(), StoreError> {
-        let parts = bytes.len().div_ceil(CHUNK).max(1);
-        if parts > usize::from(u16::MAX) {
-            return Err(StoreError::Refused {
-                what: format!("a value of {} bytes", bytes.len()),
-                why: "it has more than 65,535 parts; make it smaller".into(),
-            });
-        }
-        for part in 0..parts {
-            let from = part * CHUNK;
-            let slice = &bytes[from..bytes.len().min(from + CHUNK)];
-            let mut payload = Vec::with_capacity(slice.len() + 4);
-            put_uint(&mut payload, (parts - part - 1) as u64);
-            payload.extend_from_slice(slice);
-            batch.put(part_key(base, part), &payload);
+        let mut parts = 0;
+        for (key, payload) in in_parts(base, bytes)? {
+            batch.put(key, &payload);
+            parts += 1;
         }
         self.remove_parts(batch, base, parts)
     }

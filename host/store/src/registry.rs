@@ -364,6 +364,17 @@ impl Registry {
         sealing: Option<&Sealing>,
         blocks: Vec<BlockRef>,
     ) -> Result<(), StoreError> {
+        let page = self.page(group, sealing, blocks)?;
+        disk.put_large(batch, &keys::group(group), &page)
+    }
+
+    /// A group's page, with these blocks.
+    pub(crate) fn page(
+        &self,
+        group: u32,
+        sealing: Option<&Sealing>,
+        blocks: Vec<BlockRef>,
+    ) -> Result<Vec<u8>, StoreError> {
         let g = &self.groups[group as usize];
         let series = g.members.iter().map(|id| {
             let s = &self.series[*id as usize];
@@ -377,7 +388,33 @@ impl Registry {
             series: series.collect(),
             blocks,
         };
-        disk.put_large(batch, &keys::group(group), &mirror::pack(&page)?)
+        mirror::pack(&page)
+    }
+
+    /// Adds the next group, by its page.
+    pub(crate) fn add(&mut self, page: &[u8]) -> Result<(), Malformed> {
+        let page: Page = mirror::unpack(page)?;
+        page.check()?;
+        let series = page.series.into_iter();
+        let series = series.map(|(key, sealed)| Ok((SeriesKey::restore(key)?, sealed)));
+        let series = series.collect::<Result<Vec<_>, Malformed>>()?;
+        let mut group = Group::new(page.shape);
+        group.blocks = page.blocks;
+        group.next_block = page.next_block;
+        group.sealed_through = page.sealed_through;
+        let number = self.groups.len() as u32;
+        self.groups.push(group);
+        self.open[page.shape as usize] = Some(number);
+        for (key, sealed) in series {
+            self.place(key, number, sealed);
+            self.newest = self.newest.max(Timestamp(sealed.end));
+        }
+        Ok(())
+    }
+
+    /// Adds a group without series, in the place of one of which nothing is known any more.
+    pub(crate) fn add_empty(&mut self) {
+        self.groups.push(Group::new(Shape::Numbers));
     }
 
     /// Reads all pages.
@@ -388,20 +425,7 @@ impl Registry {
             if base != keys::group(number) {
                 return Err(Malformed("a group before it is missing").at(base));
             }
-            let page: Page = mirror::unpack(&bytes).map_err(|e| e.at(base))?;
-            page.check().map_err(|e| e.at(base))?;
-            let mut group = Group::new(page.shape);
-            group.blocks = page.blocks;
-            group.next_block = page.next_block;
-            group.sealed_through = page.sealed_through;
-            registry.groups.push(group);
-            registry.open[page.shape as usize] = Some(number);
-            for (key, sealed) in page.series {
-                let key = SeriesKey::restore(key).map_err(|e| e.at(base))?;
-                registry.place(key, number, sealed);
-                registry.newest = registry.newest.max(Timestamp(sealed.end));
-            }
-            Ok(())
+            registry.add(&bytes).map_err(|e| e.at(base))
         })?;
         Rolled::load(disk, &mut registry.groups)?;
         Ok(registry)

@@ -94,16 +94,21 @@ impl Rolled {
         disk.scan_large(&Kind::Rolled.prefix(), |base, bytes| {
             let number = keys::trailing_u32(base).ok_or(Malformed("its key has no number"));
             let number = number.map_err(|e| e.at(base))?;
-            let rolled: Self = mirror::unpack(&bytes).map_err(|e| e.at(base))?;
             let group = groups
                 .get_mut(number as usize)
                 .ok_or_else(|| Malformed("it is of a group that is not there").at(base))?;
-            if rolled.floors.len() > GROUP_SERIES || rolled.through > group.next_block {
-                return Err(Malformed("it does not fit its group").at(base));
-            }
-            rolled.check().map_err(|e| e.at(base))?;
-            group.rolled = rolled;
+            group.rolled = Self::read(&bytes, group).map_err(|e| e.at(base))?;
             Ok(())
         })
+    }
+
+    /// What was stored of a group's.
+    pub(crate) fn read(bytes: &[u8], group: &Group) -> Result<Self, Malformed> {
+        let rolled: Self = mirror::unpack(bytes)?;
+        if rolled.floors.len() > GROUP_SERIES || rolled.through > group.next_block {
+            return Err(Malformed("it does not fit its group"));
+        }
+        rolled.check()?;
+        Ok(rolled)
     }
 }
