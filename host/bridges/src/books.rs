@@ -39,6 +39,7 @@ mod checkpoint;
 mod classic;
 mod codec;
 mod feeds;
+mod forget;
 mod journal;
 mod spread;
 mod stream;
@@ -51,7 +52,7 @@ pub use stream::{Fate, Flow, Observed, Value, Why};
 
 use account::Account;
 use journal::Log;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use stream::{Family, Source};
 use tidegate_core::ids::TenantId;
@@ -109,7 +110,7 @@ impl Default for Terms {
     }
 }
 
-/// After so long without a point, a stream is forgotten, in milliseconds.
+/// After so long without a point, a stream is forgotten, in milliseconds, unless others are waited for longer.
 const FORGET_MS: i64 = 3_600_000;
 /// After so long, another metric may tell of the same thing, in milliseconds.
 const BASIS_MS: i64 = 600_000;
@@ -166,6 +167,8 @@ pub struct Books {
     free_families: Vec<u32>,
     accounts: Vec<Account>,
     by_series: BTreeMap<SeriesKey, u32>,
+    /// Numbers of accounts that are closed; the lowest is given first, so that a replay gives the same.
+    free_accounts: BTreeSet<u32>,
     /// Rises when streams were forgotten, so that whoever keeps their numbers asks again.
     epoch: u64,
     /// Weight of the steps that are open.
@@ -195,6 +198,7 @@ impl Books {
             free_families: vec![],
             accounts: vec![],
             by_series: BTreeMap::new(),
+            free_accounts: BTreeSet::new(),
             epoch: 0,
             open: 0,
             tally: Tally::default(),
@@ -348,8 +352,17 @@ impl Books {
     }
 
     fn open_account(&mut self, key: SeriesKey, how: How, given: i64) -> u32 {
-        let id = self.accounts.len() as u32;
-        self.accounts.push(Account::new(key.clone(), how, given));
+        let account = Account::new(key.clone(), how, given);
+        let id = match self.free_accounts.pop_first() {
+            Some(id) => {
+                self.accounts[id as usize] = account;
+                id
+            }
+            None => {
+                self.accounts.push(account);
+                self.accounts.len() as u32 - 1
+            }
+        };
         self.by_series.insert(key, id);
         id
     }
@@ -476,7 +489,7 @@ impl Books {
         }
         if now - self.swept >= FORGET_MS / 4 {
             self.swept = now;
-            self.sweep(now);
+            self.sweep(clock, now);
         }
         None
     }

@@ -148,9 +148,8 @@ impl Disk {
         }
     }
 
-    /// Keys and raw values under the prefix of a kind, or a longer one, ascending.
+    /// Keys and raw values under a prefix that is of one kind, ascending.
     pub(crate) fn scan_raw(&self, prefix: &[u8]) -> Scan {
-        debug_assert!(prefix.len() >= crate::keys::PREFIX);
         match self.log(prefix) {
             Some(log) => {
                 let from = Bound::Included(prefix.to_vec());

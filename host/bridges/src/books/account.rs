@@ -132,6 +132,8 @@ pub(crate) struct Account {
     pub(crate) group: Text,
     /// Which metric of it, per instance.
     pub(crate) instances: BTreeMap<Key, Text>,
+    /// Nobody feeds it any more, and its number may be given to another.
+    pub(crate) closed: bool,
 }
 
 impl Account {
@@ -146,6 +148,7 @@ impl Account {
             sources: vec![],
             group: "".into(),
             instances: BTreeMap::new(),
+            closed: false,
         }
     }
 

@@ -13,6 +13,7 @@ use super::codec::{
 };
 use super::journal::{Log, NOTES, get_source, put_source};
 use super::stream::{Family, Last, Observed, Source, Value};
+use crate::mapping::How;
 use std::collections::BTreeMap;
 
 /// Kinds of parts; [`NOTES`] is none of them.
@@ -24,6 +25,7 @@ const ACCOUNT: u8 = 2;
 const STREAM: u8 = 3;
 const NO_STREAM: u8 = 4;
 const WAITS: u8 = 5;
+const NO_ACCOUNT: u8 = 6;
 
 /// Size at which an entry is closed.
 const ENTRY: usize = 60_000;
@@ -46,7 +48,11 @@ impl Books {
             part(FAMILY, &mut |to| put_family(to, family));
         }
         for account in &self.accounts {
-            part(ACCOUNT, &mut |to| put_account(to, account));
+            if account.closed {
+                part(NO_ACCOUNT, &mut |to| put_series(to, &account.key));
+            } else {
+                part(ACCOUNT, &mut |to| put_account(to, account));
+            }
         }
         for source in &self.sources {
             match source {
@@ -119,6 +125,12 @@ impl Books {
                     self.by_series.insert(account.key.clone(), id);
                     let open = account.open.iter().map(|(_, open)| open.weight());
                     self.open += open.sum::<usize>();
+                    self.accounts.push(account);
+                }
+                NO_ACCOUNT => {
+                    let mut account = Account::new(r.series()?, How::Count, i64::MIN);
+                    account.closed = true;
+                    self.free_accounts.insert(self.accounts.len() as u32);
                     self.accounts.push(account);
                 }
                 STREAM => {

@@ -12,7 +12,7 @@ use tidegate_core::units::Signal;
 use super::classic::Slice;
 use crate::mapping::How;
 
-/// Of every entry. Version 1 has points in their long form alone, version 2 no apis that wait.
+/// Of every entry. Version 1 has points in their long form alone, version 2 no apis that wait and no closed account.
 pub(super) const VERSION: u8 = 3;
 
 /// A journal entry cannot be read.

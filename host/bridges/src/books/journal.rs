@@ -29,6 +29,7 @@ const TAINT: u8 = 7;
 const SETTLE: u8 = 8;
 const WAITS: u8 = 9;
 const WAITS_NO_MORE: u8 = 10;
+const CLOSE: u8 = 11;
 
 /// A point, with what is told of it in the low bits; [`POINT`] is the same in the form of version 1.
 const BRIEF: u8 = 0x40;
@@ -130,6 +131,10 @@ impl Log {
 
     pub(super) fn forget(&mut self, id: u32) {
         put_uint(self.note(FORGET), id.into());
+    }
+
+    pub(super) fn close(&mut self, account: u32) {
+        put_uint(self.note(CLOSE), account.into());
     }
 
     pub(super) fn taint(&mut self, family: &Key) {
@@ -349,6 +354,13 @@ impl Books {
                 }
                 self.drop_stream(id);
             }
+            CLOSE => {
+                let id = r.index()?;
+                if !self.may_close(id) {
+                    return Err(Damaged("it closes an account that is fed, or none"));
+                }
+                self.drop_account(id);
+            }
             TAINT => {
                 let key = r.key()?;
                 if let Some(&id) = self.by_family.get(&key) {
@@ -423,6 +435,9 @@ impl Books {
     ) -> Vec<SeriesSamples> {
         for id in 0..self.accounts.len() as u32 {
             let account = &self.accounts[id as usize];
+            if account.closed {
+                continue;
+            }
             let stored = newest(&account.key);
             if let Some(end) = stored.filter(|t| t.0 > account.given) {
                 self.log.given(id, end.0);
@@ -430,11 +445,7 @@ impl Books {
                 self.again.extend(samples);
             }
         }
-        // Nobody could speak while the daemon was down.
-        for source in self.sources.iter_mut().flatten() {
-            source.heard = now;
-        }
-        self.swept = now;
+        self.wake(now);
         self.epoch += 1;
         std::mem::take(&mut self.again)
     }

@@ -1,26 +1,12 @@
-//! Whose streams there are, and the memory that those leave behind which are gone.
+//! Whose streams there are.
 //!
-//! A stream that has not been heard for an hour is forgotten, and so are the names by which it was
-//! found. Its number is given to the next one; numbers at the end that nobody has are given back, so that
-//! memory falls again after a wave of streams that lived for a day.
+//! The number of a stream that is gone is given to the next one; numbers at the end that nobody has are
+//! given back, so that memory falls again after a wave of streams that lived for a day.
 
-use super::stream::Source;
-use super::{Books, FORGET_MS};
+use super::Books;
 use tidegate_core::ids::TenantId;
 
 impl Books {
-    /// Forgets streams that have not been heard for long.
-    pub(super) fn sweep(&mut self, now: i64) {
-        let silent = |s: &Option<Source>| s.as_ref().is_some_and(|s| now - s.heard > FORGET_MS);
-        let gone: Vec<u32> = (0_u32..)
-            .zip(&self.sources)
-            .filter(|(_, s)| silent(s))
-            .map(|(id, _)| id)
-            .collect();
-        gone.into_iter().for_each(|id| self.forget(id));
-        self.shrink();
-    }
-
     pub(super) fn forget(&mut self, id: u32) {
         self.log.forget(id);
         self.drop_stream(id);
@@ -93,7 +79,7 @@ impl Books {
     }
 
     /// Gives back what nobody has.
-    fn shrink(&mut self) {
+    pub(super) fn shrink(&mut self) {
         while self.sources.last().is_some_and(Option::is_none) {
             self.sources.pop();
         }

@@ -1,6 +1,7 @@
 //! The law of the books: what is given out is what was counted.
 
 mod classic;
+mod forget;
 mod forms;
 mod law;
 mod open;
