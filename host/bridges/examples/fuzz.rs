@@ -347,6 +347,25 @@ fn native_body(version: Version) -> Vec<u8> {
     body
 }
 
+/// A request in JSON with a point of each form of number.
+fn json_body() -> Vec<u8> {
+    let points = r#"[{"timeUnixNano":"5","asInt":"-7"},{"timeUnixNano":5e0,"asDouble":"NaN"},
+        {"flags":1,"asDouble":1.5,"attributes":[{"key":"a\u00e9","value":{"bytesValue":"AQI="}}]}]"#;
+    format!(
+        r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"m","gauge":{{"dataPoints":{points}}}}}]}}],"x":null}}]}}"#
+    )
+    .into_bytes()
+}
+
+fn json(body: &[u8], reader: &mut Reader) -> bool {
+    let written = otlp::json::protobuf(body, 1 << 20);
+    // What it becomes is always a request.
+    written.is_ok_and(|body| {
+        otlp::walk(&body, reader).expect("a request");
+        true
+    })
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1).map(|a| a.parse::<u64>().ok());
     let seconds = arguments.next().flatten().unwrap_or(10) as f64;
@@ -358,6 +377,7 @@ fn main() {
         native_body(Version::One),
         native_body(Version::Two),
         envoy_body(),
+        json_body(),
     ];
     let read = |body: &[u8], reader: &mut Reader| {
         let walked = otlp::walk(body, reader).is_ok();
@@ -366,7 +386,7 @@ fn main() {
         let three = envoy::walk(body, reader).is_ok();
         let _ = Books::new(Terms::default()).replay(body);
         let _ = std::str::from_utf8(body).map(Matcher::new);
-        walked || one || two || three
+        walked || one || two || three || json(body, reader)
     };
     let mut whole = Reader::default();
     assert!(otlp::walk(&bodies[0], &mut whole).is_ok() && whole.points == 4);
@@ -375,6 +395,7 @@ fn main() {
     assert!(remote_write::walk(&bodies[3], Version::One, &mut whole).is_ok() && whole.points == 11);
     assert!(remote_write::walk(&bodies[4], Version::Two, &mut whole).is_ok() && whole.points == 14);
     assert!(envoy::walk(&bodies[5], &mut whole).is_ok() && whole.points == 17);
+    assert!(json(&bodies[6], &mut whole) && whole.points == 20);
     let (mut rounds, mut accepted) = (0_u64, 0_u64);
     while cpu() < seconds {
         for _ in 0..10_000 {

@@ -17,7 +17,7 @@ use crate::wire::Part;
 type Form = fn(&[u8]) -> bool;
 
 /// Names and readers of all forms; the first byte of a fuzzer's input is a place in it.
-pub const FORMS: [(&str, Form); 6] = [
+pub const FORMS: [(&str, Form); 7] = [
     ("otlp", otlp),
     ("remote-write-1", |body| write(body, Version::One)),
     ("remote-write-2", |body| write(body, Version::Two)),
@@ -26,6 +26,7 @@ pub const FORMS: [(&str, Form); 6] = [
     ("matcher", |body| {
         std::str::from_utf8(body).is_ok_and(|text| Matcher::new(text).is_ok())
     }),
+    ("otlp-json", json),
 ];
 
 /// Reads bytes as the form that the first of them names; whether they are one.
@@ -43,6 +44,14 @@ fn otlp(body: &[u8]) -> bool {
     let mut reader = Reader::default();
     let is_whole = otlp::walk(body, &mut reader).is_ok();
     reader.end(body, is_whole)
+}
+
+fn json(body: &[u8]) -> bool {
+    // What it becomes is always a request.
+    otlp::json::protobuf(body, 1 << 20).is_ok_and(|written| {
+        assert!(otlp::walk(&written, &mut Reader::default()).is_ok());
+        true
+    })
 }
 
 fn write(body: &[u8], version: Version) -> bool {

@@ -10,8 +10,11 @@
 //! be trusted. What is wrong with a *point* (no value, buckets that do not fit their bounds) is
 //! told with the point ([`Reading::Unusable`]) and concerns it alone.
 //!
+//! What comes in JSON is written as protobuf first ([`json`]).
+//!
 //! Source: `opentelemetry/proto/metrics/v1/metrics.proto`, whose names are used here.
 
+pub mod json;
 mod point;
 
 pub use point::{Point, Reading};

@@ -5,6 +5,10 @@
 //! decompressed. Answers speak each protocol's own terms, because senders decide by them what to
 //! send again: what is wrong for good must not come back, what is only too much now must.
 
+mod unpack;
+
+mod frames;
+
 mod envoy;
 mod grpc;
 mod http;

@@ -1,9 +1,8 @@
 //! `envoy.service.metrics.v3.MetricsService/StreamMetrics`: messages without end and without an answer.
 //!
 //! A stream is open for as long as its Envoy lives, so room is not held for the stream but for a
-//! message while it arrives and is taken: frames are read here rather than by tonic, which would set
-//! memory aside for the length that a stranger announces, before anybody could ask for room. So what
-//! streams may cost is what calls may cost, and a few kilobytes each.
+//! message while it arrives and is taken. So what streams may cost is what calls may cost, and a few
+//! kilobytes each.
 //!
 //! There is no way to tell an Envoy what became of a message, other than to end the stream; it opens
 //! another at its next flush, but what was in the message is gone. So where there is too much for now,
@@ -14,23 +13,21 @@
 //!
 //! Source: `envoy/service/metrics/v3/metrics_service.proto`; github.com/grpc, "gRPC over HTTP2".
 
-use super::grpc::{Plain, status};
+use super::frames::{Frames, answer, within};
+use super::grpc::status;
 use super::{SLOWEST, Shared};
 use crate::feed::{Counters, Error, Feed, Peer};
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
 use std::convert::Infallible;
-use std::future::{Future, pending};
-use std::io::Read as _;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::access::Principal;
 use tokio::sync::OwnedSemaphorePermit;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::tokio_stream::StreamExt as _;
 use tonic::codegen::{BoxFuture, Service};
-use tonic::server::ClientStreamingService;
-use tonic::{Request, Response, Status, Streaming};
 
 /// Where the service lies.
 const PATH: &str = "/envoy.service.metrics.v3.MetricsService/StreamMetrics";
@@ -40,9 +37,6 @@ pub(super) const MAX_STREAMS: usize = 4096;
 
 /// After so long without a message, a stream is ended; Envoy flushes every five seconds by itself.
 const IDLE: Duration = Duration::from_secs(600);
-
-/// Bytes before a message: whether it is compressed, and its length.
-const HEAD: usize = 5;
 
 pub(super) fn routes(shared: Shared) -> axum::Router {
     axum::Router::new().route_service(PATH, Metrics(shared))
@@ -68,29 +62,11 @@ impl Service<http::Request<axum::body::Body>> for Metrics {
         let shared = self.0.clone();
         Box::pin(async move {
             Ok(match stream(shared, request).await {
-                Ok(()) => done().await,
+                Ok(()) => answer(vec![]).await,
                 Err(status) => status.into_http(),
             })
         })
     }
-}
-
-/// What is answered to a stream that its Envoy has ended: a `StreamMetricsResponse`, which is empty.
-struct Done;
-
-impl ClientStreamingService<Bytes> for Done {
-    type Response = Vec<u8>;
-    type Future = BoxFuture<Response<Vec<u8>>, Status>;
-
-    fn call(&mut self, _: Request<Streaming<Bytes>>) -> Self::Future {
-        Box::pin(async { Ok(Response::new(vec![])) })
-    }
-}
-
-async fn done() -> http::Response<Body> {
-    let nothing = http::Request::new(axum::body::Body::empty());
-    let mut grpc = tonic::server::Grpc::new(Plain);
-    grpc.client_streaming(Done, nothing).await
 }
 
 /// An Envoy's stream, which ends when this is dropped, wherever it is then.
@@ -119,26 +95,17 @@ async fn stream(shared: Shared, request: http::Request<axum::body::Body>) -> Res
     let headers = request.headers();
     let caller = shared.caller(headers).map_err(Status::unauthenticated)?;
     let counters = counters(headers)?;
-    let packed = match headers.get("grpc-encoding").map(|v| v.as_bytes()) {
-        None | Some(b"identity") => Packed::No,
-        Some(b"gzip") => Packed::Gzip,
-        Some(_) => {
-            return Err(Status::unimplemented(
-                "this compression is not read here; send gzip or none",
-            ));
-        }
-    };
     let _stream = shared.streams.clone().try_acquire_owned().map_err(|_| {
         Status::unavailable(format!(
             "{MAX_STREAMS} Envoys stream already; stream again later"
         ))
     })?;
-    let mut frames = Frames {
-        data: request.into_body().into_data_stream(),
-        here: BytesMut::new(),
-        limit: shared.options.message,
-        packed,
-    };
+    let (parts, body) = request.into_parts();
+    let (limit, remedy) = (
+        shared.options.message,
+        "send fewer statistics (`stats_matcher`)",
+    );
+    let mut frames = Frames::of(&parts.headers, body, limit, remedy)?;
     let mut guard = Guard {
         feed: shared.feed.clone(),
         peer: shared.feed.meet(counters),
@@ -152,7 +119,7 @@ async fn stream(shared: Shared, request: http::Request<axum::body::Body>) -> Res
             }
         };
         let next = tokio::select! {
-            next = frames.next(&shared) => next?,
+            next = next(&mut frames, &shared) => next?,
             () = stops => return Err(Status::unavailable("the daemon stops; stream again")),
         };
         let Some((body, room)) = next else {
@@ -198,109 +165,21 @@ async fn take(
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Packed {
-    No,
-    Gzip,
-}
-
-/// Messages out of a body.
-struct Frames {
-    data: axum::body::BodyDataStream,
-    /// What has arrived and is not taken.
-    here: BytesMut,
-    limit: usize,
-    packed: Packed,
-}
-
-impl Frames {
-    /// The next message, with the room that it takes; `None` at the end.
-    async fn next(
-        &mut self,
-        shared: &Shared,
-    ) -> Result<Option<(Bytes, OwnedSemaphorePermit)>, Status> {
-        let idle = "no message came for ten minutes; stream again";
-        if !within(IDLE, idle, self.gather(HEAD)).await? {
-            return if self.here.is_empty() {
-                Ok(None)
-            } else {
-                Err(cut_off())
-            };
-        }
-        let (flag, length) = (self.here[0], &self.here[1..HEAD]);
-        let length = length.try_into().map_or(0, u32::from_be_bytes) as usize;
-        if length > self.limit {
-            return Err(too_large(self.limit));
-        }
-        let slow = "the message took too long; stream again";
-        let room = within(SLOWEST, slow, async {
-            let room = shared.room.clone().acquire_owned().await;
-            room.map_err(|_| Status::unavailable("the daemon stops; stream again"))
-        })
-        .await?;
-        if !within(SLOWEST, slow, self.gather(HEAD + length)).await? {
-            return Err(cut_off());
-        }
-        self.here.advance(HEAD);
-        let body = self.here.split_to(length).freeze();
-        // What is left is a part of the next message; the memory of this one must not hang on it.
-        self.here = BytesMut::from(&self.here[..]);
-        let body = match (flag, self.packed) {
-            (0, _) => body,
-            (1, Packed::Gzip) => unpack(body, self.limit).await?,
-            _ => {
-                return Err(Status::invalid_argument(
-                    "a message is compressed, and `grpc-encoding` does not say how",
-                ));
-            }
-        };
-        Ok(Some((body, room)))
-    }
-
-    /// Waits until `n` bytes are here; whether they are, or the body has ended.
-    async fn gather(&mut self, n: usize) -> Result<bool, Status> {
-        while self.here.len() < n {
-            match self.data.next().await {
-                Some(Ok(data)) => self.here.extend_from_slice(&data),
-                Some(Err(error)) => return Err(Status::cancelled(error.to_string())),
-                None => return Ok(false),
-            }
-        }
-        Ok(true)
-    }
-}
-
-async fn unpack(body: Bytes, limit: usize) -> Result<Bytes, Status> {
-    let unpacked = tokio::task::spawn_blocking(move || {
-        let mut plain = vec![];
-        let mut reader = flate2::read::MultiGzDecoder::new(&body[..]).take(limit as u64 + 1);
-        reader.read_to_end(&mut plain).map(|_| plain)
-    });
-    let plain = unpacked
-        .await
-        .map_err(|_| Status::unavailable("the message was interrupted; stream again"))?
-        .map_err(|e| Status::invalid_argument(format!("a message cannot be unpacked: {e}")))?;
-    if plain.len() > limit {
-        return Err(too_large(limit));
-    }
-    Ok(plain.into())
-}
-
-fn too_large(limit: usize) -> Status {
-    Status::resource_exhausted(format!(
-        "a message is larger than {limit} bytes; send fewer statistics (`stats_matcher`), or raise `feeds.message`"
-    ))
-}
-
-fn cut_off() -> Status {
-    Status::invalid_argument("the stream ends within a message")
-}
-
-async fn within<T>(
-    bound: Duration,
-    overdue: &'static str,
-    work: impl Future<Output = Result<T, Status>>,
-) -> Result<T, Status> {
-    let done = tokio::time::timeout(bound, work).await;
-    done.unwrap_or_else(|_| Err(Status::unavailable(overdue)))
+/// The next message, with the room that it takes; `None` at the end.
+async fn next(
+    frames: &mut Frames,
+    shared: &Shared,
+) -> Result<Option<(Bytes, OwnedSemaphorePermit)>, Status> {
+    let idle = "no message came for ten minutes; stream again";
+    let Some(head) = within(IDLE, idle, frames.head()).await? else {
+        return Ok(None);
+    };
+    let slow = "the message took too long; stream again";
+    let room = within(SLOWEST, slow, async {
+        let room = shared.room.clone().acquire_owned().await;
+        room.map_err(|_| Status::unavailable("the daemon stops; stream again"))
+    })
+    .await?;
+    let body = within(SLOWEST, slow, frames.message(head)).await?;
+    Ok(Some((body, room)))
 }

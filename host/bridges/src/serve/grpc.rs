@@ -1,4 +1,4 @@
-//! `opentelemetry.proto.collector.metrics.v1.MetricsService/Export`, with a codec that hands out bytes.
+//! `opentelemetry.proto.collector.metrics.v1.MetricsService/Export`.
 //!
 //! Codes are those of OTLP's specification: bad data is INVALID_ARGUMENT, overload is UNAVAILABLE
 //! with RetryInfo, and too large a message is RESOURCE_EXHAUSTED *without* it, since it will not get
@@ -6,79 +6,18 @@
 //!
 //! Source: opentelemetry.io, "OTLP/gRPC Response" and "Failures".
 
-use super::{Shared, export_response};
+use super::frames::{Frames, answer, within};
+use super::{SLOWEST, Shared, export_response};
 use crate::feed::Error;
-use bytes::{Buf as _, BufMut as _, Bytes};
 use std::convert::Infallible;
 use std::time::Duration;
-use tidegate_core::access::Principal;
 use tonic::body::Body;
-use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::{BoxFuture, Service};
-use tonic::server::UnaryService;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// Where the service lies.
 const PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
-
-/// Hands out what came, and sends what it gets.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Plain;
-
-impl Codec for Plain {
-    type Encode = Vec<u8>;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Plain {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn encode(&mut self, item: Vec<u8>, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        to.put_slice(&item);
-        Ok(())
-    }
-}
-
-impl Decoder for Plain {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(from.copy_to_bytes(from.remaining())))
-    }
-}
-
-/// One call.
-struct Export {
-    shared: Shared,
-    caller: Principal,
-}
-
-impl UnaryService<Bytes> for Export {
-    type Response = Vec<u8>;
-    type Future = BoxFuture<Response<Vec<u8>>, Status>;
-
-    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let (shared, caller) = (self.shared.clone(), self.caller.clone());
-        Box::pin(async move {
-            let took = shared.otlp(caller, request.into_inner());
-            let took = took.await.map_err(|e| status(&e))?;
-            Ok(Response::new(export_response(&took)))
-        })
-    }
-}
 
 pub(super) fn status(error: &Error) -> Status {
     let text = error.to_string();
@@ -116,36 +55,34 @@ impl Service<http::Request<axum::body::Body>> for Metrics {
 
     fn call(&mut self, request: http::Request<axum::body::Body>) -> Self::Future {
         let shared = self.0.clone();
-        Box::pin(async move { Ok(answer(shared, request).await) })
+        Box::pin(async move {
+            let slow = "the call took too long; send it again";
+            Ok(
+                match within(SLOWEST, slow, export(&shared, request)).await {
+                    Ok(message) => answer(message).await,
+                    Err(status) => status.into_http(),
+                },
+            )
+        })
     }
 }
 
-async fn answer(shared: Shared, request: http::Request<axum::body::Body>) -> http::Response<Body> {
-    let caller = match shared.caller(request.headers()) {
-        Ok(caller) => caller,
-        Err(text) => return Status::unauthenticated(text).into_http(),
-    };
-    let _room = match shared.admit() {
-        Ok(room) => room,
-        Err(error) => return status(&error).into_http(),
-    };
+async fn export(
+    shared: &Shared,
+    request: http::Request<axum::body::Body>,
+) -> Result<Vec<u8>, Status> {
+    let (parts, body) = request.into_parts();
+    let caller = shared
+        .caller(&parts.headers)
+        .map_err(Status::unauthenticated)?;
+    let _room = shared.admit().map_err(|e| status(&e))?;
     let limit = shared.options.message;
-    let mut grpc = tonic::server::Grpc::new(Plain)
-        .accept_compressed(CompressionEncoding::Gzip)
-        .send_compressed(CompressionEncoding::Gzip)
-        .max_decoding_message_size(limit);
-    let call = grpc.unary(Export { shared, caller }, request);
-    let Ok(answered) = tokio::time::timeout(super::SLOWEST, call).await else {
-        return Status::unavailable("the call took too long; send it again").into_http();
-    };
-    let too_large = answered.headers().get("grpc-status");
-    if too_large.is_some_and(|code| code == "11") {
-        let text = format!(
-            "the message is larger than {limit} bytes; send smaller batches, or raise `feeds.message`"
-        );
-        return Status::resource_exhausted(text).into_http();
-    }
-    answered
+    let mut frames = Frames::of(&parts.headers, body, limit, "send smaller batches")?;
+    let head = frames.head().await?;
+    let head = head.ok_or_else(|| Status::invalid_argument("the call has no message"))?;
+    let body = frames.message(head).await?;
+    let took = shared.otlp(caller, body).await.map_err(|e| status(&e))?;
+    Ok(export_response(&took))
 }
 
 pub(super) fn routes(shared: Shared) -> axum::Router {

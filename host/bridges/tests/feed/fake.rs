@@ -205,7 +205,13 @@ impl World {
     }
 
     pub(crate) fn journal_entries(&self) -> usize {
-        self.inside.journal.lock().unwrap().1.len()
+        self.journal().len()
+    }
+
+    /// What was noted, write by write.
+    pub(crate) fn journal(&self) -> Vec<Vec<u8>> {
+        let journal = self.inside.journal.lock().unwrap();
+        journal.1.values().cloned().collect()
     }
 }
 

@@ -11,6 +11,7 @@
 mod adoption;
 mod envoy;
 mod fake;
+mod forms;
 mod histograms;
 mod limits;
 mod messages;
@@ -18,6 +19,9 @@ mod otlp;
 mod together;
 mod way_in;
 mod write;
+
+#[path = "../otlp/json.rs"]
+mod json;
 
 use fake::World;
 use tidegate_bridges::feed::{Adoption, Error};

@@ -117,4 +117,9 @@ impl Request {
     pub(crate) fn encode(&self) -> Vec<u8> {
         self.0.encode_to_vec()
     }
+
+    /// In JSON, which another seed writes otherwise.
+    pub(crate) fn json(&self, seed: u64) -> Vec<u8> {
+        super::json::of(&self.0, seed).into_bytes()
+    }
 }

@@ -68,7 +68,7 @@ pub(crate) async fn post(
 }
 
 pub(crate) const GOOD: (&str, &str) = ("authorization", "Bearer good");
-const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
+pub(crate) const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 const GZIP: (&str, &str) = ("content-encoding", "gzip");
 
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -103,10 +103,10 @@ async fn otlp_by_http_is_taken_and_what_is_not_read_is_told() {
     for (headers, body, code, part) in [
         (&[PROTOBUF][..], request(), 401, "not known"),
         (
-            &[GOOD, ("content-type", "application/json")],
+            &[GOOD, ("content-type", "application/x-yaml")],
             request(),
             415,
-            "JSON",
+            "application/json",
         ),
         (
             &[GOOD, PROTOBUF, ("content-encoding", "br")],
@@ -224,4 +224,8 @@ async fn grpc_tells_what_may_be_sent_again_and_what_may_not() {
     // RESOURCE_EXHAUSTED without RetryInfo: it will not get smaller.
     assert_eq!(large.says("grpc-status"), "8");
     assert_eq!(large.says("grpc-status-details-bin"), "");
+    let cut = post(&router, EXPORT, &headers, framed(&request())[..20].to_vec()).await;
+    assert_eq!(cut.says("grpc-status"), "3");
+    let nothing = post(&router, EXPORT, &headers, vec![]).await;
+    assert_eq!(nothing.says("grpc-status"), "3");
 }

@@ -1,6 +1,7 @@
 //! The walk holds against the generated types: same messages, same points; no bytes upset it.
 
 mod any;
+mod json;
 
 use any::requests;
 use opentelemetry_proto::tonic as ot;
@@ -229,6 +230,31 @@ proptest! {
         let mut heard = Heard::default();
         otlp::walk(&request.encode_to_vec(), &mut heard).unwrap();
         prop_assert_eq!(heard, expected(&request));
+    }
+
+    #[test]
+    fn a_request_in_json_is_the_one_in_protobuf(request in requests(), seed: u64) {
+        let text = json::of(&request, seed);
+        let body = otlp::json::protobuf(text.as_bytes(), 1 << 20).unwrap();
+        let mut heard = Heard::default();
+        otlp::walk(&body, &mut heard).unwrap();
+        prop_assert_eq!(heard, expected(&request), "{}", text);
+    }
+
+    #[test]
+    fn damaged_json_is_refused_or_heard_and_never_a_panic(
+        request in requests(), seed: u64, at in any::<prop::sample::Index>(), with: u8, cut in any::<prop::sample::Index>(),
+    ) {
+        let mut text = json::of(&request, seed).into_bytes();
+        let cut = cut.index(text.len());
+        prop_assert!(otlp::json::protobuf(&text[..cut], 1 << 20).is_err());
+        let at = at.index(text.len());
+        text[at] = with;
+        match otlp::json::protobuf(&text, 1 << 20) {
+            Ok(body) => { let _ = otlp::walk(&body, &mut Heard::default()); }
+            Err(otlp::json::Problem::Malformed(error)) => prop_assert!(error.at <= text.len()),
+            Err(otlp::json::Problem::TooLarge(_)) => prop_assert!(false, "it is small"),
+        }
     }
 
     #[test]
