@@ -42,6 +42,18 @@ pub enum Version {
     Two,
 }
 
+/// What a sender says that a series is, in 2.0 alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// Nothing that its name would not say better: unknown, or a part of a histogram or summary.
+    #[default]
+    Unknown,
+    /// It only grows.
+    Counter,
+    /// It may fall.
+    Level,
+}
+
 /// A series of a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Series<'a> {
@@ -49,6 +61,8 @@ pub struct Series<'a> {
     pub name: &'a [u8],
     /// How `name` is to be read.
     pub form: Version,
+    /// What it is.
+    pub kind: Kind,
     /// Its samples.
     pub samples: &'a [Sample],
     /// Its native histograms.
@@ -77,16 +91,20 @@ impl<'a> Series<'a> {
             Version::Two => texts(self.name)?,
         };
         let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(texts.len() / 2);
+        let mut last = None;
         for pair in texts.chunks_exact(2) {
             let text = |i: usize| std::str::from_utf8(pair[i]).map_err(|_| "a label is not UTF-8");
             let (name, value) = (text(0)?, text(1)?);
             if name.is_empty() {
                 return Err("a label has no name");
             }
-            if pairs.last().is_some_and(|(last, _)| *last >= name) {
+            if last.replace(name).is_some_and(|last| last >= name) {
                 return Err("its labels are not in order, each once");
             }
-            pairs.push((name, value));
+            // In Prometheus' model, a label without a value is none.
+            if !value.is_empty() {
+                pairs.push((name, value));
+            }
         }
         if pairs.is_empty() {
             return Err("it has no labels");
@@ -135,6 +153,7 @@ struct Scratch {
     refs: Vec<u64>,
     histograms: Vec<Native>,
     exemplars: u64,
+    kind: Kind,
 }
 
 /// Goes through a request.
@@ -176,12 +195,30 @@ pub fn walk(body: &[u8], version: Version, sink: &mut impl Sink) -> Result<(), M
         sink.series(&Series {
             name: name.unwrap_or(&scratch.name),
             form: version,
+            kind: scratch.kind,
             samples: &scratch.samples,
             histograms: &scratch.histograms,
             exemplars: scratch.exemplars,
         });
     }
     Ok(())
+}
+
+/// `Metadata`: type = 1.
+fn kind(metadata: Part<'_>) -> Result<Kind, Malformed> {
+    let mut kind = Kind::Unknown;
+    let mut fields = metadata.walk();
+    while let Some(field) = fields.next()? {
+        if field.number == 1 {
+            kind = match field.varint()? {
+                1 => Kind::Counter,
+                // Gauges and histograms of them, infos and sets of states.
+                2 | 4 | 6 | 7 => Kind::Level,
+                _ => Kind::Unknown,
+            };
+        }
+    }
+    Ok(kind)
 }
 
 fn put(to: &mut Vec<u8>, text: &[u8]) {
@@ -196,6 +233,7 @@ impl Scratch {
         self.refs.clear();
         self.histograms.clear();
         self.exemplars = 0;
+        self.kind = Kind::Unknown;
     }
 
     fn points(&self) -> u64 {
@@ -240,7 +278,7 @@ impl Scratch {
     }
 
     /// `io.prometheus.write.v2.TimeSeries`: labels_refs = 1, samples = 2, histograms = 3,
-    /// exemplars = 4, created_timestamp = 6.
+    /// exemplars = 4, metadata = 5, and in early forms created_timestamp = 6.
     fn two(&mut self, part: Part<'_>) -> Result<(), Malformed> {
         self.clear();
         let mut created = 0;
@@ -256,6 +294,7 @@ impl Scratch {
                 (2, _) => self.sample(field.part()?)?,
                 (3, _) => self.histograms.push(native::read(field.part()?)?),
                 (4, _) => self.exemplars += 1,
+                (5, _) => self.kind = kind(field.part()?)?,
                 (6, _) => created = field.varint()? as i64,
                 _ => {}
             }

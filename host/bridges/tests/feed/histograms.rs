@@ -35,11 +35,13 @@ fn series(labels: &[(&str, &str)], samples: &[(i64, f64)], histograms: &[Histogr
     let sample = |(t, value): &(i64, f64)| Sample {
         value: *value,
         timestamp: t * 1000,
+        ..Sample::default()
     };
     OneSeries {
         labels: labels.iter().map(label).collect(),
         samples: samples.iter().map(sample).collect(),
         histograms: histograms.to_vec(),
+        ..OneSeries::default()
     }
 }
 

@@ -17,6 +17,7 @@ mod limits;
 mod messages;
 mod otlp;
 mod together;
+mod specification;
 mod way_in;
 mod write;
 

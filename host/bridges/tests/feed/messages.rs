@@ -16,6 +16,8 @@ pub(crate) struct OneSeries {
     pub(crate) labels: Vec<Label>,
     #[prost(message, repeated, tag = "2")]
     pub(crate) samples: Vec<Sample>,
+    #[prost(message, repeated, tag = "3")]
+    pub(crate) exemplars: Vec<Exemplar>,
     #[prost(message, repeated, tag = "4")]
     pub(crate) histograms: Vec<Histogram>,
 }
@@ -34,6 +36,16 @@ pub(crate) struct Sample {
     pub(crate) value: f64,
     #[prost(int64, tag = "2")]
     pub(crate) timestamp: i64,
+    /// Of 2.0 alone.
+    #[prost(int64, tag = "3")]
+    pub(crate) start: i64,
+}
+
+/// With no more in it than that it is there.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Exemplar {
+    #[prost(double, tag = "2")]
+    pub(crate) value: f64,
 }
 
 /// `io.prometheus.write.v2.Request`, likewise.
@@ -53,6 +65,21 @@ pub(crate) struct TwoSeries {
     pub(crate) samples: Vec<Sample>,
     #[prost(message, repeated, tag = "3")]
     pub(crate) histograms: Vec<Histogram>,
+    #[prost(message, repeated, tag = "4")]
+    pub(crate) exemplars: Vec<Exemplar>,
+    #[prost(message, optional, tag = "5")]
+    pub(crate) metadata: Option<Metadata>,
+    /// Of early forms.
+    #[prost(int64, tag = "6")]
+    pub(crate) created: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Metadata {
+    #[prost(int32, tag = "1")]
+    pub(crate) kind: i32,
+    #[prost(uint32, tag = "3")]
+    pub(crate) help_ref: u32,
 }
 
 /// The same in both forms.

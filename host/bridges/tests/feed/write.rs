@@ -14,6 +14,7 @@ fn samples(points: Points<'_>) -> Vec<Sample> {
     let sample = |(t, value): &(i64, f64)| Sample {
         value: *value,
         timestamp: t * 1000,
+        ..Sample::default()
     };
     points.iter().map(sample).collect()
 }

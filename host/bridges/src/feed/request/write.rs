@@ -1,8 +1,9 @@
 //! Remote write: series with their samples and native histograms, in Prometheus' names.
 //!
-//! The protocol of 1.0 says nothing of a metric's kind, so the name does: what ends in `_total`,
-//! `_count`, `_sum` or `_bucket` counts, everything else is a level. An instance is what was scraped,
-//! `job` and `instance`.
+//! The protocol of 1.0 says nothing of a metric's kind, and 2.0 not always, so the name does: what ends
+//! in `_total`, `_count`, `_sum` or `_bucket` counts, everything else is a level. Where 2.0 says it, a
+//! counter is one by any name, and a gauge is none, unless it is called a total: some exporters call all
+//! they have gauges. An instance is what was scraped, `job` and `instance`.
 //!
 //! A classic histogram is a dozen series, `…_bucket` by `le` and `…_sum`. Where a rule makes a counter
 //! of one of them, it is that; otherwise they are one stream, whose slices the books put together
@@ -12,7 +13,7 @@ use super::{Error, Feed, Gather, Took, Whose, identity};
 use crate::books::{Flow, Introduced, Observed, Slice, Value, key_of};
 use crate::feed::names::{Cut, Name, Slot};
 use crate::mapping::{Labels, Mapped, Shape, Stream, envoy};
-use crate::remote_write::{self, Native, STALE, Sample, Series, Sink, Told, Version};
+use crate::remote_write::{self, Kind, Native, STALE, Sample, Series, Sink, Told, Version};
 use tidegate_core::access::Principal;
 use tidegate_core::time::Timestamp;
 
@@ -21,7 +22,8 @@ use tidegate_core::time::Timestamp;
 pub struct Written {
     /// Of its samples and histograms.
     pub took: Took,
-    /// Exemplars that came and were not kept.
+    /// Exemplars that came. They concern nobody here, and count as written like samples that do not: a
+    /// sender that hears of fewer than it sent reports the others as lost.
     pub exemplars: u64,
 }
 
@@ -59,9 +61,14 @@ struct Listener<'f> {
     exemplars: u64,
 }
 
-fn shape_of(name: &str) -> (Shape, Flow) {
+fn shape_of(name: &str, kind: Kind) -> (Shape, Flow) {
     let counts = ["_total", "_count", "_sum", "_bucket"];
-    if counts.iter().any(|end| name.ends_with(end)) || envoy::counts(name) {
+    let counts = match kind {
+        Kind::Counter => true,
+        Kind::Level => name.ends_with("_total"),
+        Kind::Unknown => counts.iter().any(|end| name.ends_with(end)) || envoy::counts(name),
+    };
+    if counts {
         (Shape::Counter, Flow::Cumulative)
     } else {
         (Shape::Level, Flow::Level)
@@ -96,14 +103,24 @@ impl<'n> Named<'n> {
         )
     }
 
-    /// Which series of which classic histogram it may be: by the name of the buckets.
-    fn cut(&self) -> Option<(String, Cut)> {
+    /// Which series of which classic histogram it may be, by the name of the buckets; or why it cannot
+    /// be one of them.
+    fn cut(&self) -> Option<(String, Result<Cut, String>)> {
         if self.metric.ends_with("_bucket") {
-            let bound = Cut::until(self.of("le")?.parse().ok()?)?;
-            return Some((self.metric.to_owned(), bound));
+            return Some((self.metric.to_owned(), self.bound()));
         }
         let base = self.metric.strip_suffix("_sum")?;
-        Some((format!("{base}_bucket"), Cut::SUM))
+        Some((format!("{base}_bucket"), Ok(Cut::SUM)))
+    }
+
+    fn bound(&self) -> Result<Cut, String> {
+        let Some(le) = self.of("le") else {
+            return Err("it is a bucket without a label `le`, its upper bound".into());
+        };
+        let bound = le.parse().ok().filter(|le| *le > f64::NEG_INFINITY);
+        bound.and_then(Cut::until).ok_or_else(|| {
+            format!("its `le`, `{le:.40}`, is no upper bound: write a number, or +Inf")
+        })
     }
 
     fn introduced(
@@ -144,16 +161,17 @@ fn introduce(
     };
     let named = Named { metric, pairs };
     let cut = match carries {
-        Carries::Samples => named.cut(),
-        Carries::Histograms => None,
+        // Histograms of gauges come in buckets too, which do not count from a start.
+        Carries::Samples if series.kind != Kind::Level => named.cut(),
+        Carries::Samples | Carries::Histograms => None,
     };
     let mapping = &gather.feed.options.mapping;
-    let wanted = |(buckets, _): &(String, Cut)| mapping.wants(buckets);
+    let wanted = |(buckets, _): &(String, _)| mapping.wants(buckets);
     if !mapping.wants(metric) && !cut.as_ref().is_some_and(wanted) {
         return Err(Slot::PassedOver);
     }
     let (shape, flow) = match carries {
-        Carries::Samples => shape_of(metric),
+        Carries::Samples => shape_of(metric, series.kind),
         Carries::Histograms => (Shape::Histogram, Flow::Cumulative),
     };
     let labels = named.labels(&["__name__"]);
@@ -182,6 +200,7 @@ fn introduce(
     });
     match (together, slot) {
         (Ok(mapped), _) => {
+            let cut = cut.map_err(|why| gather.refused("buckets", why))?;
             let flow = Flow::Cumulative;
             let introduced = named.introduced(gather, &buckets, &labels, flow, mapped);
             Ok((introduced, Some(cut)))
@@ -206,6 +225,7 @@ impl Listener<'_> {
                 Version::Two => 2,
             },
             carries as u8,
+            series.kind as u8,
         ]);
         let before = self.gather.took.passed_over;
         let (head, tail) = (&self.name[..], series.name);
