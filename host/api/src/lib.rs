@@ -27,6 +27,7 @@
 //! ```
 
 mod auth;
+mod incoming;
 mod options;
 mod server;
 

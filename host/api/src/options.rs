@@ -40,6 +40,13 @@ pub struct Limits {
     pub watch_backlog: u64,
     /// Calls that one connection may have open.
     pub streams_per_connection: u32,
+    /// Connections of one listener; those beyond are closed at once.
+    pub connections: usize,
+    /// How long a TLS handshake may take, and then the first bytes of a connection.
+    pub hello: Duration,
+    /// How long a peer may read nothing of what it is sent, and by HTTP/1 say nothing either; it is
+    /// looked for at this interval, so that up to twice as long may pass.
+    pub silence: Duration,
 }
 
 impl Default for Limits {
@@ -55,6 +62,9 @@ impl Default for Limits {
             max_declared: 100_000,
             watch_backlog: 8,
             streams_per_connection: 256,
+            connections: 16_384,
+            hello: Duration::from_secs(10),
+            silence: Duration::from_secs(60),
         }
     }
 }

@@ -8,9 +8,13 @@
 //! calls that are under way, but not for ever: a client that never reads must not keep a daemon.
 
 use crate::auth::Authenticate;
-use crate::options::{AdoptParent, Options, Tls, check_exposure};
+use crate::incoming::{Incoming, Speaks, acceptor};
+use crate::options::{AdoptParent, Options, check_exposure};
 use crate::pull::Wake;
 use crate::service::Shared;
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode, Version};
+use axum::middleware::Next;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,17 +25,13 @@ use tokio::sync::watch;
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::server::{Router, TcpIncoming};
-use tonic::transport::{Certificate, Identity, ServerTlsConfig};
+use tonic::transport::server::Router;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 /// Interval of HTTP/2 pings on an idle connection, and the wait for their answer: a peer that
 /// vanished is noticed, and its streams end.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
-
-/// Longest TLS handshake: who opens a connection and says nothing must not keep it.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Largest header list of a request, in bytes.
 const MAX_HEADERS: u32 = 16 << 10;
@@ -173,28 +173,25 @@ impl Server {
             });
             routed = routes(&shared, &Authenticate(auth), health.clone())?;
         }
-        let with_http1 = beside.is_some();
+        let mut speaks = Speaks::Http2;
         if let Some(beside) = beside {
+            speaks = Speaks::Both;
             let own = routed.axum_router_mut();
-            *own = std::mem::take(own).merge(beside);
+            let alone = axum::middleware::from_fn(http2_alone);
+            *own = std::mem::take(own).layer(alone).merge(beside);
         }
+        let tls = tls.as_ref().map(|tls| acceptor(tls, speaks)).transpose();
+        let tls = tls.map_err(Error::Tls)?;
         let mut builder = tonic::transport::Server::builder()
-            .accept_http1(with_http1)
+            .accept_http1(speaks == Speaks::Both)
             .http2_keepalive_interval(Some(KEEPALIVE.0))
             .http2_keepalive_timeout(Some(KEEPALIVE.1))
             .http2_max_header_list_size(MAX_HEADERS)
             .max_concurrent_streams(limits.streams_per_connection)
             .trace_fn(span_maker(adopt_parent));
-        if let Some(tls) = &tls {
-            builder = builder
-                .tls_config(tls_config(tls))
-                .map_err(|e| Error::Tls(causes(&e)))?;
-        }
         let router = builder.add_routes(routed);
         let bind = |cause| Error::Bind { address, cause };
-        let incoming = TcpIncoming::bind(address)
-            .map_err(bind)?
-            .with_nodelay(Some(true));
+        let incoming = Incoming::bind(address, tls, limits).map_err(bind)?;
         let local = incoming.local_addr().map_err(bind)?;
         Ok(Bound {
             router,
@@ -211,7 +208,7 @@ impl Server {
 #[derive(Debug)]
 pub struct Bound {
     router: Router,
-    incoming: TcpIncoming,
+    incoming: Incoming,
     local: SocketAddr,
     health: Health,
     closing: watch::Sender<bool>,
@@ -334,13 +331,15 @@ fn span_maker(
     }
 }
 
-fn tls_config(tls: &Tls) -> ServerTlsConfig {
-    let identity = Identity::from_pem(&tls.certificate, &tls.key);
-    let config = ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE);
-    match &tls.client_ca {
-        Some(ca) => config.client_ca_root(Certificate::from_pem(ca)),
-        None => config,
+/// Our own services are gRPC, which is spoken by HTTP/2; a call of theirs by HTTP/1 would have no bound
+/// on how long it may take.
+async fn http2_alone(request: Request<Body>, next: Next) -> Response<Body> {
+    if request.version() >= Version::HTTP_2 {
+        return next.run(request).await;
     }
+    let mut refused = Response::new(Body::from("this is spoken by HTTP/2 (gRPC) alone\n"));
+    *refused.status_mut() = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
+    refused
 }
 
 /// An error with its causes; tonic's own text says only "transport error".

@@ -16,6 +16,7 @@ mod bad_catalog;
 mod bad_input;
 mod calls;
 mod events;
+mod incoming;
 mod ingest;
 mod resume;
 mod serving;
