@@ -16,8 +16,8 @@ mod histograms;
 mod limits;
 mod messages;
 mod otlp;
-mod together;
 mod specification;
+mod together;
 mod way_in;
 mod write;
 

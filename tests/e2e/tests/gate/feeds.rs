@@ -1,8 +1,8 @@
 //! What senders that we did not write count is what is stored: to the last request.
 //!
 //! Instances of one service are measured by OpenTelemetry's SDK for Python, which sends by gRPC and by
-//! HTTP with gzip, one of them through a collector (rotel). The sums are read from the store once the
-//! daemon has stopped.
+//! HTTP with gzip, one of them through a collector (rotel), and others in zstd and in JSON. The sums are
+//! read from the store once the daemon has stopped.
 
 use crate::python::Python;
 use crate::telemetry::rotel;
@@ -82,7 +82,8 @@ async fn what_strangers_count_by_otlp_is_what_is_stored() -> Result<()> {
     let gate = gate()?.config(CONFIG);
     let daemon = gate.start().await?;
     let url = daemon.url().to_owned();
-    let mut to = vec![("grpc", url.as_str()), ("http", url.as_str())];
+    let forms = ["grpc", "http", "zstd", "json"];
+    let mut to: Vec<_> = forms.iter().map(|form| (*form, url.as_str())).collect();
     let between = match rotel(&python, &gate, &url).await {
         Ok(collector) => Some(collector),
         Err(why) => {

@@ -18,6 +18,7 @@ mod python;
 mod replay;
 mod restart;
 mod scrapes;
+mod senders;
 mod store;
 mod strangers;
 mod stream;

