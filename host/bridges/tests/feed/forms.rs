@@ -240,6 +240,10 @@ async fn traces_and_logs_are_not_taken_and_that_is_no_success() {
         assert!(told.text().contains("only metrics"), "{}", told.text());
         let told = post(&router, path, &[PROTOBUF], vec![]).await;
         assert_eq!(told.says("content-type"), "application/x-protobuf");
-        assert!(told.text().contains("OTEL_TRACES_EXPORTER"), "{}", told.text());
+        assert!(
+            told.text().contains("OTEL_TRACES_EXPORTER"),
+            "{}",
+            told.text()
+        );
     }
 }

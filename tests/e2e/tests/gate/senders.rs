@@ -77,8 +77,8 @@ async fn who_dawdles_with_a_head_or_a_body_does_not_stay() -> Result<()> {
     if no_python("slow clients by HTTP/1.1") {
         return Ok(());
     }
-    let (secret, ca) = with_tls(gate()?)?;
-    let (open, closed) = (gate()?.start().await?, secret.start().await?);
+    let (plain, (secret, ca)) = (gate()?, with_tls(gate()?)?);
+    let (open, closed) = (plain.start().await?, secret.start().await?);
     let tls = closed
         .url()
         .replace("http://127.0.0.1", "https://localhost");
