@@ -39,6 +39,7 @@ mod checkpoint;
 mod classic;
 mod codec;
 mod feeds;
+mod figures;
 mod forget;
 mod journal;
 mod spread;
@@ -214,24 +215,6 @@ impl Books {
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch
-    }
-
-    /// Streams that are known.
-    #[must_use]
-    pub fn streams(&self) -> usize {
-        self.by_key.len()
-    }
-
-    /// Memory that open steps take, in bytes.
-    #[must_use]
-    pub fn open(&self) -> usize {
-        self.open
-    }
-
-    /// What was done since the start.
-    #[must_use]
-    pub fn tally(&self) -> Tally {
-        self.tally
     }
 
     /// Whether a stream is known as just what it is now.

@@ -333,7 +333,12 @@ impl Feed {
                 }
             }
         }
-        if unsent.is_empty() && self.committer.is_long(CHECKPOINT_BYTES) {
+        let is_idle = turned == Turned::default();
+        let is_long = || {
+            self.committer.is_long(CHECKPOINT_BYTES)
+                || is_idle && self.committer.is_bloated(self.inner().books.about())
+        };
+        if unsent.is_empty() && is_long() {
             self.checkpoint()?;
         }
         Ok(turned)

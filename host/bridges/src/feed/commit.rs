@@ -108,6 +108,14 @@ impl Committer {
         pending.written > least.max(pending.state)
     }
 
+    /// Whether one pays when nobody waits: when what is on disk is over a MiB and much more than the `about` bytes
+    /// of the state, as after a backfill.
+    pub(super) fn is_bloated(&self, about: usize) -> bool {
+        let pending = lock(&self.pending);
+        let held = pending.written + pending.state;
+        pending.written > 0 && held > (1 << 20).max(about.saturating_mul(4))
+    }
+
     /// Adds an entry; returns what to wait for. An empty one waits for those before it.
     pub(super) fn add(&self, entry: &[u8]) -> u64 {
         let mut pending = lock(&self.pending);
