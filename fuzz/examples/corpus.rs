@@ -1,6 +1,6 @@
 //! Corpora on their way in and out: lines that the crates' tests keep, and files that a fuzzer works on.
 //!
-//! `corpus files DIR < feeds.hex` writes a file for each line; `corpus lines feeds|codec|keys FILE...` prints
+//! `corpus files DIR < feeds.hex` writes a file for each line; `corpus lines feeds|codec|keys|logs FILE...` prints
 //! the lines of files, each with the verdict that it has today.
 
 use std::io::{BufRead, Write};
@@ -14,7 +14,7 @@ fn main() -> std::io::Result<()> {
     match words[..] {
         ["files", dir] => files(Path::new(dir)),
         ["lines", target, ref files @ ..] => lines(target, files),
-        _ => panic!("corpus files DIR < LINES | corpus lines feeds|codec|keys FILE..."),
+        _ => panic!("corpus files DIR < LINES | corpus lines feeds|codec|keys|logs FILE..."),
     }
 }
 
@@ -31,11 +31,10 @@ fn files(dir: &Path) -> std::io::Result<()> {
     for (n, text) in std::io::stdin().lock().lines().enumerate() {
         let text = text?;
         let (_, form, bytes) = store::line(&text).expect("a line of a corpus");
-        let first = place(form).unwrap_or(0);
-        std::fs::write(
-            dir.join(format!("{form}-{n}")),
-            [&[first], &bytes[..]].concat(),
-        )?;
+        // A log has no form before it; a store has the way in which it is tried.
+        let first = (form != "log").then(|| place(form).unwrap_or(0));
+        let data = [first.as_slice(), &bytes].concat();
+        std::fs::write(dir.join(format!("{form}-{n}")), data)?;
     }
     Ok(())
 }
@@ -54,12 +53,17 @@ fn lines(target: &str, files: &[&str]) -> std::io::Result<()> {
                 bridges::feeds(&data),
             ),
             "codec" => (store::FORMS[of(store::FORMS.len())].0, store::codec(&data)),
+            "logs" => {
+                let dir = tempfile::tempdir()?;
+                ("log", store::log(dir.path(), &data))
+            }
             _ => {
                 let dir = tempfile::tempdir()?;
                 ("store", store::restored(dir.path(), bytes))
             }
         };
         let verdict = if is_taken { "taken" } else { "refused" };
+        let bytes = if target == "logs" { &data[..] } else { bytes };
         let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         writeln!(out, "{verdict} {form} {digits}")?;
     }

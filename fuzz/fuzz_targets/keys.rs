@@ -3,17 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use std::path::Path;
-use std::sync::LazyLock;
-use tidegate_fuzz::bounded;
+use tidegate_fuzz::{PLACE, bounded};
 use tidegate_store::fuzzing::{keys, restored};
-
-/// Memory rather than a disk, where there is such a place: a store syncs.
-static PLACE: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
-    let memory = Path::new("/dev/shm");
-    let made = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir());
-    made.expect("a directory is made")
-});
 
 fuzz_target!(|data: &[u8]| {
     let Some((way, values)) = data.split_first() else {

@@ -20,6 +20,7 @@
 //! | `codec` | a stored value of any form: read, written, and read again as the same |
 //! | `feeds` | bodies of OTLP, remote write and Envoy, entries of the feeds' journal, matchers |
 //! | `keys` | stored keys with values, each by itself; and as a store that is restored, opened and worked with |
+//! | `logs` | segments of a log: opened, mended, opened again, written to |
 //! | `manifest` | a manifest section; a config schema with a config |
 //! | `otlp`, `remote_write`, `envoy` | a body of that protocol alone |
 //! | `wire` | what a process that tried a component may say to the daemon |
@@ -36,9 +37,19 @@ mod memory;
 #[cfg(feature = "policies")]
 mod policies;
 
+use std::path::Path;
+use std::sync::LazyLock;
+
 pub use memory::bounded;
 #[cfg(feature = "policies")]
 pub use policies::{good, limits};
+
+/// Memory rather than a disk, where there is such a place: a store syncs.
+pub static PLACE: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
+    let memory = Path::new("/dev/shm");
+    let made = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir());
+    made.expect("a directory is made")
+});
 
 /// Edits of four bytes each: where (two), what, and with which byte.
 #[must_use]

@@ -233,7 +233,9 @@ impl Drop for Store {
 /// Brings back what was acknowledged and not yet sealed.
 fn replay(disk: &Disk, registry: &mut Registry, recover: bool) -> Result<Replayed, StoreError> {
     let marks = match disk.get(&keys::marks())? {
-        Some(bytes) => mirror::unpack(&bytes).map_err(|e| e.at(&keys::marks()))?,
+        Some(bytes) => mirror::unpack(&bytes)
+            .and_then(Marks::checked)
+            .map_err(|e| e.at(&keys::marks()))?,
         None => Marks {
             sequence: 0,
             next_record: 0,

@@ -3,17 +3,19 @@
 //! A value that was damaged fails its checksum, so what is tried here is worse: bytes that somebody has put
 //! under the right checksum, by a backup that he edited. They may be refused with a name or taken; they may
 //! not end the process, ask for memory that nothing in them accounts for, or come back otherwise than they
-//! were read. Two ways: every form by itself ([`codec`]), and whole stores of hostile keys and values
-//! ([`keys`], [`restored`]).
+//! were read. Every form by itself ([`codec`]), whole stores of hostile keys and values ([`keys`],
+//! [`restored`]), and logs ([`log`]).
 //!
 //! Built for tests and with the feature `fuzzing` alone. A corpus is lines of `verdict form hexadecimal`,
 //! where the verdict is what the code says today: a form that refuses what it once took fails the test.
 
 mod forms;
 mod hostile;
+mod logs;
 
 pub use forms::{FORMS, codec};
 pub use hostile::{keys, restored};
+pub use logs::log;
 
 /// A line of a corpus: whether it was taken, the form, and the bytes.
 #[must_use]
@@ -54,6 +56,18 @@ mod tests {
                 "no {form} that is taken is kept"
             );
         }
+    }
+
+    #[test]
+    fn every_kept_log_opens_or_is_mended_as_it_was() {
+        let mut met = BTreeSet::new();
+        for (n, text) in include_str!("../../corpus/logs.hex").lines().enumerate() {
+            let (is_taken, _, bytes) = line(text).unwrap_or_else(|| panic!("line {}", n + 1));
+            let dir = tempfile::tempdir().unwrap();
+            assert_eq!(log(dir.path(), &bytes), is_taken, "line {}", n + 1);
+            met.insert(is_taken);
+        }
+        assert_eq!(met.len(), 2, "logs of both fates are kept");
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(crate) use plan::{encode_record, record_of};
 pub(crate) use track::{encode_track, track_of};
 
 use crate::codec::Malformed;
+use crate::keys;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -333,4 +334,14 @@ pub(crate) struct Marks {
     pub(crate) sequence: u64,
     /// Number of the next write-ahead record.
     pub(crate) next_record: u64,
+}
+
+impl Marks {
+    /// What a store may have written: others could not be counted on from.
+    pub(crate) fn checked(self) -> Result<Self, Malformed> {
+        match self.sequence.max(self.next_record) <= keys::LAST {
+            true => Ok(self),
+            false => Err(Malformed("its numbers are beyond any")),
+        }
+    }
 }

@@ -1,0 +1,104 @@
+//! Segments of a log that somebody made up, frames with right checksums among them.
+
+use crate::keys::{self, Kind};
+use crate::log::{Damage, Entries, Log, Opening};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+use tidegate_core::ports::storage::StoreError;
+
+/// Segments as bytes say: below 200 a frame (`length of its payload, two bytes | how much was synced, two bytes |
+/// payload`), below 230 bytes as they are (`length | bytes`), beyond the next segment.
+fn segments(mut data: &[u8]) -> Vec<Vec<u8>> {
+    fn take<'a>(data: &mut &'a [u8], n: usize) -> &'a [u8] {
+        let (head, tail) = data.split_at(n.min(data.len()));
+        *data = tail;
+        head
+    }
+    fn number(bytes: &[u8]) -> usize {
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |n, byte| n << 8 | usize::from(*byte))
+    }
+    let mut all = vec![b"tidegate log 1\n".to_vec()];
+    while let [what, rest @ ..] = data {
+        data = rest;
+        let Some(last) = all.last_mut() else {
+            break;
+        };
+        match what {
+            0..200 => {
+                let length = number(take(&mut data, 2));
+                let synced = number(take(&mut data, 2)) as u64;
+                let payload = take(&mut data, length);
+                let mut sum = crc32fast::Hasher::new();
+                let length = payload.len() as u32;
+                let head = [&length.to_le_bytes()[..], &synced.to_le_bytes()].concat();
+                sum.update(&head);
+                sum.update(payload);
+                last.extend_from_slice(b"tglg");
+                last.extend_from_slice(&head);
+                last.extend_from_slice(&sum.finalize().to_le_bytes());
+                last.extend_from_slice(payload);
+            }
+            200..230 => {
+                let length = number(take(&mut data, 1));
+                last.extend_from_slice(take(&mut data, length));
+            }
+            230.. => all.push(b"tidegate log 1\n".to_vec()),
+        }
+    }
+    all
+}
+
+fn held(log: &Arc<Log>) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let all = Entries::new(log, Bound::Unbounded, Bound::Unbounded);
+    let all = all.map(|item| item.map(|(key, value)| (key.to_vec(), value.to_vec())));
+    all.collect::<Result<_, _>>()
+        .expect("what is named is read")
+}
+
+/// Makes a log in an empty directory, and opens it; whether there was no damage.
+///
+/// # Panics
+/// Where it cannot be mended, or is otherwise when it is opened again: a finding.
+pub fn log(dir: &Path, data: &[u8]) -> bool {
+    for (segment, n) in segments(data).into_iter().zip(1..) {
+        std::fs::write(dir.join(format!("{n:010}.log")), segment).expect("a file is written");
+    }
+    let open = |damage| Log::open(dir, Kind::Note, damage);
+    let (is_whole, opened) = match open(Damage::Refused) {
+        Ok(opened) => (true, opened),
+        Err(StoreError::Damaged { .. }) => {
+            (false, open(Damage::LeftOut).expect("damage is left out"))
+        }
+        Err(other) => panic!("the disk is not full: {other}"),
+    };
+    let Opening { log, lost } = opened;
+    assert_eq!(is_whole, lost == 0);
+    let mut expected = held(&log);
+    drop(log);
+    let again = open(Damage::Refused)
+        .expect("what was open, or mended, opens")
+        .log;
+    assert!(
+        held(&again) == expected,
+        "it is otherwise when it is opened again"
+    );
+    let (key, value) = (keys::note(77), b"one more".to_vec());
+    again
+        .append(&[(key.clone(), Some(value.clone()))])
+        .expect("it takes what comes");
+    again.close().expect("it is closed");
+    expected.insert(key, value);
+    assert!(held(&again) == expected);
+    drop(again);
+    let last = open(Damage::Refused).expect("and opens again").log;
+    assert!(
+        held(&last) == expected,
+        "it is otherwise when it was closed"
+    );
+    is_whole
+}
