@@ -18,6 +18,8 @@ pub enum AlertKind {
     StaleFeed,
     /// A plan was held because no new one could be made.
     PlanHeld,
+    /// The store has less room than what is to be kept takes.
+    StoreRoom,
 }
 
 impl AlertKind {
@@ -31,6 +33,7 @@ impl AlertKind {
             AlertKind::ModuleFault => "module-fault",
             AlertKind::StaleFeed => "stale-feed",
             AlertKind::PlanHeld => "plan-held",
+            AlertKind::StoreRoom => "store-room",
         }
     }
 }

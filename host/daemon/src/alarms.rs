@@ -1,9 +1,11 @@
-//! What stands of alerts, pool by pool, and how many there are of each kind.
+//! What stands of alerts, pool by pool and of the store, and how many there are of each kind.
 //!
 //! The numbers are kept and not counted: every pool tells its alerts in every turn, and to count those of
 //! all pools each time would make a turn cost as much as there are pools times alerts.
 
+use crate::world::{World, lock};
 use std::collections::BTreeMap;
+use std::sync::MutexGuard;
 use tidegate_core::alert::{Alert, AlertKind};
 use tidegate_core::ids::PoolId;
 use tidegate_core::time::Timestamp;
@@ -13,6 +15,8 @@ use tidegate_flow::observe::{Standing, Turns};
 #[derive(Debug, Default)]
 pub(crate) struct Alarms {
     pools: BTreeMap<PoolId, Standing>,
+    /// About the store, which belongs to no pool.
+    store: Standing,
     active: BTreeMap<AlertKind, u64>,
 }
 
@@ -20,6 +24,13 @@ impl Alarms {
     /// Takes in all that a cycle has seen of a pool.
     pub(crate) fn look(&mut self, pool: &PoolId, now: Timestamp, seen: &[Alert]) -> Turns {
         let turns = self.of(pool).look(now, seen);
+        self.count(&turns);
+        turns
+    }
+
+    /// Takes in all that a look at the store has seen.
+    pub(crate) fn look_at_store(&mut self, now: Timestamp, seen: &[Alert]) -> Turns {
+        let turns = self.store.look(now, seen);
         self.count(&turns);
         turns
     }
@@ -57,14 +68,69 @@ impl Alarms {
     pub(crate) fn retain(&mut self, keep: impl Fn(&PoolId) -> bool) {
         self.pools.retain(|pool, _| keep(pool));
         self.active.values_mut().for_each(|n| *n = 0);
-        for kind in self.pools.values().flat_map(Standing::kinds) {
+        let kinds: Vec<AlertKind> = self.standing().flat_map(Standing::kinds).collect();
+        for kind in kinds {
             *self.active.entry(kind).or_default() += 1;
         }
     }
 
-    /// All that stands, by pool.
+    fn standing(&self) -> impl Iterator<Item = &Standing> {
+        self.pools.values().chain([&self.store])
+    }
+
+    /// All that stands, by pool, of the store last.
     pub(crate) fn all(&self) -> Vec<Alert> {
-        self.pools.values().flat_map(Standing::alerts).collect()
+        self.standing().flat_map(Standing::alerts).collect()
+    }
+}
+
+impl World {
+    /// Takes in what a cycle has seen of a pool; logs what is new and what is over.
+    pub(crate) fn raise(&self, pool: &PoolId, now: Timestamp, seen: &[Alert]) {
+        let mut alarms = lock(&self.alerts);
+        let turns = alarms.look(pool, now, seen);
+        self.tell(Some(pool), &turns, alarms);
+    }
+
+    /// Takes in all that a look at the store has seen; likewise.
+    pub(crate) fn raise_store(&self, now: Timestamp, seen: &[Alert]) {
+        let mut alarms = lock(&self.alerts);
+        let turns = alarms.look_at_store(now, seen);
+        if !(turns.new.is_empty() && turns.over.is_empty()) {
+            self.wake();
+        }
+        self.tell(None, &turns, alarms);
+    }
+
+    /// Takes in one alert of a pool beside what stands.
+    pub(crate) fn raise_one(&self, pool: &PoolId, now: Timestamp, alert: Alert) {
+        let mut alarms = lock(&self.alerts);
+        let turns = alarms.note(pool, now, alert);
+        self.tell(Some(pool), &turns, alarms);
+    }
+
+    fn tell(&self, pool: Option<&PoolId>, turns: &Turns, alarms: MutexGuard<'_, Alarms>) {
+        let pool = pool.map(PoolId::as_str);
+        for alert in &turns.new {
+            tracing::warn!(kind = alert.kind.name(), pool, subject = %alert.subject, "alert: {}", alert.message);
+        }
+        for alert in &turns.over {
+            tracing::info!(kind = alert.kind.name(), pool, subject = %alert.subject, "alert is over");
+        }
+        let active: Vec<_> = alarms.active().collect();
+        drop(alarms);
+        for (kind, active) in active {
+            self.metrics.alerts(kind.name(), active);
+        }
+    }
+
+    /// What stands now, worst first.
+    pub(crate) fn alerts(&self) -> Vec<Alert> {
+        let mut all = lock(&self.alerts).all();
+        all.sort_by(|a, b| {
+            (b.severity, a.kind, &a.pool, &a.api).cmp(&(a.severity, b.kind, &b.pool, &b.api))
+        });
+        all
     }
 }
 
@@ -88,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_numbers_kept_are_those_that_counting_gives() {
-        use AlertKind::{Contention, StaleFeed};
+        use AlertKind::{Contention, StaleFeed, StoreRoom};
         let mut alarms = Alarms::default();
         let (edge, yard) = ("edge".parse().unwrap(), "yard".parse().unwrap());
         let check = |alarms: &Alarms, expected: &[(AlertKind, u64)]| {
@@ -114,7 +180,8 @@ mod tests {
         let turns = alarms.look(&edge, later, &[alert(Contention, "cpu")]);
         assert_eq!(turns.over.len(), 1);
         check(&alarms, &[(Contention, 3), (StaleFeed, 0)]);
+        alarms.look_at_store(later, &[alert(StoreRoom, "size")]);
         alarms.retain(|pool| *pool == edge);
-        check(&alarms, &[(Contention, 1), (StaleFeed, 0)]);
+        check(&alarms, &[(Contention, 1), (StaleFeed, 0), (StoreRoom, 1)]);
     }
 }

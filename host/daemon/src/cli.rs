@@ -1,7 +1,7 @@
 //! The command line: which verbs there are, and what every verb shares.
 //!
 //! Printing is allowed here and nowhere else. A verb returns an error as text for a person; the
-//! exit code says 1 for what went wrong and 2 for what was asked wrongly.
+//! exit code says 1 for what went wrong, 2 for what was asked wrongly and 3 for what was done in part.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -19,6 +19,8 @@ mod evaluate;
 mod events;
 mod forecast;
 mod get;
+mod health;
+mod interrupt;
 mod json;
 mod manifest;
 mod map;
@@ -121,9 +123,10 @@ fn outcome(done: anyhow::Result<()>) -> ExitCode {
                 return ExitCode::SUCCESS;
             }
             eprintln!("tidegate: {}", words::printable(&format!("{error:#}")));
-            match error.is::<errors::Usage>() {
-                true => ExitCode::from(2),
-                false => ExitCode::FAILURE,
+            match (error.is::<errors::Usage>(), error.is::<errors::Partly>()) {
+                (true, _) => ExitCode::from(2),
+                (_, true) => ExitCode::from(3),
+                _ => ExitCode::FAILURE,
             }
         }
     }

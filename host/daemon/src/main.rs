@@ -4,6 +4,7 @@ mod alarms;
 mod cli;
 mod clock;
 mod config;
+mod copies;
 mod demo;
 mod driver;
 mod feeds;

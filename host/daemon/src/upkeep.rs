@@ -4,12 +4,15 @@
 //! may stand. A look drops a few records at a time and rests between, so that neither a cycle nor a batch of
 //! samples waits for more than one small write. What cannot be dropped is tried again with the next look.
 
+mod health;
+
 use crate::config::LedgerConfig;
-use crate::world::World;
+use crate::world::{World, lock};
+pub(crate) use health::{Upkept, of};
 use std::time::Duration;
 use tidegate_core::ports::storage::History as _;
 use tidegate_runtime::{Stop, Wake};
-use tidegate_store::Retention;
+use tidegate_store::{Retained, Retention};
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(60);
@@ -28,23 +31,25 @@ pub(crate) fn run(
         // Records first: samples that only they needed may go then.
         if look(world, ledger, rest) == Wake::Stop
             || look_at_samples(world, samples, rest) == Wake::Stop
-            || stop.sleep_blocking(EVERY) == Wake::Stop
         {
+            return Ok(());
+        }
+        health::tell(world, samples);
+        if stop.sleep_blocking(EVERY) == Wake::Stop {
             return Ok(());
         }
     }
 }
 
 fn look_at_samples(world: &World, keep: &Retention, mut rest: impl FnMut() -> Wake) -> Wake {
-    let (mut bytes, mut early) = (0, 0);
+    let mut all = Retained::default();
     let ended = loop {
         // Nothing grows old while nothing comes: neither a past that is filled in, nor what a clock that has
         // jumped ahead makes look old.
         let newest = world.store.watermark().newest;
         match world.store.retain(keep, world.clock.now().min(newest)) {
             Ok(told) => {
-                bytes += told.bytes();
-                early += told.early;
+                all.then(&told);
                 if !told.is_more {
                     if told.over > 0 {
                         tracing::warn!(
@@ -64,10 +69,16 @@ fn look_at_samples(world: &World, keep: &Retention, mut rest: impl FnMut() -> Wa
             break Wake::Stop;
         }
     };
-    if bytes > 0 {
+    lock(&world.upkeep).note(&all, world.clock.now());
+    world
+        .metrics
+        .store_dropped(&health::by_resolution(&all), all.early.bytes);
+    let gone = all.all();
+    if gone.blocks > 0 {
         tracing::info!(
-            bytes,
-            early,
+            blocks = gone.blocks,
+            bytes = gone.bytes,
+            early = all.early.bytes,
             "dropped samples that are older than `store.retention` keeps, or (`early`) that `store.size` has no room for"
         );
     }

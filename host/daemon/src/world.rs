@@ -12,11 +12,11 @@ use crate::plans::Plans;
 use crate::policies::Policies;
 use crate::together::{cores, side_by_side};
 use crate::trials::OnTrial;
+use crate::upkeep::Upkept;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tidegate_core::alert::Alert;
 use tidegate_core::catalog::{Catalog, Change, Object};
 use tidegate_core::ids::{ApiId, BindingId, Digest, PoolId, TenantId};
 use tidegate_core::life::Step;
@@ -31,7 +31,6 @@ use tidegate_core::time::Timestamp;
 use tidegate_engine::{By, Swapped};
 use tidegate_flow::cycle::{PoolState, Settings};
 use tidegate_flow::ingest::Meter;
-use tidegate_flow::observe::Turns;
 use tidegate_store::Store;
 use tidegate_telemetry::{Metrics, SwapOutcome, TraceHandoff};
 use tokio::sync::watch;
@@ -69,7 +68,7 @@ pub(crate) struct World {
     /// Whether the daemon drains: a long advance then ends at the step that it has reached.
     pub(crate) draining: AtomicBool,
     /// What stands, per pool.
-    alerts: Mutex<Alarms>,
+    pub(crate) alerts: Mutex<Alarms>,
     /// Rates, per tenant.
     pub(crate) meter: Mutex<Meter>,
     /// What enforcers reported last.
@@ -84,6 +83,8 @@ pub(crate) struct World {
     pub(crate) keeper: Mutex<Keeper>,
     /// Versions that are compared.
     pub(crate) trials: OnTrial,
+    /// What is known of the store's upkeep.
+    pub(crate) upkeep: Mutex<Upkept>,
     /// Instruments.
     pub(crate) metrics: Metrics,
     /// Whose samples a cycle answers.
@@ -192,6 +193,7 @@ impl World {
             fits: crate::config::Config::default().fits(),
             keeper: Mutex::default(),
             trials: OnTrial::default(),
+            upkeep: Mutex::default(),
             metrics,
             handoff: TraceHandoff::new(),
         };
@@ -392,43 +394,6 @@ impl World {
         self.metrics
             .over_quota(tenant.as_str(), quota.name(), count);
         tracing::warn!(tenant = %tenant, quota = quota.field(), refused = count, "{exceeded}");
-    }
-
-    /// Takes in what a cycle has seen of a pool; logs what is new and what is over.
-    pub(crate) fn raise(&self, pool: &PoolId, now: Timestamp, seen: &[Alert]) {
-        let mut alarms = lock(&self.alerts);
-        let turns = alarms.look(pool, now, seen);
-        self.tell(pool, &turns, alarms);
-    }
-
-    /// Takes in one alert of a pool beside what stands.
-    pub(crate) fn raise_one(&self, pool: &PoolId, now: Timestamp, alert: Alert) {
-        let mut alarms = lock(&self.alerts);
-        let turns = alarms.note(pool, now, alert);
-        self.tell(pool, &turns, alarms);
-    }
-
-    fn tell(&self, pool: &PoolId, turns: &Turns, alarms: MutexGuard<'_, Alarms>) {
-        for alert in &turns.new {
-            tracing::warn!(kind = alert.kind.name(), pool = %pool, subject = %alert.subject, "alert: {}", alert.message);
-        }
-        for alert in &turns.over {
-            tracing::info!(kind = alert.kind.name(), pool = %pool, subject = %alert.subject, "alert is over");
-        }
-        let active: Vec<_> = alarms.active().collect();
-        drop(alarms);
-        for (kind, active) in active {
-            self.metrics.alerts(kind.name(), active);
-        }
-    }
-
-    /// What stands now, worst first.
-    pub(crate) fn alerts(&self) -> Vec<Alert> {
-        let mut all = lock(&self.alerts).all();
-        all.sort_by(|a, b| {
-            (b.severity, a.kind, &a.pool, &a.api).cmp(&(a.severity, b.kind, &b.pool, &b.api))
-        });
-        all
     }
 }
 

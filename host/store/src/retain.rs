@@ -63,6 +63,20 @@ pub struct Gone {
     pub bytes: u64,
 }
 
+impl Gone {
+    /// Adds one more of so many bytes.
+    fn add(&mut self, bytes: u64) {
+        *self += Gone { blocks: 1, bytes };
+    }
+}
+
+impl std::ops::AddAssign for Gone {
+    fn add_assign(&mut self, more: Self) {
+        self.blocks += more.blocks;
+        self.bytes += more.bytes;
+    }
+}
+
 /// What a call has dropped, and what it could not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retained {
@@ -72,8 +86,8 @@ pub struct Retained {
     pub five_minutes: Gone,
     /// Cells of an hour.
     pub hour: Gone,
-    /// Bytes of these that were dropped before their age, because of the size.
-    pub early: u64,
+    /// Those of these that were dropped before their age, because of the size.
+    pub early: Gone,
     /// Bytes by which the size is exceeded by what may not go.
     pub over: u64,
     /// Whether there is more to drop.
@@ -89,10 +103,23 @@ impl Retained {
         }
     }
 
-    /// Bytes that were dropped.
+    /// What was dropped of all resolutions.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.raw.bytes + self.five_minutes.bytes + self.hour.bytes
+    pub fn all(&self) -> Gone {
+        let mut all = self.raw;
+        all += self.five_minutes;
+        all += self.hour;
+        all
+    }
+
+    /// Takes in what the next call has dropped; what is left to drop, and what may not go, is as that call says.
+    pub fn then(&mut self, next: &Retained) {
+        self.raw += next.raw;
+        self.five_minutes += next.five_minutes;
+        self.hour += next.hour;
+        self.early += next.early;
+        self.over = next.over;
+        self.is_more = next.is_more;
     }
 }
 
@@ -274,10 +301,10 @@ impl Store {
         let gone = answer.recv().unwrap_or(Err(StoreError::Closed))?;
         for candidate in gone {
             let bytes = u64::from(candidate.block.bytes);
-            let of = told.of(candidate.level);
-            of.blocks += 1;
-            of.bytes += bytes;
-            told.early += if candidate.is_early { bytes } else { 0 };
+            told.of(candidate.level).add(bytes);
+            if candidate.is_early {
+                told.early.add(bytes);
+            }
         }
         Ok(told)
     }

@@ -28,15 +28,19 @@ pub(crate) struct Space {
     full: AtomicBool,
 }
 
+/// Bytes left on a file system; `None` of one that does not say.
+pub(crate) fn left(told: rustix::io::Result<rustix::fs::StatVfs>) -> Option<u64> {
+    // Some file systems answer, and know nothing of their size.
+    let told = told.ok().filter(|told| told.f_blocks > 0)?;
+    Some(told.f_bavail.saturating_mul(told.f_frsize))
+}
+
 impl Space {
     /// Whether there is room where `file` lies. A file system that does not say is not full.
     pub(crate) fn check(&self, file: &File) -> Result<(), StoreError> {
-        // Some file systems answer, and know nothing of their size.
-        let told = rustix::fs::fstatvfs(file);
-        let Some(told) = told.ok().filter(|told| told.f_blocks > 0) else {
+        let Some(free) = left(rustix::fs::fstatvfs(file)) else {
             return Ok(());
         };
-        let free = told.f_bavail.saturating_mul(told.f_frsize);
         let was_full = self.full.load(Ordering::Acquire);
         let wanted = if was_full { ENOUGH } else { RESERVE };
         let is_full = free < wanted;

@@ -14,6 +14,7 @@ use crate::registry::{Group, Registry};
 use crate::retain::Held;
 use crate::rollup::{Level, roll};
 use crate::shared::{Shared, locked, reading};
+use crate::space;
 use crate::wal::{self, Item};
 use crate::writer::Writer;
 use std::collections::VecDeque;
@@ -41,6 +42,8 @@ pub struct Store {
 pub struct Stat {
     /// Bytes of the database files.
     pub disk_bytes: u64,
+    /// Bytes left where they lie; `None` where the file system does not say.
+    pub free_bytes: Option<u64>,
     /// Series with at least one sample.
     pub series: u64,
     /// Samples that are not sealed yet.
@@ -59,6 +62,8 @@ pub struct Stat {
     pub five_minutes: Held,
     /// What is held of cells of an hour.
     pub hour: Held,
+    /// Groups of series that wait to be sealed or are being sealed.
+    pub sealing_groups: u64,
     /// Sealed blocks that are old enough to be rolled up and are not yet.
     pub unrolled_blocks: u64,
     /// Write-ahead records on disk.
@@ -197,6 +202,7 @@ impl Store {
         let blocks = || registry.groups.iter().flat_map(|g| &g.blocks);
         Ok(Stat {
             disk_bytes,
+            free_bytes: space::left(rustix::fs::statvfs(&self.dir)),
             series: registry
                 .series
                 .iter()
@@ -210,6 +216,7 @@ impl Store {
             raw: Held::of(&registry, None),
             five_minutes: Held::of(&registry, Some(Level::FiveMinutes)),
             hour: Held::of(&registry, Some(Level::Hour)),
+            sealing_groups: shared.desk.sealing() as u64,
             unrolled_blocks: registry.groups.iter().map(due).sum(),
             wal_records: shared.wal_records.load(Ordering::Relaxed),
             wal_bytes: shared.wal_bytes.load(Ordering::Relaxed),

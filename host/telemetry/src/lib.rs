@@ -31,7 +31,7 @@ mod metrics;
 pub use handoff::{Origins, TraceHandoff};
 pub use metrics::{
     CallOutcome, FitOutcome, INSTRUMENTS, Instrument, InstrumentKind, Metrics, MigrationOutcome,
-    SwapOutcome, TOLD_APIS,
+    StoreFigures, SwapOutcome, TOLD_APIS,
 };
 pub use options::{LogFormat, Options, Otlp, Secret};
 pub use propagation::{Adopted, adopt_parent, inject};

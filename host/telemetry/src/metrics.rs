@@ -8,8 +8,10 @@
 //! alone, and of the others through its own API.
 //! Names and units follow the OpenTelemetry semantic conventions (UCUM; counts in braces).
 
+mod store;
 mod table;
 
+pub use store::StoreFigures;
 pub use table::{INSTRUMENTS, Instrument, InstrumentKind};
 
 use opentelemetry::KeyValue;
@@ -137,6 +139,7 @@ struct Instruments {
     feed_points: Counter<u64>,
     quota_refused: Counter<u64>,
     store_fsync: Histogram<f64>,
+    store: store::Store,
     cycle_duration: Histogram<f64>,
     invariant_breaches: Counter<u64>,
     policy_calls: Counter<u64>,
@@ -175,6 +178,7 @@ impl Metrics {
             feed_points: counter(&meter, &FEED_POINTS),
             quota_refused: counter(&meter, &QUOTA_REFUSED),
             store_fsync: histogram(&meter, &STORE_FSYNC),
+            store: store::Store::on(&meter),
             cycle_duration: histogram(&meter, &CYCLE_DURATION),
             invariant_breaches: counter(&meter, &INVARIANT_BREACHES),
             policy_calls: counter(&meter, &POLICY_CALLS),

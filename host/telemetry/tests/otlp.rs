@@ -22,8 +22,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate_telemetry::{
     Adopted, CallOutcome, Error, FitOutcome, Flushed, Handle, INSTRUMENTS, InstrumentKind,
-    LogFormat, MigrationOutcome, Options, Otlp, Secret, SwapOutcome, Telemetry, TraceHandoff,
-    adopt_parent, inject,
+    LogFormat, MigrationOutcome, Options, Otlp, Secret, StoreFigures, SwapOutcome, Telemetry,
+    TraceHandoff, adopt_parent, inject,
 };
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -234,6 +234,14 @@ async fn every_instrument_of_the_table_reaches_the_collector_with_its_unit_and_a
     metrics.fed(3, "otlp", "taken");
     metrics.over_quota("shop", "rate", 2);
     metrics.fsynced(took);
+    metrics.store(&StoreFigures {
+        bytes: vec![("raw", 5_000)],
+        held_s: vec![("raw", 86_400)],
+        free: Some(1 << 30),
+        backup: Some((1_700_000_000, 4_000)),
+        ..StoreFigures::default()
+    });
+    metrics.store_dropped(&[("raw", 70), ("hour", 0)], 7);
     metrics.cycled("checkout", took);
     metrics.breached("AL1", "waterfill");
     metrics.called("allocator", "waterfill", CallOutcome::Refused, took);

@@ -150,6 +150,7 @@ pub(crate) fn alert_out(alert: Alert) -> v1::Alert {
             AlertKind::ModuleFault => v1::AlertKind::ModuleFault,
             AlertKind::StaleFeed => v1::AlertKind::StaleFeed,
             AlertKind::PlanHeld => v1::AlertKind::PlanHeld,
+            AlertKind::StoreRoom => v1::AlertKind::StoreRoom,
         }
         .into(),
         severity: match alert.severity {

@@ -4,8 +4,10 @@
 use super::Shared;
 use crate::auth::caller;
 use crate::convert::forecasts::champion_out;
+use std::sync::Arc;
 use tidegate_core::forecast::{Champion, Verdict};
 use tidegate_core::ids::Name;
+use tidegate_core::ports::health::{HeldSpan, StoreHealth};
 use tidegate_core::ports::serve::{Extent, Fares, Holds};
 use tidegate_proto::v1;
 use tidegate_proto::v1::status_server::Status as Service;
@@ -43,9 +45,16 @@ impl Service for Shared {
                 return Err(Status::invalid_argument(text));
             }
         };
+        let here = Arc::new(());
+        // Held for as long as this call is: a caller who hangs up ends it, and the copy is nobody's then.
+        let caller_waits = Arc::downgrade(&here);
         let (path, bytes) = self
-            .blocking(move |gate| gate.copy_store(&caller, &name, extent))
+            .blocking(move |gate| {
+                let waits = || caller_waits.strong_count() > 0;
+                gate.copy_store(&caller, &name, extent, &waits)
+            })
             .await?;
+        drop(here);
         Ok(Response::new(v1::CopyStoreResponse { path, bytes }))
     }
 
@@ -83,6 +92,43 @@ fn holds_out(holds: Holds) -> v1::GetStoreResponse {
                 bytes,
             })
             .collect(),
+        health: Some(health_out(&holds.health)),
+    }
+}
+
+fn health_out(health: &StoreHealth) -> v1::StoreHealth {
+    let held = |of: HeldSpan| v1::HeldSpan {
+        blocks: of.blocks,
+        bytes: of.bytes,
+        oldest_ms: of.oldest.map(|at| at.0),
+    };
+    v1::StoreHealth {
+        disk_bytes: health.disk_bytes,
+        free_bytes: health.free_bytes,
+        raw: Some(held(health.raw)),
+        five_minutes: Some(held(health.five_minutes)),
+        hour: Some(held(health.hour)),
+        head_samples: health.head.0,
+        head_bytes: health.head.1,
+        wal_records: health.wal.0,
+        wal_bytes: health.wal.1,
+        ledger_records: health.ledger.0,
+        ledger_bytes: health.ledger.1,
+        sealing_groups: health.sealing_groups,
+        unrolled_blocks: health.unrolled_blocks,
+        dropped: health.dropped.map(|dropped| v1::RetentionDrop {
+            at_ms: dropped.at.0,
+            blocks: dropped.blocks,
+            bytes: dropped.bytes,
+            early_blocks: dropped.early_blocks,
+            early_bytes: dropped.early_bytes,
+        }),
+        over_bytes: health.over_bytes,
+        backup: health.backup.map(|backup| v1::LastBackup {
+            at_ms: backup.at.0,
+            bytes: backup.bytes,
+            checked: backup.is_checked,
+        }),
     }
 }
 
@@ -98,7 +144,8 @@ fn fares_out(fares: Fares) -> v1::GetStatusResponse {
     v1::GetStatusResponse {
         version: fares.version,
         started_at_ms: fares.started_at.0,
-        store_bytes: fares.store_bytes,
+        store_bytes: fares.store.as_ref().map(|store| store.disk_bytes),
+        store: fares.store.as_ref().map(health_out),
         apis: fares.apis,
         series: fares.series,
         modules: fares.modules,

@@ -102,6 +102,7 @@ async fn an_api_is_listed_with_how_its_forecasts_fare_and_the_status_names_those
     );
     assert_eq!((told.apis, told.series, told.modules), (2, 3, 4));
     assert_eq!(told.store_bytes, Some(4096));
+    assert_eq!(told.store.unwrap().free_bytes, Some(77));
     let forecasts = told.forecasts.unwrap();
     assert_eq!((forecasts.better, forecasts.not_better), (0, 1));
     assert_eq!(forecasts.worst[0].api, "shop/orders");

@@ -4,6 +4,7 @@
 //! them from where it may block. They never see the wire.
 
 use super::events::EventsPort;
+use super::health::StoreHealth;
 pub use super::policies::{
     Comparison, ModuleDetail, ModuleInfo, PoliciesPort, ShadowStanding, SlotInfo, TrialsPort,
 };
@@ -309,8 +310,8 @@ pub struct Fares {
     pub version: String,
     /// When it started, by the machine's clock.
     pub started_at: Timestamp,
-    /// Bytes of the store on disk; everybody's, so told to callers of no tenant alone.
-    pub store_bytes: Option<u64>,
+    /// How the store fares; everybody's, so told to callers of no tenant alone.
+    pub store: Option<StoreHealth>,
     /// What is kept of every pool's decisions; told likewise.
     pub ledger: Vec<KeptRecords>,
     /// Apis that are declared.
@@ -332,7 +333,7 @@ pub trait StatusPort: Send + Sync {
     fn fares(&self, caller: &Principal) -> Result<Fares, ServeError>;
 
     /// Copies the store to a new place of that name, as it is at one instant: where that is, and its bytes. It
-    /// takes as long as the disk does.
+    /// takes as long as the disk does; where nobody waits by then, the copy is removed.
     ///
     /// # Errors
     /// When the caller may not, there is such a copy, or the disk does not take it.
@@ -341,6 +342,7 @@ pub trait StatusPort: Send + Sync {
         caller: &Principal,
         name: &Name,
         extent: Extent,
+        waits: &dyn Fn() -> bool,
     ) -> Result<(String, u64), ServeError>;
 
     /// What the store holds. It reads all of it once.
@@ -378,6 +380,8 @@ pub struct Holds {
     pub ledger: (u64, u64),
     /// Begin of the oldest sample and end of the newest.
     pub span: Option<(Timestamp, Timestamp)>,
+    /// What is at hand.
+    pub health: StoreHealth,
     /// By kind of value: its name, values, their bytes.
     pub kinds: Vec<(String, u64, u64)>,
 }

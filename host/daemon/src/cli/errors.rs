@@ -21,6 +21,18 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// Something was done in part: the exit code is 3.
+#[derive(Debug)]
+pub(crate) struct Partly(pub(crate) String);
+
+impl fmt::Display for Partly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Partly {}
+
 /// A [`Usage`] error.
 pub(crate) fn usage(text: impl Into<String>) -> Error {
     Error::new(Usage(text.into()))

@@ -2,7 +2,7 @@
 
 use super::connect::Session;
 use super::errors::Told as _;
-use super::{get, json, policy, standing, words};
+use super::{get, health, json, policy, standing, words};
 use crate::clock::wall;
 use crate::config::Seconds;
 use crate::render::table::Table;
@@ -77,6 +77,7 @@ pub(crate) async fn run(session: Session) -> Result<()> {
                 "server": session.server, "health": health, "now": json::instant(now),
                 "version": fares.version, "client_version": env!("CARGO_PKG_VERSION"),
                 "started_at": json::instant(fares.started_at_ms), "store_bytes": fares.store_bytes,
+                "store": fares.store.as_ref().map(|store| health::as_json(&health::taken(store))),
                 "ledger": kept(&fares.ledger),
                 "apis": fares.apis, "series": fares.series, "modules": fares.modules,
                 "forecasts": forecasts(&fares), "pools": pools.collect::<Vec<_>>(),
@@ -113,6 +114,9 @@ pub(crate) async fn run(session: Session) -> Result<()> {
                     table.row(get::row(&Which::Tenant(tenant.clone())));
                 }
                 text += &format!("\n{table}");
+            }
+            if let Some(store) = &fares.store {
+                text += &format!("\n{}\n", health::as_text(&health::taken(store)));
             }
             let standing = fares.forecasts.clone().unwrap_or_default();
             text += &format!("\n{}", standing::summary(&standing));
@@ -284,6 +288,7 @@ mod tests {
             modules: 14,
             forecasts: None,
             ledger: vec![],
+            store: None,
         };
         let same = about(&fares, "0.2.0", Timestamp(3_660_000));
         assert!(

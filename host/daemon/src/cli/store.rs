@@ -7,6 +7,7 @@
 mod backup;
 mod compact;
 mod export;
+mod salvage;
 mod stat;
 mod verify;
 
@@ -25,6 +26,8 @@ pub(crate) enum Verb {
     Stat(stat::Args),
     /// Check every value of a stopped daemon's store, or a backup
     Verify(verify::Args),
+    /// Copy what can be read of a damaged store into a new one, and name what is lost; exit code 3 if anything is
+    Salvage(salvage::Args),
     /// Write a stopped daemon's store once more, without the room of what is gone
     Compact(compact::Args),
     /// Write everything that it holds at this instant to one file; a daemon goes on meanwhile
@@ -42,6 +45,7 @@ pub(crate) fn run(verb: Verb, flags: &Flags) -> Result<()> {
     match verb {
         Verb::Stat(args) => stat::run(&args, flags),
         Verb::Verify(args) => verify::run(&args, flags.output),
+        Verb::Salvage(args) => salvage::run(&args, flags.output),
         Verb::Compact(args) => compact::run(&args, flags.output),
         Verb::Backup(args) => backup::run(&args, flags),
         Verb::Restore(args) => backup::restore(&args, flags.output),

@@ -61,7 +61,8 @@ fn retold(caller: &Principal, alert: &Alert, plan: Option<&Plan>) -> Option<Aler
         AlertKind::SloBurn
         | AlertKind::ModuleFault
         | AlertKind::StaleFeed
-        | AlertKind::PlanHeld => return None,
+        | AlertKind::PlanHeld
+        | AlertKind::StoreRoom => return None,
     };
     Some(Alert {
         message,

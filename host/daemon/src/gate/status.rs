@@ -1,9 +1,11 @@
 //! How the daemon fares: counts of what the caller may see, each from where it is kept.
 
 use super::{Gate, require, stored};
+use crate::copies;
 use tidegate_core::access::{Principal, Role};
 use tidegate_core::catalog::ObjectKind;
 use tidegate_core::ids::{ApiId, Name, TenantId};
+use tidegate_core::ports::health::StoreHealth;
 use tidegate_core::ports::serve::{
     CatalogPort as _, Extent, Fares, ForecastsPort as _, Holds, KeptRecords, PoliciesPort as _,
     ServeError, StatusPort,
@@ -23,8 +25,8 @@ impl StatusPort for Gate {
             tenants.iter().map(|t| count(&t.value.key().name)).sum()
         };
         // Whoever holds a tenant alone could read from it how others grow.
-        let store_bytes = match caller.tenants {
-            None => Some(self.world.store.stat().map_err(stored)?.disk_bytes),
+        let store = match caller.tenants {
+            None => Some(self.world.store_health().map_err(stored)?),
             Some(_) => None,
         };
         let kept = |kept: tidegate_store::Kept| KeptRecords {
@@ -46,7 +48,7 @@ impl StatusPort for Gate {
         Ok(Fares {
             version: env!("CARGO_PKG_VERSION").into(),
             started_at: self.world.started_at,
-            store_bytes,
+            store,
             ledger,
             apis: apis.len() as u64,
             series,
@@ -60,22 +62,16 @@ impl StatusPort for Gate {
         caller: &Principal,
         name: &Name,
         extent: Extent,
+        waits: &dyn Fn() -> bool,
     ) -> Result<(String, u64), ServeError> {
         everybodys(caller, "copying the store")?;
-        let store = &self.world.store;
-        let place = store.dir().with_file_name("copies").join(name.as_str());
-        let bytes = match extent {
-            Extent::Replay => store.copy_to(&place.join("store")).map(|c| c.bytes),
-            Extent::Whole => store.backup(&place, &mut |_| {}).map(|m| m.bytes),
-        };
-        let bytes = bytes.map_err(stored)?;
-        Ok((place.display().to_string(), bytes))
+        copies::take(&self.world, name, extent, waits).map_err(stored)
     }
 
     fn survey_store(&self, caller: &Principal) -> Result<Holds, ServeError> {
         everybodys(caller, "looking into the store")?;
         let survey = self.world.store.survey(&mut |_| {}).map_err(stored)?;
-        Ok(holds(survey))
+        Ok(holds(survey, self.world.store_health().map_err(stored)?))
     }
 }
 
@@ -92,7 +88,7 @@ fn everybodys(caller: &Principal, what: &str) -> Result<(), ServeError> {
 }
 
 /// A survey in the port's words.
-pub(crate) fn holds(survey: Survey) -> Holds {
+pub(crate) fn holds(survey: Survey, health: StoreHealth) -> Holds {
     let stat = survey.stat;
     let kinds = survey.kinds.into_iter();
     Holds {
@@ -104,6 +100,7 @@ pub(crate) fn holds(survey: Survey) -> Holds {
         wal: (stat.wal_records, stat.wal_bytes),
         ledger: (stat.ledger_records, stat.ledger_bytes),
         span: survey.span,
+        health,
         kinds: kinds.map(|k| (k.kind, k.values, k.bytes)).collect(),
     }
 }
@@ -172,7 +169,7 @@ mod tests {
             ("shop/b".to_owned(), Verdict::NotBetter, 100),
         ];
         assert_eq!(told, expected);
-        assert_eq!((mine.apis, mine.store_bytes), (2, None));
+        assert_eq!((mine.apis, mine.store), (2, None));
         gate.to(1);
         let told = |caller: &Principal| gate.fares(caller).unwrap().ledger.len();
         assert_eq!(told(&of(Role::Reader, &["shop"])), 0);
@@ -180,7 +177,9 @@ mod tests {
 
         let all = gate.fares(&Principal::local()).unwrap();
         assert_eq!((all.apis, all.champions.len()), (3, 3));
-        assert!(all.store_bytes > Some(0) && all.started_at.0 > 0);
+        let store = all.store.unwrap();
+        assert!(store.disk_bytes > 0 && all.started_at.0 > 0);
+        assert_eq!((store.backup, store.dropped), (None, None));
         assert_eq!(all.version, env!("CARGO_PKG_VERSION"));
     }
 }

@@ -6,8 +6,8 @@ use crate::policies::{Policies, Rules, Trials, Worker};
 use crate::shipped;
 use crate::world::World;
 use anyhow::{Context, Result};
-use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tidegate_core::ports::storage::History;
 use tidegate_store::Store;
 use tidegate_telemetry::Metrics;
@@ -24,8 +24,9 @@ pub(crate) fn world(config: &Config, metrics: Metrics) -> Result<World> {
         config.data.join("store"),
         tidegate_store::Options::default(),
     )
-    .with_context(|| format!("cannot open the store in {}", config.data.display()))?;
-    forget_partial(&config.data.join("copies"));
+    .with_context(|| format!("cannot open the store in {0} (where it is damaged, `tidegate store verify {0}` says what is lost and what to do)", config.data.display()))?;
+    // No command waits for a daemon that was not there.
+    crate::copies::sweep(&config.data.join("copies"), Duration::ZERO);
     let clock = match config.clock {
         ClockKind::System => Clock::System,
         // A replay goes on where its data ends.
@@ -56,22 +57,4 @@ pub(crate) fn world(config: &Config, metrics: Metrics) -> Result<World> {
     crate::life::restore(&world);
     crate::trials::OnTrial::restore(&world);
     Ok(world)
-}
-
-/// Removes what a daemon that was killed has left of backups that it wrote.
-fn forget_partial(copies: &Path) {
-    let Ok(entries) = copies.read_dir() else {
-        return;
-    };
-    let paths = entries.flatten().map(|entry| entry.path());
-    for path in paths.filter(|p| p.extension().is_some_and(|e| e == "partial")) {
-        match std::fs::remove_file(&path) {
-            Ok(()) => {
-                tracing::info!(path = %path.display(), "a backup that was cut off is removed")
-            }
-            Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "a backup that was cut off stays");
-            }
-        }
-    }
 }

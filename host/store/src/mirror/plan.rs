@@ -23,7 +23,7 @@ mirror_enum!(Retreat {
 });
 mirror_enum!(AlertKind {
     0 => Contention, 1 => GoldFloorsCut, 2 => SloBurn, 3 => ModuleFault, 4 => StaleFeed,
-    5 => PlanHeld,
+    5 => PlanHeld, 6 => StoreRoom,
 });
 mirror_enum!(Severity { 0 => Info, 1 => Warning, 2 => Critical });
 

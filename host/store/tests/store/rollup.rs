@@ -46,17 +46,8 @@ pub(super) fn retain(f: &Fixture, keep: &Retention, now: i64) -> Retained {
     // The first call tells the store what time it is; what is rolled up by then goes with the second.
     while quiet < 2 {
         let told = f.store().retain(keep, at(now)).unwrap();
-        for (sum, of) in [
-            (&mut all.raw, told.raw),
-            (&mut all.five_minutes, told.five_minutes),
-            (&mut all.hour, told.hour),
-        ] {
-            sum.blocks += of.blocks;
-            sum.bytes += of.bytes;
-        }
-        all.early += told.early;
-        all.over = told.over;
-        quiet = if told.bytes() == 0 { quiet + 1 } else { 0 };
+        all.then(&told);
+        quiet = if told.all().bytes == 0 { quiet + 1 } else { 0 };
         f.until(|s| s.unrolled_blocks == 0);
     }
     all
@@ -363,7 +354,7 @@ fn a_size_takes_the_oldest_of_the_finest_first_and_says_what_it_cannot() {
     );
     let now = f.store().stat().unwrap();
     assert!(total(&now) <= size && total(&now) > size - 2_000, "{now:?}");
-    assert_eq!((told.early, told.over), (told.raw.bytes, 0));
+    assert_eq!((told.early, told.over), (told.raw, 0));
     assert_eq!(now.five_minutes, held.five_minutes);
     assert!(now.raw.oldest > held.raw.oldest);
     // Raw samples that must stay: a size below them drops no roll-up in vain.

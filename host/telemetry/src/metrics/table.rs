@@ -82,6 +82,76 @@ pub(super) const STORE_FSYNC: Instrument = row(
     &[],
     "the sync before an ack",
 );
+pub(super) const STORE_BYTES: Instrument = row(
+    "tidegate.store.bytes",
+    G,
+    "By",
+    &["kind"],
+    "what the store holds, by kind: `raw`, `five-minutes`, `hour`, `wal`, `ledger`, `head` (in memory), and its `files` as a whole",
+);
+pub(super) const STORE_HELD: Instrument = row(
+    "tidegate.store.held",
+    G,
+    "s",
+    &["resolution"],
+    "how far the oldest sealed sample of a resolution lies before the newest sample",
+);
+pub(super) const STORE_DROPPED: Instrument = row(
+    "tidegate.store.dropped",
+    C,
+    "By",
+    &["resolution"],
+    "sealed samples that retention has dropped",
+);
+pub(super) const STORE_DROPPED_EARLY: Instrument = row(
+    "tidegate.store.dropped.early",
+    C,
+    "By",
+    &[],
+    "of these, what went before its age, since `store.size` had no room for it",
+);
+pub(super) const STORE_OVER: Instrument = row(
+    "tidegate.store.over",
+    G,
+    "By",
+    &[],
+    "what may not be dropped, beyond `store.size`",
+);
+pub(super) const STORE_SEALING: Instrument = row(
+    "tidegate.store.sealing",
+    G,
+    "{group}",
+    &[],
+    "groups of series that wait to be sealed or are being sealed",
+);
+pub(super) const STORE_UNROLLED: Instrument = row(
+    "tidegate.store.unrolled",
+    G,
+    "{block}",
+    &[],
+    "blocks that are old enough to be rolled up and are not yet",
+);
+pub(super) const STORE_FREE: Instrument = row(
+    "tidegate.store.free",
+    G,
+    "By",
+    &[],
+    "what is left on the disk of the store",
+);
+pub(super) const STORE_BACKUP_TIME: Instrument = row(
+    "tidegate.store.backup.time",
+    G,
+    "s",
+    &[],
+    "when the last backup was made, in seconds since the epoch",
+);
+pub(super) const STORE_BACKUP_SIZE: Instrument = row(
+    "tidegate.store.backup.size",
+    G,
+    "By",
+    &[],
+    "how large the last backup is",
+);
 pub(super) const CYCLE_DURATION: Instrument = row(
     "tidegate.cycle.duration",
     H,
@@ -231,12 +301,22 @@ pub(super) const TASK_FAULTS: Instrument = row(
 );
 
 /// Every instrument of the daemon.
-pub const INSTRUMENTS: [Instrument; 26] = [
+pub const INSTRUMENTS: [Instrument; 36] = [
     INGEST_SAMPLES,
     INGEST_REFUSED,
     FEED_POINTS,
     QUOTA_REFUSED,
     STORE_FSYNC,
+    STORE_BYTES,
+    STORE_HELD,
+    STORE_DROPPED,
+    STORE_DROPPED_EARLY,
+    STORE_OVER,
+    STORE_SEALING,
+    STORE_UNROLLED,
+    STORE_FREE,
+    STORE_BACKUP_TIME,
+    STORE_BACKUP_SIZE,
     CYCLE_DURATION,
     INVARIANT_BREACHES,
     POLICY_CALLS,

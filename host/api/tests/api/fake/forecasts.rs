@@ -1,6 +1,7 @@
 //! What the fake gate forecasts: the same for everybody, so that what differs is the api's doing.
 
 use super::*;
+use tidegate_core::ports::health::StoreHealth;
 use tidegate_core::ports::serve::{Extent, Holds};
 
 impl ForecastsPort for Fake {
@@ -105,7 +106,11 @@ impl StatusPort for Fake {
         Ok(Fares {
             version: "9.8.7".into(),
             started_at: Timestamp(5_000),
-            store_bytes: caller.tenants.is_none().then_some(4096),
+            store: caller.tenants.is_none().then(|| StoreHealth {
+                disk_bytes: 4096,
+                free_bytes: Some(77),
+                ..StoreHealth::default()
+            }),
             ledger: vec![],
             apis: 2,
             series: 3,
@@ -119,6 +124,7 @@ impl StatusPort for Fake {
         _: &Principal,
         name: &Name,
         extent: Extent,
+        _: &dyn Fn() -> bool,
     ) -> Result<(String, u64), ServeError> {
         let file = match extent {
             Extent::Replay => "",

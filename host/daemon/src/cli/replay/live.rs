@@ -5,20 +5,19 @@
 
 use crate::cli::connect::{Flags, online};
 use crate::cli::errors::Told as _;
+use crate::cli::interrupt::Temporary;
 use anyhow::{Result, anyhow};
 use std::path::{Path, PathBuf};
 use tidegate_client::v1;
 
-/// See the module; dropping it removes it.
+/// See the module; dropping it removes it, and so does an interrupt.
 #[derive(Debug)]
-pub(in crate::cli) struct Copy {
-    dir: PathBuf,
-}
+pub(in crate::cli) struct Copy(Temporary);
 
 impl Copy {
     /// Asks the daemon for one.
     pub(in crate::cli) fn take(flags: &Flags) -> Result<Self> {
-        let name = format!("replay-{}", std::process::id());
+        let name = crate::copies::name();
         let mut path = None;
         online(flags, async |session| {
             let extent = v1::CopyExtent::Unspecified.into();
@@ -37,22 +36,11 @@ impl Copy {
                 dir.display()
             ));
         }
-        Ok(Self { dir })
+        Ok(Self(Temporary::new(dir)))
     }
 
     /// Its directory.
     pub(in crate::cli) fn dir(&self) -> &Path {
-        &self.dir
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.dir) {
-            eprintln!(
-                "tidegate: the copy in {} could not be removed: {error}",
-                self.dir.display()
-            );
-        }
+        self.0.path()
     }
 }

@@ -7,7 +7,9 @@
 use super::{place, print, progress, size};
 use crate::cli::connect::{Flags, Output, online};
 use crate::cli::errors::{Told as _, usage};
+use crate::cli::interrupt::Temporary;
 use crate::cli::words::bytes;
+use crate::copies;
 use anyhow::{Context as _, Result, anyhow};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -50,8 +52,12 @@ pub(super) fn run(args: &Args, flags: &Flags) -> Result<()> {
     let manifest = match &args.store {
         Some(dir) => {
             let dir = place(dir)?;
+            let _partial = Temporary::new(partial(&args.to));
             Store::backup_of(&dir, &args.to, &mut progress("backing up", size(&dir)))
-                .with_context(|| format!("cannot back up the store in {}", dir.display()))?
+                .with_context(|| format!("cannot back up the store in {}", dir.display()))?;
+            let checked = checked(&args.to)?;
+            copies::note(&dir, &args.to);
+            checked
         }
         None => live(&args.to, flags)?,
     };
@@ -76,19 +82,9 @@ fn as_json(file: &Path, manifest: &Manifest) -> serde_json::Value {
     })
 }
 
-/// A file that the daemon has written; removed unless it was moved away.
-struct Theirs(PathBuf);
-
-impl Drop for Theirs {
-    fn drop(&mut self) {
-        // Mostly it was moved away; one that stays is named in the error that came before.
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 /// Lets the daemon write it, and moves it.
 fn live(to: &Path, flags: &Flags) -> Result<Manifest> {
-    let name = format!("backup-{}", std::process::id());
+    let name = crate::copies::name();
     let mut path = None;
     online(flags, async |session| {
         let extent = v1::CopyExtent::Whole.into();
@@ -96,40 +92,45 @@ fn live(to: &Path, flags: &Flags) -> Result<Manifest> {
         path = Some(session.client.status().copy_store(asked).await.told()?.path);
         Ok(())
     })?;
-    let theirs = Theirs(PathBuf::from(path.unwrap_or_default()));
-    if !theirs.0.is_file() {
+    // Removed unless it was moved away.
+    let theirs = Temporary::new(PathBuf::from(path.unwrap_or_default()));
+    if !theirs.path().is_file() {
         return Err(anyhow!(
             "the daemon at {} wrote a backup to {}, which cannot be read here: it is on another machine, or of \
              another user; fetch it from there",
             flags.server,
-            theirs.0.display()
+            theirs.path().display()
         ));
     }
     if let Some(folder) = to.parent() {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
     }
-    if std::fs::rename(&theirs.0, to).is_err() {
-        copy(&theirs.0, to).with_context(|| format!("cannot write {}", to.display()))?;
+    if std::fs::rename(theirs.path(), to).is_err() {
+        copy(theirs.path(), to).with_context(|| format!("cannot write {}", to.display()))?;
     }
-    // Read from where it is now: what counts is what can be restored from there.
+    checked(to)
+}
+
+/// Read again from where it is now: what counts is what can be restored from there.
+fn checked(to: &Path) -> Result<Manifest> {
     Store::check_backup(to, &mut progress("checking", size(to)))
         .with_context(|| format!("the backup was made, and is not whole in {}", to.display()))
 }
 
-/// To another file system: under another name until it is whole.
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+/// The name of a file until it is whole.
+fn partial(to: &Path) -> PathBuf {
     let mut partial = to.as_os_str().to_owned();
     partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let copied = std::fs::copy(from, &partial)
-        .and_then(|_| std::fs::File::open(&partial)?.sync_all())
-        .and_then(|()| std::fs::rename(&partial, to));
-    if copied.is_err() {
-        // It is not whole; why it is not was said above.
-        let _ = std::fs::remove_file(&partial);
-    }
-    copied
+    PathBuf::from(partial)
+}
+
+/// To another file system: under another name until it is whole.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    let partial = Temporary::new(partial(to));
+    std::fs::copy(from, partial.path())?;
+    std::fs::File::open(partial.path())?.sync_all()?;
+    std::fs::rename(partial.path(), to)
 }
 
 /// Makes a store of one.

@@ -5,10 +5,11 @@
 use super::{place, print, progress, size};
 use crate::cli::connect::{Flags, online};
 use crate::cli::errors::Told as _;
-use crate::cli::json;
 use crate::cli::words::{bytes, instant};
+use crate::cli::{health, json};
 use crate::gate::holds;
 use crate::render::table::Table;
+use crate::upkeep;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -34,7 +35,8 @@ pub(super) fn run(args: &Args, flags: &Flags) -> Result<()> {
             let store = Store::open(&dir, Options::default())
                 .with_context(|| format!("cannot open the store in {}", dir.display()))?;
             let survey = store.survey(&mut tell).context("cannot read it")?;
-            (dir.display().to_string(), holds(survey))
+            let health = upkeep::of(&survey.stat, &dir);
+            (dir.display().to_string(), holds(survey, health))
         }
         None => {
             let mut told = None;
@@ -66,6 +68,7 @@ fn taken(told: v1::GetStoreResponse) -> Holds {
         wal: (told.wal_records, told.wal_bytes),
         ledger: (told.ledger_records, told.ledger_bytes),
         span: span.map(|(oldest, newest)| (Timestamp(oldest), Timestamp(newest))),
+        health: health::taken(&told.health.unwrap_or_default()),
         kinds: kinds.map(|k| (k.kind, k.values, k.bytes)).collect(),
     }
 }
@@ -89,6 +92,7 @@ fn as_json(of: &str, holds: &Holds) -> Value {
         "ledger_records": holds.ledger.0, "ledger_bytes": holds.ledger.1,
         "oldest": holds.span.map(|(oldest, _)| json::instant(oldest.0)),
         "newest": holds.span.map(|(_, newest)| json::instant(newest.0)),
+        "health": health::as_json(&holds.health),
         "kinds": holds.kinds.iter().map(kind).collect::<Vec<_>>(),
     })
 }
@@ -109,7 +113,7 @@ fn as_text(of: &str, holds: &Holds) -> String {
          samples: {} of {} series, {span}\n\
          blocks: {} with {} samples in {}{dense}\n\
          not in blocks yet: {} samples, {} write-ahead records of {}\n\
-         ledger: {} records of {}\n\n{table}",
+         ledger: {} records of {}\n{}\n\n{table}",
         size(holds.disk_bytes),
         size(live(holds)),
         holds.sealed_samples + holds.head_samples,
@@ -122,6 +126,7 @@ fn as_text(of: &str, holds: &Holds) -> String {
         size(holds.wal.1),
         holds.ledger.0,
         size(holds.ledger.1),
+        health::as_text(&holds.health),
     )
 }
 

@@ -62,11 +62,10 @@ fn backup(file: &Path, output: Output) -> Result<()> {
 fn remedy(kind: &str) -> &'static str {
     match kind {
         "wal" => {
-            "samples that are in no block yet; the daemon does not start like this: restore a backup, or start anew \
-             and let the senders fill it again"
+            "samples that are in no block yet; the daemon does not start like this: restore a backup, or salvage the rest"
         }
         "group" | "marks" | "layout" | "the database file" => {
-            "what says where everything lies; the daemon does not start like this: restore a backup"
+            "what says where everything lies; the daemon does not start like this: restore a backup, or salvage the rest"
         }
         "block" => {
             "samples of up to 64 series from that time on; everything else can be read, and the daemon goes on \
@@ -129,6 +128,10 @@ fn as_text(dir: &Path, report: &Report, show: usize) -> String {
     for (kind, count) in kinds {
         lines.push(format!("{count} of {kind}: {}", remedy(kind)));
     }
+    lines.push(format!(
+        "`tidegate store salvage {} --to NEW` copies what can be read into a new store, and names the rest",
+        dir.display()
+    ));
     lines.join("\n")
 }
 
@@ -166,6 +169,7 @@ mod tests {
             "and 1 more",
             "1 of block: samples of up to 64 series",
             "2 of wal: samples that are in no block yet",
+            "salvage data/store --to NEW",
         ] {
             assert!(told.contains(part), "{part}: {told}");
         }
