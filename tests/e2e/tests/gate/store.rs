@@ -102,6 +102,17 @@ async fn a_store_is_backed_up_while_it_works_and_a_daemon_goes_on_with_what_came
         copies.read_dir()?.next().is_none(),
         "the daemon's own copy was left behind"
     );
+    let size = file.metadata()?.len();
+    let status = json(&daemon.cli(&["status", "-o", "json"])?)?;
+    ensure!(
+        status["store"]["backup"]["bytes"] == size && status["store"]["backup"]["checked"] == true,
+        "{status}"
+    );
+    let told = daemon.cli(&["status"])?;
+    ensure!(
+        told.stdout.contains("last backup: ") && told.stdout.contains("left on the disk"),
+        "{told:?}"
+    );
     let twice = daemon.cli(&["store", "backup", text(&file)?])?;
     ensure!(
         twice.code == Some(2) && twice.stderr.contains("name a new file"),
@@ -128,6 +139,12 @@ async fn a_store_is_backed_up_while_it_works_and_a_daemon_goes_on_with_what_came
         daemon.stop().await? == Some(0),
         "the daemon did not end well"
     );
+    // Of a stopped daemon too it is known when the last backup was made.
+    let stopped = json(&offline(
+        &gate,
+        &["stat", "--store", text(&data)?, "-o", "json"],
+    )?)?;
+    ensure!(stopped["health"]["backup"]["bytes"] == size, "{stopped}");
 
     // In another home it is what it was at that instant, and a daemon decides on.
     let other = tidegate_e2e::gate()?;
@@ -265,7 +282,50 @@ fn smaller(gate: &Gate, file: &Path) -> Result<()> {
         let told = offline(gate, &["verify", data])?;
         ensure!(told.ok(), "after kill {kill}: {told:?}");
     }
+    let new = gate.home().join("salvaged");
+    let told = offline(gate, &["salvage", data, "--to", text(&new)?])?;
+    ensure!(
+        told.ok() && told.stdout.contains("nothing is lost"),
+        "{told:?}"
+    );
+    let told = offline(gate, &["verify", text(&new)?])?;
+    ensure!(told.ok(), "{told:?}");
+    let twice = offline(gate, &["salvage", data, "--to", text(&new)?])?;
+    ensure!(
+        twice.code == Some(2) && twice.stderr.contains("name a new directory"),
+        "{twice:?}"
+    );
     export(gate, data)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_that_a_killed_daemon_or_command_left_are_gone_after_the_next_start() -> Result<()> {
+    let gate = gate()?;
+    let daemon = decisions::decide(&gate, 2).await?;
+    let server = daemon.url().to_owned();
+    let mut child = Command::new(binary()?)
+        .args(["store", "backup", "tide.backup", "--server", &server])
+        .current_dir(gate.home())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    std::thread::sleep(Duration::from_millis(30));
+    child.kill()?;
+    child.wait()?;
+    daemon.kill()?;
+    // And whatever these two were too quick for.
+    let copies = gate.data().join("copies");
+    std::fs::create_dir_all(copies.join("taken-by-1/store"))?;
+    std::fs::create_dir_all(copies.join("replay.partial/store"))?;
+    for name in ["taken-by-2", "taken-by-3.partial", "mine"] {
+        std::fs::write(copies.join(name), "")?;
+    }
+    let daemon = gate.start().await?;
+    let left = copies.read_dir()?.map(|entry| Ok(entry?.file_name()));
+    let left = left.collect::<Result<Vec<_>>>()?;
+    ensure!(left == ["mine"], "{left:?}");
+    ensure!(daemon.stop().await? == Some(0), "it did not end well");
+    Ok(())
 }
 
 /// A series as a table that other verbs read.
@@ -297,6 +357,42 @@ fn export(gate: &Gate, data: &str) -> Result<()> {
     ensure!(
         first.len() == 8 && first[1] == count && first[2] == "1.5",
         "{first:?}"
+    );
+
+    // Several at once: of which a row is stands in front.
+    let many = offline(
+        gate,
+        &[
+            "export", "--api", "shop/*", "--signal", "cpu", "--store", data, "--to", "all.csv",
+            "-o", "json",
+        ],
+    )?;
+    let told = json(&many)?;
+    ensure!(
+        told["series"] == serde_json::json!(["shop/orders:cpu"]),
+        "{told}"
+    );
+    let table = std::fs::read_to_string(gate.home().join("all.csv"))?;
+    let row = format!("shop/orders:cpu,{},{}", cpu.at(100) / 1000, cpu.load(100));
+    ensure!(
+        table.starts_with("series,timestamp,value\n") && table.lines().any(|l| l == row),
+        "{table}"
+    );
+    ensure!(
+        told["rows"].as_u64() == Some(table.lines().count() as u64 - 1),
+        "{told}"
+    );
+    let nothing = of(&[
+        "--signal", "cpu", "--store", data, "--since", "1", "--until", "2",
+    ])?;
+    ensure!(
+        nothing.ok() && nothing.stdout == "timestamp,value\n" && nothing.stderr.contains("no row"),
+        "{nothing:?}"
+    );
+    let mixed = of(&["--signal", "cpu", "--signal", "latency", "--store", data])?;
+    ensure!(
+        mixed.code == Some(2) && mixed.stderr.contains("by itself"),
+        "{mixed:?}"
     );
 
     let none = of(&["--signal", "memory", "--store", data])?;
