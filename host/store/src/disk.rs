@@ -30,7 +30,7 @@ pub(crate) const CHUNK: usize = 30_000;
 pub(crate) struct Disk {
     pub(crate) main: Database,
     /// Write-ahead records, and notes.
-    logs: [Arc<Log>; 2],
+    logs: Vec<Arc<Log>>,
     failed: OnceLock<StoreError>,
     /// The snapshot that is being taken; it must see every write before it is made.
     pub(crate) watch: RwLock<Option<Arc<Mutex<Watch>>>>,
@@ -95,12 +95,12 @@ impl Batch {
 /// The operations of a batch, by where they go.
 struct Parted {
     main: Option<sled::Batch>,
-    logs: [Ops; 2],
+    logs: Vec<Ops>,
 }
 
 impl Disk {
     /// An open database with its logs, and the lock to hold.
-    pub(crate) fn new(main: Database, logs: [Arc<Log>; 2], lock: File) -> Self {
+    pub(crate) fn new(main: Database, logs: Vec<Arc<Log>>, lock: File) -> Self {
         Self {
             main,
             logs,
@@ -167,8 +167,8 @@ impl Disk {
         let from = || key.map_or(Bound::Unbounded, |key| Bound::Excluded(key.to_vec()));
         let main = self.main.db.range::<Vec<u8>, _>((from(), Bound::Unbounded));
         let log = |log| Scan::Log(Entries::new(log, from(), Bound::Unbounded)).peekable();
-        let [wal, notes] = &self.logs;
-        let mut sources = [Scan::Main(main).peekable(), log(wal), log(notes)];
+        let mut sources = vec![Scan::Main(main).peekable()];
+        sources.extend(self.logs.iter().map(log));
         std::iter::from_fn(move || {
             let mut least: Option<(usize, sled::IVec)> = None;
             for (i, source) in sources.iter_mut().enumerate() {
@@ -199,7 +199,7 @@ impl Disk {
     fn parted(&self, batch: Batch) -> Parted {
         let mut parted = Parted {
             main: None,
-            logs: Default::default(),
+            logs: vec![Ops::new(); self.logs.len()],
         };
         for (key, value) in batch.ops {
             if let Some(i) = self.logs.iter().position(|log| log.holds(&key)) {
@@ -241,7 +241,7 @@ impl Disk {
         Ok(())
     }
 
-    fn write_to(&self, main: Option<sled::Batch>, logs: &[Ops; 2]) -> Result<(), StoreError> {
+    fn write_to(&self, main: Option<sled::Batch>, logs: &[Ops]) -> Result<(), StoreError> {
         if let Some(main) = main {
             self.main.write(main)?;
             if self.concerned(logs).next().is_some() {
@@ -253,7 +253,7 @@ impl Disk {
     }
 
     /// The logs for which there is something.
-    fn concerned<'a>(&'a self, ops: &'a [Ops; 2]) -> impl Iterator<Item = (&'a Arc<Log>, &'a Ops)> {
+    fn concerned<'a>(&'a self, ops: &'a [Ops]) -> impl Iterator<Item = (&'a Arc<Log>, &'a Ops)> {
         self.logs.iter().zip(ops).filter(|(_, ops)| !ops.is_empty())
     }
 

@@ -7,7 +7,7 @@
 use crate::database::{Database, SEGMENT};
 use crate::disk::{Batch, Disk, io};
 use crate::keys::{self, Kind};
-use crate::log::{Damage, Log, Opening};
+use crate::log::{Damage, Log};
 use crate::migrate::{self, STEPS, Step};
 use crate::options::Options;
 use crate::swap;
@@ -21,13 +21,16 @@ use tidegate_core::ports::storage::StoreError;
 /// Name of the database inside the store's directory.
 pub(crate) const DATABASE: &str = "sled";
 
+/// Damaged places with what is wrong with each.
+pub(crate) type Lost = Vec<(String, &'static str)>;
+
 /// What opening found.
 pub(crate) struct Opened {
     pub(crate) disk: Disk,
     /// Where a damaged database was moved.
     pub(crate) set_aside: Option<PathBuf>,
-    /// Damaged places of its logs that were left out.
-    pub(crate) lost: u64,
+    /// Damaged places of its logs that were left out, and what is wrong with each.
+    pub(crate) lost: Lost,
 }
 
 impl Disk {
@@ -74,7 +77,8 @@ impl Disk {
                 migrate::migrate(dir, disk, (found, known), steps, tell)?;
                 let db = open_sled(&path, options).map_err(Failure::into_error)?;
                 let (opened, more) = of(db, &path, lock, damage)?;
-                (disk, lost) = (opened, lost + more);
+                disk = opened;
+                lost.extend(more);
             }
             None => {
                 let mut batch = Batch::default();
@@ -94,14 +98,13 @@ impl Disk {
     }
 }
 
-/// An open database and the logs in its directory as a disk; and how much of those was left out.
-fn of(db: sled::Db, path: &Path, lock: File, damage: Damage) -> Result<(Disk, u64), StoreError> {
+/// An open database and the logs in its directory as a disk; and what of those was left out.
+fn of(db: sled::Db, path: &Path, lock: File, damage: Damage) -> Result<(Disk, Lost), StoreError> {
     let main = Database::new(db, path)?;
     let open = |kind, name| Log::open(&path.join(name), kind, damage);
-    let Opening { log: wal, lost } = open(Kind::Wal, "wal")?;
-    let notes = open(Kind::Note, "notes")?;
-    let disk = Disk::new(main, [wal, notes.log], lock);
-    Ok((disk, lost + notes.lost))
+    let (wal, notes) = (open(Kind::Wal, "wal")?, open(Kind::Note, "notes")?);
+    let disk = Disk::new(main, vec![wal.log, notes.log], lock);
+    Ok((disk, [wal.lost, notes.lost].concat()))
 }
 
 /// A database in a place of its own, as it is; created where there is none.
@@ -110,6 +113,20 @@ pub(crate) fn database(path: &Path, lock: File) -> Result<Disk, StoreError> {
     let (disk, _) = of(db, path, lock, Damage::Refused)?;
     swap::sync_directory(path)?;
     Ok(disk)
+}
+
+/// The store in `dir` for reading alone, whatever is damaged in it and whatever its layout.
+pub(crate) fn damaged(dir: &Path) -> Result<(Disk, Lost), StoreError> {
+    let lock = lock(dir)?;
+    swap::settle(dir)?;
+    let path = dir.join(DATABASE);
+    let db = open_sled(&path, &Options::default()).map_err(Failure::into_error)?;
+    if path.join("wal").is_dir() {
+        return of(db, &path, lock, Damage::Shown);
+    }
+    // Before there were logs, everything was in the database.
+    let main = Database::new(db, &path)?;
+    Ok((Disk::new(main, vec![], lock), vec![]))
 }
 
 /// One store per directory: the second opener is told so.

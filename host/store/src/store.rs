@@ -155,7 +155,7 @@ impl Store {
             dir: dir.as_ref().to_owned(),
             threads: Mutex::new(Some([thread, keeper])),
             set_aside,
-            lost_records: replayed.lost + lost,
+            lost_records: replayed.lost + lost.len() as u64,
         }))
     }
 

@@ -77,7 +77,7 @@ pub fn log(dir: &Path, data: &[u8]) -> bool {
         Err(other) => panic!("the disk is not full: {other}"),
     };
     let Opening { log, lost } = opened;
-    assert_eq!(is_whole, lost == 0);
+    assert_eq!(is_whole, lost.is_empty());
     let mut expected = held(&log);
     drop(log);
     let again = open(Damage::Refused)

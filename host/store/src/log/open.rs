@@ -66,8 +66,8 @@ pub(super) fn remove(dir: &Path, number: u64) -> Result<(), StoreError> {
 #[derive(Debug)]
 pub(crate) struct Opening {
     pub(crate) log: Arc<Log>,
-    /// Damaged places that were left out.
-    pub(crate) lost: u64,
+    /// Damaged places that were left out, and what is wrong with each.
+    pub(crate) lost: Vec<(String, &'static str)>,
 }
 
 /// What is done about damage.
@@ -75,8 +75,10 @@ pub(crate) struct Opening {
 pub(crate) enum Damage {
     /// It is an error.
     Refused,
-    /// It is counted and left out.
+    /// It is told and left out, for good.
     LeftOut,
+    /// It is told and left out, and the files stay as they are; nothing may be written then.
+    Shown,
 }
 
 /// A walk through the segments.
@@ -84,7 +86,7 @@ struct Walk<'a> {
     dir: &'a Path,
     damage: Damage,
     inner: Inner,
-    lost: u64,
+    lost: Vec<(String, &'static str)>,
 }
 
 impl Log {
@@ -104,7 +106,7 @@ impl Log {
                 written: 0,
                 synced: HEADER.len() as u64,
             },
-            lost: 0,
+            lost: vec![],
         };
         for (i, number) in numbers.iter().enumerate() {
             if i > 0 && numbers[i - 1] + 1 != *number {
@@ -119,7 +121,9 @@ impl Log {
             inner: RwLock::new(inner),
             synced: Mutex::new(0),
         };
-        log.begin(lost)?;
+        if damage != Damage::Shown {
+            log.begin(!lost.is_empty())?;
+        }
         Ok(Opening {
             log: Arc::new(log),
             lost,
@@ -127,11 +131,11 @@ impl Log {
     }
 
     /// Sees to a segment that takes what comes; after damage, to segments without any.
-    fn begin(&self, lost: u64) -> Result<(), StoreError> {
+    fn begin(&self, anew: bool) -> Result<(), StoreError> {
         let mut ops = vec![];
         let old: Vec<u64> = {
             let mut inner = crate::shared::writing(&self.inner);
-            if lost == 0 && !inner.segments.is_empty() {
+            if !anew && !inner.segments.is_empty() {
                 return self.let_go(&mut inner);
             }
             for (key, place) in &inner.places {
@@ -183,7 +187,7 @@ impl Walk<'_> {
             });
         }
         tracing::error!(place = key, cause, "a part of a log is lost");
-        self.lost += 1;
+        self.lost.push((key, cause));
         Ok(())
     }
 
@@ -194,7 +198,11 @@ impl Walk<'_> {
         let mut bytes = vec![];
         file.read_to_end(&mut bytes)
             .map_err(failed("read a segment of its log"))?;
-        if is_last && bytes.len() < HEADER.len() && HEADER.starts_with(&bytes) {
+        let is_begun = is_last && bytes.len() < HEADER.len() && HEADER.starts_with(&bytes);
+        if is_begun && self.damage == Damage::Shown {
+            return Ok(());
+        }
+        if is_begun {
             self.inner
                 .segments
                 .insert(number, create(self.dir, number)?);
@@ -250,6 +258,9 @@ impl Walk<'_> {
             return Ok(());
         };
         segment.len = at;
+        if self.damage == Damage::Shown {
+            return Ok(());
+        }
         match segment.file.set_len(at) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(failed("cut its log")(e)),
             _ => Ok(()),

@@ -97,8 +97,12 @@ fn what_was_acknowledged_and_is_broken_is_damage_and_what_was_not_is_cut_off() {
             let error = opened.unwrap_err();
             assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
             assert!(error.to_string().contains(&format!("byte {at}")), "{error}");
+            let broken = std::fs::read(path).unwrap();
+            let shown = open(home.path(), Damage::Shown).unwrap();
+            assert_eq!((shown.lost.len(), held(&shown.log).len()), (1, 4));
+            assert!(std::fs::read(path).unwrap() == broken);
             let opened = open(home.path(), Damage::LeftOut).unwrap();
-            assert_eq!(opened.lost, 1);
+            assert_eq!(opened.lost.len(), 1);
             let left = held(&opened.log);
             assert!(left.len() == 4 && !left.contains_key(&keys::note(i as u64 + 1)));
             drop(opened);
@@ -165,7 +169,7 @@ fn segments_go_with_their_last_value_and_a_missing_one_is_damage() {
     std::fs::remove_file(&segments(home.path())[1]).unwrap();
     let error = open(home.path(), Damage::Refused).unwrap_err().to_string();
     assert!(error.contains("missing"), "{error}");
-    assert_eq!(open(home.path(), Damage::LeftOut).unwrap().lost, 1);
+    assert_eq!(open(home.path(), Damage::LeftOut).unwrap().lost.len(), 1);
     open(home.path(), Damage::Refused).unwrap();
 }
 

@@ -17,11 +17,11 @@ mod samples;
 use crate::codec::{Malformed, Reader, frame, unframe};
 use crate::disk::{Disk, io};
 use crate::keys::{self, Kind, PREFIX, VERSION};
-use crate::opening::{self, DATABASE};
+use crate::opening;
 use crate::options::Options;
 use crate::parts::{self, in_parts};
 use crate::store::Store;
-use crate::swap::{self, Incoming};
+use crate::swap::Incoming;
 use std::path::Path;
 use tidegate_core::ports::storage::StoreError;
 use tidegate_core::sample::SeriesKey;
@@ -160,23 +160,30 @@ fn salvage(dir: &Path, to: &Path, tell: &mut dyn FnMut(u64)) -> Result<Salvaged,
 
 /// Opens what is damaged; a layout that cannot be read is taken for this one, since every key says it again.
 fn open(dir: &Path, losses: &mut Vec<Loss>) -> Result<Disk, StoreError> {
-    match Disk::open(dir, &Options::default()) {
-        Ok(opened) => Ok(opened.disk),
-        Err(StoreError::Damaged { key, cause }) if key == keys::show(keys::LAYOUT) => {
-            losses.push(Loss {
-                kind: keys::kind_name(u8::MAX),
-                of: "the number of the layout, which was made anew".into(),
-                series: vec![],
-                span: None,
-                samples: 0,
-                cause,
-            });
-            let lock = opening::lock(dir)?;
-            swap::settle(dir)?;
-            opening::database(&dir.join(DATABASE), lock)
-        }
-        Err(other) => Err(other),
+    let (key, cause) = match Disk::open(dir, &Options::default()) {
+        Ok(opened) => return Ok(opened.disk),
+        Err(StoreError::Damaged { key, cause }) => (key, cause),
+        Err(other) => return Err(other),
+    };
+    let mut lose = |kind: String, of: String, cause: String| {
+        losses.push(Loss {
+            kind,
+            of,
+            series: vec![],
+            span: None,
+            samples: 0,
+            cause,
+        });
+    };
+    if key == keys::show(keys::LAYOUT) {
+        let of = "the number of the layout, which was made anew";
+        lose(keys::kind_name(u8::MAX), of.into(), cause);
     }
+    let (disk, lost) = opening::damaged(dir)?;
+    for (place, cause) in lost {
+        lose("log".into(), place, cause.into());
+    }
+    Ok(disk)
 }
 
 /// A salvage under way.

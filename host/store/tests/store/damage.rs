@@ -22,6 +22,19 @@ pub(super) fn database(dir: &Path) -> sled::Db {
     panic!("the database stays locked");
 }
 
+/// The bytes of the one log of write-ahead records, and where each record begins; the last word of a log that
+/// was closed is no record.
+pub(super) fn records(f: &Fixture) -> (PathBuf, Vec<u8>, Vec<usize>) {
+    let mut logs = segments(f);
+    assert_eq!(logs.len(), 1, "{logs:?}");
+    let bytes = std::fs::read(&logs[0]).unwrap();
+    let mut starts: Vec<_> = (0..bytes.len())
+        .filter(|at| bytes[*at..].starts_with(b"tglg"))
+        .collect();
+    starts.retain(|at| bytes[at + 4..at + 8] != [0; 4]);
+    (logs.remove(0), bytes, starts)
+}
+
 /// The files of the write-ahead records.
 fn segments(f: &Fixture) -> Vec<PathBuf> {
     let dir = std::fs::read_dir(f.dir.path().join("sled/wal")).unwrap();
