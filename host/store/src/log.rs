@@ -15,7 +15,7 @@
 mod frame;
 mod open;
 
-pub(crate) use open::{Damage, Opening};
+pub(crate) use open::Damage;
 
 use crate::disk::io;
 use crate::keys::Kind;

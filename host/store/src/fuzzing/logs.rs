@@ -1,7 +1,7 @@
 //! Segments of a log that somebody made up, frames with right checksums among them.
 
 use crate::keys::{self, Kind};
-use crate::log::{Damage, Entries, Log, Opening};
+use crate::log::{Damage, Entries, Log};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::Path;
@@ -76,7 +76,7 @@ pub fn log(dir: &Path, data: &[u8]) -> bool {
         }
         Err(other) => panic!("the disk is not full: {other}"),
     };
-    let Opening { log, lost } = opened;
+    let (log, lost) = (opened.log, opened.lost);
     assert_eq!(is_whole, lost.is_empty());
     let mut expected = held(&log);
     drop(log);

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-fn open(dir: &Path, damage: Damage) -> Result<Opening, StoreError> {
+fn open(dir: &Path, damage: Damage) -> Result<open::Opening, StoreError> {
     Log::open(dir, Kind::Note, damage)
 }
 

@@ -17,7 +17,7 @@ mod samples;
 use crate::codec::{Malformed, Reader, frame, unframe};
 use crate::disk::{Disk, io};
 use crate::keys::{self, Kind, PREFIX, VERSION};
-use crate::opening;
+use crate::opening::{self, DATABASE};
 use crate::options::Options;
 use crate::parts::{self, in_parts};
 use crate::store::Store;
