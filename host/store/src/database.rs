@@ -35,6 +35,9 @@ pub(crate) struct Database {
 impl Database {
     /// A database whose files are in `path`.
     pub(crate) fn new(db: sled::Db, path: &Path) -> Result<Self, StoreError> {
+        // What sled has written while it opened is there by now.
+        #[cfg(test)]
+        let _op = crate::crash::op(path);
         let file = File::options()
             .read(true)
             .write(true)

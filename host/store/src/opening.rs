@@ -190,6 +190,7 @@ fn open_sled(path: &Path, options: &Options) -> Result<sled::Db, Failure> {
         .flush_every_ms(None);
     // A store that was just dropped may still hold sled's lock for a moment: its threads end late.
     for _ in 0..100 {
+        settled(path)?;
         match catch_unwind(AssertUnwindSafe(|| config.open())) {
             Ok(Ok(db)) => return Ok(db),
             Ok(Err(sled::Error::Io(e))) if e.to_string().contains("acquire lock") => {
@@ -208,6 +209,20 @@ fn open_sled(path: &Path, options: &Options) -> Result<sled::Db, Failure> {
         "open its database",
         &"another process holds sled's lock on it",
     )))
+}
+
+/// Makes durable what an earlier process has written to the log and not synced: opening, sled sums its log up in a
+/// file that it syncs, and a power cut that takes from the log what the sum rests on leaves nothing to open.
+fn settled(path: &Path) -> Result<(), Failure> {
+    let file = path.join("db");
+    match File::open(&file).and_then(|file| file.sync_all()) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Failure::Other(io("sync its database file", &e))),
+        Ok(()) => {}
+    }
+    #[cfg(test)]
+    crate::crash::synced(&file, None);
+    Ok(())
 }
 
 fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {

@@ -8,7 +8,7 @@ use crate::store::Store;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tidegate_core::ports::storage::{Notes, StoreError};
 
@@ -35,6 +35,8 @@ struct Tally {
     notes: AtomicU64,
     dropped: AtomicU64,
     failures: Mutex<Vec<String>>,
+    /// Whether every point is tried, whatever the stride.
+    is_close: AtomicBool,
 }
 
 impl Tally {
@@ -100,8 +102,9 @@ fn attempt(tally: &Tally, image: Image, dir: &Path, what: &str) {
     tally.tried.fetch_add(1, Ordering::SeqCst);
     let told = match outcome {
         Ok(Ok(_)) => return,
-        Ok(Err(StoreError::Damaged { .. })) if image == Image::Torn => {
+        Ok(Err(error @ StoreError::Damaged { .. })) if image == Image::Torn => {
             tally.refused.fetch_add(1, Ordering::SeqCst);
+            println!("{what}, {image:?}, {known:?}: {error}");
             return;
         }
         Ok(Err(error)) => error.to_string(),
@@ -110,14 +113,19 @@ fn attempt(tally: &Tally, image: Image, dir: &Path, what: &str) {
             None => "it panics".into(),
         },
     };
-    let text = format!("{what}, {image:?}, {known:?}: {told}");
+    // Kept for whoever looks into it, as opening has left it.
+    let kept = tempfile::tempdir().unwrap().keep();
+    std::fs::rename(dir, kept.join("store")).unwrap_or_default();
+    let text = format!("{what}, {image:?}, {known:?}: {told} ({})", kept.display());
     println!("{text}");
     tally.failures.lock().unwrap().push(text);
 }
 
 /// Runs the script of so many batches; every `stride`-th point is tried.
 fn script(batches: i64, stride: u64, seed: u64) -> Arc<Tally> {
-    let home = tempfile::tempdir().unwrap();
+    // In memory where there is such a place: what is durable is counted here and not by a disk.
+    let home = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let home = home.unwrap();
     let dir = home.path().join("store");
     let tally = Arc::new(Tally::default());
     // Opened once, so that a first opening is in the past.
@@ -131,7 +139,7 @@ fn script(batches: i64, stride: u64, seed: u64) -> Arc<Tally> {
                 return;
             };
             let point = tally.points.fetch_add(1, Ordering::SeqCst);
-            if point % stride != 0 {
+            if point % stride != 0 && !tally.is_close.load(Ordering::SeqCst) {
                 return;
             }
             let written = files(&dir);
@@ -140,11 +148,12 @@ fn script(batches: i64, stride: u64, seed: u64) -> Arc<Tally> {
                 let at = images.join("image");
                 lay(&at, image, durable, &written, rng);
                 attempt(&tally, image, &at, &format!("point {point}"));
-                std::fs::remove_dir_all(&at).unwrap();
+                // A failed one was moved away.
+                std::fs::remove_dir_all(&at).unwrap_or_default();
             }
         })
     });
-    let store = Store::open(&dir, world::options()).unwrap();
+    let mut store = Store::open(&dir, world::options()).unwrap();
     for number in 0..batches {
         world::append(&store, number).unwrap();
         tally.batches.store(number + 1, Ordering::SeqCst);
@@ -169,8 +178,13 @@ fn script(batches: i64, stride: u64, seed: u64) -> Arc<Tally> {
             std::fs::remove_dir_all(&again).unwrap();
             std::fs::remove_file(&file).unwrap();
         }
-        if number.is_multiple_of(25) {
-            store.verify().unwrap();
+        if number.is_multiple_of(16) {
+            // What the one has written and the next one rests on may not be synced.
+            tally.is_close.store(true, Ordering::SeqCst);
+            store.close();
+            drop(store);
+            store = Store::open(&dir, world::options()).unwrap();
+            tally.is_close.store(false, Ordering::SeqCst);
         }
     }
     store.close();
