@@ -14,6 +14,7 @@ mod harm;
 mod javascript;
 mod kill;
 mod life;
+mod losses;
 mod python;
 mod replay;
 mod restart;
