@@ -1,4 +1,5 @@
-//! How much is in the books.
+//! How much is in the books: streams, what open steps take in memory, what was done, and what a checkpoint would
+//! take, by which the feed knows when its journal is much longer than the state it leads to.
 
 use super::{Books, Tally};
 

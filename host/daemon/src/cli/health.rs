@@ -163,14 +163,14 @@ mod tests {
             },
             unrolled_blocks: 4,
             dropped: Some(Dropped {
-                at: Timestamp(0),
+                at: Timestamp(1_000),
                 blocks: 9,
                 bytes: 1 << 20,
                 early_blocks: 2,
                 early_bytes: 1 << 10,
             }),
             backup: Some(LastBackup {
-                at: Timestamp(0),
+                at: Timestamp(1_000),
                 bytes: 7 << 20,
                 is_checked: true,
             }),
@@ -181,8 +181,8 @@ mod tests {
             "3GiB left on the disk",
             "raw 5MiB since 1970-01-01 00:01:00Z",
             "4 blocks to be rolled up",
-            "9 blocks (1MiB) at 1970-01-01 00:00:00Z, 2 of them (1KiB) before their age",
-            "7MiB at 1970-01-01 00:00:00Z, read again and whole",
+            "9 blocks (1MiB) at 1970-01-01 00:00:01Z, 2 of them (1KiB) before their age",
+            "7MiB at 1970-01-01 00:00:01Z, read again and whole",
         ] {
             assert!(told.contains(part), "{part}: {told}");
         }

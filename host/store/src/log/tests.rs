@@ -1,3 +1,6 @@
+//! A log against a map, cut at every byte, with bits flipped: nothing acknowledged is lost in silence, nothing else is
+//! kept.
+
 use super::*;
 use crate::keys;
 use proptest::prelude::*;

@@ -164,9 +164,9 @@ fn with_a_lost_page_its_series_are_lost_and_no_others() {
         .filter(|l| l.kind == "wal")
         .map(|l| l.samples)
         .sum();
-    assert_eq!(wal, 6 + 62, "of 64 series of that group");
+    assert_eq!(wal, 6 + 18, "of twenty series of that group");
     let store = whole(&to);
-    assert_eq!(store.series().len(), 102 - 64);
+    assert_eq!(store.series().len(), 102 - 20);
     assert_eq!(values(&store, "many/api-99"), [3.0]);
     append(&store, minutes(&key("shop/a", Signal::Cpu), &[(4, 4.5)])).unwrap();
     assert_eq!(values(&store, "shop/a"), [4.5]);

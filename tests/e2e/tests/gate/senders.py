@@ -91,9 +91,10 @@ def remote_write(now_ms, n):
 def feed(url, ca):
     metrics, samples = connect(url, ca), connect(url, ca)
     start, n = time.time_ns(), 0
-    # The step in which counting begins is not given out: let it pass.
+    # The step in which counting begins is not given out, and what is counted is spread from the point before: let it
+    # pass, and say once more that there was nothing.
     for second in range(9):
-        n += 0 if second == 0 else 10 + second
+        n += 0 if second <= 1 else 10 + second
         metrics.request("POST", "/v1/metrics", otlp(start, time.time_ns(), n), {"Content-Type": "application/json"})
         answer = metrics.getresponse()
         told = answer.read()

@@ -161,14 +161,14 @@ mod tests {
             kind: "block".into(),
             of: "group 7".into(),
             series: series.collect(),
-            span: Some((Timestamp(0), Timestamp(60_000))),
+            span: Some((Timestamp(1_000), Timestamp(60_000))),
             samples: 12,
             cause: "its checksum does not match".into(),
         };
         assert_eq!(
             line(&loss),
             "lost: block: group 7 of shop/a0:cpu, shop/a1:cpu, shop/a2:cpu, shop/a3:cpu, 2 others, \
-             from 1970-01-01 00:00:00Z to 1970-01-01 00:01:00Z, 12 samples: its checksum does not match"
+             from 1970-01-01 00:00:01Z to 1970-01-01 00:01:00Z, 12 samples: its checksum does not match"
         );
         let done = Salvaged {
             losses: vec![loss.clone(), loss],

@@ -132,7 +132,10 @@ async fn a_tenant_over_a_quota_is_told_which_and_nothing_else_is_lost() -> Resul
         anyhow::bail!("{ack:?}")
     };
     ensure!(refused.field.starts_with("series[1]"), "{ack:?}");
-    ensure!(refused.samples == 3 && refused.reason.contains("max_series"), "{ack:?}");
+    ensure!(
+        refused.samples == 3 && refused.reason.contains("max_series"),
+        "{ack:?}"
+    );
 
     // Samples: a burst of ten seconds passes, then the tenant waits; a neighbour in the same call
     // does not.
