@@ -236,7 +236,7 @@ impl Log {
     }
 
     /// The entry that follows a bound, or comes before one.
-    fn beside(&self, range: Range, end: End) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn beside(&self, range: Range, end: End) -> Result<Option<Entry>, StoreError> {
         let inner = reading(&self.inner);
         let mut found = inner.places.range(range);
         let next = match end {
@@ -249,6 +249,8 @@ impl Log {
 }
 
 type Range = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+/// A key with its value.
+type Entry = (Vec<u8>, Vec<u8>);
 
 #[derive(Debug, Clone, Copy)]
 enum End {

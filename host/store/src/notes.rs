@@ -4,6 +4,7 @@
 //! blocks and dropped by the writer; what these mean only their writer knows, and it drops them. An
 //! entry is one batch, whatever its size: the parts of a checkpoint must not come apart.
 
+use crate::codec::Malformed;
 use crate::disk::Batch;
 use crate::keys::{self, Kind, PREFIX};
 use crate::shared::{Shared, locked, reading};
@@ -26,9 +27,13 @@ impl Shared {
         let Some(first) = all.next() else {
             return Ok((1, 1));
         };
-        let first = number_of(&first?.0);
+        let first = first?.0;
         let last = all.next_back().transpose()?;
-        Ok((first, last.map_or(first, |(key, _)| number_of(&key)) + 1))
+        let last = last.map_or_else(|| first.clone(), |(key, _)| key);
+        if number_of(&last) > keys::LAST {
+            return Err(Malformed("its number is beyond any that a store gives").at(&last));
+        }
+        Ok((number_of(&first), number_of(&last) + 1))
     }
 }
 

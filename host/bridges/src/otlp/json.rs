@@ -217,7 +217,7 @@ impl Kind {
             }
             Kind::Sint32 => {
                 let n: i32 = reader.whole("a whole number of 32 bits was expected here")?;
-                varint(to, ((n << 1) ^ (n >> 31)) as u32 as u64);
+                varint(to, u64::from(((n << 1) ^ (n >> 31)) as u32));
             }
             Kind::Enum => {
                 if reader.shape()? != Shape::Number {

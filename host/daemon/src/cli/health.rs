@@ -10,7 +10,7 @@ use tidegate_core::time::Timestamp;
 /// An answer in the port's words.
 pub(super) fn taken(told: &v1::StoreHealth) -> StoreHealth {
     let held = |of: &Option<v1::HeldSpan>| {
-        let of = of.clone().unwrap_or_default();
+        let of = (*of).unwrap_or_default();
         HeldSpan {
             blocks: of.blocks,
             bytes: of.bytes,

@@ -25,6 +25,9 @@ struct Named {
     cause: &'static str,
 }
 
+/// From when to when, in milliseconds.
+type Span = (i64, i64);
+
 impl Named {
     fn new(group: u32, block: BlockRef) -> Self {
         Self {
@@ -196,7 +199,7 @@ impl Salvage<'_> {
         groups: &Groups,
         (first, count, cause): (u64, u64, &str),
         (before, after): (u64, u64),
-        (earlier, later): (Option<(i64, i64)>, Option<(i64, i64)>),
+        (earlier, later): (Option<Span>, Option<Span>),
     ) -> Result<(), StoreError> {
         for number in first..first + count {
             // Before the first that is left none is needed.

@@ -20,7 +20,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tidegate_core::canonical::seed;
 use tidegate_core::units::Signal;
-use tidegate_e2e::{Daemon, Gate, binary, bounded, gate};
+use tidegate_e2e::{Daemon, Gate, binary, bounded, gate, say};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -254,10 +254,10 @@ async fn campaign(cycles: i64) -> Result<()> {
     ensure!(daemon.stop().await? == Some(0), "{}", gate.log()?);
     let sent: u64 = all.iter().map(|of| of.served).sum();
     let found = stored(&gate, API, Signal::Requests)?;
-    println!(
+    say(&format!(
         "{cycles} kills, {acked} exports acked, {cut} cut off and sent again, {whole} whole backups; {sent} requests \
          served, {found} stored"
-    );
+    ));
     ensure!(
         (found - sent as f64).abs() < 1e-6,
         "{sent} requests were served and {found} are stored\n{}",
