@@ -4,7 +4,7 @@
 use super::{Books, Tally};
 
 /// Bytes that an account or a stream takes in a checkpoint, about.
-const ENTRY: usize = 150;
+const ENTRY: usize = 80;
 
 impl Books {
     /// Streams that are known.

@@ -113,7 +113,7 @@ impl Committer {
     pub(super) fn is_bloated(&self, about: usize) -> bool {
         let pending = lock(&self.pending);
         let held = pending.written + pending.state;
-        pending.written > 0 && held > (1 << 20).max(about.saturating_mul(4))
+        pending.written > 0 && held > (1 << 20).max(about.saturating_mul(3))
     }
 
     /// Adds an entry; returns what to wait for. An empty one waits for those before it.
