@@ -135,7 +135,11 @@ impl Sink for Writing {
 
 impl Disk {
     /// Writes a backup to `to`; what there is of it when that fails is removed.
-    fn backup(&self, to: &Path, tell: &mut dyn FnMut(u64)) -> Result<Manifest, StoreError> {
+    pub(crate) fn backup(
+        &self,
+        to: &Path,
+        tell: &mut dyn FnMut(u64),
+    ) -> Result<Manifest, StoreError> {
         let taken = |why: &str| StoreError::Refused {
             what: format!("a backup to {}", to.display()),
             why: why.into(),
@@ -229,7 +233,7 @@ impl Store {
     }
 
     /// Makes the store in `dir` what a backup says: written beside what is there, checked, and put in its place as a
-    /// whole; a store of an older layout is migrated when it is opened next. With [`Onto::Store`] the store that is
+    /// whole; a backup of an older layout is migrated. With [`Onto::Store`] the store that is
     /// there is removed then.
     ///
     /// # Errors
@@ -261,6 +265,13 @@ impl Store {
         let mut incoming = Incoming::create(dir, again)?;
         let manifest = read(from, tell, |key, value| incoming.put(key.to_vec(), value))?;
         incoming.finish(dir)?.put_in_place(dir)?;
+        if found < known {
+            // What was written lies where this layout has it: no older binary may take it for its own.
+            drop(lock);
+            if let Err(error) = Disk::open(dir, &Options::default()) {
+                tracing::warn!(%error, "what was restored is of an older layout and cannot be brought to this one");
+            }
+        }
         Ok(manifest)
     }
 }

@@ -203,34 +203,56 @@ mod tests {
         assert!(db.contains_key(b"\0ab").unwrap());
     }
 
-    #[test]
-    fn records_and_notes_of_the_first_layout_move_into_logs() {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("sled");
-        let layout_1: [(Vec<u8>, &[u8]); 4] = [
-            (keys::LAYOUT.to_vec(), &1_u32.to_be_bytes()),
+    /// A store of layout 1, as sled itself has it by default; what is in it but the layout.
+    fn first(dir: &Path) -> [(Vec<u8>, &'static [u8]); 3] {
+        let values: [(Vec<u8>, &[u8]); 3] = [
             (keys::marks(), b"marks"),
             (keys::wal(7), b"record"),
             (keys::note(3), b"note"),
         ];
-        {
-            // As sled itself has it by default.
-            let db = sled::open(&path).unwrap();
-            for (key, payload) in &layout_1 {
-                db.insert(key, frame(key, payload)).unwrap();
-            }
-            db.flush().unwrap();
+        let db = sled::open(dir.join("sled")).unwrap();
+        let layout = (keys::LAYOUT.to_vec(), &1_u32.to_be_bytes()[..]);
+        for (key, payload) in [layout].iter().chain(&values) {
+            db.insert(key, frame(key, payload)).unwrap();
         }
-        let disk = open(home.path(), STEPS).unwrap();
+        db.flush().unwrap();
+        values
+    }
+
+    fn holds_in_this_layout(dir: &Path, values: &[(Vec<u8>, &[u8])]) {
+        let disk = crate::opening::database(&dir.join("sled"), crate::opening::lock(dir).unwrap())
+            .unwrap();
+        assert_eq!(layout(&disk), Ok(Some(keys::LAYOUT_VERSION)));
         assert_eq!(disk.main.db.len(), 2, "layout and marks");
-        for (key, payload) in &layout_1[1..] {
+        for (key, payload) in values {
             assert_eq!(disk.get(key).unwrap().as_deref(), Some(*payload));
         }
         assert_eq!(disk.scan_after(None).count(), 4);
         drop(disk);
-        let conf = std::fs::read(path.join("conf")).unwrap();
+        let conf = std::fs::read(dir.join("sled/conf")).unwrap();
         let conf = String::from_utf8_lossy(&conf).into_owned();
         assert!(conf.contains("segment_size: 2097152"), "{conf}");
+    }
+
+    #[test]
+    fn records_and_notes_of_the_first_layout_move_into_logs() {
+        let home = tempfile::tempdir().unwrap();
+        let values = first(home.path());
+        drop(open(home.path(), STEPS).unwrap());
+        holds_in_this_layout(home.path(), &values);
+    }
+
+    #[test]
+    fn a_backup_of_the_first_layout_is_restored_in_this_one() {
+        let home = tempfile::tempdir().unwrap();
+        let (old, new) = (home.path().join("old"), home.path().join("new"));
+        std::fs::create_dir(&old).unwrap();
+        let values = first(&old);
+        let file = home.path().join("backup");
+        let (disk, _) = crate::opening::damaged(&old).unwrap();
+        assert_eq!(disk.backup(&file, &mut |_| {}).unwrap().layout, 1);
+        Store::restore(&file, &new, crate::Onto::Nothing, &mut |_| {}).unwrap();
+        holds_in_this_layout(&new, &values);
     }
 
     #[test]

@@ -16,8 +16,8 @@ use tidegate_core::time::Grid;
 /// The values of a grid while they are copied to their places.
 struct Places {
     grid: Grid,
-    /// Instants before which a sample begins that is seen.
-    until: i64,
+    /// By when a sample ends that is seen.
+    seen: i64,
     /// What a value is divided by: seconds of a step where it is a count.
     per: f64,
     values: Vec<f64>,
@@ -27,7 +27,9 @@ impl Places {
     /// Copies what of a run lies in the grid; `None` where a sample has no place of its own.
     fn take(&mut self, run: &Run) -> Option<()> {
         let (from, step) = (self.grid.start.0, self.grid.step.ms());
-        let range = overlap(run, from, self.until);
+        // Of every run, whatever its step: one that is not of the grid's must be noticed.
+        let last = self.seen.saturating_sub(run.step.ms()).saturating_add(1);
+        let range = overlap(run, from, self.grid.end().0.min(last));
         if range.is_empty() {
             return Some(());
         }
@@ -85,7 +87,7 @@ impl Shared {
         let (from, step) = (grid.start.0, grid.step.ms());
         let mut places = Places {
             grid,
-            until: grid.end().0,
+            seen: i64::MAX,
             per: match key.signal.is_count() {
                 true => step as f64 / 1000.0,
                 false => 1.0,
@@ -98,9 +100,7 @@ impl Shared {
                 return Some(places.values);
             };
             if let Some(seen) = sight.of(&registry, id) {
-                // A sample is seen that ends by then.
-                let end = seen.end_of_all()?.saturating_sub(step).saturating_add(1);
-                places.until = places.until.min(end);
+                places.seen = seen.end_of_all()?;
             }
             if registry.floor(id) > from {
                 return None;
@@ -113,7 +113,7 @@ impl Shared {
                 return Some(places.values);
             }
             let all = registry.groups[series.group as usize].blocks.iter();
-            let overlap = all.filter(|b| b.start < places.until && b.end > from);
+            let overlap = all.filter(|b| b.start < grid.end().0.min(places.seen) && b.end > from);
             let blocks: Vec<BlockRef> = overlap.copied().collect();
             (series.group, series.slot, blocks)
         };
@@ -241,6 +241,17 @@ mod tests {
         append(&store, Signal::Requests, 10, &[73]);
         assert!(!check(&store, sight, Signal::Requests, grid(60, 0, 13)));
         assert!(check(&store, sight, Signal::Requests, grid(60, 0, 12)));
+    }
+
+    #[test]
+    fn a_finer_sample_that_is_the_only_one_seen_takes_the_long_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, 64_000);
+        append(&store, Signal::Cpu, 10, &[0]);
+        let view = store.pin();
+        append(&store, Signal::Cpu, 60, &[6, 12]);
+        assert!(!check(&store, view.sight(), Signal::Cpu, grid(60, 0, 3)));
+        assert!(check(&store, view.sight(), Signal::Cpu, grid(60, 6, 3)));
     }
 
     proptest! {
