@@ -171,7 +171,7 @@ impl Disk {
     }
 
     fn backup_in(&self, partial: &Path, tell: &mut dyn FnMut(u64)) -> Result<Manifest, StoreError> {
-        let layout = migrate::layout(self)?.unwrap_or(keys::LAYOUT_VERSION);
+        let layout = migrate::layout(&self.main.db)?.unwrap_or(keys::LAYOUT_VERSION);
         let file = File::create(partial).map_err(|e| io("create a backup", &e))?;
         let mut writing = Writing {
             to: BufWriter::with_capacity(1 << 20, file),

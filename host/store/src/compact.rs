@@ -1,6 +1,7 @@
 //! Giving space back: everything that lives, written once more.
 //!
-//! sled reuses the room of what was removed and never returns it, so a store that was once large stays so.
+//! sled reuses the room of what was removed and never returns it, so a database that was once large stays so; the
+//! logs of blocks, most of a store, give theirs back while it runs (`log::named`).
 //! Every value is copied as it is, whatever its kind, into a database of its own, which takes the old one's
 //! place once it is whole (`swap`). While that goes on both are there: it takes the room of what lives once
 //! more, and no daemon, since two owners of one database would harm it.

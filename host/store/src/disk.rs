@@ -1,8 +1,9 @@
 //! Where values lie, behind a narrow port: framed values, atomic batches, and a sync that means it.
 //!
-//! What stays is in sled ([`Database`]), what is written often and gone soon in two logs ([`Log`]); who reads or
-//! writes need not know. A batch that concerns both is written and synced in sled before the logs are told, since
-//! a log's removals take effect at once and rest on what the database says.
+//! What changes is in sled ([`Database`]), what is written often and gone soon in two logs, what is large and never
+//! changes in two others ([`Log`]); who reads or writes need not know. A batch that concerns sled and a log with
+//! removals in it is written and synced in sled before the log is told, since what it removes is gone at once and
+//! rests on what the database says. Values that the database names come first, durably ([`Disk::stage`]).
 //!
 //! When a write or a sync fails the kernel may already have dropped the dirty pages, and a second try would
 //! succeed without having written anything: hence the first failure is remembered and every later write is
@@ -14,10 +15,11 @@
 
 use crate::codec::{frame, unframe};
 use crate::database::Database;
-use crate::log::{Entries, Log, Ops};
+use crate::log::{Entries, Log, Ops, Staged};
 use crate::shared::{locked, reading};
 use crate::snapshot::Watch;
 use crate::space::Space;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
@@ -29,7 +31,7 @@ pub(crate) const CHUNK: usize = 30_000;
 /// The open store's values.
 pub(crate) struct Disk {
     pub(crate) main: Database,
-    /// Write-ahead records, and notes.
+    /// Write-ahead records, notes, blocks and cells.
     logs: Vec<Arc<Log>>,
     failed: OnceLock<StoreError>,
     /// The snapshot that is being taken; it must see every write before it is made.
@@ -69,6 +71,8 @@ pub(crate) fn sled_error(step: &'static str, error: &sled::Error) -> StoreError 
 pub(crate) struct Batch {
     /// Keys with what is to stand there; of those of one key the last counts.
     ops: Ops,
+    /// What is on disk already, to be seen from then on.
+    staged: Vec<Staged>,
 }
 
 impl Batch {
@@ -88,14 +92,17 @@ impl Batch {
 
     /// The keys that it changes.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &[u8]> {
-        self.ops.iter().map(|(key, _)| key.as_slice())
+        let ops = self.ops.iter().map(|(key, _)| key.as_slice());
+        ops.chain(self.staged.iter().flat_map(Staged::keys))
     }
 }
 
 /// The operations of a batch, by where they go.
 struct Parted {
     main: Option<sled::Batch>,
+    /// By log.
     logs: Vec<Ops>,
+    staged: Vec<Staged>,
 }
 
 impl Disk {
@@ -124,9 +131,17 @@ impl Disk {
 
     /// A value's payload.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.raw(key)?
-            .map(|v| unframe(key, &v).map(<[u8]>::to_vec).map_err(|e| e.at(key)))
-            .transpose()
+        let Some(log) = self.log(key) else {
+            let value = self.raw(key)?;
+            let payload = value.map(|v| unframe(key, &v).map(<[u8]>::to_vec));
+            return payload.transpose().map_err(|e| e.at(key));
+        };
+        let Some(mut value) = log.get(key)? else {
+            return Ok(None);
+        };
+        let payload = unframe(key, &value).map_err(|e| e.at(key))?.len();
+        value.drain(..value.len() - payload);
+        Ok(Some(value))
     }
 
     /// A value as it is framed.
@@ -200,6 +215,7 @@ impl Disk {
         let mut parted = Parted {
             main: None,
             logs: vec![Ops::new(); self.logs.len()],
+            staged: batch.staged,
         };
         for (key, value) in batch.ops {
             if let Some(i) = self.logs.iter().position(|log| log.holds(&key)) {
@@ -224,9 +240,9 @@ impl Disk {
             if let Some(watch) = watch.as_mut() {
                 watch.before(self, batch.keys());
             }
-            let Parted { main, logs } = self.parted(batch);
-            let has_main = main.is_some();
-            self.write_to(main, &logs).map_err(|e| self.fail(e))?;
+            let parted = self.parted(batch);
+            let has_main = parted.main.is_some();
+            let logs = self.write_to(parted).map_err(|e| self.fail(e))?;
             (has_main, logs)
         };
         if until == Until::Durable {
@@ -241,15 +257,98 @@ impl Disk {
         Ok(())
     }
 
-    fn write_to(&self, main: Option<sled::Batch>, logs: &[Ops]) -> Result<(), StoreError> {
+    /// Writes to each place in the order that a crash in between asks for; what the logs were given.
+    fn write_to(&self, parted: Parted) -> Result<Vec<Ops>, StoreError> {
+        let Parted {
+            main,
+            mut logs,
+            staged,
+        } = parted;
+        let mut gone = vec![];
+        for (log, ops) in self
+            .logs
+            .iter()
+            .zip(&mut logs)
+            .filter(|(log, _)| log.is_named())
+        {
+            let (put, removed) = ops.drain(..).partition(|(_, value)| value.is_some());
+            *ops = put;
+            gone.push((log, removed));
+            if ops.is_empty() {
+                continue;
+            }
+            log.append(ops)?;
+            if main.is_some() {
+                log.sync()?;
+            }
+        }
+        let in_order = |logs| self.concerned(logs).filter(|(log, _)| !log.is_named());
         if let Some(main) = main {
             self.main.write(main)?;
-            if self.concerned(logs).next().is_some() {
+            if in_order(&logs).next().is_some() {
                 self.main.sync()?;
             }
         }
-        self.concerned(logs)
-            .try_for_each(|(log, ops)| log.append(ops))
+        staged.into_iter().for_each(Staged::show);
+        for (log, removed) in gone {
+            let removed: Ops = removed;
+            log.forget(removed.iter().map(|(key, _)| key.as_slice()));
+        }
+        in_order(&logs).try_for_each(|(log, ops)| log.append(ops))?;
+        Ok(logs)
+    }
+
+    /// Writes values that the database is to name, durably and unseen, beside whoever writes; the batch that names
+    /// them shows them. What is of another kind stays in the batch as it is.
+    pub(crate) fn stage(&self, batch: Batch) -> Result<Batch, StoreError> {
+        self.check()?;
+        let mut left = Batch {
+            ops: Ops::new(),
+            staged: batch.staged,
+        };
+        let mut logs = vec![Ops::new(); self.logs.len()];
+        for (key, value) in batch.ops {
+            let log = self
+                .logs
+                .iter()
+                .position(|log| log.is_named() && log.holds(&key));
+            match log.filter(|_| value.is_some()) {
+                Some(i) => logs[i].push((key, value)),
+                None => left.ops.push((key, value)),
+            }
+        }
+        for (log, ops) in self.concerned(&logs) {
+            left.staged.push(log.stage(ops).map_err(|e| self.fail(e))?);
+        }
+        Ok(left)
+    }
+
+    /// Lets go of values that no page names; of how many, and which are named and not there.
+    pub(crate) fn keep_named(&self, names: &BTreeSet<Vec<u8>>) -> (usize, Vec<Vec<u8>>) {
+        let named = || self.logs.iter().filter(|log| log.is_named());
+        let gone = named().map(|log| log.keep(|key| names.contains(key))).sum();
+        let is_missing = |key: &&Vec<u8>| named().any(|log| log.holds(key) && !log.contains(key));
+        (gone, names.iter().filter(is_missing).cloned().collect())
+    }
+
+    /// Gives back some room of values that are gone; whether there is more to give back.
+    pub(crate) fn clean(&self) -> Result<bool, StoreError> {
+        self.check()?;
+        let clean = || {
+            let mut is_more = false;
+            for log in self.logs.iter().filter(|log| log.is_named()) {
+                log.clean()?;
+                let empty = log.empty();
+                if !empty.is_empty() {
+                    log.sync()?;
+                    self.main.sync()?;
+                    log.remove(&empty)?;
+                }
+                is_more |= log.is_to_clean();
+            }
+            Ok(is_more)
+        };
+        clean().map_err(|e| self.fail(e))
     }
 
     /// The logs for which there is something.

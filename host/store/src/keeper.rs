@@ -2,13 +2,15 @@
 //!
 //! Compressing a group takes milliseconds, and in a burst hundreds of groups become ripe at once; done
 //! between two commits, every ack behind them waits. So a second thread does everything that is only
-//! reading and arithmetic, from copies of published heads and from blocks, which never change. It writes
-//! nothing: what it made goes to the writer as a [`Task`], and the writer, which alone changes history,
-//! writes it and publishes it between two commits, in one batch. That keeps every rule about crashes where
-//! it was. Rejected: letting the keeper write under a lock. Two threads would change a group's page, and
-//! the order of their writes would have to be argued anew for each pair of changes.
+//! reading and arithmetic, from copies of published heads and from blocks, which never change. The blocks that it
+//! made it puts on disk, where nobody sees them (`Disk::stage`); their names go to the writer as a [`Task`], and the
+//! writer, which alone changes history, writes the page with them and publishes both between two commits, in one
+//! batch. That keeps every rule about crashes where it was. Rejected: letting the keeper write pages under a lock.
+//! Two threads would change a group's page, and the order of their writes would have to be argued anew for each pair
+//! of changes.
 //!
-//! Sealing comes before rolling up, since memory waits for it. If the keeper does not follow, the heads
+//! Sealing comes before giving room back, and that before rolling up: memory waits for the first, and the last
+//! makes more to give back. If the keeper does not follow, the heads
 //! grow; the writer stops taking batches well beyond their bound and waits for it (see `writer`).
 
 use crate::queue::Task;
@@ -18,6 +20,7 @@ use crate::shared::{Shared, locked, reading};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use tidegate_core::ports::storage::StoreError;
 
 /// Groups that may be encoded and not yet published; it bounds what their blocks take in memory.
 const IN_HAND: usize = 8;
@@ -32,6 +35,8 @@ struct Inner {
     due: BTreeSet<u32>,
     /// Whether to look for groups to roll up.
     look: bool,
+    /// Whether there is room to give back.
+    clean: bool,
     closed: bool,
 }
 
@@ -47,6 +52,7 @@ pub(crate) struct Desk {
 enum Work {
     Seal(u32),
     Look,
+    Clean,
     Roll(u32),
 }
 
@@ -114,6 +120,9 @@ impl Desk {
                 if std::mem::take(&mut inner.look) {
                     return Some(Work::Look);
                 }
+                if std::mem::take(&mut inner.clean) {
+                    return Some(Work::Clean);
+                }
                 if let Some(group) = inner.due.pop_first() {
                     return Some(Work::Roll(group));
                 }
@@ -123,6 +132,10 @@ impl Desk {
                 .wait(inner)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    fn clean(&self) {
+        locked(&self.inner).clean = true;
     }
 
     fn due(&self, groups: impl IntoIterator<Item = u32>) {
@@ -155,7 +168,15 @@ pub(crate) fn run(shared: &Arc<Shared>) {
                     due.map(|(number, _)| number).collect()
                 };
                 shared.desk.due(due);
+                shared.desk.clean();
             }
+            Work::Clean => match shared.disk.clean() {
+                Ok(true) => shared.desk.clean(),
+                Ok(false) | Err(StoreError::Closed) => {}
+                Err(error) => {
+                    tracing::error!(%error, "the room of what is gone was not given back")
+                }
+            },
             Work::Roll(group) => match roll::step(shared, group) {
                 Ok(Outcome::More) => shared.desk.due([group]),
                 // Whatever stood in the way, the next look finds it again.
@@ -175,7 +196,9 @@ fn seal(shared: &Shared, group: u32) -> Task {
     }
     // What is sealed takes room until the records that it replaces are gone.
     let encoded = shared.disk.room();
-    match encoded.and_then(|()| sealing.encode(shared.options.block_bytes)) {
+    let encoded = encoded.and_then(|()| sealing.encode(shared.options.block_bytes));
+    let staged = encoded.and_then(|()| shared.disk.stage(std::mem::take(&mut sealing.batch)));
+    match staged.map(|batch| sealing.batch = batch) {
         Ok(()) => Task::Sealed(Box::new(sealing)),
         Err(error) => {
             tracing::error!(%error, group, "a group was not sealed; its samples stay in memory and in the write-ahead records");

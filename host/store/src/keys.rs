@@ -16,7 +16,7 @@ use tidegate_core::sample::SeriesKey;
 pub(crate) const VERSION: u8 = 1;
 
 /// The layout that this code writes.
-pub(crate) const LAYOUT_VERSION: u32 = 2;
+pub(crate) const LAYOUT_VERSION: u32 = 3;
 
 /// Where the layout version is written, in every version.
 pub(crate) const LAYOUT: &[u8] = b"\0layout";
@@ -190,6 +190,12 @@ fn of_block(slice: i64, group: u32, ordinal: u32) -> [u8; 16] {
     all.to_be_bytes()
 }
 
+/// The group of a block, by its key.
+pub(crate) fn group_of(block: &[u8]) -> Option<u32> {
+    let (_, [a, b, c, d, ..]) = block.get(PREFIX..)?.split_last_chunk::<8>()?;
+    Some(u32::from_be_bytes([*a, *b, *c, *d]))
+}
+
 /// The key of what is known of a group's roll-ups.
 pub(crate) fn rolled(group: u32) -> Vec<u8> {
     with(Kind::Rolled, &[&group.to_be_bytes()])
@@ -311,6 +317,9 @@ mod tests {
         assert_eq!(trailing_u64(&[wal(42), vec![0]].concat()), None);
         assert_eq!(trailing_u32(&rolled(42)), Some(42));
         assert_eq!(trailing_u32(&catalog()), None);
+        assert_eq!(group_of(&block(-60_000, 7, 2)), Some(7));
+        assert_eq!(group_of(&cells(Level::Hour, 0, 9, 1)), Some(9));
+        assert_eq!(group_of(&catalog()), None);
     }
 
     #[test]

@@ -4,10 +4,10 @@
 //!
 //! 1. **Acked means durable.** Write, then `sync_data` on the very file through a handle of our own; only
 //!    then an ack, and only then may a reader see it.
-//! 2. **What stays is in sled, in large values; what goes is in logs.** Point per key costs a hundred times the
-//!    CPU and space in sled, and what is soon removed pushes apart what is not; so samples travel in write-ahead
-//!    records in files of their own and rest in blocks of twenty series, and whatever is larger than a value is
-//!    stored in parts.
+//! 2. **sled holds what changes and says what counts; what is large, or soon gone, is in logs.** Point per key costs
+//!    a hundred times the CPU and space in sled, a block two to three times its size, and what is soon removed pushes
+//!    apart what is not; so samples travel in write-ahead records and rest in blocks of twenty series, both in files
+//!    of their own, and whatever is larger than a value is stored in parts.
 //! 3. **Every value is checked.** A checksum over key and payload, numbers that must follow each
 //!    other, a layout version that another binary can read. Damage is an error with a name, never
 //!    a panic and never a silent gap.

@@ -1,4 +1,4 @@
-//! An append-only log beside the database: what is written often, read once, and gone soon.
+//! An append-only log beside the database: what is written often, or what is large.
 //!
 //! Write-ahead records and notes ([`Kind::Wal`], [`Kind::Note`]) are most of what a busy store writes, and
 //! none of what it keeps. In sled they cost half of the processor time of a feed, since each leaf is written
@@ -6,15 +6,24 @@
 //! and never shrank; and the leaves went into files of their own, which sled does not sync. Here a batch is one
 //! frame at the end of a file, one `sync_data` makes it durable, and a file whose records are all gone is removed.
 //!
+//! Blocks of samples and of cells ([`Kind::Block`], [`Kind::Cells`]) are most of what it keeps. They never change,
+//! and pages in sled name each of them ([`Life::Named`], `named`); as values of sled they took two to three times
+//! their size.
+//!
 //! A log is a directory of numbered files (`segments`). A frame holds the operations of one batch, so that they
 //! are there after a crash together or not at all (`frame`). The last segment may end in what no sync has
 //! covered; it is cut off on opening. Anything else that does not read as it was written is damage, and is said
-//! (`open`). Keys and where their values lie are in memory; segments go in order from the oldest, since a removal
-//! must not be forgotten before what it removes.
+//! (`open`). Keys and where their values lie are in memory. Where removals stand in the log, segments go in order from
+//! the oldest, since a removal must not be forgotten before what it removes.
 
+mod entries;
 mod frame;
+mod index;
+mod named;
 mod open;
 
+pub(crate) use entries::Entries;
+pub(crate) use named::Staged;
 pub(crate) use open::Damage;
 
 use crate::disk::io;
@@ -22,7 +31,6 @@ use crate::keys::Kind;
 use crate::shared::{locked, reading, writing};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::ops::Bound;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
@@ -30,6 +38,19 @@ use tidegate_core::ports::storage::StoreError;
 
 /// Bytes after which a segment is ended: the room that one record may keep from being given back.
 const SEGMENT: u64 = 8 << 20;
+
+/// Bytes of a frame and of an index that go with a value, about.
+const ASIDE: u64 = 80;
+
+/// When a segment goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// With its last value, the oldest first; removals stand in the log.
+    InOrder,
+    /// A value counts for as long as something in the database names it: removals are not written, and segments
+    /// are emptied and let go of in any order.
+    Named,
+}
 
 /// Operations of a batch: keys with what is to stand there.
 pub(crate) type Ops = Vec<(Vec<u8>, Option<Vec<u8>>)>;
@@ -44,20 +65,47 @@ struct Place {
     len: u32,
 }
 
+impl Place {
+    /// What it counts for in its segment: rather more with all that goes with it, so that what lives is never
+    /// taken for room to give back.
+    fn weight(self) -> u64 {
+        u64::from(self.len) + ASIDE
+    }
+}
+
 #[derive(Debug)]
 struct Segment {
     file: Arc<File>,
-    /// Bytes of whole frames, with the header.
+    /// Bytes of whole frames, with the header, and with the index of one that is ended.
     len: u64,
-    /// Keys whose value lies in it.
-    live: usize,
+    /// Weight of the values that count.
+    live: u64,
+    /// Weight of those that nobody names yet.
+    staged: u64,
+    /// It has an index, and takes nothing more.
+    is_ended: bool,
+}
+
+impl Segment {
+    /// Without a value.
+    fn new(file: File, len: u64) -> Self {
+        Self {
+            file: Arc::new(file),
+            len,
+            live: 0,
+            staged: 0,
+            is_ended: false,
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Inner {
     places: BTreeMap<Vec<u8>, Place>,
-    /// By number, without a gap; the last one takes what comes.
+    /// By number; the last one takes what comes.
     segments: BTreeMap<u64, Segment>,
+    /// What the last one holds, for its index; only where values are named.
+    index: Vec<(Vec<u8>, u64, u32)>,
     /// Frames written since it was opened.
     written: u64,
     /// Bytes of the last segment that a sync has covered.
@@ -70,7 +118,10 @@ pub(crate) struct Log {
     dir: PathBuf,
     /// The one kind of keys that it holds.
     kind: Kind,
+    life: Life,
     inner: RwLock<Inner>,
+    /// Held by whoever appends, so that readers need not wait for a write.
+    tail: Mutex<()>,
     /// How many frames are synced; held while one syncs, so that others find theirs done.
     synced: Mutex<u64>,
 }
@@ -88,72 +139,121 @@ impl Inner {
     ) {
         for (key, value) in ops {
             let place = value.map(|(at, len)| Place { segment, at, len });
-            let before = match place {
-                Some(place) => self.places.insert(key.to_vec(), place),
-                None => self.places.remove(key),
-            };
-            if let Some(old) = before.and_then(|p| self.segments.get_mut(&p.segment)) {
-                old.live -= 1;
-            }
-            if place.is_some()
-                && let Some(own) = self.segments.get_mut(&segment)
-            {
-                own.live += 1;
-            }
+            self.set(key.to_vec(), place);
         }
+    }
+
+    /// Says where a value lies from now on.
+    fn set(&mut self, key: Vec<u8>, place: Option<Place>) {
+        let before = match place {
+            Some(place) => self.places.insert(key, place),
+            None => self.places.remove(&key),
+        };
+        if let Some(old) = before
+            && let Some(segment) = self.segments.get_mut(&old.segment)
+        {
+            segment.live -= old.weight();
+        }
+        if let Some(new) = place
+            && let Some(segment) = self.segments.get_mut(&new.segment)
+        {
+            segment.live += new.weight();
+        }
+    }
+
+    fn file(&self, place: Place) -> Result<&Arc<File>, StoreError> {
+        let segment = self.segments.get(&place.segment);
+        let segment = segment.ok_or_else(|| io("read its log", &"a segment is gone"))?;
+        Ok(&segment.file)
     }
 
     fn read(&self, place: Place) -> Result<Vec<u8>, StoreError> {
-        let segment = self.segments.get(&place.segment);
-        let file = segment.ok_or_else(|| io("read its log", &"a segment is gone"))?;
-        let mut value = vec![0; place.len as usize];
-        file.file
-            .read_exact_at(&mut value, place.at)
-            .map_err(failed("read its log"))?;
-        Ok(value)
+        read_at(self.file(place)?, place)
     }
 }
 
+fn read_at(file: &File, place: Place) -> Result<Vec<u8>, StoreError> {
+    let mut value = vec![0; place.len as usize];
+    file.read_exact_at(&mut value, place.at)
+        .map_err(failed("read its log"))?;
+    Ok(value)
+}
+
 impl Log {
-    /// Appends a batch as one frame; it is durable after the next [`Log::sync`]. By whoever fails nothing more
-    /// may be written, since the frame may be there in part.
+    /// Appends a batch, as one frame where its parts belong together; it is durable after the next [`Log::sync`]. By whoever fails nothing more
+    /// may be written, since the frame may be there in part. Of named values no removal is written ([`Log::forget`]).
     pub(crate) fn append(&self, ops: &[Op]) -> Result<(), StoreError> {
         #[cfg(test)]
         let _op = crate::crash::op(&self.dir);
-        let mut inner = writing(&self.inner);
-        let synced = inner.synced;
-        let inner = &mut *inner;
-        let Some((&number, segment)) = inner.segments.iter_mut().next_back() else {
-            return Err(io("write to its log", &"it has no segment"));
-        };
-        let (bytes, places) = frame::write(ops, synced, segment.len)?;
-        segment
-            .file
-            .write_all_at(&bytes, segment.len)
-            .map_err(failed("write to its log"))?;
-        segment.len += bytes.len() as u64;
-        inner.written += 1;
+        let _tail = locked(&self.tail);
+        let (number, places) = self.write(ops)?;
+        let inner = &mut *writing(&self.inner);
         let keys = ops.iter().map(|(key, _)| key.as_slice());
         inner.apply(number, keys.zip(places));
-        let is_long = inner.segments[&number].len >= SEGMENT;
-        if is_long || self.is_idle(inner, number) {
-            self.next(inner)?;
+        self.end_long(inner)?;
+        match self.life {
+            Life::InOrder => self.let_go(inner),
+            Life::Named => Ok(()),
         }
-        self.let_go(inner)
     }
 
-    /// Whether all that was written is gone again, and more of it than a new segment costs.
-    fn is_idle(&self, inner: &Inner, number: u64) -> bool {
-        inner.places.is_empty() && inner.segments[&number].len >= SEGMENT / 8
+    /// Writes a batch to the last segment; its number, and where the values lie. `tail` is held.
+    fn write(&self, ops: &[Op]) -> Result<(u64, Vec<frame::Value>), StoreError> {
+        let (number, file, at, synced) = {
+            let inner = reading(&self.inner);
+            let Some((number, last)) = inner.segments.last_key_value() else {
+                return Err(io("write to its log", &"it has no segment"));
+            };
+            (*number, last.file.clone(), last.len, inner.synced)
+        };
+        // What is damaged in a frame damages all of it, and values that are named mean nothing to each other.
+        let together = match self.life {
+            Life::InOrder => ops.len(),
+            Life::Named => 1,
+        };
+        let (mut bytes, mut places) = frame::write(&ops[..together.min(ops.len())], synced, at)?;
+        for ops in ops.chunks(together.max(1)).skip(1) {
+            let (more, lie) = frame::write(ops, synced, at + bytes.len() as u64)?;
+            bytes.extend_from_slice(&more);
+            places.extend(lie);
+        }
+        file.write_all_at(&bytes, at)
+            .map_err(failed("write to its log"))?;
+        let inner = &mut *writing(&self.inner);
+        if let Some(last) = inner.segments.get_mut(&number) {
+            last.len += bytes.len() as u64;
+        }
+        inner.written += 1;
+        if self.life == Life::Named {
+            let values = ops.iter().zip(&places);
+            let values = values.filter_map(|((key, _), place)| Some((key.clone(), (*place)?)));
+            inner
+                .index
+                .extend(values.map(|(key, (at, len))| (key, at, len)));
+        }
+        Ok((number, places))
+    }
+
+    /// Begins the next segment where the last one is long enough. `tail` is held.
+    fn end_long(&self, inner: &mut Inner) -> Result<(), StoreError> {
+        let Some((_, last)) = inner.segments.last_key_value() else {
+            return Ok(());
+        };
+        let is_long = match self.life {
+            // All that was written is gone again, and more of it than a new segment costs.
+            Life::InOrder if inner.places.is_empty() => last.len >= SEGMENT / 8,
+            Life::InOrder => last.len >= SEGMENT,
+            Life::Named => last.len >= named::segment_bytes(inner),
+        };
+        if is_long { self.next(inner) } else { Ok(()) }
     }
 
     /// Ends the last segment and begins the next one.
     fn next(&self, inner: &mut Inner) -> Result<(), StoreError> {
         let number = match inner.segments.last_key_value() {
-            Some((number, last)) => {
-                last.file.sync_data().map_err(failed("sync its log"))?;
-                #[cfg(test)]
-                crate::crash::synced(&open::path(&self.dir, *number), Some(last.len));
+            Some((number, _)) => {
+                let number = *number;
+                self.end(inner, number)?;
                 number + 1
             }
             None => 1,
@@ -161,6 +261,26 @@ impl Log {
         let segment = open::create(&self.dir, number)?;
         inner.synced = segment.len;
         inner.segments.insert(number, segment);
+        Ok(())
+    }
+
+    /// Ends a segment, with its index where values are named, durably.
+    fn end(&self, inner: &mut Inner, number: u64) -> Result<(), StoreError> {
+        let index = std::mem::take(&mut inner.index);
+        let Some(last) = inner.segments.get_mut(&number) else {
+            return Ok(());
+        };
+        if self.life == Life::Named && !last.is_ended {
+            let bytes = index::write(&index);
+            last.file
+                .write_all_at(&bytes, last.len)
+                .map_err(failed("write to its log"))?;
+            last.len += bytes.len() as u64;
+            last.is_ended = true;
+        }
+        last.file.sync_data().map_err(failed("sync its log"))?;
+        #[cfg(test)]
+        crate::crash::synced(&open::path(&self.dir, number), Some(last.len));
         Ok(())
     }
 
@@ -216,9 +336,15 @@ impl Log {
 
     /// A value.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let inner = reading(&self.inner);
-        let place = inner.places.get(key).copied();
-        place.map(|place| inner.read(place)).transpose()
+        let (file, place) = {
+            let inner = reading(&self.inner);
+            let Some(place) = inner.places.get(key).copied() else {
+                return Ok(None);
+            };
+            (inner.file(place)?.clone(), place)
+        };
+        // A segment that is removed meanwhile stays readable for whoever has it open.
+        read_at(&file, place).map(Some)
     }
 
     pub(crate) fn contains(&self, key: &[u8]) -> bool {
@@ -233,94 +359,6 @@ impl Log {
     /// Bytes of its files.
     pub(crate) fn size(&self) -> u64 {
         reading(&self.inner).segments.values().map(|s| s.len).sum()
-    }
-
-    /// The entry that follows a bound, or comes before one.
-    fn beside(&self, range: Range, end: End) -> Result<Option<Entry>, StoreError> {
-        let inner = reading(&self.inner);
-        let mut found = inner.places.range(range);
-        let next = match end {
-            End::Front => found.next(),
-            End::Back => found.next_back(),
-        };
-        let read = |(key, place): (&Vec<u8>, &Place)| Ok((key.clone(), inner.read(*place)?));
-        next.map(read).transpose()
-    }
-}
-
-type Range = (Bound<Vec<u8>>, Bound<Vec<u8>>);
-/// A key with its value.
-type Entry = (Vec<u8>, Vec<u8>);
-
-#[derive(Debug, Clone, Copy)]
-enum End {
-    Front,
-    Back,
-}
-
-/// Entries in the order of their keys, as they are when each is asked for.
-#[derive(Debug)]
-pub(crate) struct Entries {
-    log: Arc<Log>,
-    from: Bound<Vec<u8>>,
-    to: Bound<Vec<u8>>,
-    /// Nothing follows, or reading has failed.
-    is_over: bool,
-}
-
-impl Entries {
-    /// All entries in a range.
-    pub(crate) fn new(log: &Arc<Log>, from: Bound<Vec<u8>>, to: Bound<Vec<u8>>) -> Self {
-        Self {
-            log: log.clone(),
-            from,
-            to,
-            is_over: false,
-        }
-    }
-
-    fn take(&mut self, end: End) -> Option<Result<(sled::IVec, sled::IVec), StoreError>> {
-        let is_empty = match (&self.from, &self.to) {
-            (Bound::Excluded(a), Bound::Excluded(b) | Bound::Included(b))
-            | (Bound::Included(a), Bound::Excluded(b)) => a >= b,
-            (Bound::Included(a), Bound::Included(b)) => a > b,
-            _ => false,
-        };
-        if self.is_over || is_empty {
-            return None;
-        }
-        match self.log.beside((self.from.clone(), self.to.clone()), end) {
-            Ok(Some((key, value))) => {
-                let bound = Bound::Excluded(key.clone());
-                match end {
-                    End::Front => self.from = bound,
-                    End::Back => self.to = bound,
-                }
-                Some(Ok((key.into(), value.into())))
-            }
-            Ok(None) => {
-                self.is_over = true;
-                None
-            }
-            Err(error) => {
-                self.is_over = true;
-                Some(Err(error))
-            }
-        }
-    }
-}
-
-impl Iterator for Entries {
-    type Item = Result<(sled::IVec, sled::IVec), StoreError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.take(End::Front)
-    }
-}
-
-impl DoubleEndedIterator for Entries {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.take(End::Back)
     }
 }
 

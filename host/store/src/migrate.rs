@@ -12,6 +12,7 @@
 //! | --- | --- |
 //! | 1 | everything is in sled |
 //! | 2 | write-ahead records and notes are in logs; the same keys and values, written where they belong |
+//! | 3 | so are blocks of samples and of cells |
 
 use crate::codec::{Malformed, frame, unframe};
 use crate::disk::{Disk, sled_error};
@@ -34,11 +35,15 @@ pub(crate) struct Step {
 }
 
 /// The steps that this code knows, ascending without a gap up to [`keys::LAYOUT_VERSION`].
-pub(crate) const STEPS: &[Step] = &[Step {
-    from: 1,
-    // Where a value goes is the disk's to know, and keys and values are as they were.
-    change: |key, payload| Ok(Some((key.to_vec(), payload.to_vec()))),
-}];
+pub(crate) const STEPS: &[Step] = &[elsewhere(1), elsewhere(2)];
+
+/// A step after which values lie elsewhere: where is the disk's to know, and keys and values are as they were.
+const fn elsewhere(from: u32) -> Step {
+    Step {
+        from,
+        change: |key, payload| Ok(Some((key.to_vec(), payload.to_vec()))),
+    }
+}
 
 impl Store {
     /// Brings the store in `dir`, which nobody may have open, to this layout: the one that it had, and this one.
@@ -58,12 +63,12 @@ impl Store {
 const LINE: u64 = 256 << 20;
 
 /// The layout of an open database; `None` in an empty one.
-pub(crate) fn layout(disk: &Disk) -> Result<Option<u32>, StoreError> {
-    let stored = disk.main.db.get(keys::LAYOUT);
+pub(crate) fn layout(db: &sled::Db) -> Result<Option<u32>, StoreError> {
+    let stored = db.get(keys::LAYOUT);
     let stored = stored.map_err(|e| sled_error("read its layout version", &e))?;
     let Some(value) = stored else {
         // A database without a version was not written by us, whatever else is in it.
-        return match disk.main.db.is_empty() {
+        return match db.is_empty() {
             true => Ok(None),
             false => Err(Malformed("there is none, and there are other values").at(keys::LAYOUT)),
         };
@@ -172,13 +177,13 @@ mod tests {
             0,
             &[(b"\0ab", b"123"), (b"\0gone", b"-"), (b"\0c", b"")],
         );
-        let disk = open(dir, &[FROM_0, STEPS[0]]).unwrap();
+        let disk = open(dir, &[FROM_0, STEPS[0], STEPS[1]]).unwrap();
         assert_eq!(disk.get(b"\x01ab").unwrap().as_deref(), Some(&b"321"[..]));
         assert_eq!(disk.get(b"\x01c").unwrap().as_deref(), Some(&b""[..]));
         assert_eq!(disk.scan_after(None).count(), 3);
         drop(disk);
         let disk = open(dir, STEPS).unwrap();
-        assert_eq!(layout(&disk), Ok(Some(keys::LAYOUT_VERSION)));
+        assert_eq!(layout(&disk.main.db), Ok(Some(keys::LAYOUT_VERSION)));
         assert_eq!(disk.scan_after(None).count(), 3);
         assert!(!dir.join("sled.outgoing").exists() && !dir.join("sled.incoming").exists());
     }
@@ -189,12 +194,14 @@ mod tests {
         let dir = home.path();
         written(dir, 0, &[(b"\0ab", b"123"), (b"\x07foreign", b"4")]);
         for _ in 0..2 {
-            let error = open(dir, &[FROM_0, STEPS[0]]).unwrap_err().to_string();
+            let error = open(dir, &[FROM_0, STEPS[0], STEPS[1]])
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("the key is foreign"), "{error}");
         }
         // Nor is it touched by a binary that knows no way.
         let error = open(dir, STEPS).unwrap_err();
-        assert_eq!(error, StoreError::Version { found: 0, known: 2 });
+        assert_eq!(error, StoreError::Version { found: 0, known: 3 });
         assert!(error.to_string().contains("too old"), "{error}");
         let lock = crate::opening::lock(dir).unwrap();
         let disk = crate::opening::database(&dir.join("sled"), lock).unwrap();
@@ -222,7 +229,7 @@ mod tests {
     fn holds_in_this_layout(dir: &Path, values: &[(Vec<u8>, &[u8])]) {
         let disk = crate::opening::database(&dir.join("sled"), crate::opening::lock(dir).unwrap())
             .unwrap();
-        assert_eq!(layout(&disk), Ok(Some(keys::LAYOUT_VERSION)));
+        assert_eq!(layout(&disk.main.db), Ok(Some(keys::LAYOUT_VERSION)));
         assert_eq!(disk.main.db.len(), 2, "layout and marks");
         for (key, payload) in values {
             assert_eq!(disk.get(key).unwrap().as_deref(), Some(*payload));
@@ -259,8 +266,8 @@ mod tests {
     fn a_newer_layout_is_refused_with_what_to_do() {
         let home = tempfile::tempdir().unwrap();
         written(home.path(), 9, &[]);
-        let error = open(home.path(), &[FROM_0, STEPS[0]]).unwrap_err();
-        assert_eq!(error, StoreError::Version { found: 9, known: 2 });
+        let error = open(home.path(), &[FROM_0, STEPS[0], STEPS[1]]).unwrap_err();
+        assert_eq!(error, StoreError::Version { found: 9, known: 3 });
         assert!(error.to_string().contains("newer"), "{error}");
     }
 

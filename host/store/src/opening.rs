@@ -7,9 +7,10 @@
 use crate::database::{Database, SEGMENT};
 use crate::disk::{Batch, Disk, io};
 use crate::keys::{self, Kind};
-use crate::log::{Damage, Log};
+use crate::log::{Damage, Life, Log};
 use crate::migrate::{self, STEPS, Step};
 use crate::options::Options;
+use crate::registry;
 use crate::swap;
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
@@ -67,16 +68,16 @@ impl Disk {
             true => Damage::LeftOut,
             false => Damage::Refused,
         };
-        let (mut disk, mut lost) = of(db, &path, lock, damage)?;
         let known = keys::LAYOUT_VERSION;
-        let layout = migrate::layout(&disk)?;
+        let layout = migrate::layout(&db)?;
+        let (mut disk, mut lost) = of(db, &path, lock, damage, layout.unwrap_or(known))?;
         match layout {
             Some(found) if found == known => {}
             Some(found) => {
                 let lock = disk.same_lock()?;
                 migrate::migrate(dir, disk, (found, known), steps, tell)?;
                 let db = open_sled(&path, options).map_err(Failure::into_error)?;
-                let (opened, more) = of(db, &path, lock, damage)?;
+                let (opened, more) = of(db, &path, lock, damage, known)?;
                 disk = opened;
                 lost.extend(more);
             }
@@ -89,6 +90,7 @@ impl Disk {
         for directory in [dir, path.as_path()] {
             swap::sync_directory(directory)?;
         }
+        lost.extend(keep_named(&disk));
         let opened = Opened {
             disk,
             set_aside,
@@ -98,35 +100,76 @@ impl Disk {
     }
 }
 
-/// An open database and the logs in its directory as a disk; and what of those was left out.
-fn of(db: sled::Db, path: &Path, lock: File, damage: Damage) -> Result<(Disk, Lost), StoreError> {
+/// The logs beside the database: the kind of their keys, their directory, how their values go, and the layout that
+/// they came with.
+const LOGS: [(Kind, &str, Life, u32); 4] = [
+    (Kind::Wal, "wal", Life::InOrder, 2),
+    (Kind::Note, "notes", Life::InOrder, 2),
+    (Kind::Block, "blocks", Life::Named, 3),
+    (Kind::Cells, "cells", Life::Named, 3),
+];
+
+/// An open database and the logs that are there, or belong to its layout, as a disk; and what was left out of those.
+fn of(
+    db: sled::Db,
+    path: &Path,
+    lock: File,
+    damage: Damage,
+    layout: u32,
+) -> Result<(Disk, Lost), StoreError> {
     let main = Database::new(db, path)?;
-    let open = |kind, name| Log::open(&path.join(name), kind, damage);
-    let (wal, notes) = (open(Kind::Wal, "wal")?, open(Kind::Note, "notes")?);
-    let disk = Disk::new(main, vec![wal.log, notes.log], lock);
-    Ok((disk, [wal.lost, notes.lost].concat()))
+    let (mut logs, mut lost) = (vec![], vec![]);
+    for (kind, name, life, since) in LOGS {
+        // Before there was a log, its values were in the database. What is restored lies where it belongs at once.
+        if layout < since && !path.join(name).is_dir() {
+            continue;
+        }
+        let opened = Log::open(&path.join(name), kind, life, damage)?;
+        logs.push(opened.log);
+        lost.extend(opened.lost);
+    }
+    Ok((Disk::new(main, logs, lock), lost))
+}
+
+/// Lets go of blocks that no page names, as a crash leaves them over; named ones that are not there. Where a page
+/// cannot be read everything stays, for whoever looks into that.
+fn keep_named(disk: &Disk) -> Lost {
+    let Ok(names) = registry::names(disk) else {
+        return vec![];
+    };
+    let (gone, missing) = disk.keep_named(&names);
+    if gone > 0 {
+        tracing::debug!(
+            blocks = gone,
+            "no page names these blocks: they are let go of"
+        );
+    }
+    let lost = missing
+        .iter()
+        .map(|key| (keys::show(key), "its group names it and it is missing"));
+    let lost: Lost = lost.collect();
+    for (key, cause) in lost.iter().take(10) {
+        tracing::error!(key, cause, "samples are lost");
+    }
+    lost
 }
 
 /// A database in a place of its own, as it is; created where there is none.
 pub(crate) fn database(path: &Path, lock: File) -> Result<Disk, StoreError> {
     let db = open_sled(path, &Options::default()).map_err(Failure::into_error)?;
-    let (disk, _) = of(db, path, lock, Damage::Refused)?;
+    let (disk, _) = of(db, path, lock, Damage::Refused, keys::LAYOUT_VERSION)?;
     swap::sync_directory(path)?;
     Ok(disk)
 }
 
-/// The store in `dir` for reading alone, whatever is damaged in it and whatever its layout.
+/// The store in `dir` for reading alone, whatever is damaged in it and whatever its layout: what it has no log for is
+/// in the database.
 pub(crate) fn damaged(dir: &Path) -> Result<(Disk, Lost), StoreError> {
     let lock = lock(dir)?;
     swap::settle(dir)?;
     let path = dir.join(DATABASE);
     let db = open_sled(&path, &Options::default()).map_err(Failure::into_error)?;
-    if path.join("wal").is_dir() {
-        return of(db, &path, lock, Damage::Shown);
-    }
-    // Before there were logs, everything was in the database.
-    let main = Database::new(db, &path)?;
-    Ok((Disk::new(main, vec![], lock), vec![]))
+    of(db, &path, lock, Damage::Shown, 0)
 }
 
 /// One store per directory: the second opener is told so.

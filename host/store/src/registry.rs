@@ -12,12 +12,14 @@ use crate::codec::Malformed;
 use crate::disk::{Batch, Disk};
 use crate::keys;
 use crate::mirror::{self, Mirror};
+use crate::rollup::Level;
 use crate::rollup::page::Rolled;
 use crate::run::Run;
 use crate::seal::Sealing;
 use crate::sight::Memory;
 use crate::values::FARTHEST;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 #[expect(
     clippy::disallowed_types,
     reason = "one look-up per series of every batch; never iterated"
@@ -430,6 +432,32 @@ impl Registry {
         Rolled::load(disk, &mut registry.groups)?;
         Ok(registry)
     }
+}
+
+/// Keys of all blocks, of samples and of cells, that pages name.
+pub(crate) fn names(disk: &Disk) -> Result<BTreeSet<Vec<u8>>, StoreError> {
+    let mut names = BTreeSet::new();
+    let number = |base: &[u8]| {
+        let number = keys::trailing_u32(base).ok_or(Malformed("its key has no number"));
+        number.map_err(|e| e.at(base))
+    };
+    disk.scan_large(&keys::Kind::Group.prefix(), |base, bytes| {
+        let page: Page = mirror::unpack(&bytes).map_err(|e| e.at(base))?;
+        let group = number(base)?;
+        let keys = page.blocks.iter();
+        names.extend(keys.map(|b| keys::block(b.start, group, b.ordinal)));
+        Ok(())
+    })?;
+    disk.scan_large(&keys::Kind::Rolled.prefix(), |base, bytes| {
+        let rolled: Rolled = mirror::unpack(&bytes).map_err(|e| e.at(base))?;
+        let group = number(base)?;
+        for level in Level::ALL {
+            let keys = rolled.tier(level).blocks.iter();
+            names.extend(keys.map(|b| keys::cells(level, b.start, group, b.ordinal)));
+        }
+        Ok(())
+    })?;
+    Ok(names)
 }
 
 /// The part of a run that a reader of `from <= t < to` needs, samples that begin before `from` and

@@ -6,7 +6,7 @@
 //! write-ahead records. Which record that is, is known: every sample of the copy stands in a record below
 //! [`Sealing::through`], every later one at or above.
 //!
-//! Blocks are cut by bytes, because that is what sled cares about: a group that grew beyond the
+//! Blocks are cut by bytes, because a reader of one series reads a whole block: a group that grew beyond the
 //! target is divided in time, halving by the longest series' median instant, until each part is
 //! expected to fit; a part that turns out larger than a value may be is divided once more. When
 //! only one instant is left (many large distributions), it is divided by series.

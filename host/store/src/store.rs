@@ -82,7 +82,8 @@ pub struct Stat {
     pub ledger_bytes: u64,
     /// Where opening has moved a damaged database ([`Options::recover`]).
     pub set_aside: Option<PathBuf>,
-    /// Damaged or missing write-ahead records, and damaged places of the logs, that opening has skipped ([`Options::recover`]).
+    /// Damaged or missing write-ahead records ([`Options::recover`]), damaged places of the logs, and blocks that are
+    /// named and not there, all of which opening has skipped.
     pub lost_records: u64,
 }
 

@@ -1,7 +1,7 @@
 //! Segments of a log that somebody made up, frames with right checksums among them.
 
 use crate::keys::{self, Kind};
-use crate::log::{Damage, Entries, Log};
+use crate::log::{Damage, Entries, Life, Log};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::Path;
@@ -68,7 +68,7 @@ pub fn log(dir: &Path, data: &[u8]) -> bool {
     for (segment, n) in segments(data).into_iter().zip(1..) {
         std::fs::write(dir.join(format!("{n:010}.log")), segment).expect("a file is written");
     }
-    let open = |damage| Log::open(dir, Kind::Note, damage);
+    let open = |damage| Log::open(dir, Kind::Note, Life::InOrder, damage);
     let (is_whole, opened) = match open(Damage::Refused) {
         Ok(opened) => (true, opened),
         Err(StoreError::Damaged { .. }) => {

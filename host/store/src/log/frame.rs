@@ -21,7 +21,7 @@ const REMOVE: u8 = 0;
 const PUT: u8 = 1;
 
 /// Offset and length of a value in its segment; `None` where a key is removed.
-type Value = Option<(u64, u32)>;
+pub(super) type Value = Option<(u64, u32)>;
 
 /// The bytes of a batch that is to stand at `at`, and where its values will lie, in the order of `ops`.
 pub(super) fn write(ops: &[Op], synced: u64, at: u64) -> Result<(Vec<u8>, Vec<Value>), StoreError> {

@@ -9,9 +9,12 @@
 //!
 //! Damage is an error, or with [`crate::Options::recover`] counted and left out; what is left is then written to
 //! segments of its own, so that the next opening finds a log without damage.
+//!
+//! Where values are named ([`Life::Named`]) numbers may be missing, and damage is told and left out in any case:
+//! whoever asks for what is lost is told by its name, and the rest can be read.
 
 use super::frame::Frame;
-use super::{Inner, Log, Segment, failed};
+use super::{Inner, Life, Log, Segment, failed, index};
 use crate::keys::Kind;
 use crate::swap::sync_directory;
 use std::collections::BTreeMap;
@@ -46,11 +49,7 @@ pub(super) fn create(dir: &Path, number: u64) -> Result<Segment, StoreError> {
     sync_directory(dir)?;
     #[cfg(test)]
     crate::crash::synced(&path(dir, number), None);
-    Ok(Segment {
-        file: Arc::new(file),
-        len: HEADER.len() as u64,
-        live: 0,
-    })
+    Ok(Segment::new(file, HEADER.len() as u64))
 }
 
 /// Removes a segment, durably: were a later one gone and this one there after a power cut, it would look like
@@ -84,6 +83,7 @@ pub(crate) enum Damage {
 /// A walk through the segments.
 struct Walk<'a> {
     dir: &'a Path,
+    life: Life,
     damage: Damage,
     inner: Inner,
     lost: Vec<(String, &'static str)>,
@@ -94,22 +94,29 @@ impl Log {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] with segment and byte, [`StoreError::Io`] when the files cannot be used.
-    pub(crate) fn open(dir: &Path, kind: Kind, damage: Damage) -> Result<Opening, StoreError> {
+    pub(crate) fn open(
+        dir: &Path,
+        kind: Kind,
+        life: Life,
+        damage: Damage,
+    ) -> Result<Opening, StoreError> {
         std::fs::create_dir_all(dir).map_err(failed("create the directory of its log"))?;
         let numbers = numbers(dir)?;
         let mut walk = Walk {
             dir,
+            life,
             damage,
             inner: Inner {
                 places: BTreeMap::new(),
                 segments: BTreeMap::new(),
+                index: vec![],
                 written: 0,
                 synced: HEADER.len() as u64,
             },
             lost: vec![],
         };
         for (i, number) in numbers.iter().enumerate() {
-            if i > 0 && numbers[i - 1] + 1 != *number {
+            if life == Life::InOrder && i > 0 && numbers[i - 1] + 1 != *number {
                 walk.damaged(number - 1, 0, "the segment is missing")?;
             }
             walk.segment(*number, i + 1 == numbers.len())?;
@@ -118,11 +125,16 @@ impl Log {
         let log = Log {
             dir: dir.to_owned(),
             kind,
+            life,
             inner: RwLock::new(inner),
+            tail: Mutex::new(()),
             synced: Mutex::new(0),
         };
         if damage != Damage::Shown {
-            log.begin(!lost.is_empty())?;
+            match life {
+                Life::InOrder => log.begin(!lost.is_empty())?,
+                Life::Named => log.go_on()?,
+            }
         }
         Ok(Opening {
             log: Arc::new(log),
@@ -130,7 +142,16 @@ impl Log {
         })
     }
 
-    /// Sees to a segment that takes what comes; after damage, to segments without any.
+    /// Sees to a segment that takes what comes.
+    fn go_on(&self) -> Result<(), StoreError> {
+        let inner = &mut *crate::shared::writing(&self.inner);
+        match inner.segments.last_key_value() {
+            Some((_, last)) if !last.is_ended => Ok(()),
+            _ => self.next(inner),
+        }
+    }
+
+    /// The same, after damage with segments without any.
     fn begin(&self, anew: bool) -> Result<(), StoreError> {
         let mut ops = vec![];
         let old: Vec<u64> = {
@@ -180,7 +201,7 @@ impl Walk<'_> {
     fn damaged(&mut self, number: u64, at: u64, cause: &'static str) -> Result<(), StoreError> {
         let name = self.dir.file_name().unwrap_or_default().to_string_lossy();
         let key = format!("log:{name}/{number} byte {at}");
-        if self.damage == Damage::Refused {
+        if self.damage == Damage::Refused && self.life == Life::InOrder {
             return Err(StoreError::Damaged {
                 key,
                 cause: cause.into(),
@@ -195,6 +216,9 @@ impl Walk<'_> {
         let path = path(self.dir, number);
         let file = File::options().read(true).write(true).open(&path);
         let mut file = file.map_err(failed("open a segment of its log"))?;
+        if self.life == Life::Named && self.indexed(number, &file)? {
+            return Ok(());
+        }
         let mut bytes = vec![];
         file.read_to_end(&mut bytes)
             .map_err(failed("read a segment of its log"))?;
@@ -208,14 +232,9 @@ impl Walk<'_> {
                 .insert(number, create(self.dir, number)?);
             return Ok(());
         }
-        self.inner.segments.insert(
-            number,
-            Segment {
-                file: Arc::new(file),
-                len: bytes.len() as u64,
-                live: 0,
-            },
-        );
+        let mut segment = Segment::new(file, bytes.len() as u64);
+        segment.is_ended = self.life == Life::Named && !is_last;
+        self.inner.segments.insert(number, segment);
         if !bytes.starts_with(HEADER) {
             self.damaged(number, 0, "it is no log that this version knows")?;
         }
@@ -223,7 +242,15 @@ impl Walk<'_> {
         while at < bytes.len() {
             if let Some(frame) = Frame::read(&bytes[at..]) {
                 match frame.ops(at as u64) {
-                    Ok(ops) => self.inner.apply(number, ops.into_iter()),
+                    Ok(ops) => {
+                        if self.life == Life::Named && is_last {
+                            let values = ops.iter();
+                            let values = values.filter_map(|(key, v)| Some((key.to_vec(), (*v)?)));
+                            let entries = values.map(|(key, (at, len))| (key, at, len));
+                            self.inner.index.extend(entries);
+                        }
+                        self.inner.apply(number, ops.into_iter());
+                    }
                     Err(cause) => self.damaged(number, at as u64, cause.0)?,
                 }
                 at += frame.len;
@@ -238,13 +265,39 @@ impl Walk<'_> {
             self.damaged(number, at as u64, "a checksum does not match")?;
             at = next.unwrap_or(bytes.len());
         }
-        // What was read is taken for durable from here on; the disk may not have it yet.
+        self.settled(number, bytes.len() as u64)
+    }
+
+    /// What was read is taken for durable from here on; the disk may not have it yet.
+    fn settled(&mut self, number: u64, bytes: u64) -> Result<(), StoreError> {
         let segment = &self.inner.segments[&number];
         segment.file.sync_all().map_err(failed("sync its log"))?;
         #[cfg(test)]
-        crate::crash::synced(&path, None);
-        self.inner.synced = bytes.len() as u64;
+        crate::crash::synced(&path(self.dir, number), None);
+        self.inner.synced = bytes;
         Ok(())
+    }
+
+    /// Takes a segment by its index; whether it has one.
+    fn indexed(&mut self, number: u64, file: &File) -> Result<bool, StoreError> {
+        let length = file.metadata().map(|about| about.len());
+        let read = length.and_then(|length| Ok((length, index::read(file, length)?)));
+        let (length, entries) = read.map_err(failed("read a segment of its log"))?;
+        let Some(entries) = entries else {
+            return Ok(false);
+        };
+        let file = file
+            .try_clone()
+            .map_err(failed("open a segment of its log"))?;
+        let mut segment = Segment::new(file, length);
+        segment.is_ended = true;
+        self.inner.segments.insert(number, segment);
+        let values = entries
+            .iter()
+            .map(|(key, at, len)| (key.as_slice(), Some((*at, *len))));
+        self.inner.apply(number, values);
+        self.settled(number, length)?;
+        Ok(true)
     }
 
     /// Cuts off what no sync has covered.

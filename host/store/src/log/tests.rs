@@ -5,10 +5,11 @@ use super::*;
 use crate::keys;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::Path;
 
 fn open(dir: &Path, damage: Damage) -> Result<open::Opening, StoreError> {
-    Log::open(dir, Kind::Note, damage)
+    Log::open(dir, Kind::Note, Life::InOrder, damage)
 }
 
 fn put(n: u64, value: &[u8]) -> Op {

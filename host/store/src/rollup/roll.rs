@@ -248,13 +248,15 @@ fn walk(
             *change = work.remake(level)?;
         }
     }
+    let batch = work.batch;
+    let batch = shared.disk.stage(batch)?;
     let (done, answer) = sync_channel(1);
     let rolling = Rolling {
         group,
         era,
         through: through.unwrap_or(rolled.through),
         changes,
-        batch: work.batch,
+        batch,
         done,
     };
     shared.queue.hand_in(Task::Rolled(Box::new(rolling)));

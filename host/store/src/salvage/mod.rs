@@ -125,7 +125,7 @@ fn salvage(dir: &Path, to: &Path, tell: &mut dyn FnMut(u64)) -> Result<Salvaged,
         read: 0,
         tell,
     };
-    salvage.put(keys::LAYOUT, &u32::from(VERSION).to_be_bytes())?;
+    salvage.put(keys::LAYOUT, &keys::LAYOUT_VERSION.to_be_bytes())?;
     salvage.samples()?;
     salvage.plans()?;
     salvage.rest()?;

@@ -61,6 +61,11 @@ impl Groups {
         keys.collect()
     }
 
+    /// Whether a group's page was read.
+    fn is_known(&self, group: u32) -> bool {
+        (group as usize) < self.registry.groups.len() && !self.unknown.contains(&group)
+    }
+
     fn loss(&self, kind: Kind, group: u32, cause: &str) -> Loss {
         let series = self.series(group);
         let mut loss = Loss::new(kind, format!("group {group}"), cause);
@@ -392,12 +397,14 @@ impl Salvage<'_> {
                 }
                 (Some(of), Ok(_)) => of.cause = "it has not the samples that its group says",
                 (Some(of), Err(malformed)) => of.cause = malformed.0,
+                // Where its page is known, it is a block that was dropped, or not named yet.
+                (None, _) if keys::group_of(&key).is_some_and(|g| groups.is_known(g)) => {}
                 (None, Err(malformed)) => {
                     s.losses
                         .push(Loss::new(kind, keys::show(&key), malformed.0));
                 }
                 (None, Ok(runs)) => {
-                    let group = keys::trailing_u64(&key).map_or(u32::MAX, |n| (n >> 32) as u32);
+                    let group = keys::group_of(&key).unwrap_or(u32::MAX);
                     let of = orphans.entry(group).or_default();
                     of.blocks += 1;
                     of.samples += count(&runs);

@@ -92,7 +92,8 @@ fn of_a_whole_store_everything_is_salvaged() {
 #[test]
 fn a_lost_block_is_told_by_series_and_time_and_its_neighbours_stay() {
     let mut f = filled();
-    assert_eq!(flip(&mut f, 3, |i| i == 1), 1);
+    f.stop();
+    super::damage::flip_block(f.dir.path(), 60_000);
     let (to, done) = salvage(&f);
     let [loss] = done.losses.as_slice() else {
         panic!("{:?}", done.losses);

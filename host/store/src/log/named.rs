@@ -1,0 +1,226 @@
+//! Values that something in the database names ([`Life::Named`]).
+//!
+//! What counts is what is named: pages of groups name each block that they have. So a removal costs nothing on
+//! disk, a value is written once, and what opening finds and no page names is what a crash has left over: it is
+//! let go of ([`Log::keep`]). Two rules make that hold.
+//!
+//! 1. A value is durable before it is named. It is *staged* by whoever made it, beside the writer, and becomes
+//!    visible with the batch that names it ([`Staged`]).
+//! 2. A segment is removed only once the database has been synced since the last value of it was let go of: an
+//!    older page, that a power cut brings back, would name it ([`Log::empty`], [`Log::remove`]).
+//!
+//! Room is given back by segments. Blocks of samples go in the order of time as they came, so most segments empty
+//! themselves. Where more than a fifth of all bytes is of values that are gone, the segment with the least in it is
+//! emptied: what counts is written once more, at the end ([`Log::clean`]). That is a log-structured file system's
+//! cleaner (Rosenblum and Ousterhout 1992) with the greedy choice, in the form that WiscKey (Lu et al. 2016) gave it
+//! for values beside an index.
+
+use super::{Inner, Life, Log, Op, Place, open};
+use crate::shared::{locked, reading, writing};
+use std::sync::Arc;
+use tidegate_core::ports::storage::StoreError;
+
+/// Bytes of a segment, at least and at most; between, a sixteenth of all of them, so that there is always one that
+/// is worth emptying. A file is open for each.
+const LEAST: u64 = if cfg!(test) { 4 << 10 } else { 4 << 20 };
+const MOST: u64 = 64 << 20;
+/// Files of a large log, about.
+const FILES: u64 = 256;
+/// Bytes of what is gone that are not worth any work.
+const SLACK: u64 = if cfg!(test) { 1 << 10 } else { 1 << 20 };
+/// Bytes that are written once more in one frame.
+const PIECE: usize = if cfg!(test) { 1 << 10 } else { 512 << 10 };
+
+/// Bytes after which a segment is ended.
+pub(super) fn segment_bytes(inner: &Inner) -> u64 {
+    let all: u64 = inner.segments.values().map(|s| s.len).sum();
+    (all / 16).clamp(LEAST, MOST).max(all / FILES)
+}
+
+/// Values that are on disk and that nobody sees yet.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    log: Arc<Log>,
+    values: Vec<(Vec<u8>, Place)>,
+}
+
+impl Staged {
+    /// Their keys.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.values.iter().map(|(key, _)| key.as_slice())
+    }
+
+    /// Makes them visible.
+    pub(crate) fn show(mut self) {
+        let inner = &mut *writing(&self.log.inner);
+        for (key, place) in std::mem::take(&mut self.values) {
+            inner.unstage(place);
+            inner.set(key, Some(place));
+        }
+    }
+}
+
+impl Drop for Staged {
+    /// What was not shown is nobody's.
+    fn drop(&mut self) {
+        if !self.values.is_empty() {
+            let inner = &mut *writing(&self.log.inner);
+            for (_, place) in &self.values {
+                inner.unstage(*place);
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn unstage(&mut self, place: Place) {
+        if let Some(segment) = self.segments.get_mut(&place.segment) {
+            segment.staged -= place.weight();
+        }
+    }
+
+    /// Bytes of the segments that are not empty, and of what counts in them.
+    fn bytes(&self) -> (u64, u64) {
+        let used = self.segments.values().map(|s| (s.len, s.live + s.staged));
+        let used = used.filter(|(_, live)| *live > 0);
+        used.fold((0, 0), |(a, b), (all, live)| (a + all, b + live))
+    }
+
+    /// The segment of which the least lives, if emptying it is worth it.
+    fn victim(&self) -> Option<u64> {
+        let (all, live) = self.bytes();
+        if all.saturating_sub(live) <= (all / 5).max(SLACK) {
+            return None;
+        }
+        // One that holds what nobody names yet cannot be emptied, and of one that is full nothing comes.
+        let able = self.segments.iter();
+        let able = able.filter(|(_, s)| s.staged == 0 && s.live > 0 && s.live < s.len / 10 * 9);
+        // In thousandths; of those with as much the oldest.
+        let least = able.min_by_key(|(_, s)| s.live.saturating_mul(1000) / s.len.max(1));
+        least.map(|(number, _)| *number)
+    }
+}
+
+impl Log {
+    /// Whether its values are named.
+    pub(crate) fn is_named(&self) -> bool {
+        self.life == Life::Named
+    }
+
+    /// Writes values, durably, for somebody to name.
+    pub(crate) fn stage(self: &Arc<Self>, ops: &[Op]) -> Result<Staged, StoreError> {
+        let staged = {
+            #[cfg(test)]
+            let _op = crate::crash::op(&self.dir);
+            let _tail = locked(&self.tail);
+            let (segment, places) = self.write(ops)?;
+            let values = ops.iter().zip(places);
+            let values = values.filter_map(|((key, _), place)| {
+                let (at, len) = place?;
+                Some((key.clone(), Place { segment, at, len }))
+            });
+            let values: Vec<_> = values.collect();
+            let inner = &mut *writing(&self.inner);
+            if let Some(own) = inner.segments.get_mut(&segment) {
+                own.staged += values.iter().map(|(_, place)| place.weight()).sum::<u64>();
+            }
+            self.end_long(inner)?;
+            Staged {
+                log: self.clone(),
+                values,
+            }
+        };
+        self.sync()?;
+        Ok(staged)
+    }
+
+    /// Takes note that values are named no more.
+    pub(crate) fn forget<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) {
+        let inner = &mut *writing(&self.inner);
+        keys.for_each(|key| inner.set(key.to_vec(), None));
+    }
+
+    /// Lets go of every value of another key than these; how many.
+    pub(crate) fn keep(&self, is_named: impl Fn(&[u8]) -> bool) -> usize {
+        let inner = &mut *writing(&self.inner);
+        let other = inner.places.keys().filter(|key| !is_named(key));
+        let other: Vec<Vec<u8>> = other.cloned().collect();
+        let count = other.len();
+        other.into_iter().for_each(|key| inner.set(key, None));
+        count
+    }
+
+    /// Whether there is a segment that is worth emptying, or one that is empty.
+    pub(crate) fn is_to_clean(&self) -> bool {
+        reading(&self.inner).victim().is_some() || !self.empty().is_empty()
+    }
+
+    /// Empties the segment of which the least lives by some more, if that is worth it. What moves is durable after
+    /// the next [`Log::sync`], and stays where it was until that segment is removed.
+    pub(crate) fn clean(&self) -> Result<(), StoreError> {
+        #[cfg(test)]
+        let _op = crate::crash::op(&self.dir);
+        // Nobody writes a value of one of these keys meanwhile.
+        let _tail = locked(&self.tail);
+        let (victim, moving) = {
+            let inner = reading(&self.inner);
+            let Some(victim) = inner.victim() else {
+                return Ok(());
+            };
+            let lies = inner.places.iter().filter(|(_, p)| p.segment == victim);
+            let mut bytes = 0;
+            let lies = lies.take_while(|(_, place)| {
+                let before = bytes;
+                bytes += place.len as usize;
+                before < PIECE
+            });
+            let lies: Vec<(Vec<u8>, Place)> = lies.map(|(key, p)| (key.clone(), *p)).collect();
+            (victim, lies)
+        };
+        if reading(&self.inner).segments.keys().next_back() == Some(&victim) {
+            self.next(&mut writing(&self.inner))?;
+        }
+        let mut ops = Vec::with_capacity(moving.len());
+        for (key, place) in &moving {
+            ops.push((key.clone(), Some(reading(&self.inner).read(*place)?)));
+        }
+        let (segment, places) = self.write(&ops)?;
+        let inner = &mut *writing(&self.inner);
+        for ((key, old), place) in moving.into_iter().zip(places) {
+            // It may have been let go of while it was written.
+            let is_there = inner
+                .places
+                .get(&key)
+                .is_some_and(|p| (p.segment, p.at) == (old.segment, old.at));
+            if let Some((at, len)) = place.filter(|_| is_there) {
+                inner.set(key, Some(Place { segment, at, len }));
+            }
+        }
+        self.end_long(inner)
+    }
+
+    /// Segments that hold nothing that is named.
+    pub(crate) fn empty(&self) -> Vec<u64> {
+        let inner = reading(&self.inner);
+        let last = inner.segments.keys().next_back().copied();
+        let segments = inner.segments.iter();
+        let empty = segments.filter(|(n, s)| s.live == 0 && s.staged == 0 && Some(**n) != last);
+        empty.map(|(number, _)| *number).collect()
+    }
+
+    /// Removes segments that were empty before the last syncs of the database and of this log.
+    pub(crate) fn remove(&self, empty: &[u64]) -> Result<(), StoreError> {
+        #[cfg(test)]
+        let _op = crate::crash::op(&self.dir);
+        let _tail = locked(&self.tail);
+        let inner = &mut *writing(&self.inner);
+        for number in empty {
+            open::remove(&self.dir, *number)?;
+            inner.segments.remove(number);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
