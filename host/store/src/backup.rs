@@ -17,6 +17,7 @@
 //! than its manifest says. All of it is checked before a restored database takes its place.
 
 use crate::codec::{Reader, put_bytes, put_uint, unframe};
+use crate::database::LARGE_SEGMENT;
 use crate::disk::{Disk, io};
 use crate::keys::{self, Kind};
 use crate::migrate;
@@ -262,7 +263,7 @@ impl Store {
         }
         let again = lock.try_clone();
         let again = again.map_err(|e| io("share its lock file", &e))?;
-        let mut incoming = Incoming::create(dir, again)?;
+        let mut incoming = Incoming::create(dir, again, LARGE_SEGMENT)?;
         let manifest = read(from, tell, |key, value| incoming.put(key.to_vec(), value))?;
         incoming.finish(dir)?.put_in_place(dir)?;
         if found < known {

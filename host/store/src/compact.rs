@@ -7,8 +7,9 @@
 //! more, and no daemon, since two owners of one database would harm it.
 
 use crate::codec::unframe;
+use crate::database::LARGE_SEGMENT;
 use crate::disk::Disk;
-use crate::opening::Opened;
+use crate::opening::{self, DATABASE, Opened};
 use crate::options::Options;
 use crate::store::Store;
 use crate::swap::{self, Incoming};
@@ -38,7 +39,8 @@ impl Store {
     pub fn compact(dir: &Path, tell: &mut dyn FnMut(u64)) -> Result<Compacted, StoreError> {
         let Opened { disk, .. } = Disk::open(dir, &Options::default())?;
         let before = swap::size(dir)?;
-        let mut incoming = Incoming::create(dir, disk.same_lock()?)?;
+        let segment = opening::segment_of(&dir.join(DATABASE)).unwrap_or(LARGE_SEGMENT);
+        let mut incoming = Incoming::create(dir, disk.same_lock()?, segment)?;
         let mut read = 0;
         for item in disk.scan_after(None) {
             let (key, value) = item?;

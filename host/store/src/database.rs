@@ -6,7 +6,8 @@
 //! sled puts what is larger than a quarter of a segment into a file of its own, which nobody syncs: the log would
 //! name after a power cut what is not there, and a leaf holds many values besides the one that was written. A leaf
 //! has up to 17 entries before it is divided, so values stay below [`crate::disk::CHUNK`], and [`SEGMENT`] is
-//! large enough for 17 of them.
+//! large enough for 17 of them. What was written by older versions has values of 30 KB, and wherever it is written
+//! anew [`LARGE_SEGMENT`].
 
 use crate::disk::{io, sled_error};
 use crate::shared::locked;
@@ -16,8 +17,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tidegate_core::ports::storage::StoreError;
 
-/// Bytes of sled's segments.
-pub(crate) const SEGMENT: usize = 2 << 20;
+/// Bytes of a new database's segments: it has a few of them however little is in it, and keeps their size.
+pub(crate) const SEGMENT: usize = 512 << 10;
+/// Bytes of segments for values of older versions.
+pub(crate) const LARGE_SEGMENT: usize = 2 << 20;
 
 /// An open database.
 pub(crate) struct Database {

@@ -15,6 +15,7 @@
 
 use crate::codec::{frame, unframe};
 use crate::database::Database;
+use crate::keys::Kind;
 use crate::log::{Entries, Log, Ops, Staged};
 use crate::shared::{locked, reading};
 use crate::snapshot::Watch;
@@ -25,8 +26,8 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use tidegate_core::ports::storage::StoreError;
 
-/// Payload of the largest value: with more, sled puts leaves into files that nobody syncs (`database`).
-pub(crate) const CHUNK: usize = 30_000;
+/// Payload of the largest value in sled: with more, it puts leaves into files that nobody syncs (`database`).
+pub(crate) const CHUNK: usize = 7_000;
 
 /// The open store's values.
 pub(crate) struct Disk {
@@ -329,6 +330,14 @@ impl Disk {
         let gone = named().map(|log| log.keep(|key| names.contains(key))).sum();
         let is_missing = |key: &&Vec<u8>| named().any(|log| log.holds(key) && !log.contains(key));
         (gone, names.iter().filter(is_missing).cloned().collect())
+    }
+
+    /// Gives back the room of what was let go of in the log of a kind, where little is left.
+    pub(crate) fn gather(&self, kind: Kind) -> Result<(), StoreError> {
+        self.check()?;
+        let log = self.log(&kind.prefix()).filter(|log| !log.is_named());
+        log.map_or(Ok(()), |log| log.gather())
+            .map_err(|e| self.fail(e))
     }
 
     /// Gives back some room of values that are gone; whether there is more to give back.

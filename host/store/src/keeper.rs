@@ -178,7 +178,10 @@ pub(crate) fn run(shared: &Arc<Shared>) {
                 }
             },
             Work::Roll(group) => match roll::step(shared, group) {
-                Ok(Outcome::More) => shared.desk.due([group]),
+                Ok(Outcome::More) => {
+                    shared.desk.due([group]);
+                    shared.desk.clean();
+                }
                 // Whatever stood in the way, the next look finds it again.
                 Ok(Outcome::Done | Outcome::Later) => {}
                 Err(error) => {

@@ -37,7 +37,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use tidegate_core::ports::storage::StoreError;
 
 /// Bytes after which a segment is ended: the room that one record may keep from being given back.
-const SEGMENT: u64 = 8 << 20;
+const SEGMENT: u64 = if cfg!(test) { 64 << 10 } else { 8 << 20 };
 
 /// Bytes of a frame and of an index that go with a value, about.
 const ASIDE: u64 = 80;
@@ -186,15 +186,46 @@ impl Log {
         #[cfg(test)]
         let _op = crate::crash::op(&self.dir);
         let _tail = locked(&self.tail);
-        let (number, places) = self.write(ops)?;
+        self.put(ops)?;
         let inner = &mut *writing(&self.inner);
-        let keys = ops.iter().map(|(key, _)| key.as_slice());
-        inner.apply(number, keys.zip(places));
         self.end_long(inner)?;
         match self.life {
             Life::InOrder => self.let_go(inner),
             Life::Named => Ok(()),
         }
+    }
+
+    /// Writes a batch and takes note of it. `tail` is held.
+    fn put(&self, ops: &[Op]) -> Result<(), StoreError> {
+        let (number, places) = self.write(ops)?;
+        let keys = ops.iter().map(|(key, _)| key.as_slice());
+        writing(&self.inner).apply(number, keys.zip(places));
+        Ok(())
+    }
+
+    /// Where next to nothing is left of a log with removals in it, writes that once more, durably, so that the rest
+    /// can go.
+    pub(crate) fn gather(&self) -> Result<(), StoreError> {
+        #[cfg(test)]
+        let _op = crate::crash::op(&self.dir);
+        let _tail = locked(&self.tail);
+        let mut left = Ops::new();
+        {
+            let inner = &mut *writing(&self.inner);
+            let segments = inner.segments.values();
+            let sums = segments.fold((0, 0), |(a, b), s| (a + s.len, b + s.live));
+            let (all, live): (u64, u64) = sums;
+            if all < SEGMENT / 8 || live > all / 8 {
+                return Ok(());
+            }
+            for (key, place) in &inner.places {
+                left.push((key.clone(), Some(inner.read(*place)?)));
+            }
+            self.next(inner)?;
+        }
+        left.chunks(1).try_for_each(|op| self.put(op))?;
+        self.sync()?;
+        self.let_go(&mut writing(&self.inner))
     }
 
     /// Writes a batch to the last segment; its number, and where the values lie. `tail` is held.

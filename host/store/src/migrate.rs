@@ -15,6 +15,7 @@
 //! | 3 | so are blocks of samples and of cells |
 
 use crate::codec::{Malformed, frame, unframe};
+use crate::database::LARGE_SEGMENT;
 use crate::disk::{Disk, sled_error};
 use crate::keys;
 use crate::options::Options;
@@ -97,7 +98,7 @@ pub(crate) fn migrate(
         known,
         "the store has an older layout: it is written anew"
     );
-    let mut incoming = Incoming::create(dir, disk.same_lock()?)?;
+    let mut incoming = Incoming::create(dir, disk.same_lock()?, LARGE_SEGMENT)?;
     let layout = known.to_be_bytes();
     incoming.put(keys::LAYOUT.to_vec(), &frame(keys::LAYOUT, &layout))?;
     let (mut read, mut told) = (0, 0);
@@ -204,7 +205,7 @@ mod tests {
         assert_eq!(error, StoreError::Version { found: 0, known: 3 });
         assert!(error.to_string().contains("too old"), "{error}");
         let lock = crate::opening::lock(dir).unwrap();
-        let disk = crate::opening::database(&dir.join("sled"), lock).unwrap();
+        let disk = crate::opening::database(&dir.join("sled"), lock, LARGE_SEGMENT).unwrap();
         let db = &disk.main.db;
         assert_eq!(db.len(), 3);
         assert!(db.contains_key(b"\0ab").unwrap());
@@ -227,8 +228,12 @@ mod tests {
     }
 
     fn holds_in_this_layout(dir: &Path, values: &[(Vec<u8>, &[u8])]) {
-        let disk = crate::opening::database(&dir.join("sled"), crate::opening::lock(dir).unwrap())
-            .unwrap();
+        let disk = crate::opening::database(
+            &dir.join("sled"),
+            crate::opening::lock(dir).unwrap(),
+            LARGE_SEGMENT,
+        )
+        .unwrap();
         assert_eq!(layout(&disk.main.db), Ok(Some(keys::LAYOUT_VERSION)));
         assert_eq!(disk.main.db.len(), 2, "layout and marks");
         for (key, payload) in values {

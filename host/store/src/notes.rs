@@ -83,6 +83,7 @@ impl Notes for Store {
             shared.disk.write(batch)?;
             first = end;
         }
+        shared.disk.gather(Kind::Note)?;
         *span = Some((first, next));
         Ok(())
     }

@@ -154,9 +154,9 @@ fn keep_named(disk: &Disk) -> Lost {
     lost
 }
 
-/// A database in a place of its own, as it is; created where there is none.
-pub(crate) fn database(path: &Path, lock: File) -> Result<Disk, StoreError> {
-    let db = open_sled(path, &Options::default()).map_err(Failure::into_error)?;
+/// A database in a place of its own, as it is; created with these segments where there is none.
+pub(crate) fn database(path: &Path, lock: File, segment: usize) -> Result<Disk, StoreError> {
+    let db = open_with(path, &Options::default(), segment).map_err(Failure::into_error)?;
     let (disk, _) = of(db, path, lock, Damage::Refused, keys::LAYOUT_VERSION)?;
     swap::sync_directory(path)?;
     Ok(disk)
@@ -216,7 +216,7 @@ impl Failure {
 }
 
 /// The size of segments that a database was made with, which it keeps; `None` where none can be read.
-fn segment_of(path: &Path) -> Option<usize> {
+pub(crate) fn segment_of(path: &Path) -> Option<usize> {
     let text = std::fs::read(path.join("conf")).ok()?;
     let text = String::from_utf8_lossy(&text);
     let line = text.lines().find_map(|l| l.strip_prefix("segment_size: "));
@@ -225,9 +225,14 @@ fn segment_of(path: &Path) -> Option<usize> {
 }
 
 fn open_sled(path: &Path, options: &Options) -> Result<sled::Db, Failure> {
+    open_with(path, options, SEGMENT)
+}
+
+/// Opens a database; a new one has these segments.
+fn open_with(path: &Path, options: &Options, segment: usize) -> Result<sled::Db, Failure> {
     let config = sled::Config::new()
         .path(path)
-        .segment_size(segment_of(path).unwrap_or(SEGMENT))
+        .segment_size(segment_of(path).unwrap_or(segment))
         .cache_capacity(options.page_cache_bytes)
         // Every write that matters is synced by us, before it is acknowledged.
         .flush_every_ms(None);

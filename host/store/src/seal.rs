@@ -12,7 +12,7 @@
 //! only one instant is left (many large distributions), it is divided by series.
 
 use crate::block::encode_block;
-use crate::disk::{Batch, CHUNK};
+use crate::disk::Batch;
 use crate::keys;
 use crate::registry::{BlockRef, Registry, Sealed};
 use crate::run::Run;
@@ -23,6 +23,9 @@ use tidegate_core::ports::storage::StoreError;
 /// block grows to: two million numbers; and of distributions, which hold hundreds each, seventy thousand.
 const NUMBER_BYTES: usize = 8 << 20;
 const BLOB_BYTES: usize = 1 << 20;
+
+/// Bytes that no block exceeds as long as it can be divided.
+const MOST_BYTES: usize = 30_000;
 
 /// What of a group is sealed: its heads as they were at one moment, and the blocks that they became.
 #[derive(Debug)]
@@ -158,7 +161,7 @@ impl Cutter {
         if weight > 0 {
             self.ratio = bytes.len() as f64 / weight as f64;
         }
-        if bytes.len() > CHUNK
+        if bytes.len() > MOST_BYTES
             && let Some((a, b)) = halves(runs)
         {
             self.cut(&a)?;
@@ -247,7 +250,7 @@ mod tests {
         assert!(blocks.len() > 10);
         let mut again: Vec<Run> = (0..64).map(|_| Run::new(Step::MINUTE)).collect();
         for (i, (block, bytes)) in blocks.iter().enumerate() {
-            assert!(bytes.len() <= CHUNK, "{}", bytes.len());
+            assert!(bytes.len() <= MOST_BYTES, "{}", bytes.len());
             assert_eq!(block.ordinal, 7 + i as u32);
             for (slot, run) in Block::read(bytes).unwrap().all().unwrap() {
                 assert!(block.start <= run.first().unwrap());
@@ -289,7 +292,7 @@ mod tests {
             .collect();
         let blocks = cut(&runs, 0.5);
         assert!(blocks.len() > 1);
-        assert!(blocks.iter().all(|(_, bytes)| bytes.len() <= CHUNK));
+        assert!(blocks.iter().all(|(_, bytes)| bytes.len() <= MOST_BYTES));
         assert_eq!(blocks.iter().map(|(b, _)| b.samples).sum::<u64>(), 64);
     }
 }

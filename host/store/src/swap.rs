@@ -14,6 +14,7 @@
 //! | - | there | - | a first one was written | it is removed |
 //! | - | - | there | (somebody removed the new one) | the old one comes back |
 
+use crate::database::LARGE_SEGMENT;
 use crate::disk::{Batch, Disk, io};
 use crate::opening::{self, DATABASE};
 use std::fs::File;
@@ -58,12 +59,13 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    /// An empty one in the store's directory, whose lock the caller holds.
-    pub(crate) fn create(dir: &Path, lock: File) -> Result<Self, StoreError> {
+    /// An empty one in the store's directory, whose lock the caller holds, for values that a database with these
+    /// segments had: it gets the same.
+    pub(crate) fn create(dir: &Path, lock: File, segment: usize) -> Result<Self, StoreError> {
         let path = dir.join(INCOMING);
         remove(&path)?;
         Ok(Self {
-            disk: opening::database(&path, lock)?,
+            disk: opening::database(&path, lock, segment)?,
             batch: Batch::default(),
             waiting: 0,
             tally: Tally::default(),
@@ -87,7 +89,7 @@ impl Incoming {
         self.disk.commit(std::mem::take(&mut self.batch))?;
         let lock = self.disk.same_lock()?;
         drop(self.disk);
-        let again = opening::database(&dir.join(INCOMING), lock)?;
+        let again = opening::database(&dir.join(INCOMING), lock, LARGE_SEGMENT)?;
         let mut found = Tally::default();
         for item in again.scan_after(None) {
             let (key, value) = item?;

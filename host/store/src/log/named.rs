@@ -27,7 +27,7 @@ const MOST: u64 = 64 << 20;
 /// Files of a large log, about.
 const FILES: u64 = 256;
 /// Bytes of what is gone that are not worth any work.
-const SLACK: u64 = if cfg!(test) { 1 << 10 } else { 1 << 20 };
+const SLACK: u64 = if cfg!(test) { 1 << 10 } else { 256 << 10 };
 /// Bytes that are written once more in one frame.
 const PIECE: usize = if cfg!(test) { 1 << 10 } else { 512 << 10 };
 

@@ -150,14 +150,14 @@ fn frames_that_were_written_and_not_synced_may_be_lost_in_any_order() {
 fn segments_go_with_their_last_value_and_a_missing_one_is_damage() {
     let home = tempfile::tempdir().unwrap();
     let log = open(home.path(), Damage::Refused).unwrap().log;
-    let value = vec![3; 1 << 20];
+    let value = vec![3; SEGMENT as usize / 8];
     for n in 0..40 {
         log.append(&[put(n, &value)]).unwrap();
     }
     assert!(segments(home.path()).len() >= 5);
     let old: Vec<Op> = (0..30).map(gone).collect();
     log.append(&old).unwrap();
-    assert!(log.size() < 20 << 20, "{}", log.size());
+    assert!(log.size() < 20 * SEGMENT / 8, "{}", log.size());
     assert!(segments(home.path()).len() <= 3);
     let before = held(&log);
     drop(log);
@@ -177,10 +177,38 @@ fn segments_go_with_their_last_value_and_a_missing_one_is_damage() {
     open(home.path(), Damage::Refused).unwrap();
 }
 
+#[test]
+fn what_little_is_left_of_a_log_is_written_once_more_and_the_rest_goes() {
+    let home = tempfile::tempdir().unwrap();
+    let log = open(home.path(), Damage::Refused).unwrap().log;
+    for n in 0..100 {
+        log.append(&[put(n, &[n as u8; 3000])]).unwrap();
+    }
+    let half: Vec<Op> = (2..50).map(gone).collect();
+    log.append(&half).unwrap();
+    let (before, files) = (log.size(), segments(home.path()));
+    log.gather().unwrap();
+    assert_eq!(
+        (log.size(), segments(home.path())),
+        (before, files),
+        "much is left"
+    );
+    let most: Vec<Op> = (50..99).map(gone).collect();
+    log.append(&most).unwrap();
+    log.gather().unwrap();
+    assert_eq!(segments(home.path()).len(), 1);
+    assert!(log.size() < 10_000, "{}", log.size());
+    let kept = BTreeMap::from([0, 1, 99].map(|n| (keys::note(n), vec![n as u8; 3000])));
+    assert_eq!(held(&log), kept);
+    drop(log);
+    assert_eq!(held(&open(home.path(), Damage::Refused).unwrap().log), kept);
+}
+
 #[derive(Debug, Clone)]
 enum Act {
     Append(Vec<(u8, Option<u16>)>),
     Sync,
+    Gather,
     Reopen,
 }
 
@@ -189,6 +217,7 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         4 => prop::collection::vec(op, 0..5).prop_map(Act::Append),
         1 => Just(Act::Sync),
+        1 => Just(Act::Gather),
         1 => Just(Act::Reopen),
     ]
 }
@@ -216,6 +245,7 @@ proptest! {
                     }
                 }
                 Act::Sync => log.sync().unwrap(),
+                Act::Gather => log.gather().unwrap(),
                 Act::Reopen => {
                     drop(log);
                     log = open(home.path(), Damage::Refused).unwrap().log;

@@ -15,6 +15,7 @@ mod rest;
 mod samples;
 
 use crate::codec::{Malformed, Reader, frame, unframe};
+use crate::database::LARGE_SEGMENT;
 use crate::disk::{Disk, io};
 use crate::keys::{self, Kind, PREFIX, VERSION};
 use crate::opening::{self, DATABASE};
@@ -120,7 +121,7 @@ fn salvage(dir: &Path, to: &Path, tell: &mut dyn FnMut(u64)) -> Result<Salvaged,
         .map_err(|e| io("share its lock file", &e))?;
     let mut salvage = Salvage {
         old,
-        new: Incoming::create(to, again)?,
+        new: Incoming::create(to, again, LARGE_SEGMENT)?,
         losses,
         read: 0,
         tell,

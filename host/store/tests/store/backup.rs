@@ -96,7 +96,7 @@ fn what_is_written_meanwhile_is_not_in_a_backup_and_everything_from_before_is() 
         })
         .unwrap();
     assert!(turns >= 6, "{turns} pieces are too few to mean anything");
-    assert_eq!(manifest.kinds["trial"].0, 160, "each in four parts");
+    assert_eq!(manifest.kinds["trial"].0, 600, "each in fifteen parts");
     assert!(manifest.kinds.contains_key("layout") && manifest.kinds.contains_key("state"));
     assert_ne!(kept(&store), before);
     drop(store);

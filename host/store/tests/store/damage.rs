@@ -10,10 +10,11 @@ pub(super) fn behind(f: &Fixture) -> sled::Db {
 
 /// The same of a directory.
 pub(super) fn database(dir: &Path) -> sled::Db {
-    let config = sled::Config::new()
-        .path(dir.join("sled"))
-        .segment_size(2 << 20);
-    for _ in 0..200 {
+    // What was written anew has segments of another size.
+    for size in [512 << 10, 2 << 20].iter().cycle().take(200) {
+        let config = sled::Config::new()
+            .path(dir.join("sled"))
+            .segment_size(*size);
         if let Ok(db) = config.open() {
             return db;
         }
