@@ -4,7 +4,7 @@
 //! first; the order is kept by a counter, since nothing here may read a clock.
 
 use crate::block::Block;
-use crate::codec::{Malformed, unframe};
+use crate::codec::Malformed;
 use crate::keys;
 use crate::registry::BlockRef;
 use crate::rollup::Level;
@@ -92,10 +92,9 @@ impl Shared {
             None => keys::block(block.start, group, block.ordinal),
             Some(level) => keys::cells(level, block.start, group, block.ordinal),
         };
-        let framed = self.disk.raw(&key)?;
-        let framed = framed.ok_or_else(|| Malformed("the block is missing").at(&key))?;
-        let runs = unframe(&key, &framed)
-            .and_then(Block::read)
+        let bytes = self.disk.get(&key)?;
+        let bytes = bytes.ok_or_else(|| Malformed("the block is missing").at(&key))?;
+        let runs = Block::read(&bytes)
             .and_then(|block| {
                 if block.group == group {
                     block.runs(slot)

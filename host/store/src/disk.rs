@@ -346,14 +346,14 @@ impl Disk {
         let clean = || {
             let mut is_more = false;
             for log in self.logs.iter().filter(|log| log.is_named()) {
-                log.clean()?;
+                let has_moved = log.clean()?;
                 let empty = log.empty();
                 if !empty.is_empty() {
                     log.sync()?;
                     self.main.sync()?;
                     log.remove(&empty)?;
                 }
-                is_more |= log.is_to_clean();
+                is_more |= has_moved && log.is_to_clean();
             }
             Ok(is_more)
         };

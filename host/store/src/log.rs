@@ -84,6 +84,8 @@ struct Segment {
     staged: u64,
     /// It has an index, and takes nothing more.
     is_ended: bool,
+    /// Something in it cannot be read.
+    is_stuck: bool,
 }
 
 impl Segment {
@@ -95,6 +97,7 @@ impl Segment {
             live: 0,
             staged: 0,
             is_ended: false,
+            is_stuck: false,
         }
     }
 }
@@ -122,6 +125,8 @@ pub(crate) struct Log {
     inner: RwLock<Inner>,
     /// Held by whoever appends, so that readers need not wait for a write.
     tail: Mutex<()>,
+    /// What is left to move out of a segment that is being emptied; keys, from the last one on.
+    moving: Mutex<(u64, Vec<Vec<u8>>)>,
     /// How many frames are synced; held while one syncs, so that others find theirs done.
     synced: Mutex<u64>,
 }

@@ -94,7 +94,8 @@ impl Inner {
         }
         // One that holds what nobody names yet cannot be emptied, and of one that is full nothing comes.
         let able = self.segments.iter();
-        let able = able.filter(|(_, s)| s.staged == 0 && s.live > 0 && s.live < s.len / 10 * 9);
+        let able = able
+            .filter(|(_, s)| !s.is_stuck && s.staged == 0 && s.live > 0 && s.live < s.len / 10 * 9);
         // In thousandths; of those with as much the oldest.
         let least = able.min_by_key(|(_, s)| s.live.saturating_mul(1000) / s.len.max(1));
         least.map(|(number, _)| *number)
@@ -150,39 +151,56 @@ impl Log {
         count
     }
 
-    /// Whether there is a segment that is worth emptying, or one that is empty.
+    /// Whether there is a segment that is worth emptying.
     pub(crate) fn is_to_clean(&self) -> bool {
-        reading(&self.inner).victim().is_some() || !self.empty().is_empty()
+        reading(&self.inner).victim().is_some()
     }
 
-    /// Empties the segment of which the least lives by some more, if that is worth it. What moves is durable after
-    /// the next [`Log::sync`], and stays where it was until that segment is removed.
-    pub(crate) fn clean(&self) -> Result<(), StoreError> {
+    /// Empties the segment of which the least lives by some more, if that is worth it; whether something moved. It is
+    /// durable after the next [`Log::sync`], and stays where it was until that segment is removed.
+    pub(crate) fn clean(&self) -> Result<bool, StoreError> {
         #[cfg(test)]
         let _op = crate::crash::op(&self.dir);
         // Nobody writes a value of one of these keys meanwhile.
         let _tail = locked(&self.tail);
-        let (victim, moving) = {
-            let inner = reading(&self.inner);
-            let Some(victim) = inner.victim() else {
-                return Ok(());
-            };
-            let lies = inner.places.iter().filter(|(_, p)| p.segment == victim);
-            let mut bytes = 0;
-            let lies = lies.take_while(|(_, place)| {
-                let before = bytes;
-                bytes += place.len as usize;
-                before < PIECE
-            });
-            let lies: Vec<(Vec<u8>, Place)> = lies.map(|(key, p)| (key.clone(), *p)).collect();
-            (victim, lies)
+        let mut left = locked(&self.moving);
+        let Some((victim, goes_on)) = self.emptying(&mut left) else {
+            return Ok(false);
         };
+        let (mut moving, mut bytes) = (vec![], 0);
+        {
+            let inner = reading(&self.inner);
+            while bytes < PIECE
+                && let Some(key) = left.1.pop()
+            {
+                let place = inner.places.get(&key).copied();
+                if let Some(place) = place.filter(|p| p.segment == victim) {
+                    bytes += place.len as usize;
+                    moving.push((key, place));
+                }
+            }
+        }
         if reading(&self.inner).segments.keys().next_back() == Some(&victim) {
             self.next(&mut writing(&self.inner))?;
         }
         let mut ops = Vec::with_capacity(moving.len());
         for (key, place) in &moving {
-            ops.push((key.clone(), Some(reading(&self.inner).read(*place)?)));
+            let value = reading(&self.inner).read(*place);
+            match value {
+                Ok(value) => ops.push((key.clone(), Some(value))),
+                Err(error) => {
+                    tracing::error!(%error, segment = victim, "a segment is not emptied; what is gone in it keeps its room");
+                    if let Some(segment) = writing(&self.inner).segments.get_mut(&victim) {
+                        segment.is_stuck = true;
+                    }
+                    left.1.clear();
+                    return Ok(false);
+                }
+            }
+        }
+        if ops.is_empty() {
+            // What was left of it went by itself; there may be another one.
+            return Ok(goes_on);
         }
         let (segment, places) = self.write(&ops)?;
         let inner = &mut *writing(&self.inner);
@@ -196,7 +214,21 @@ impl Log {
                 inner.set(key, Some(Place { segment, at, len }));
             }
         }
-        self.end_long(inner)
+        self.end_long(inner)?;
+        Ok(true)
+    }
+
+    /// The segment to empty, and whether that was begun before: the keys that lie in it are looked for once, since there
+    /// may be many others.
+    fn emptying(&self, left: &mut (u64, Vec<Vec<u8>>)) -> Option<(u64, bool)> {
+        let inner = reading(&self.inner);
+        let victim = inner.victim()?;
+        let goes_on = !left.1.is_empty() && inner.segments.contains_key(&left.0);
+        if !goes_on {
+            let lies = inner.places.iter().filter(|(_, p)| p.segment == victim);
+            *left = (victim, lies.map(|(key, _)| key.clone()).collect());
+        }
+        Some((left.0, goes_on))
     }
 
     /// Segments that hold nothing that is named.

@@ -128,6 +128,7 @@ impl Log {
             life,
             inner: RwLock::new(inner),
             tail: Mutex::new(()),
+            moving: Mutex::default(),
             synced: Mutex::new(0),
         };
         if damage != Damage::Shown {

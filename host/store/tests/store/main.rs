@@ -21,6 +21,7 @@ mod notes;
 mod objects;
 mod rolled;
 mod rollup;
+mod room;
 mod salvage;
 mod sealing;
 mod sight;
