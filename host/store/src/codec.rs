@@ -124,6 +124,9 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Bytes of a stored value before its payload.
+pub(crate) const FRAME: usize = 4;
+
 fn checksum(key: &[u8], payload: &[u8]) -> [u8; 4] {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(key);
@@ -133,7 +136,7 @@ fn checksum(key: &[u8], payload: &[u8]) -> [u8; 4] {
 
 /// The value to store under `key`: checksum, then payload.
 pub(crate) fn frame(key: &[u8], payload: &[u8]) -> Vec<u8> {
-    let mut value = Vec::with_capacity(payload.len() + 4);
+    let mut value = Vec::with_capacity(payload.len() + FRAME);
     value.extend_from_slice(&checksum(key, payload));
     value.extend_from_slice(payload);
     value
@@ -142,7 +145,7 @@ pub(crate) fn frame(key: &[u8], payload: &[u8]) -> Vec<u8> {
 /// The payload of a stored value.
 pub(crate) fn unframe<'a>(key: &[u8], value: &'a [u8]) -> Result<&'a [u8], Malformed> {
     let (sum, payload) = value
-        .split_at_checked(4)
+        .split_at_checked(FRAME)
         .ok_or(Malformed("it is shorter than its checksum"))?;
     if sum == checksum(key, payload) {
         Ok(payload)

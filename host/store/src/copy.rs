@@ -9,10 +9,11 @@
 //! look at them anyway. A daemon that is started on a copy fits anew. So are the life of versions and what is known
 //! of comparisons, which no decision rests on.
 
-use crate::disk::{Batch, Disk};
+use crate::database::LARGE_SEGMENT;
+use crate::disk::{Batch, Disk, io};
 use crate::keys::{self, Kind};
 use crate::ledger;
-use crate::options::Options;
+use crate::opening::{self, DATABASE};
 use crate::rollup::Level;
 use crate::shared::{locked, reading, writing};
 use crate::store::Store;
@@ -78,7 +79,7 @@ impl Store {
         }
         let _copying = Copying::begin(&self.shared.copying);
         let instant = self.instant()?;
-        let target = Disk::open(dir, &Options::default())?.disk;
+        let target = self.target(dir)?;
         let mut copy = Copy {
             target: &target,
             batch: Batch::default(),
@@ -123,6 +124,17 @@ impl Store {
             }
         }
         copy.end()
+    }
+
+    /// An empty database for what this one holds.
+    fn target(&self, dir: &Path) -> Result<Disk, StoreError> {
+        let segment = opening::segment_of(&self.dir().join(DATABASE)).unwrap_or(LARGE_SEGMENT);
+        std::fs::create_dir_all(dir).map_err(|e| io("create the directory of a copy", &e))?;
+        let disk = opening::database(&dir.join(DATABASE), opening::lock(dir)?, segment)?;
+        let mut batch = Batch::default();
+        batch.put(keys::LAYOUT.to_vec(), &keys::LAYOUT_VERSION.to_be_bytes());
+        disk.commit(batch)?;
+        Ok(disk)
     }
 
     /// Reads what changes, and notes how far the rest reaches, while no writer writes.
@@ -198,7 +210,8 @@ impl Copy<'_> {
     }
 
     fn end(self) -> Result<Copied, StoreError> {
-        self.target.commit(self.batch)?;
+        self.target.write(self.batch)?;
+        self.target.sync()?;
         Ok(self.copied)
     }
 }

@@ -10,17 +10,17 @@
 //! refused until the store is opened again.
 //!
 //! Opening stands in `opening`, values of any size in `parts`, what a full disk is met with in `space`.
-//! Every write goes through [`Disk::write`] or [`Disk::commit`], so that a snapshot that is being taken sees each
-//! before it is made (`snapshot`).
+//! Every change of what is seen goes through [`Disk::write`] or [`Disk::commit`], so that a snapshot that is being taken
+//! sees each before it is made (`snapshot`); what moves within a log stays the same for whoever reads.
 
-use crate::codec::{frame, unframe};
+use crate::codec::{FRAME, frame, unframe};
 use crate::database::Database;
 use crate::keys::Kind;
 use crate::log::{Entries, Log, Ops, Staged};
 use crate::shared::{locked, reading};
 use crate::snapshot::Watch;
 use crate::space::Space;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
@@ -279,15 +279,18 @@ impl Disk {
                 continue;
             }
             log.append(ops)?;
-            if main.is_some() {
-                log.sync()?;
-            }
+            log.sync()?;
         }
         let in_order = |logs| self.concerned(logs).filter(|(log, _)| !log.is_named());
         if let Some(main) = main {
-            self.main.write(main)?;
-            if in_order(&logs).next().is_some() {
-                self.main.sync()?;
+            let written = self.main.write(main).and_then(|()| {
+                let has_more = in_order(&logs).next().is_some();
+                if has_more { self.main.sync() } else { Ok(()) }
+            });
+            if let Err(error) = written {
+                // The page that names them may be there all the same: their segments stay.
+                std::mem::forget(staged);
+                return Err(error);
             }
         }
         staged.into_iter().for_each(Staged::show);
@@ -325,11 +328,22 @@ impl Disk {
     }
 
     /// Lets go of values that no page names; of how many, and which are named and not there.
-    pub(crate) fn keep_named(&self, names: &BTreeSet<Vec<u8>>) -> (usize, Vec<Vec<u8>>) {
+    pub(crate) fn keep_named(&self, names: &BTreeMap<Vec<u8>, u32>) -> (usize, Vec<Vec<u8>>) {
         let named = || self.logs.iter().filter(|log| log.is_named());
-        let gone = named().map(|log| log.keep(|key| names.contains(key))).sum();
+        // One of another length is left over under the same name, from a page that a power cut took.
+        let is_named = |key: &[u8], len: usize| {
+            let bytes = names.get(key);
+            bytes.is_some_and(|bytes| len == *bytes as usize + FRAME)
+        };
+        let gone = named().map(|log| log.keep(is_named)).sum();
         let is_missing = |key: &&Vec<u8>| named().any(|log| log.holds(key) && !log.contains(key));
-        (gone, names.iter().filter(is_missing).cloned().collect())
+        (gone, names.keys().filter(is_missing).cloned().collect())
+    }
+
+    /// Whether there is a value that the database is to name.
+    pub(crate) fn has_named(&self) -> bool {
+        let mut named = self.logs.iter().filter(|log| log.is_named());
+        named.any(|log| !log.is_empty())
     }
 
     /// Gives back the room of what was let go of in the log of a kind, where little is left.
@@ -343,10 +357,12 @@ impl Disk {
     /// Gives back some room of values that are gone; whether there is more to give back.
     pub(crate) fn clean(&self) -> Result<bool, StoreError> {
         self.check()?;
+        // What moves takes its room twice until its segment is removed; the reserve is not for that.
+        let room = self.space.spare(self.main.file());
         let clean = || {
             let mut is_more = false;
             for log in self.logs.iter().filter(|log| log.is_named()) {
-                let has_moved = log.clean()?;
+                let has_moved = log.clean(room)?;
                 let empty = log.empty();
                 if !empty.is_empty() {
                     log.sync()?;
@@ -375,11 +391,11 @@ impl Disk {
         self.write_parted(batch, Until::Durable)
     }
 
-    /// Makes everything that was written durable.
+    /// Makes everything that was written durable. Values that the database names are so from the beginning.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
         self.check()?;
         self.main.sync().map_err(|e| self.fail(e))?;
-        let mut logs = self.logs.iter();
+        let mut logs = self.logs.iter().filter(|log| !log.is_named());
         logs.try_for_each(|log| log.sync())
             .map_err(|e| self.fail(e))
     }

@@ -84,7 +84,7 @@ struct Segment {
     staged: u64,
     /// It has an index, and takes nothing more.
     is_ended: bool,
-    /// Something in it cannot be read.
+    /// Something in it cannot be read: it stays, for whoever wants to look at it.
     is_stuck: bool,
 }
 
@@ -185,17 +185,17 @@ fn read_at(file: &File, place: Place) -> Result<Vec<u8>, StoreError> {
 }
 
 impl Log {
-    /// Appends a batch, as one frame where its parts belong together; it is durable after the next [`Log::sync`]. By whoever fails nothing more
-    /// may be written, since the frame may be there in part. Of named values no removal is written ([`Log::forget`]).
+    /// Appends a batch, as one frame where its parts belong together; it is durable after the next [`Log::sync`]. By
+    /// whoever fails nothing more may be written, since the frame may be there in part. Of named values no removal is
+    /// written ([`Log::forget`]).
     pub(crate) fn append(&self, ops: &[Op]) -> Result<(), StoreError> {
         #[cfg(test)]
         let _op = crate::crash::op(&self.dir);
         let _tail = locked(&self.tail);
         self.put(ops)?;
-        let inner = &mut *writing(&self.inner);
-        self.end_long(inner)?;
+        self.end_long()?;
         match self.life {
-            Life::InOrder => self.let_go(inner),
+            Life::InOrder => self.let_go(),
             Life::Named => Ok(()),
         }
     }
@@ -216,21 +216,21 @@ impl Log {
         let _tail = locked(&self.tail);
         let mut left = Ops::new();
         {
-            let inner = &mut *writing(&self.inner);
+            let inner = reading(&self.inner);
             let segments = inner.segments.values();
             let sums = segments.fold((0, 0), |(a, b), s| (a + s.len, b + s.live));
             let (all, live): (u64, u64) = sums;
-            if all < SEGMENT / 8 || live > all / 8 {
+            if all < SEGMENT / 8 || live > (all / 8).min(SEGMENT) {
                 return Ok(());
             }
             for (key, place) in &inner.places {
                 left.push((key.clone(), Some(inner.read(*place)?)));
             }
-            self.next(inner)?;
         }
+        self.next()?;
         left.chunks(1).try_for_each(|op| self.put(op))?;
         self.sync()?;
-        self.let_go(&mut writing(&self.inner))
+        self.let_go()
     }
 
     /// Writes a batch to the last segment; its number, and where the values lie. `tail` is held.
@@ -271,65 +271,86 @@ impl Log {
     }
 
     /// Begins the next segment where the last one is long enough. `tail` is held.
-    fn end_long(&self, inner: &mut Inner) -> Result<(), StoreError> {
-        let Some((_, last)) = inner.segments.last_key_value() else {
-            return Ok(());
+    fn end_long(&self) -> Result<(), StoreError> {
+        let is_long = {
+            let inner = reading(&self.inner);
+            let last = inner.segments.values().next_back().map_or(0, |s| s.len);
+            match self.life {
+                // All that was written is gone again, and more of it than a new segment costs.
+                Life::InOrder if inner.places.is_empty() => last >= SEGMENT / 8,
+                Life::InOrder => last >= SEGMENT,
+                Life::Named => last >= named::segment_bytes(&inner),
+            }
         };
-        let is_long = match self.life {
-            // All that was written is gone again, and more of it than a new segment costs.
-            Life::InOrder if inner.places.is_empty() => last.len >= SEGMENT / 8,
-            Life::InOrder => last.len >= SEGMENT,
-            Life::Named => last.len >= named::segment_bytes(inner),
-        };
-        if is_long { self.next(inner) } else { Ok(()) }
+        if is_long { self.next() } else { Ok(()) }
     }
 
-    /// Ends the last segment and begins the next one.
-    fn next(&self, inner: &mut Inner) -> Result<(), StoreError> {
-        let number = match inner.segments.last_key_value() {
-            Some((number, _)) => {
-                let number = *number;
-                self.end(inner, number)?;
-                number + 1
-            }
-            None => 1,
-        };
+    /// Ends the last segment and begins the next one. `tail` is held; readers go on.
+    fn next(&self) -> Result<(), StoreError> {
+        let last = reading(&self.inner).segments.keys().next_back().copied();
+        if let Some(last) = last {
+            self.end(last)?;
+        }
+        let number = last.map_or(1, |last| last + 1);
         let segment = open::create(&self.dir, number)?;
+        let inner = &mut *writing(&self.inner);
         inner.synced = segment.len;
         inner.segments.insert(number, segment);
         Ok(())
     }
 
-    /// Ends a segment, with its index where values are named, durably.
-    fn end(&self, inner: &mut Inner, number: u64) -> Result<(), StoreError> {
-        let index = std::mem::take(&mut inner.index);
-        let Some(last) = inner.segments.get_mut(&number) else {
+    /// Ends a segment, with its index where values are named, durably: what an index names is on disk before it.
+    fn end(&self, number: u64) -> Result<(), StoreError> {
+        let (file, len, index) = {
+            let inner = &mut *writing(&self.inner);
+            let Some(last) = inner.segments.get(&number) else {
+                return Ok(());
+            };
+            let is_due = self.life == Life::Named && !last.is_ended;
+            let index = is_due.then(|| std::mem::take(&mut inner.index));
+            (last.file.clone(), last.len, index)
+        };
+        let sync = |len: u64| {
+            #[cfg(test)]
+            let _op = crate::crash::op(&self.dir);
+            file.sync_data().map_err(failed("sync its log"))?;
+            #[cfg(test)]
+            crate::crash::synced(&open::path(&self.dir, number), Some(len));
+            // It is read by tests alone.
+            let _ = len;
+            Ok::<_, StoreError>(())
+        };
+        sync(len)?;
+        let Some(index) = index else {
             return Ok(());
         };
-        if self.life == Life::Named && !last.is_ended {
-            let bytes = index::write(&index);
-            last.file
-                .write_all_at(&bytes, last.len)
-                .map_err(failed("write to its log"))?;
-            last.len += bytes.len() as u64;
+        let bytes = index::write(&index);
+        file.write_all_at(&bytes, len)
+            .map_err(failed("write to its log"))?;
+        let len = len + bytes.len() as u64;
+        sync(len)?;
+        if let Some(last) = writing(&self.inner).segments.get_mut(&number) {
+            last.len = len;
             last.is_ended = true;
         }
-        last.file.sync_data().map_err(failed("sync its log"))?;
-        #[cfg(test)]
-        crate::crash::synced(&open::path(&self.dir, number), Some(last.len));
         Ok(())
     }
 
-    /// Removes the oldest segments as long as nothing in them lives.
-    fn let_go(&self, inner: &mut Inner) -> Result<(), StoreError> {
-        while inner.segments.len() > 1
-            && let Some(first) = inner.segments.first_entry()
-            && first.get().live == 0
-        {
-            open::remove(&self.dir, *first.key())?;
-            first.remove();
+    /// Removes the oldest segments as long as nothing in them lives. `tail` is held.
+    fn let_go(&self) -> Result<(), StoreError> {
+        loop {
+            let first = {
+                let inner = reading(&self.inner);
+                let first = inner.segments.first_key_value();
+                let first = first.filter(|(_, s)| inner.segments.len() > 1 && s.live == 0);
+                first.map(|(number, _)| *number)
+            };
+            let Some(first) = first else {
+                return Ok(());
+            };
+            open::remove(&self.dir, first)?;
+            writing(&self.inner).segments.remove(&first);
         }
-        Ok(())
     }
 
     /// Makes everything that was appended durable.
@@ -385,6 +406,11 @@ impl Log {
 
     pub(crate) fn contains(&self, key: &[u8]) -> bool {
         reading(&self.inner).places.contains_key(key)
+    }
+
+    /// Whether there is no value.
+    pub(crate) fn is_empty(&self) -> bool {
+        reading(&self.inner).places.is_empty()
     }
 
     /// Whether keys of this form belong here.

@@ -70,6 +70,10 @@ impl Disk {
         };
         let known = keys::LAYOUT_VERSION;
         let layout = migrate::layout(&db)?;
+        if let Some(found) = layout.filter(|found| *found > known) {
+            // Before anything of it is touched.
+            return Err(StoreError::Version { found, known });
+        }
         let (mut disk, mut lost) = of(db, &path, lock, damage, layout.unwrap_or(known))?;
         match layout {
             Some(found) if found == known => {}
@@ -80,6 +84,14 @@ impl Disk {
                 let (opened, more) = of(db, &path, lock, damage, known)?;
                 disk = opened;
                 lost.extend(more);
+            }
+            None if disk.has_named() => {
+                return Err(StoreError::Damaged {
+                    key: "the database file".into(),
+                    cause: "it is empty, and there are blocks of samples that it should name; if nobody has a better \
+                            copy of it, move its directory away"
+                        .into(),
+                });
             }
             None => {
                 let mut batch = Batch::default();
@@ -139,9 +151,9 @@ fn keep_named(disk: &Disk) -> Lost {
     };
     let (gone, missing) = disk.keep_named(&names);
     if gone > 0 {
-        tracing::debug!(
+        tracing::warn!(
             blocks = gone,
-            "no page names these blocks: they are let go of"
+            "no page names these blocks, as a crash leaves some: they are let go of"
         );
     }
     let lost = missing

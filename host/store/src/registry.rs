@@ -19,7 +19,7 @@ use crate::seal::Sealing;
 use crate::sight::Memory;
 use crate::values::FARTHEST;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 #[expect(
     clippy::disallowed_types,
     reason = "one look-up per series of every batch; never iterated"
@@ -434,9 +434,9 @@ impl Registry {
     }
 }
 
-/// Keys of all blocks, of samples and of cells, that pages name.
-pub(crate) fn names(disk: &Disk) -> Result<BTreeSet<Vec<u8>>, StoreError> {
-    let mut names = BTreeSet::new();
+/// Keys of all blocks, of samples and of cells, that pages name, with the bytes that they have.
+pub(crate) fn names(disk: &Disk) -> Result<BTreeMap<Vec<u8>, u32>, StoreError> {
+    let mut names = BTreeMap::new();
     let number = |base: &[u8]| {
         let number = keys::trailing_u32(base).ok_or(Malformed("its key has no number"));
         number.map_err(|e| e.at(base))
@@ -445,7 +445,7 @@ pub(crate) fn names(disk: &Disk) -> Result<BTreeSet<Vec<u8>>, StoreError> {
         let page: Page = mirror::unpack(&bytes).map_err(|e| e.at(base))?;
         let group = number(base)?;
         let keys = page.blocks.iter();
-        names.extend(keys.map(|b| keys::block(b.start, group, b.ordinal)));
+        names.extend(keys.map(|b| (keys::block(b.start, group, b.ordinal), b.bytes)));
         Ok(())
     })?;
     disk.scan_large(&keys::Kind::Rolled.prefix(), |base, bytes| {
@@ -453,7 +453,7 @@ pub(crate) fn names(disk: &Disk) -> Result<BTreeSet<Vec<u8>>, StoreError> {
         let group = number(base)?;
         for level in Level::ALL {
             let keys = rolled.tier(level).blocks.iter();
-            names.extend(keys.map(|b| keys::cells(level, b.start, group, b.ordinal)));
+            names.extend(keys.map(|b| (keys::cells(level, b.start, group, b.ordinal), b.bytes)));
         }
         Ok(())
     })?;

@@ -36,6 +36,12 @@ pub(crate) fn left(told: rustix::io::Result<rustix::fs::StatVfs>) -> Option<u64>
 }
 
 impl Space {
+    /// Bytes that may be used for a while where `file` lies, so that others are given back.
+    pub(crate) fn spare(&self, file: &File) -> u64 {
+        let free = left(rustix::fs::fstatvfs(file));
+        free.map_or(u64::MAX, |free| free.saturating_sub(ENOUGH))
+    }
+
     /// Whether there is room where `file` lies. A file system that does not say is not full.
     pub(crate) fn check(&self, file: &File) -> Result<(), StoreError> {
         let Some(free) = left(rustix::fs::fstatvfs(file)) else {

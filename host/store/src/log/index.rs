@@ -34,6 +34,11 @@ pub(super) fn write(entries: &[Entry]) -> Vec<u8> {
     bytes
 }
 
+/// Whether a segment ends as one with an index does, whole or not.
+pub(super) fn is_there(segment: &[u8]) -> bool {
+    segment.ends_with(MAGIC)
+}
+
 /// The index of a segment of so many bytes; `None` where it has none that is whole.
 pub(super) fn read(file: &File, length: u64) -> std::io::Result<Option<Vec<Entry>>> {
     let Some(tail_at) = length.checked_sub(TAIL as u64) else {

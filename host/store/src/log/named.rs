@@ -16,19 +16,20 @@
 //! for values beside an index.
 
 use super::{Inner, Life, Log, Op, Place, open};
+use crate::codec::unframe;
 use crate::shared::{locked, reading, writing};
 use std::sync::Arc;
 use tidegate_core::ports::storage::StoreError;
 
-/// Bytes of a segment, at least and at most; between, a sixteenth of all of them, so that there is always one that
-/// is worth emptying. A file is open for each.
+/// Bytes after which a segment is ended: a sixteenth of all of them within these bounds, so that there is always one
+/// that is worth emptying; and more than that in a very large log, since a file is open for each.
 const LEAST: u64 = if cfg!(test) { 4 << 10 } else { 4 << 20 };
 const MOST: u64 = 64 << 20;
-/// Files of a large log, about.
+/// Segments of which the last one of a very large log has the size.
 const FILES: u64 = 256;
 /// Bytes of what is gone that are not worth any work.
 const SLACK: u64 = if cfg!(test) { 1 << 10 } else { 256 << 10 };
-/// Bytes that are written once more in one frame.
+/// Bytes that are written once more at a time.
 const PIECE: usize = if cfg!(test) { 1 << 10 } else { 512 << 10 };
 
 /// Bytes after which a segment is ended.
@@ -81,7 +82,8 @@ impl Inner {
 
     /// Bytes of the segments that are not empty, and of what counts in them.
     fn bytes(&self) -> (u64, u64) {
-        let used = self.segments.values().map(|s| (s.len, s.live + s.staged));
+        let used = self.segments.values().filter(|s| !s.is_stuck);
+        let used = used.map(|s| (s.len, s.live + s.staged));
         let used = used.filter(|(_, live)| *live > 0);
         used.fold((0, 0), |(a, b), (all, live)| (a + all, b + live))
     }
@@ -121,11 +123,10 @@ impl Log {
                 Some((key.clone(), Place { segment, at, len }))
             });
             let values: Vec<_> = values.collect();
-            let inner = &mut *writing(&self.inner);
-            if let Some(own) = inner.segments.get_mut(&segment) {
+            if let Some(own) = writing(&self.inner).segments.get_mut(&segment) {
                 own.staged += values.iter().map(|(_, place)| place.weight()).sum::<u64>();
             }
-            self.end_long(inner)?;
+            self.end_long()?;
             Staged {
                 log: self.clone(),
                 values,
@@ -141,11 +142,12 @@ impl Log {
         keys.for_each(|key| inner.set(key.to_vec(), None));
     }
 
-    /// Lets go of every value of another key than these; how many.
-    pub(crate) fn keep(&self, is_named: impl Fn(&[u8]) -> bool) -> usize {
+    /// Lets go of every value but those of these keys and lengths; how many.
+    pub(crate) fn keep(&self, is_named: impl Fn(&[u8], usize) -> bool) -> usize {
         let inner = &mut *writing(&self.inner);
-        let other = inner.places.keys().filter(|key| !is_named(key));
-        let other: Vec<Vec<u8>> = other.cloned().collect();
+        let other = inner.places.iter();
+        let other = other.filter(|(key, place)| !is_named(key, place.len as usize));
+        let other: Vec<Vec<u8>> = other.map(|(key, _)| key.clone()).collect();
         let count = other.len();
         other.into_iter().for_each(|key| inner.set(key, None));
         count
@@ -157,14 +159,15 @@ impl Log {
     }
 
     /// Empties the segment of which the least lives by some more, if that is worth it; whether something moved. It is
-    /// durable after the next [`Log::sync`], and stays where it was until that segment is removed.
-    pub(crate) fn clean(&self) -> Result<bool, StoreError> {
+    /// durable after the next [`Log::sync`], and stays where it was until that segment is removed; `room` is what it may
+    /// take until then.
+    pub(crate) fn clean(&self, room: u64) -> Result<bool, StoreError> {
         #[cfg(test)]
         let _op = crate::crash::op(&self.dir);
         // Nobody writes a value of one of these keys meanwhile.
         let _tail = locked(&self.tail);
         let mut left = locked(&self.moving);
-        let Some((victim, goes_on)) = self.emptying(&mut left) else {
+        let Some((victim, goes_on)) = self.emptying(&mut left, room) else {
             return Ok(false);
         };
         let (mut moving, mut bytes) = (vec![], 0);
@@ -181,11 +184,16 @@ impl Log {
             }
         }
         if reading(&self.inner).segments.keys().next_back() == Some(&victim) {
-            self.next(&mut writing(&self.inner))?;
+            self.next()?;
         }
         let mut ops = Vec::with_capacity(moving.len());
         for (key, place) in &moving {
+            // A copy of what was read wrongly must not take the place of what lies there.
             let value = reading(&self.inner).read(*place);
+            let value = value.and_then(|v| match unframe(key, &v) {
+                Ok(_) => Ok(v),
+                Err(malformed) => Err(malformed.at(key)),
+            });
             match value {
                 Ok(value) => ops.push((key.clone(), Some(value))),
                 Err(error) => {
@@ -203,24 +211,26 @@ impl Log {
             return Ok(goes_on);
         }
         let (segment, places) = self.write(&ops)?;
-        let inner = &mut *writing(&self.inner);
-        for ((key, old), place) in moving.into_iter().zip(places) {
-            // It may have been let go of while it was written.
-            let is_there = inner
-                .places
-                .get(&key)
-                .is_some_and(|p| (p.segment, p.at) == (old.segment, old.at));
-            if let Some((at, len)) = place.filter(|_| is_there) {
-                inner.set(key, Some(Place { segment, at, len }));
+        {
+            let inner = &mut *writing(&self.inner);
+            for ((key, old), place) in moving.into_iter().zip(places) {
+                // It may have been let go of while it was written.
+                let is_there = inner
+                    .places
+                    .get(&key)
+                    .is_some_and(|p| (p.segment, p.at) == (old.segment, old.at));
+                if let Some((at, len)) = place.filter(|_| is_there) {
+                    inner.set(key, Some(Place { segment, at, len }));
+                }
             }
         }
-        self.end_long(inner)?;
+        self.end_long()?;
         Ok(true)
     }
 
     /// The segment to empty, and whether that was begun before: the keys that lie in it are looked for once, since there
     /// may be many others.
-    fn emptying(&self, left: &mut (u64, Vec<Vec<u8>>)) -> Option<(u64, bool)> {
+    fn emptying(&self, left: &mut (u64, Vec<Vec<u8>>), room: u64) -> Option<(u64, bool)> {
         let inner = reading(&self.inner);
         let victim = inner.victim()?;
         let goes_on = !left.1.is_empty() && inner.segments.contains_key(&left.0);
@@ -228,7 +238,8 @@ impl Log {
             let lies = inner.places.iter().filter(|(_, p)| p.segment == victim);
             *left = (victim, lies.map(|(key, _)| key.clone()).collect());
         }
-        Some((left.0, goes_on))
+        let takes = inner.segments.get(&left.0).map_or(0, |s| s.live);
+        (takes <= room).then_some((left.0, goes_on))
     }
 
     /// Segments that hold nothing that is named.
@@ -236,7 +247,8 @@ impl Log {
         let inner = reading(&self.inner);
         let last = inner.segments.keys().next_back().copied();
         let segments = inner.segments.iter();
-        let empty = segments.filter(|(n, s)| s.live == 0 && s.staged == 0 && Some(**n) != last);
+        let segments = segments.filter(|(n, s)| !s.is_stuck && Some(**n) != last);
+        let empty = segments.filter(|(_, s)| s.live == 0 && s.staged == 0);
         empty.map(|(number, _)| *number).collect()
     }
 
@@ -245,10 +257,9 @@ impl Log {
         #[cfg(test)]
         let _op = crate::crash::op(&self.dir);
         let _tail = locked(&self.tail);
-        let inner = &mut *writing(&self.inner);
         for number in empty {
             open::remove(&self.dir, *number)?;
-            inner.segments.remove(number);
+            writing(&self.inner).segments.remove(number);
         }
         Ok(())
     }

@@ -10,8 +10,9 @@
 //! Damage is an error, or with [`crate::Options::recover`] counted and left out; what is left is then written to
 //! segments of its own, so that the next opening finds a log without damage.
 //!
-//! Where values are named ([`Life::Named`]) numbers may be missing, and damage is told and left out in any case:
-//! whoever asks for what is lost is told by its name, and the rest can be read.
+//! Where values are named ([`Life::Named`]) numbers may be missing, damage is told and passed over in any case, and
+//! only what no whole frame follows is cut off: whoever asks for what is lost is told by its name, and the rest can be
+//! read. The segment stays until somebody opens the log with [`Damage::LeftOut`] and lets go of what is in it.
 
 use super::frame::Frame;
 use super::{Inner, Life, Log, Segment, failed, index};
@@ -145,38 +146,33 @@ impl Log {
 
     /// Sees to a segment that takes what comes.
     fn go_on(&self) -> Result<(), StoreError> {
-        let inner = &mut *crate::shared::writing(&self.inner);
-        match inner.segments.last_key_value() {
-            Some((_, last)) if !last.is_ended => Ok(()),
-            _ => self.next(inner),
-        }
+        let is_open = {
+            let inner = crate::shared::reading(&self.inner);
+            let last = inner.segments.values().next_back();
+            last.is_some_and(|last| !last.is_ended)
+        };
+        if is_open { Ok(()) } else { self.next() }
     }
 
     /// The same, after damage with segments without any.
     fn begin(&self, anew: bool) -> Result<(), StoreError> {
         let mut ops = vec![];
         let old: Vec<u64> = {
-            let mut inner = crate::shared::writing(&self.inner);
-            if !anew && !inner.segments.is_empty() {
-                return self.let_go(&mut inner);
-            }
-            for (key, place) in &inner.places {
+            let inner = crate::shared::reading(&self.inner);
+            for (key, place) in inner.places.iter().filter(|_| anew) {
                 ops.push((key.clone(), Some(inner.read(*place)?)));
             }
-            let old = inner.segments.keys().copied().collect();
-            self.next(&mut inner)?;
-            old
+            inner.segments.keys().copied().collect()
         };
-        for op in &ops {
-            self.append(std::slice::from_ref(op))?;
+        if !anew && !old.is_empty() {
+            return self.let_go();
         }
+        self.next()?;
+        ops.chunks(1).try_for_each(|op| self.put(op))?;
         self.sync()?;
-        let mut inner = crate::shared::writing(&self.inner);
         for number in old {
-            // The oldest may have gone with its last value.
-            if inner.segments.remove(&number).is_some() {
-                remove(&self.dir, number)?;
-            }
+            remove(&self.dir, number)?;
+            crate::shared::writing(&self.inner).segments.remove(&number);
         }
         Ok(())
     }
@@ -209,6 +205,11 @@ impl Walk<'_> {
             });
         }
         tracing::error!(place = key, cause, "a part of a log is lost");
+        if self.damage != Damage::LeftOut
+            && let Some(segment) = self.inner.segments.get_mut(&number)
+        {
+            segment.is_stuck = true;
+        }
         self.lost.push((key, cause));
         Ok(())
     }
@@ -228,9 +229,9 @@ impl Walk<'_> {
             return Ok(());
         }
         if is_begun {
-            self.inner
-                .segments
-                .insert(number, create(self.dir, number)?);
+            let segment = create(self.dir, number)?;
+            self.inner.synced = segment.len;
+            self.inner.segments.insert(number, segment);
             return Ok(());
         }
         let mut segment = Segment::new(file, bytes.len() as u64);
@@ -238,6 +239,13 @@ impl Walk<'_> {
         self.inner.segments.insert(number, segment);
         if !bytes.starts_with(HEADER) {
             self.damaged(number, 0, "it is no log that this version knows")?;
+            if let Some(segment) = self.inner.segments.get_mut(&number)
+                && self.life == Life::Named
+            {
+                // Whatever it is, nothing is written to it or cut off.
+                segment.is_ended = true;
+                return Ok(());
+            }
         }
         let mut at = HEADER.len().min(bytes.len());
         while at < bytes.len() {
@@ -257,10 +265,19 @@ impl Walk<'_> {
                 at += frame.len;
                 continue;
             }
-            let next = next_whole(&bytes, at, is_last);
+            let is_named = self.life == Life::Named;
+            // What follows of named values is there, whatever is known of it: pages tell whether one is missed.
+            let next = next_whole(&bytes, at, is_last && !is_named);
             if next.is_none() && is_last {
                 self.cut(number, at as u64, bytes.len())?;
                 bytes.truncate(at);
+                break;
+            }
+            if next.is_none() && is_named && index::is_there(&bytes) {
+                tracing::warn!(
+                    segment = number,
+                    "the index of a segment is damaged; its values are not"
+                );
                 break;
             }
             self.damaged(number, at as u64, "a checksum does not match")?;

@@ -146,6 +146,10 @@ struct Plan {
 /// # Errors
 /// When stored data cannot be read, or the store takes no writes.
 pub(crate) fn step(shared: &Shared, group: u32) -> Result<Outcome, StoreError> {
+    let is_copied = shared.copying.load(Ordering::Acquire) > 0;
+    if is_copied {
+        return Ok(Outcome::Later);
+    }
     let now = shared.now();
     let plan = {
         let registry = reading(&shared.registry);
@@ -249,6 +253,12 @@ fn walk(
         }
     }
     let batch = work.batch;
+    if shared.copying.load(Ordering::Acquire) > 0
+        || reading(&shared.registry).groups[group as usize].era != era
+    {
+        // It would not be taken.
+        return Ok(false);
+    }
     let batch = shared.disk.stage(batch)?;
     let (done, answer) = sync_channel(1);
     let rolling = Rolling {

@@ -18,8 +18,8 @@ use crate::codec::{Malformed, Reader, frame, unframe};
 use crate::database::LARGE_SEGMENT;
 use crate::disk::{Disk, io};
 use crate::keys::{self, Kind, PREFIX, VERSION};
+use crate::migrate;
 use crate::opening::{self, DATABASE};
-use crate::options::Options;
 use crate::parts::{self, in_parts};
 use crate::store::Store;
 use crate::swap::Incoming;
@@ -159,13 +159,10 @@ fn salvage(dir: &Path, to: &Path, tell: &mut dyn FnMut(u64)) -> Result<Salvaged,
     })
 }
 
-/// Opens what is damaged; a layout that cannot be read is taken for this one, since every key says it again.
+/// Opens what is damaged, for reading alone; a layout that cannot be read is taken for this one, since every key says it
+/// again.
 fn open(dir: &Path, losses: &mut Vec<Loss>) -> Result<Disk, StoreError> {
-    let (key, cause) = match Disk::open(dir, &Options::default()) {
-        Ok(opened) => return Ok(opened.disk),
-        Err(StoreError::Damaged { key, cause }) => (key, cause),
-        Err(other) => return Err(other),
-    };
+    let (disk, lost) = opening::damaged(dir)?;
     let mut lose = |kind: String, of: String, cause: String| {
         losses.push(Loss {
             kind,
@@ -176,11 +173,17 @@ fn open(dir: &Path, losses: &mut Vec<Loss>) -> Result<Disk, StoreError> {
             cause,
         });
     };
-    if key == keys::show(keys::LAYOUT) {
-        let of = "the number of the layout, which was made anew";
-        lose(keys::kind_name(u8::MAX), of.into(), cause);
+    match migrate::layout(&disk.main.db) {
+        Ok(Some(found)) if found > keys::LAYOUT_VERSION => {
+            let known = keys::LAYOUT_VERSION;
+            return Err(StoreError::Version { found, known });
+        }
+        Err(StoreError::Damaged { cause, .. }) => {
+            let of = "the number of the layout, which was made anew";
+            lose(keys::kind_name(u8::MAX), of.into(), cause);
+        }
+        other => drop(other?),
     }
-    let (disk, lost) = opening::damaged(dir)?;
     for (place, cause) in lost {
         lose("log".into(), place, cause.into());
     }

@@ -200,6 +200,66 @@ fn a_missing_record_is_a_gap_and_recovery_goes_on_without_it() {
     );
 }
 
+/// The files of blocks, as they are.
+fn blocks(f: &Fixture) -> Vec<(PathBuf, Vec<u8>)> {
+    let dir = std::fs::read_dir(f.dir.path().join("sled/blocks")).unwrap();
+    let paths = dir.map(|entry| entry.unwrap().path());
+    paths
+        .map(|p| (p.clone(), std::fs::read(p).unwrap()))
+        .collect()
+}
+
+#[test]
+fn blocks_without_the_database_that_names_them_are_damage_and_stay() {
+    let mut f = Fixture::new(eager());
+    f.append(minutes(&key("shop/a", Signal::Cpu), &[(0, 1.0), (1, 2.0)]))
+        .unwrap();
+    f.until(|s| s.wal_records == 0);
+    f.stop();
+    let before = blocks(&f);
+    for name in ["db", "conf"] {
+        std::fs::remove_file(f.dir.path().join("sled").join(name)).unwrap();
+    }
+    for entry in std::fs::read_dir(f.dir.path().join("sled")).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .starts_with("snap")
+        {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let error = open(&f, false).unwrap_err().to_string();
+    assert!(error.contains("blocks of samples"), "{error}");
+    assert_eq!(blocks(&f), before);
+}
+
+#[test]
+fn a_newer_store_is_refused_before_anything_of_it_is_touched() {
+    let mut f = Fixture::new(eager());
+    f.append(minutes(&key("shop/a", Signal::Cpu), &[(0, 1.0), (1, 2.0)]))
+        .unwrap();
+    f.until(|s| s.wal_records == 0);
+    f.stop();
+    let db = behind(&f);
+    let (key, newer) = (b"\0layout", 9_u32.to_be_bytes());
+    db.insert(key, [&crc(key, &newer)[..], &newer].concat())
+        .unwrap();
+    db.flush().unwrap();
+    drop(db);
+    for (path, _) in blocks(&f) {
+        std::fs::write(path, b"another form of a log, of a later day").unwrap();
+    }
+    let before = blocks(&f);
+    assert_eq!(
+        open(&f, false).unwrap_err(),
+        StoreError::Version { found: 9, known: 3 }
+    );
+    assert_eq!(blocks(&f), before);
+}
+
 #[test]
 fn another_layout_is_refused_with_both_versions() {
     let mut f = filled();

@@ -95,9 +95,10 @@ fn a_lost_block_is_told_by_series_and_time_and_its_neighbours_stay() {
     f.stop();
     super::damage::flip_block(f.dir.path(), 60_000);
     let (to, done) = salvage(&f);
-    let [loss] = done.losses.as_slice() else {
+    let [place, loss] = done.losses.as_slice() else {
         panic!("{:?}", done.losses);
     };
+    assert_eq!(place.kind, "log");
     assert_eq!((loss.kind.as_str(), loss.samples), ("block", 1));
     assert!(
         loss.series.contains(&key("shop/a", Signal::Cpu)),

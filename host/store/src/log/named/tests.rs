@@ -2,6 +2,7 @@
 
 use super::super::{ASIDE, Damage, Entries, Log, Op, open};
 use super::*;
+use crate::codec::frame;
 use crate::keys::{self, Kind};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ fn opening(dir: &Path) -> open::Opening {
 fn open(dir: &Path, named: &Model) -> Arc<Log> {
     let opened = opening(dir);
     assert_eq!(opened.lost, []);
-    opened.log.keep(|key| named.contains_key(key));
+    opened.log.keep(|key, _| named.contains_key(key));
     opened.log
 }
 
@@ -42,7 +43,8 @@ fn key(n: u32) -> Vec<u8> {
 
 fn value(n: u32, version: u32) -> Vec<u8> {
     let long = 50 + (n * 37 + version * 101) % 400;
-    (0..long).map(|i| (i * 7 + n + version) as u8).collect()
+    let payload: Vec<u8> = (0..long).map(|i| (i * 7 + n + version) as u8).collect();
+    frame(&key(n), &payload)
 }
 
 fn put(n: u32, version: u32) -> Op {
@@ -59,7 +61,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 /// What the keeper does, once the database is synced.
 fn give_back(log: &Log) {
     for round in 0.. {
-        let has_moved = log.clean().unwrap();
+        let has_moved = log.clean(u64::MAX).unwrap();
         let empty = log.empty();
         log.sync().unwrap();
         log.remove(&empty).unwrap();
@@ -94,7 +96,7 @@ fn a_value_is_seen_once_it_is_shown_and_is_nobodys_if_it_never_was() {
     drop(log);
     // A crash leaves what was staged; no page names it.
     let opened = opening(home.path()).log;
-    assert_eq!(opened.keep(|k| model.contains_key(k)), 1);
+    assert_eq!(opened.keep(|k, _| model.contains_key(k)), 1);
     assert_eq!(held(&opened), model);
 }
 
@@ -217,7 +219,7 @@ proptest! {
                     gone.iter().for_each(|key| drop(model.remove(key)));
                 }
                 6 => give_back(&log),
-                7 => drop(log.clean().unwrap()),
+                7 => drop(log.clean(u64::MAX).unwrap()),
                 _ => {
                     staged.clear();
                     drop(log);
