@@ -53,6 +53,44 @@ fn segments(mut data: &[u8]) -> Vec<Vec<u8>> {
     all
 }
 
+fn write(dir: &Path, data: &[u8]) {
+    std::fs::create_dir_all(dir).expect("a directory is made");
+    for (segment, n) in segments(data).into_iter().zip(1..) {
+        std::fs::write(dir.join(format!("{n:010}.log")), segment).expect("a file is written");
+    }
+}
+
+/// Damage is passed over, what is there is there again the next time, and it takes what comes.
+fn named(dir: &Path, data: &[u8]) {
+    write(dir, data);
+    let open = || Log::open(dir, Kind::Block, Life::Named, Damage::Refused);
+    let log = open().expect("damage is passed over").log;
+    let mut expected = held(&log);
+    let (key, value) = (keys::block(77, 7, 7), b"one more".to_vec());
+    let staged = log.stage(&[(key.clone(), Some(value.clone()))]);
+    assert!(held(&log) == expected, "what is staged is not seen");
+    staged.expect("it takes what comes").show();
+    expected.insert(key, value);
+    assert!(held(&log) == expected);
+    for _ in 0..100 {
+        let has_moved = log.clean(u64::MAX).expect("what cannot be read stays");
+        log.sync().expect("it is synced");
+        log.remove(&log.empty()).expect("what is empty goes");
+        assert!(held(&log) == expected, "cleaning changes what is there");
+        if !has_moved {
+            break;
+        }
+    }
+    drop(log);
+    let again = open().expect("and opens again").log;
+    // What was emptied names nothing, so what was let go of before may be there again.
+    again.keep(|key, _| expected.contains_key(key));
+    assert!(
+        held(&again) == expected,
+        "it is otherwise when it is opened again"
+    );
+}
+
 fn held(log: &Arc<Log>) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let all = Entries::new(log, Bound::Unbounded, Bound::Unbounded);
     let all = all.map(|item| item.map(|(key, value)| (key.to_vec(), value.to_vec())));
@@ -60,14 +98,14 @@ fn held(log: &Arc<Log>) -> BTreeMap<Vec<u8>, Vec<u8>> {
         .expect("what is named is read")
 }
 
-/// Makes a log in an empty directory, and opens it; whether there was no damage.
+/// Makes a log in an empty directory, and opens it; whether there was no damage. The same segments are opened as a log
+/// whose values are named.
 ///
 /// # Panics
 /// Where it cannot be mended, or is otherwise when it is opened again: a finding.
 pub fn log(dir: &Path, data: &[u8]) -> bool {
-    for (segment, n) in segments(data).into_iter().zip(1..) {
-        std::fs::write(dir.join(format!("{n:010}.log")), segment).expect("a file is written");
-    }
+    named(&dir.join("named"), data);
+    write(dir, data);
     let open = |damage| Log::open(dir, Kind::Note, Life::InOrder, damage);
     let (is_whole, opened) = match open(Damage::Refused) {
         Ok(opened) => (true, opened),
