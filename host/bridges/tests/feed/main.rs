@@ -16,6 +16,7 @@ mod histograms;
 mod limits;
 mod messages;
 mod otlp;
+mod sender;
 mod specification;
 mod together;
 mod way_in;
