@@ -14,7 +14,9 @@ use anyhow::{Context, Result, bail};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_api::{Auth as ServerAuth, Credential, Insecure, Options as ServerOptions, Server};
+use tidegate_api::{
+    Auth as ServerAuth, Credential, Insecure, Options as ServerOptions, Server, check_exposure,
+};
 use tidegate_core::access::Role;
 use tidegate_runtime::{Options as TaskOptions, TaskKind, Tasks};
 use tidegate_telemetry::{LogFormat, Options as TelemetryOptions, Otlp, Telemetry};
@@ -35,15 +37,23 @@ pub(crate) async fn run(config: Config, ready: Ready) -> Result<()> {
     result
 }
 
-/// Checks what only serving would meet: credentials, and the files of the listener's identity.
+/// Checks what only serving would meet: credentials, the files of the listener's identity, and whether the
+/// addresses may be listened on with those.
 pub(crate) fn check(config: &Config) -> Result<()> {
-    credentials(&config.auth)?;
+    let auth = credentials(&config.auth)?;
     crate::policies::Rules::of(&config.policies)?;
-    config.tls.as_ref().map(read_tls).transpose()?;
+    let tls = config.tls.as_ref().map(read_tls).transpose()?;
+    for address in std::iter::once(&config.listen).chain(&config.feeds.listen) {
+        check_exposure(*address, &auth, tls.as_ref(), insecure(config)).map_err(|why| {
+            anyhow::anyhow!("{why} (`--allow-insecure`, or `allow_insecure: true`)")
+        })?;
+    }
     Ok(())
 }
 
 async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Ready) -> Result<()> {
+    // Before anything is opened: what is refused leaves no data directory, and is told at once.
+    check(&config)?;
     let auth = credentials(&config.auth)?;
     let world = {
         let (config, metrics) = (config.clone(), metrics.clone());
@@ -190,16 +200,19 @@ fn instance(config: &Config) -> String {
     })
 }
 
+fn insecure(config: &Config) -> Insecure {
+    match config.allow_insecure {
+        true => Insecure::Allowed,
+        false => Insecure::Refused,
+    }
+}
+
 /// What the server needs of the configuration.
 fn server_options(config: &Config, auth: ServerAuth, world: &World) -> Result<ServerOptions> {
     Ok(ServerOptions {
         auth,
         tls: config.tls.as_ref().map(read_tls).transpose()?,
-        insecure: if config.allow_insecure {
-            Insecure::Allowed
-        } else {
-            Insecure::Refused
-        },
+        insecure: insecure(config),
         drain: Duration::from_secs(u64::from(config.drain.0)),
         wake: world.published.subscribe(),
         adopt_parent: Some(Arc::new(
@@ -277,9 +290,16 @@ mod tests {
     }
 
     #[test]
-    fn a_check_tells_of_credentials_and_files_that_serving_would_refuse() {
+    fn a_check_tells_of_credentials_files_and_addresses_that_serving_would_refuse() {
         let told = |config: &Config| format!("{:#}", check(config).unwrap_err());
         let mut config = Config::default();
+        check(&config).unwrap();
+        config.feeds.listen.push("0.0.0.0:4317".parse().unwrap());
+        let exposed = told(&config);
+        for part in ["0.0.0.0:4317", "configure tokens", "`--allow-insecure`"] {
+            assert!(exposed.contains(part), "{part}: {exposed}");
+        }
+        config.allow_insecure = true;
         check(&config).unwrap();
         config.tls = Some(Tls {
             certificate: "/nowhere/cert.pem".into(),

@@ -50,7 +50,7 @@ impl Took {
         let told = self
             .reasons
             .values()
-            .map(|(n, text)| format!("{n} points: {text}"));
+            .map(|(n, text)| format!("{n} {}: {text}", if *n == 1 { "point" } else { "points" }));
         let told: Vec<_> = told.collect();
         (self.rejected > 0).then(|| told.join("; "))
     }

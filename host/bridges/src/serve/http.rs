@@ -20,6 +20,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 
 const PROTOBUF: &str = "application/x-protobuf";
+const TEXT: &str = "text/plain; charset=utf-8";
 
 pub(super) fn routes(shared: Shared) -> axum::Router {
     let (metrics, samples) = (shared.clone(), shared);

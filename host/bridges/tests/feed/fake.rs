@@ -208,6 +208,11 @@ impl World {
         self.journal().len()
     }
 
+    /// Writes that there were, also of what was dropped since.
+    pub(crate) fn journal_writes(&self) -> u64 {
+        self.inside.journal.lock().unwrap().0
+    }
+
     /// What was noted, write by write.
     pub(crate) fn journal(&self) -> Vec<Vec<u8>> {
         let journal = self.inside.journal.lock().unwrap();

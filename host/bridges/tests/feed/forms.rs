@@ -169,7 +169,7 @@ async fn what_is_told_of_a_request_in_json_is_json() {
     );
     assert_eq!(
         done.text(),
-        r#"{"partialSuccess":{"rejectedDataPoints":"1","errorMessage":"1 points: its value is no finite number of 0 or more"}}"#
+        r#"{"partialSuccess":{"rejectedDataPoints":"1","errorMessage":"1 point: its value is no finite number of 0 or more"}}"#
     );
     let zeros = format!(
         r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"histogram":{{"dataPoints":[{{"bucketCounts":[{}]}}]}}}}]}}]}}]}}"#,

@@ -1,62 +1,33 @@
 //! Latency by remote write: classic histograms in their series, and native ones in either form.
 
-use super::fake::{World, at};
-use super::messages::{Histogram, Label, One, OneSeries, Sample, Span, Two, TwoSeries};
-use super::way_in::{GOOD, post, server};
+use super::fake::World;
+use super::messages::{Histogram, One, OneSeries, Span, TwoSeries};
+use super::sender::{labels, one, rule, send, two, write, written};
+use super::way_in::{PROTOBUF, server};
 use prost::Message;
 use tidegate_bridges::feed::{Feed, Written};
-use tidegate_bridges::mapping::Matcher;
-use tidegate_bridges::mapping::rules::{Action, Rule};
 use tidegate_bridges::remote_write::Version;
-use tidegate_core::access::Principal;
 use tidegate_core::units::Signal;
 
 const NAME: &str = "http_server_request_duration_seconds";
 const API: &str = "shop/pay/GET/a";
 
-fn labels<'a>(name: &'a str, le: Option<&'a str>) -> Vec<(&'a str, &'a str)> {
-    let mut labels = vec![
-        ("__name__", name),
-        ("http_request_method", "GET"),
-        ("http_route", "/a"),
-        ("instance", "10.0.0.1:80"),
-        ("job", "pay"),
-    ];
-    labels.extend(le.map(|le| ("le", le)));
-    labels.push(("tidegate_tenant", "shop"));
-    labels
-}
-
-fn series(labels: &[(&str, &str)], samples: &[(i64, f64)], histograms: &[Histogram]) -> OneSeries {
-    let label = |(name, value): &(&str, &str)| Label {
-        name: (*name).into(),
-        value: (*value).into(),
-    };
-    let sample = |(t, value): &(i64, f64)| Sample {
-        value: *value,
-        timestamp: t * 1000,
-        ..Sample::default()
-    };
-    OneSeries {
-        labels: labels.iter().map(label).collect(),
-        samples: samples.iter().map(sample).collect(),
-        histograms: histograms.to_vec(),
-        ..OneSeries::default()
-    }
-}
-
-fn write(feed: &Feed, now: i64, timeseries: Vec<OneSeries>) -> Written {
+fn write_one(feed: &Feed, now: i64, timeseries: Vec<OneSeries>) -> Written {
     let body = One { timeseries }.encode_to_vec();
-    let now = at(now.unsigned_abs());
-    feed.remote_write(&Principal::local(), &body, Version::One, now)
-        .unwrap()
+    write(feed, &body, Version::One, now)
+}
+
+/// A series of a classic histogram, of a bound where it has one.
+fn series(metric: &str, le: Option<&str>, sample: (i64, f64)) -> OneSeries {
+    let le = le.map(|le| ("le", le));
+    one(&labels(metric, le.as_slice()), &[sample], &[])
 }
 
 /// A scrape: so many up to 0.1 s, up to 1 s and above it.
 fn scraped(t: i64, [a, b, c]: [f64; 3]) -> Vec<OneSeries> {
     let bucket = format!("{NAME}_bucket");
     let (count, sum) = (format!("{NAME}_count"), format!("{NAME}_sum"));
-    let one = |name, le, value| series(&labels(name, le), &[(t, value)], &[]);
+    let one = |name, le, value| series(name, le, (t, value));
     vec![
         one(&bucket, Some("+Inf"), a + b + c),
         one(&bucket, Some("0.1"), a),
@@ -78,12 +49,12 @@ fn classic_histograms_are_latency_and_their_count_the_requests() {
         let rest = all.split_off(if i == 0 { 5 } else { 2 + i as usize % 2 });
         for part in [all, rest] {
             let told = part.len() as u64;
-            let took = write(&feed, t, part).took;
+            let took = write_one(&feed, t, part).took;
             assert_eq!((took.accepted, took.rejected), (told, 0));
         }
     }
     // A retry of the last one changes nothing.
-    let again = write(&feed, 1060, scraped(1060, [120.0, 48.0, 12.0])).took;
+    let again = write_one(&feed, 1060, scraped(1060, [120.0, 48.0, 12.0])).took;
     assert_eq!(again.duplicates, 5);
     let feed = {
         drop(feed);
@@ -99,15 +70,6 @@ fn classic_histograms_are_latency_and_their_count_the_requests() {
 
 #[test]
 fn a_classic_histogram_of_any_name_is_read_by_a_rule_and_a_counter_stays_one() {
-    let rule = |matcher: &str, signal| Rule {
-        matcher: Matcher::new(matcher).unwrap(),
-        action: Action::Feed {
-            api: "{job}".into(),
-            signal,
-            errors: None,
-            scale: None,
-        },
-    };
     let mut world = World::new();
     world.options.mapping.rules = vec![
         rule("seconds_bucket", Signal::Latency),
@@ -117,8 +79,8 @@ fn a_classic_histogram_of_any_name_is_read_by_a_rule_and_a_counter_stays_one() {
     let feed = world.open();
     for i in 0..4 {
         let (t, n) = (1000 + 10 * i, i as f64);
-        let one = |name, le, value: f64| series(&labels(name, le), &[(t, value)], &[]);
-        let took = write(
+        let one = |name, le, value: f64| series(name, le, (t, value));
+        let took = write_one(
             &feed,
             t,
             vec![
@@ -156,7 +118,7 @@ fn native(t: i64, zero: u64, [a, b, c]: [u64; 3]) -> Histogram {
 }
 
 fn with(histogram: Histogram) -> Vec<OneSeries> {
-    vec![series(&labels(NAME, None), &[], &[histogram])]
+    vec![one(&labels(NAME, &[]), &[], &[histogram])]
 }
 
 fn stale(t: i64) -> Histogram {
@@ -193,27 +155,13 @@ fn native_histograms_are_requests_and_latency_through_restarts_and_to_their_end(
     for (i, histogram) in said.into_iter().enumerate() {
         let t = histogram.timestamp / 1000;
         let written = if i % 2 == 0 {
-            write(&feed, t, with(histogram))
+            write_one(&feed, t, with(histogram))
         } else {
-            let labels = labels(NAME, None);
-            let symbols: Vec<String> = labels
-                .iter()
-                .flat_map(|(n, v)| [*n, *v])
-                .map(Into::into)
-                .collect();
-            let two = Two {
-                timeseries: vec![TwoSeries {
-                    labels_refs: (0..symbols.len() as u32).collect(),
-                    histograms: vec![histogram],
-                    ..TwoSeries::default()
-                }],
-                symbols,
+            let series = TwoSeries {
+                histograms: vec![histogram],
+                ..TwoSeries::default()
             };
-            let body = two.encode_to_vec();
-            let now = at(t.unsigned_abs());
-            let caller = Principal::local();
-            feed.remote_write(&caller, &body, Version::Two, now)
-                .unwrap()
+            write(&feed, &two(&labels(NAME, &[]), series), Version::Two, t)
         };
         assert_eq!(
             (written.took.accepted, written.took.rejected),
@@ -250,8 +198,8 @@ fn float_histograms_and_bounds_of_ones_own_are_read_too() {
         }],
         ..native(t, 0, [0; 3])
     };
-    write(&feed, 1000, with(floats(1000, [3.2, 4.4])));
-    write(&feed, 1010, with(floats(1010, [10.4, 4.4])));
+    write_one(&feed, 1000, with(floats(1000, [3.2, 4.4])));
+    write_one(&feed, 1010, with(floats(1010, [10.4, 4.4])));
     let own = |t: i64, n: i64| Histogram {
         count: Some(2 * n.unsigned_abs()),
         zero: None,
@@ -265,12 +213,12 @@ fn float_histograms_and_bounds_of_ones_own_are_read_too() {
         ..native(t, 0, [0; 3])
     };
     let other = |t, n| {
-        let mut labels = labels(NAME, None);
+        let mut labels = labels(NAME, &[]);
         labels[2].1 = "/b";
-        vec![series(&labels, &[], &[own(t, n)])]
+        vec![one(&labels, &[], &[own(t, n)])]
     };
-    write(&feed, 1000, other(1000, 0));
-    write(&feed, 1010, other(1010, 4));
+    write_one(&feed, 1000, other(1000, 0));
+    write_one(&feed, 1010, other(1010, 4));
     world.turn(&feed, 1300);
     assert_eq!(world.latency(API).count(), 7);
     assert_eq!(world.latency("shop/pay/GET/b").above, [(0.1, 8), (0.5, 4)]);
@@ -356,7 +304,7 @@ fn a_native_histogram_that_makes_no_sense_is_refused_alone_and_with_the_reason()
     ] {
         let mut all = with(histogram);
         all.extend(with(fine()));
-        let took = write(&feed, 1000, all).took;
+        let took = write_one(&feed, 1000, all).took;
         assert_eq!((took.accepted, took.rejected), (1, 1), "{part}");
         let message = took.message().unwrap();
         assert!(message.contains(part), "{message}");
@@ -372,20 +320,7 @@ async fn histograms_that_were_written_are_counted_as_such() {
     other[0].labels[2].value = "/b".into();
     timeseries.extend(other);
     let body = One { timeseries }.encode_to_vec();
-    let packed = snap::raw::Encoder::new().compress_vec(&body).unwrap();
-    let headers = [
-        GOOD,
-        ("content-type", "application/x-protobuf"),
-        ("content-encoding", "snappy"),
-    ];
-    let done = post(&router, "/api/v1/write", &headers, packed).await;
+    let done = send(&router, PROTOBUF, &body).await;
     assert_eq!(done.code.as_u16(), 204, "{}", done.text());
-    let says = |what: &str| {
-        done.says(&format!("x-prometheus-remote-write-{what}-written"))
-            .to_owned()
-    };
-    assert_eq!(
-        (says("samples"), says("histograms")),
-        ("1".into(), "1".into())
-    );
+    assert_eq!(written(&done), [1, 1, 0]);
 }

@@ -16,6 +16,7 @@ mod histograms;
 mod limits;
 mod messages;
 mod otlp;
+mod sender;
 mod specification;
 mod together;
 mod way_in;
@@ -147,6 +148,48 @@ fn a_clean_end_leaves_a_short_journal_from_which_counting_goes_on() {
     let cores = world.numbers("shop/pay", Signal::Cpu);
     assert_eq!(cores.len(), 20);
     assert!(cores.values().all(|c| (c - 0.5).abs() < 1e-9), "{cores:?}");
+}
+
+#[test]
+fn a_journal_much_longer_than_its_state_is_written_anew_when_nobody_sends_and_not_before() {
+    let world = World::new();
+    let feed = world.open();
+    let send = |i: u64| {
+        let mut request = Request::default();
+        for instance in 0..200 {
+            let instance = format!("i{instance}");
+            served(&mut request, &instance, "200", 0, 1000 + i, 1000 * i);
+        }
+        world.send(&feed, 1000 + i, &request).unwrap();
+    };
+    let size = || world.journal().iter().map(Vec::len).sum::<usize>();
+    // Little is left as it is: to write it anew would save nothing.
+    for i in 0..20 {
+        send(i);
+    }
+    world.turn(&feed, 1200);
+    world.turn(&feed, 1201);
+    let short = (world.journal_entries(), size());
+    assert!(short.0 > 20 && short.1 < 1 << 20, "{short:?}");
+    let mut i = 200;
+    while size() < 3 << 19 {
+        send(i);
+        i += 1;
+    }
+    // Sums come out, so somebody has sent: what is written anew now would soon be long again.
+    world.turn(&feed, 1000 + i + 200);
+    let long = world.journal_entries();
+    assert!(long > short.0, "{long}");
+    world.turn(&feed, 1000 + i + 201);
+    assert_eq!(world.journal_entries(), 1);
+    assert!(size() < 1 << 18, "{}", size());
+    // Once.
+    let writes = world.journal_writes();
+    world.turn(&feed, 1000 + i + 202);
+    assert_eq!(world.journal_writes(), writes);
+    // And from it counting goes on.
+    drop(feed);
+    assert_eq!(world.open().standing().1, 200);
 }
 
 #[test]

@@ -2,17 +2,13 @@
 //! a series is, exemplars, labels without a value, buckets without a bound, and which answers may be
 //! followed by another try.
 
-use super::fake::{World, at};
-use super::messages::{Exemplar, Label, Metadata, One, OneSeries, Sample, Two, TwoSeries};
-use super::way_in::{Answer, GOOD, PROTOBUF, post, server, server_of};
+use super::fake::World;
+use super::messages::{Exemplar, Metadata, One, Sample, TwoSeries};
+use super::sender::{labels, one, rule, sample, send, two, write, written};
+use super::way_in::{GOOD, PROTOBUF, post, server, server_of};
 use axum::body::Body;
 use prost::Message;
-use tidegate_bridges::feed::{Feed, Written};
-use tidegate_bridges::mapping::Matcher;
-use tidegate_bridges::mapping::rules::{Action, Rule};
 use tidegate_bridges::remote_write::Version;
-use tidegate_bridges::serve::Router;
-use tidegate_core::access::Principal;
 use tidegate_core::units::Signal;
 use tower::ServiceExt as _;
 
@@ -23,49 +19,12 @@ const SECOND: (&str, &str) = (
 const METADATA_COUNTER: i32 = 1;
 const METADATA_GAUGE: i32 = 2;
 
-fn labels<'l>(metric: &'l str, more: &[(&'l str, &'l str)]) -> Vec<(&'l str, &'l str)> {
-    let mut labels = vec![
-        ("__name__", metric),
-        ("http_request_method", "GET"),
-        ("http_route", "/a"),
-        ("instance", "10.0.0.1:80"),
-        ("job", "pay"),
-        ("tidegate_tenant", "shop"),
-    ];
-    labels.extend(more);
-    labels.sort_unstable();
-    labels
-}
-
-fn sample(t: i64, value: f64, start: i64) -> Sample {
+/// With a start.
+fn since(start: i64, (t, value): (i64, f64)) -> Sample {
     Sample {
-        value,
-        timestamp: t * 1000,
         start: start * 1000,
+        ..sample((t, value))
     }
-}
-
-/// A request of 2.0 of one series.
-fn two(labels: &[(&str, &str)], series: TwoSeries) -> Vec<u8> {
-    let mut symbols = vec![String::new()];
-    let texts = labels.iter().flat_map(|(n, v)| [*n, *v]);
-    symbols.extend(texts.map(str::to_owned));
-    let labels_refs = (1..symbols.len() as u32).collect();
-    let timeseries = vec![TwoSeries {
-        labels_refs,
-        ..series
-    }];
-    Two {
-        symbols,
-        timeseries,
-    }
-    .encode_to_vec()
-}
-
-fn write(feed: &Feed, body: &[u8], now: i64) -> Written {
-    let now = at(now.unsigned_abs());
-    feed.remote_write(&Principal::local(), body, Version::Two, now)
-        .unwrap()
 }
 
 const COUNT: &str = "http_server_request_duration_seconds_count";
@@ -77,11 +36,11 @@ fn a_counter_counts_from_the_start_that_2_0_tells_in_a_sample_or_in_a_series() {
         let feed = world.open();
         for (t, value) in [(1000, 40.0), (1010, 50.0)] {
             let series = TwoSeries {
-                samples: vec![sample(t, value, if created { 0 } else { 980 })],
+                samples: vec![since(if created { 0 } else { 980 }, (t, value))],
                 created: if created { 980_000 } else { 0 },
                 ..TwoSeries::default()
             };
-            write(&feed, &two(&labels(COUNT, &[]), series), t);
+            write(&feed, &two(&labels(COUNT, &[]), series), Version::Two, t);
         }
         world.turn(&feed, 1300);
         let requests = world.numbers("shop/pay/GET/a", Signal::Requests);
@@ -92,15 +51,6 @@ fn a_counter_counts_from_the_start_that_2_0_tells_in_a_sample_or_in_a_series() {
 
 #[test]
 fn what_a_series_is_by_its_metadata_goes_before_its_name() {
-    let rule = |matcher: &str, signal| Rule {
-        matcher: Matcher::new(matcher).unwrap(),
-        action: Action::Feed {
-            api: "{job}".into(),
-            signal,
-            errors: None,
-            scale: None,
-        },
-    };
     let mut world = World::new();
     world.options.mapping.rules = vec![
         rule("jobs", Signal::Requests),
@@ -117,11 +67,11 @@ fn what_a_series_is_by_its_metadata_goes_before_its_name() {
             ("work_total", METADATA_GAUGE, 20.0 * f64::from(i)),
         ] {
             let series = TwoSeries {
-                samples: vec![sample(t, value, 0)],
+                samples: vec![sample((t, value))],
                 metadata: Some(Metadata { kind, help_ref: 0 }),
                 ..TwoSeries::default()
             };
-            let took = write(&feed, &two(&labels(metric, &[]), series), t).took;
+            let took = write(&feed, &two(&labels(metric, &[]), series), Version::Two, t).took;
             assert_eq!((took.accepted, took.rejected), (1, 0), "{metric}: {took:?}");
         }
     }
@@ -147,10 +97,10 @@ fn a_label_without_a_value_is_none() {
         (1020, &[("a", "")]),
     ] {
         let series = TwoSeries {
-            samples: vec![sample(t, t as f64, 0)],
+            samples: vec![sample((t, t as f64))],
             ..TwoSeries::default()
         };
-        write(&feed, &two(&labels(COUNT, more), series), t);
+        write(&feed, &two(&labels(COUNT, more), series), Version::Two, t);
     }
     assert_eq!(feed.standing().1, 1);
     world.turn(&feed, 1300);
@@ -161,25 +111,12 @@ fn a_label_without_a_value_is_none() {
     assert_eq!(requests, 20.0);
 }
 
-async fn send(router: &Router, kind: (&str, &str), body: &[u8]) -> Answer {
-    let packed = snap::raw::Encoder::new().compress_vec(body).unwrap();
-    let snappy = ("content-encoding", "snappy");
-    post(router, "/api/v1/write", &[GOOD, kind, snappy], packed).await
-}
-
-fn written(answer: &Answer) -> [u64; 3] {
-    ["samples", "histograms", "exemplars"].map(|what| {
-        let header = format!("x-prometheus-remote-write-{what}-written");
-        answer.says(&header).parse().unwrap()
-    })
-}
-
 #[tokio::test]
 async fn exemplars_and_series_of_no_concern_count_as_written_so_that_nobody_takes_them_for_lost() {
     let router = server(1 << 20, 4);
     for metric in [COUNT, "of_no_concern_total"] {
         let series = TwoSeries {
-            samples: vec![sample(1000, 1.0, 0)],
+            samples: vec![sample((1000, 1.0))],
             exemplars: vec![Exemplar { value: 1.0 }; 3],
             ..TwoSeries::default()
         };
@@ -194,7 +131,7 @@ async fn exemplars_and_series_of_no_concern_count_as_written_so_that_nobody_take
 async fn what_is_packed_by_zstd_is_taken_too_and_what_is_plain_is_not() {
     let router = server(1 << 20, 4);
     let series = TwoSeries {
-        samples: vec![sample(1000, 1.0, 0)],
+        samples: vec![sample((1000, 1.0))],
         ..TwoSeries::default()
     };
     let body = two(&labels(COUNT, &[]), series);
@@ -224,15 +161,7 @@ async fn buckets_without_a_bound_are_refused_with_what_is_wrong_and_the_others_a
     ] {
         let of = |le: Option<&str>, metric: &str| {
             let le = le.map(|le| ("le", le));
-            let label = |(name, value): &(&str, &str)| Label {
-                name: (*name).into(),
-                value: (*value).into(),
-            };
-            OneSeries {
-                labels: labels(metric, le.as_slice()).iter().map(label).collect(),
-                samples: vec![sample(1000, 1.0, 0)],
-                ..OneSeries::default()
-            }
+            one(&labels(metric, le.as_slice()), &[(1000, 1.0)], &[])
         };
         let timeseries = vec![
             of(le, bucket),
@@ -255,7 +184,7 @@ async fn what_may_come_through_later_is_told_so_and_what_never_will_is_not() {
     world.options.max_points_per_s = Some(1);
     let router = server_of(&world, 1 << 20, 1);
     let request = |t: i64, n: usize| {
-        let samples = (0..n).map(|i| sample(t, 1.0 + i as f64, 0));
+        let samples = (0..n).map(|i| sample((t, 1.0 + i as f64)));
         let series = TwoSeries {
             samples: samples.collect(),
             ..TwoSeries::default()

@@ -127,6 +127,12 @@ async fn otlp_by_http_is_taken_and_what_is_not_read_is_told() {
     ] {
         let refused = post(&router, metrics, headers, body).await;
         assert_eq!(refused.code.as_u16(), code, "{}", refused.text());
+        // Without a form that is known, it is a person who reads.
+        let kind = match part {
+            "application/json" => "text/plain; charset=utf-8",
+            _ => PROTOBUF.1,
+        };
+        assert_eq!(refused.says("content-type"), kind);
         assert!(refused.text().contains(part), "{}", refused.text());
     }
 }

@@ -1,9 +1,9 @@
 //! Remote write: both forms name the same series, and what is wrong is told.
 
 use super::fake::{World, at};
-use super::messages::{Label, One, OneSeries, Sample, Two, TwoSeries};
+use super::messages::{One, Sample, Two, TwoSeries};
+use super::sender::{self, write};
 use prost::Message;
-use tidegate_bridges::feed::Written;
 use tidegate_bridges::remote_write::Version;
 use tidegate_core::access::Principal;
 use tidegate_core::units::Signal;
@@ -11,24 +11,12 @@ use tidegate_core::units::Signal;
 type Points<'a> = &'a [(i64, f64)];
 
 fn samples(points: Points<'_>) -> Vec<Sample> {
-    let sample = |(t, value): &(i64, f64)| Sample {
-        value: *value,
-        timestamp: t * 1000,
-        ..Sample::default()
-    };
-    points.iter().map(sample).collect()
+    points.iter().copied().map(sender::sample).collect()
 }
 
 fn one(series: &[(&[(&str, &str)], Points<'_>)]) -> Vec<u8> {
-    let label = |(name, value): &(&str, &str)| Label {
-        name: (*name).into(),
-        value: (*value).into(),
-    };
-    let timeseries = series.iter().map(|(labels, points)| OneSeries {
-        labels: labels.iter().map(label).collect(),
-        samples: samples(points),
-        ..OneSeries::default()
-    });
+    let timeseries = series.iter();
+    let timeseries = timeseries.map(|(labels, points)| sender::one(labels, points, &[]));
     One {
         timeseries: timeseries.collect(),
     }
@@ -58,11 +46,6 @@ fn two(series: &[(&[(&str, &str)], Points<'_>)], turn: usize) -> Vec<u8> {
     .encode_to_vec()
 }
 
-fn send(feed: &tidegate_bridges::feed::Feed, body: &[u8], version: Version, now: u64) -> Written {
-    feed.remote_write(&Principal::local(), body, version, at(now))
-        .unwrap()
-}
-
 const SERVED: &[(&str, &str)] = &[
     ("__name__", "http_server_request_duration_seconds_count"),
     ("http_request_method", "GET"),
@@ -86,16 +69,11 @@ fn both_forms_of_remote_write_feed_the_same_series() {
         let t = 1000 + 10 * i;
         let points = [(t, 30.0 * i as f64)];
         let series: [(&[(&str, &str)], Points<'_>); 1] = [(SERVED, &points)];
-        let now = u64::try_from(t).unwrap();
         let written = if i % 2 == 0 {
-            send(&feed, &one(&series), Version::One, now)
+            write(&feed, &one(&series), Version::One, t)
         } else {
-            send(
-                &feed,
-                &two(&series, usize::try_from(i).unwrap()),
-                Version::Two,
-                now,
-            )
+            let body = two(&series, usize::try_from(i).unwrap());
+            write(&feed, &body, Version::Two, t)
         };
         assert_eq!((written.took.accepted, written.took.rejected), (1, 0));
     }
@@ -118,7 +96,7 @@ fn a_series_that_went_stale_holds_nobody_up() {
     for (t, of_gone) in [(1000, 5.0), (1010, 10.0), (1020, stale), (1030, stale)] {
         let (a, b) = ([(t, t as f64)], [(t, of_gone)]);
         let body = one(&[(SERVED, &a), (&gone, &b)]);
-        send(&feed, &body, Version::One, u64::try_from(t).unwrap());
+        write(&feed, &body, Version::One, t);
     }
     // Not after `hold`, but as soon as who lives has spoken.
     world.turn(&feed, 1033);
@@ -142,7 +120,7 @@ fn series_whose_labels_break_the_rules_are_refused_alone() {
         (&[], &points),
         (SERVED, &points),
     ];
-    let written = send(&feed, &one(&series), Version::One, 1000);
+    let written = write(&feed, &one(&series), Version::One, 1000);
     assert_eq!((written.took.accepted, written.took.rejected), (1, 3));
     let beyond = Two {
         symbols: vec![String::new()],
@@ -152,7 +130,7 @@ fn series_whose_labels_break_the_rules_are_refused_alone() {
             ..TwoSeries::default()
         }],
     };
-    let written = send(&feed, &beyond.encode_to_vec(), Version::Two, 1000);
+    let written = write(&feed, &beyond.encode_to_vec(), Version::Two, 1000);
     assert!(written.took.message().unwrap().contains("table of symbols"));
 }
 

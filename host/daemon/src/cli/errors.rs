@@ -57,6 +57,11 @@ pub(crate) fn unreachable(error: ConnectError) -> Error {
         ConnectError::Unreachable { endpoint, source } => {
             let secure = endpoint.starts_with("https");
             match tls_trouble(&source) {
+                // What `openssl req -x509` makes by itself, and so what is tried first.
+                Some(text) if secure && text.contains("CaUsedAsEndEntity") => anyhow!(
+                    "the certificate of the daemon at {endpoint} is that of an authority, which no daemon may show; \
+                     make one that is not (openssl: `-addext basicConstraints=critical,CA:FALSE`)"
+                ),
                 Some(text) if secure => anyhow!(
                     "the daemon at {endpoint} and this client do not agree on TLS: {text}; check --ca, --cert and --key"
                 ),
@@ -167,6 +172,12 @@ fn sentence(status: &Status) -> String {
         }
         Code::DeadlineExceeded => with(or("the daemon did not answer in time"), "try again"),
         Code::Cancelled => with(or("the call was cancelled"), "try again"),
+        // No daemon says so: what listens there closed the connection before it said anything.
+        Code::Unknown if said == "transport error" => {
+            "what listens there does not answer as a daemon without TLS does; where it has TLS, write https:// in \
+             --server, and --ca"
+                .to_owned()
+        }
         Code::Ok | Code::Internal | Code::Unknown | Code::DataLoss => with(
             format!("the daemon failed: {}", or("it gave no reason")),
             "its log tells more",
@@ -211,5 +222,7 @@ mod tests {
             sentence(&Status::unavailable("transport error"))
                 .contains("connection to the daemon was lost")
         );
+        let no_tls = sentence(&Status::unknown("transport error"));
+        assert!(no_tls.contains("https://"), "{no_tls}");
     }
 }

@@ -5,7 +5,7 @@
 //! everything sends those too, and would hear a success from the fallback of gRPC, which is a 200.
 
 use super::super::{Shared, export_response};
-use super::{PROTOBUF, Refusal, answer, media_type, packing, read, refuse, refused, unread};
+use super::{PROTOBUF, Refusal, TEXT, answer, media_type, packing, read, refuse, refused, unread};
 use super::{StatusCode, too_large};
 use crate::feed::Took;
 use crate::otlp::json;
@@ -112,9 +112,12 @@ fn code_of(refusal: &Refusal) -> Code {
     }
 }
 
-/// A refusal in the form of its request.
+/// A refusal in the form of its request; plain where that has neither, for then it is a person who reads it.
 fn told(refusal: &Refusal, form: Option<Form>) -> Response<Body> {
-    let form = form.unwrap_or(Form::Protobuf);
+    let Some(form) = form else {
+        let text = format!("{}\n", refusal.text);
+        return refused(refusal, text.into_bytes(), TEXT);
+    };
     let body = match form {
         Form::Protobuf => status(refusal),
         Form::Json => status_json(refusal).into_bytes(),

@@ -6,13 +6,13 @@
 use super::super::Shared;
 use super::super::unpack::Packing;
 use super::{CONTENT_TYPE, StatusCode};
-use super::{PROTOBUF, Refusal, answer, media_type, packing, read, refuse, refused, says, unread};
+use super::{
+    PROTOBUF, Refusal, TEXT, answer, media_type, packing, read, refuse, refused, says, unread,
+};
 use crate::feed::Written;
 use crate::remote_write::Version;
 use axum::body::Body;
 use http::{HeaderMap, Request, Response};
-
-const TEXT: &str = "text/plain; charset=utf-8";
 
 pub(super) async fn samples(shared: Shared, request: Request<Body>) -> Response<Body> {
     let (mut response, written) = match written(&shared, request).await {

@@ -51,7 +51,8 @@ pub(crate) struct Args {
     /// TENANT/NAME, or a beginning and `*`, as `shop/*`; may be repeated
     #[arg(long, value_name = "TENANT/NAME", required = true)]
     api: Vec<String>,
-    /// requests, errors, latency, cpu, memory, network or io; may be repeated, latency goes alone
+    /// requests, errors, latency, cpu, memory, network or io; may be repeated, latency goes alone. Requests and
+    /// errors are written per second, whatever the step
     #[arg(long, default_value = "requests", value_parser = signal)]
     signal: Vec<Signal>,
     /// From when on: RFC 3339, a day, or seconds since the epoch; from the oldest sample when left out
@@ -113,11 +114,19 @@ pub(super) fn run(args: &Args, flags: &Flags) -> Result<()> {
     }
     let step = Step::from_secs(args.step.0)
         .ok_or_else(|| usage("--step: a row has 1 s to a day; write for example 60s"))?;
+    let on = |dir: &Path, name: &str| on(args, flags.output, (dir, name), &wanted, step);
     match &args.store {
-        Some(dir) => on(args, flags.output, &place(dir)?, &wanted, step),
+        Some(dir) => {
+            let dir = place(dir)?;
+            on(&dir, &format!("the store in {}", dir.display()))
+        }
         None => {
+            // The copy is gone afterwards, so it is the daemon that is named.
             let copy = Copy::take(flags)?;
-            on(args, flags.output, &place(copy.dir())?, &wanted, step)
+            on(
+                &place(copy.dir())?,
+                &format!("the store of {}", flags.server),
+            )
         }
     }
 }
@@ -150,7 +159,7 @@ impl Wanted {
 /// The series of the store that are wanted; an error where one that was named is not there, or none is.
 fn select(
     store: &Store,
-    dir: &Path,
+    name: &str,
     wanted: &[Wanted],
     signals: &[Signal],
 ) -> Result<Vec<SeriesKey>> {
@@ -172,8 +181,7 @@ fn select(
     let signals: Vec<&str> = signals.iter().map(|s| s.name()).collect();
     let examples: Vec<String> = known.iter().take(12).map(named).collect();
     Err(anyhow!(
-        "the store in {} has no series {missing}:{}; {}",
-        dir.display(),
+        "{name} has no series {missing}:{}; {}",
         signals.join(","),
         match examples.is_empty() {
             true => "it holds none at all".to_owned(),
@@ -192,10 +200,17 @@ fn oldest(store: &Store, step: Step) -> Result<Timestamp> {
     Ok(all.min().unwrap_or(Timestamp(0)))
 }
 
-fn on(args: &Args, output: Output, dir: &Path, wanted: &[Wanted], step: Step) -> Result<()> {
-    let store = Store::open(dir, Options::default())
-        .with_context(|| format!("cannot open the store in {}", dir.display()))?;
-    let keys = select(&store, dir, wanted, &args.signal)?;
+/// Writes what is wanted of the store in `dir`, which a person knows as `name`.
+fn on(
+    args: &Args,
+    output: Output,
+    (dir, name): (&Path, &str),
+    wanted: &[Wanted],
+    step: Step,
+) -> Result<()> {
+    let store =
+        Store::open(dir, Options::default()).with_context(|| format!("cannot open {name}"))?;
+    let keys = select(&store, name, wanted, &args.signal)?;
     let since = match args.since {
         Some(since) => Timestamp(since),
         None => oldest(&store, step)?,

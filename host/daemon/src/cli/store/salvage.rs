@@ -10,10 +10,11 @@ use crate::cli::errors::{Partly, usage};
 use crate::cli::interrupt::Temporary;
 use crate::cli::json;
 use crate::cli::words::{bytes, instant};
-use anyhow::{Context as _, Error, Result};
+use anyhow::{Error, Result, anyhow};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use tidegate_core::ports::storage::StoreError;
 use tidegate_store::{Loss, Salvaged, Store};
 
 /// Series that a line names.
@@ -44,13 +45,8 @@ pub(super) fn run(args: &Args, output: Output) -> Result<()> {
         )));
     }
     let made = Temporary::new(new.clone());
-    let done =
-        Store::salvage(&dir, &new, &mut progress("salvaging", size(&dir))).with_context(|| {
-            format!(
-                "nothing was salvaged from the store in {}, which is as it was; restore a backup",
-                dir.display()
-            )
-        })?;
+    let done = Store::salvage(&dir, &new, &mut progress("salvaging", size(&dir)))
+        .map_err(|error| nothing(&dir, error))?;
     made.keep();
     print(
         output,
@@ -59,10 +55,29 @@ pub(super) fn run(args: &Args, output: Output) -> Result<()> {
     )?;
     match done.losses.len() {
         0 => Ok(()),
+        1 => Err(Error::new(Partly(format!(
+            "1 loss: what is told above is not in {}",
+            new.display()
+        )))),
         n => Err(Error::new(Partly(format!(
             "{n} losses: what is told above is not in {}",
             new.display()
         )))),
+    }
+}
+
+/// Why nothing was salvaged. A store that is in use, or no room, is no reason to go back to a backup.
+fn nothing(dir: &Path, error: StoreError) -> Error {
+    let what = format!(
+        "nothing was salvaged from the store in {}, which is as it was",
+        dir.display()
+    );
+    match error {
+        // Its own remedy is to verify, which has told to come here.
+        StoreError::Damaged { key, cause } => {
+            anyhow!("{what}: too much of it is damaged ({key}: {cause}); restore a backup")
+        }
+        other => Error::new(other).context(what),
     }
 }
 
@@ -150,6 +165,27 @@ mod tests {
     use super::*;
     use tidegate_core::time::Timestamp;
     use tidegate_core::units::Signal;
+
+    #[test]
+    fn a_store_that_is_in_use_is_no_reason_for_a_backup_and_a_damaged_one_is_not_sent_in_circles() {
+        let told = |error| format!("{:#}", nothing(Path::new("data/store"), error));
+        let used = told(StoreError::Io {
+            step: "be opened",
+            cause: "it is already open".into(),
+        });
+        assert!(
+            used.contains("already open") && !used.contains("backup"),
+            "{used}"
+        );
+        let damaged = told(StoreError::Damaged {
+            key: "the database file".into(),
+            cause: "x".into(),
+        });
+        assert!(
+            damaged.ends_with("restore a backup") && !damaged.contains("verify"),
+            "{damaged}"
+        );
+    }
 
     #[test]
     fn a_loss_is_told_by_whose_it_was_and_from_when_to_when() {

@@ -61,11 +61,18 @@ fn backup(file: &Path, output: Output) -> Result<()> {
 /// What is gone where a value of a kind is damaged, and what to do.
 fn remedy(kind: &str) -> &'static str {
     match kind {
-        "wal" => {
+        "wal" | "log wal" => {
             "samples that are in no block yet; the daemon does not start like this: restore a backup, or salvage the rest"
         }
         "group" | "marks" | "layout" | "the database file" => {
             "what says where everything lies; the daemon does not start like this: restore a backup, or salvage the rest"
+        }
+        "log notes" => {
+            "what feeds have said and what is not given out yet; the daemon does not start like this: restore a \
+             backup, or salvage the rest"
+        }
+        "log blocks" | "log cells" => {
+            "samples that were sealed or rolled up: restore a backup, or salvage the rest"
         }
         "block" => {
             "samples of up to 64 series from that time on; everything else can be read, and the daemon goes on \
@@ -83,11 +90,13 @@ fn remedy(kind: &str) -> &'static str {
     }
 }
 
-fn kind_of(problem: &Problem) -> &str {
-    problem
-        .key
-        .split_once(':')
-        .map_or(&problem.key, |(kind, _)| kind)
+/// What kind of value a problem is of; of a log, which one, since that says what was in it.
+fn kind_of(problem: &Problem) -> String {
+    let (kind, rest) = problem.key.split_once(':').unwrap_or((&problem.key, ""));
+    match (kind, rest.split_once('/')) {
+        ("log", Some((name, _))) => format!("log {name}"),
+        _ => kind.to_owned(),
+    }
 }
 
 /// Where, with the time that a key tells in words.
@@ -111,7 +120,7 @@ fn as_text(dir: &Path, report: &Report, show: usize) -> String {
     if report.is_clean() {
         return format!("{read}: all as it was written");
     }
-    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
     let mut lines = vec![read];
     for problem in &report.problems {
         *kinds.entry(kind_of(problem)).or_default() += 1;
@@ -126,7 +135,7 @@ fn as_text(dir: &Path, report: &Report, show: usize) -> String {
         ));
     }
     for (kind, count) in kinds {
-        lines.push(format!("{count} of {kind}: {}", remedy(kind)));
+        lines.push(format!("{count} of {kind}: {}", remedy(&kind)));
     }
     lines.push(format!(
         "`tidegate store salvage {} --to NEW` copies what can be read into a new store, and names the rest",
@@ -136,7 +145,7 @@ fn as_text(dir: &Path, report: &Report, show: usize) -> String {
 }
 
 fn as_json(dir: &Path, report: &Report) -> serde_json::Value {
-    let problem = |p: &Problem| json!({"kind": kind_of(p), "where": place_of(p), "cause": p.cause, "remedy": remedy(kind_of(p))});
+    let problem = |p: &Problem| json!({"kind": kind_of(p), "where": place_of(p), "cause": p.cause, "remedy": remedy(&kind_of(p))});
     json!({
         "store": dir.display().to_string(), "whole": report.is_clean(), "values": report.values,
         "bytes": report.bytes, "sealed_samples": report.sealed_samples, "wal_samples": report.wal_samples,
@@ -177,6 +186,15 @@ mod tests {
         assert_eq!(
             (&json["whole"], &json["problems"][2]["where"]),
             (&json!(false), &json!("wal:18"))
+        );
+        let log = Report {
+            problems: vec![problem("log:wal/1 byte 15")],
+            ..Report::default()
+        };
+        let told = as_text(Path::new("x"), &log, 2);
+        assert!(
+            told.contains("1 of log wal: samples that are in no block yet"),
+            "{told}"
         );
         let clean = as_text(Path::new("x"), &Report::default(), 2);
         assert!(clean.ends_with("all as it was written"), "{clean}");
