@@ -201,13 +201,10 @@ pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
             Err(TryLockError::Error(e)) => return Err(io("lock its directory", &e)),
         }
     }
-    Err(io(
-        "be opened",
-        &format!(
-            "{} is already open in this or another process; stop that one first, or choose another directory",
-            dir.display()
-        ),
-    ))
+    Err(StoreError::Refused {
+        what: format!("to open {}", dir.display()),
+        why: "it is already open in this or another process; stop that one first, or choose another directory".into(),
+    })
 }
 
 enum Failure {
@@ -240,8 +237,75 @@ fn open_sled(path: &Path, options: &Options) -> Result<sled::Db, Failure> {
     open_with(path, options, SEGMENT)
 }
 
-/// Opens a database; a new one has these segments.
+/// Opens a database; a new one has these segments. What sled sums its log up in can be made again from the log: where
+/// it cannot be read with it, it is read without.
 fn open_with(path: &Path, options: &Options, segment: usize) -> Result<sled::Db, Failure> {
+    match attempt(path, options, segment) {
+        Err(Failure::Damaged(cause)) => {
+            let aside = sums_aside(path)
+                .map_err(|e| Failure::Other(io("set a sum of its log aside", &e)))?;
+            if aside.is_empty() {
+                return Err(Failure::Damaged(cause));
+            }
+            let again = attempt(path, options, segment);
+            if again.is_ok() {
+                tracing::warn!(%cause, "a sum of the database's log was damaged: it was made again from the log");
+            }
+            for (kept, place) in aside {
+                // A better one may be there by now; the old one comes back where nothing was gained by its absence.
+                let _ = match again {
+                    Ok(_) => std::fs::remove_file(&kept),
+                    Err(_) => std::fs::rename(&kept, &place),
+                };
+            }
+            again
+        }
+        outcome => outcome,
+    }
+}
+
+/// Files in which sled sums its log up.
+fn sums(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(vec![]),
+        entries => entries?,
+    };
+    let mut sums = vec![];
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("snap.") {
+            sums.push(path);
+        }
+    }
+    Ok(sums)
+}
+
+/// Moves them to where sled does not look; where to, and where they were.
+fn sums_aside(path: &Path) -> std::io::Result<Vec<(PathBuf, PathBuf)>> {
+    let mut aside = vec![];
+    for place in sums(path)? {
+        let name = place.file_name().unwrap_or_default().to_string_lossy();
+        let kept = path.join(format!("aside.{name}"));
+        std::fs::rename(&place, &kept)?;
+        aside.push((kept, place));
+    }
+    Ok(aside)
+}
+
+/// Removes what a crash or a full disk has left of a sum that was being written: sled takes it for the newest one.
+fn remove_unfinished(path: &Path) -> std::io::Result<()> {
+    for sum in sums(path)? {
+        if sum.extension().is_some_and(|e| e == "generating") {
+            std::fs::remove_file(sum)?;
+        }
+    }
+    Ok(())
+}
+
+fn attempt(path: &Path, options: &Options, segment: usize) -> Result<sled::Db, Failure> {
+    remove_unfinished(path)
+        .map_err(|e| Failure::Other(io("remove an unfinished sum of its log", &e)))?;
     let config = sled::Config::new()
         .path(path)
         .segment_size(segment_of(path).unwrap_or(segment))

@@ -237,6 +237,43 @@ fn blocks_without_the_database_that_names_them_are_damage_and_stay() {
 }
 
 #[test]
+fn what_sled_sums_its_log_up_in_is_made_again_where_it_is_unfinished_or_damaged() {
+    let mut f = filled();
+    f.stop();
+    let sums = |f: &Fixture| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(f.dir.path().join("sled")).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths
+            .filter(|p| p.file_name().unwrap().to_string_lossy().contains("snap."))
+            .collect()
+    };
+    let whole = |f: &Fixture| {
+        let store = open(f, false).unwrap();
+        assert!(store.verify().unwrap().is_clean());
+        assert_eq!(store.stat().unwrap().head_samples, 5);
+    };
+    // As a full disk leaves it, or a kill.
+    let unfinished = f.dir.path().join("sled/snap.ffff.generating");
+    std::fs::write(&unfinished, b"").unwrap();
+    whole(&f);
+    assert!(!unfinished.exists());
+    let [sum] = &sums(&f)[..] else {
+        panic!("{:?}", sums(&f));
+    };
+    let mut bytes = std::fs::read(sum).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..].iter_mut().take(16).for_each(|b| *b ^= 0x55);
+    std::fs::write(sum, bytes).unwrap();
+    whole(&f);
+    whole(&f);
+    assert!(
+        sums(&f)
+            .iter()
+            .all(|p| !p.to_string_lossy().contains("aside"))
+    );
+}
+
+#[test]
 fn a_newer_store_is_refused_before_anything_of_it_is_touched() {
     let mut f = Fixture::new(eager());
     f.append(minutes(&key("shop/a", Signal::Cpu), &[(0, 1.0), (1, 2.0)]))
