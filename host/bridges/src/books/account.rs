@@ -75,8 +75,8 @@ impl Steps {
             return self.earlier(start, make);
         }
         let is_new = start > last || self.last.is_none();
-        if is_new {
-            self.before.extend(self.last.take());
+        if is_new && let Some(last) = self.last.take() {
+            self.before.push_back(last);
         }
         let last = self.last.get_or_insert_with(|| (start, make()));
         (is_new, &mut last.1)
