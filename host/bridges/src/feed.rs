@@ -25,7 +25,7 @@ pub use adopt::Adoption;
 use allowance::Allowance;
 pub use request::{Counters, Peer, Reasons, Took, Written};
 
-use crate::books::{Books, Damaged, Terms};
+use crate::books::{Books, Damaged, Observed, Terms};
 use crate::mapping::Mapping;
 use crate::wire::Malformed;
 use commit::Committer;
@@ -167,6 +167,8 @@ struct Inner {
     used: BTreeMap<TenantId, u64>,
     /// Apis that could not be declared when they were to be.
     undeclared: BTreeSet<ApiId>,
+    /// Room for the points of a request: memory that is asked for anew each time is cleared anew, too.
+    points: Vec<(request::Id, Observed)>,
     /// The newest instant of any point, for a clock that is the data's.
     newest: i64,
 }
@@ -245,6 +247,7 @@ impl Feed {
                 allowance: Allowance::default(),
                 used: BTreeMap::new(),
                 undeclared: BTreeSet::new(),
+                points: vec![],
                 newest: now,
             }),
             weight: AtomicUsize::new(weight(&unsent)),

@@ -13,8 +13,9 @@ use tidegate_core::time::Timestamp;
 pub(crate) enum Sum {
     /// Counts, or an amount.
     Amount(f64),
-    /// By stream: sum and number of what was read.
-    Levels(BTreeMap<u32, (f64, u32)>),
+    /// By stream: sum and number of what was read. In a box, as an amount, which most are, need not take the
+    /// room of a tree.
+    Levels(Box<BTreeMap<u32, (f64, u32)>>),
     /// Merged.
     Latency(Box<Distribution>),
 }
@@ -33,7 +34,7 @@ impl Open {
     pub(crate) fn weight(&self) -> usize {
         let more = match &self.sum {
             Sum::Amount(_) => 0,
-            Sum::Levels(levels) => levels.len() * LEVEL,
+            Sum::Levels(levels) => size_of_val(&**levels) + levels.len() * LEVEL,
             Sum::Latency(d) => {
                 size_of_val(&**d) + size_of_val(&d.buckets[..]) + size_of_val(&d.above[..])
             }
@@ -41,6 +42,9 @@ impl Open {
         size_of::<(i64, Self)>() + more
     }
 }
+
+// A backfill opens hundreds of them for each account.
+const _: () = assert!(size_of::<(i64, Open)>() <= 32);
 
 /// What one level takes in its tree, about.
 const LEVEL: usize = 32;
@@ -75,8 +79,8 @@ impl Steps {
             return self.earlier(start, make);
         }
         let is_new = start > last || self.last.is_none();
-        if is_new {
-            self.before.extend(self.last.take());
+        if is_new && let Some(last) = self.last.take() {
+            self.before.push_back(last);
         }
         let last = self.last.get_or_insert_with(|| (start, make()));
         (is_new, &mut last.1)
@@ -155,7 +159,7 @@ impl Account {
     pub(crate) fn nothing(how: How) -> Sum {
         match how {
             How::Count | How::Rate => Sum::Amount(0.0),
-            How::Level => Sum::Levels(BTreeMap::new()),
+            How::Level => Sum::Levels(Box::default()),
             How::Latency => Sum::Latency(Box::default()),
         }
     }

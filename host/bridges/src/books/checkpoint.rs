@@ -209,7 +209,7 @@ fn put_account(to: &mut Vec<u8>, account: &Account) {
             Sum::Amount(sum) => put_number(to, *sum),
             Sum::Levels(levels) => {
                 put_uint(to, levels.len() as u64);
-                for (id, (sum, n)) in levels {
+                for (id, (sum, n)) in &**levels {
                     put_uint(to, (*id).into());
                     put_float(to, *sum);
                     put_uint(to, (*n).into());
@@ -237,7 +237,7 @@ fn get_account(r: &mut Reader<'_>) -> Result<Account, Damaged> {
                 for _ in 0..r.count()? {
                     levels.insert(r.index()?, (r.float()?, r.index()?));
                 }
-                Sum::Levels(levels)
+                Sum::Levels(Box::new(levels))
             }
             Sum::Latency(_) => Sum::Latency(Box::new(r.distribution()?)),
         };

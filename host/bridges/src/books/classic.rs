@@ -227,7 +227,7 @@ impl Books {
                 .and_then(|s| s.scrapes.as_mut())
                 .and_then(|s| s.next())
             {
-                self.weigh_sound(id, &next, now);
+                self.weigh_sound(id, next, now);
             }
         }
     }

@@ -266,12 +266,12 @@ impl Books {
             time: observed.time,
             value,
         };
-        self.weigh_sound(id, &next, now)
+        self.weigh_sound(id, next, now)
     }
 
     /// Weighs a value that makes sense.
     #[inline]
-    pub(super) fn weigh_sound(&mut self, id: u32, next: &Last, now: i64) -> Fate {
+    pub(super) fn weigh_sound(&mut self, id: u32, next: Last, now: i64) -> Fate {
         let Some(source) = &self.sources[id as usize] else {
             return Fate::Refused(Why::OtherKind);
         };
@@ -308,13 +308,15 @@ impl Books {
         Some(source)
     }
 
-    fn cumulative(&mut self, id: u32, next: &Last, previous: Option<i64>, now: i64) -> Fate {
+    fn cumulative(&mut self, id: u32, next: Last, previous: Option<i64>, now: i64) -> Fate {
         let gap = self.terms.gap_ms;
         let Some(source) = self.speak(id, now) else {
             return Fate::Refused(Why::OtherKind);
         };
         let classic = source.scrapes.is_some();
-        let last = source.last.replace(next.clone());
+        let to = next.time;
+        let last = source.last.take();
+        let next = source.last.insert(next);
         let (from, amount) = match &last {
             // New: all of it came since its start, if that is told and not long ago, or else since
             // its instance was heard last.
@@ -325,9 +327,9 @@ impl Books {
                     (start, previous) => start.or(previous),
                 };
                 match from {
-                    Some(from) if from < next.time => (from, next.value.clone()),
+                    Some(from) if from < to => (from, next.value.clone()),
                     _ => {
-                        self.begin(id, next.time, now, Begins::Unknown);
+                        self.begin(id, to, now, Begins::Unknown);
                         return Fate::Baseline;
                     }
                 }
@@ -347,14 +349,14 @@ impl Books {
                 }
             }
         };
-        if next.time - from > gap {
-            self.begin(id, next.time, now, Begins::Again);
+        if to - from > gap {
+            self.begin(id, to, now, Begins::Again);
             return Fate::Gap;
         }
-        self.add(id, &amount, from, next.time, now)
+        self.add(id, &amount, from, to, now)
     }
 
-    fn delta(&mut self, id: u32, next: &Last, previous: Option<i64>, now: i64) -> Fate {
+    fn delta(&mut self, id: u32, next: Last, previous: Option<i64>, now: i64) -> Fate {
         let gap = self.terms.gap_ms;
         let Some(source) = self.speak(id, now) else {
             return Fate::Refused(Why::OtherKind);
@@ -375,21 +377,22 @@ impl Books {
         source.recent.push(stretch);
         let amount = next.value.clone();
         let is_first = source.last.is_none();
-        if next.time > spoken {
-            source.last = Some(next.clone());
+        let (to, is_started) = (next.time, next.start.is_some());
+        if to > spoken {
+            source.last = Some(next);
         }
         // Of an instance that was heard before, what is new began when it says.
-        let unheard = previous.is_none() || next.start.is_none();
+        let unheard = previous.is_none() || !is_started;
         if is_first && unheard && start.rem_euclid(self.terms.step.ms()) != 0 {
             self.begin(id, start, now, Begins::Unknown);
         }
-        if next.time - start > gap {
+        if to - start > gap {
             return Fate::Gap;
         }
-        self.add(id, &amount, start, next.time, now)
+        self.add(id, &amount, start, to, now)
     }
 
-    fn level(&mut self, id: u32, next: &Last, now: i64) -> Fate {
+    fn level(&mut self, id: u32, next: Last, now: i64) -> Fate {
         let (gap, step) = (self.terms.gap_ms, self.terms.step.ms());
         let Some(source) = self.speak(id, now) else {
             return Fate::Refused(Why::OtherKind);
@@ -405,16 +408,17 @@ impl Books {
         if next.time < spoken {
             return Fate::Superseded;
         }
-        let last = source.last.replace(next.clone());
+        let to = next.time;
+        let last = source.last.replace(next);
         let feeds = source.feeds.clone();
         if last.is_none() {
-            self.begin(id, next.time, now, Begins::Unknown);
+            self.begin(id, to, now, Begins::Unknown);
         }
-        let here = next.time - next.time.rem_euclid(step);
+        let here = to - to.rem_euclid(step);
         let mut late = false;
         for (account, _) in feeds.iter() {
             // Steps without a point of their own have what was there before.
-            if let Some(last) = last.as_ref().filter(|l| next.time - l.time <= gap)
+            if let Some(last) = last.as_ref().filter(|l| to - l.time <= gap)
                 && let Value::Number(before) = last.value
             {
                 let factor = self.sources[id as usize].as_ref().map_or(1.0, |s| s.factor);

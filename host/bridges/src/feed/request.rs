@@ -62,6 +62,9 @@ const FULL_MS: u64 = 2000;
 /// How long a stream that was refused is not looked at again, in milliseconds.
 const REFUSED_MS: i64 = 30_000;
 
+/// Points for which room is kept from one request to the next.
+const KEPT_POINTS: usize = 20_000;
+
 /// A stream that is not known yet.
 struct Fresh {
     name: Vec<u8>,
@@ -73,7 +76,7 @@ struct Fresh {
 
 /// Whose a point is; new ones by their place among those.
 #[derive(Clone, Copy)]
-enum Id {
+pub(super) enum Id {
     Stream(u32),
     Fresh(u32),
 }
@@ -133,13 +136,14 @@ impl Feed {
 impl<'f> Gather<'f> {
     fn new(feed: &'f Feed, caller: &'f Principal, inner: &'f mut Inner, now: Timestamp) -> Self {
         let (_, now) = feed.times(inner, now);
+        let points = std::mem::take(&mut inner.points);
         Self {
             feed,
             caller,
             inner,
             now,
             took: Took::default(),
-            points: vec![],
+            points,
             fresh: vec![],
             by_name: BTreeMap::new(),
             last: None,
@@ -268,13 +272,13 @@ impl<'f> Gather<'f> {
             self.inner.allowance.take(&by_tenant, rate, now.0)?;
         }
         let ids = self.introduce();
-        let points = std::mem::take(&mut self.points);
+        let mut points = std::mem::take(&mut self.points);
         if self.feed.options.clock == super::Clock::Data {
             let newest = points.iter().map(|(_, p)| p.time).max();
             self.inner.newest = newest.unwrap_or(i64::MIN).max(self.inner.newest);
         }
         let (clock, now) = self.feed.times(self.inner, now);
-        for (id, observed) in points {
+        for (id, observed) in points.drain(..) {
             let id = match id {
                 Id::Stream(id) => id,
                 Id::Fresh(i) => match &ids[i as usize] {
@@ -298,6 +302,8 @@ impl<'f> Gather<'f> {
                 Fate::Counted | Fate::Baseline | Fate::Gap | Fate::Ended => self.took.accepted += 1,
             }
         }
+        points.shrink_to(KEPT_POINTS);
+        self.inner.points = points;
         self.inner.books.settle(clock, now);
         Ok(self.took)
     }

@@ -30,7 +30,7 @@ pub(crate) struct FeedsConfig {
     pub(crate) message: usize,
     /// Requests that are read at the same time.
     pub(crate) concurrency: usize,
-    /// Memory of steps that are not complete yet, in MiB: about 25,000 steps each.
+    /// Memory of steps that are not complete yet, in MiB: about 32,000 steps each.
     pub(crate) memory: usize,
     /// Streams (a metric with one set of labels) that are known at a time.
     pub(crate) max_streams: usize,

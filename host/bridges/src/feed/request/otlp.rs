@@ -110,50 +110,49 @@ fn is_nameless(labels: &Labels) -> bool {
     labels.get("telemetry.sdk.name") == Some("envoy") && labels.get("service.instance.id").is_none()
 }
 
-impl Listener<'_> {
-    fn value(&mut self, reading: &Reading<'_>) -> Result<Option<Value>, &'static str> {
-        Ok(Some(match *reading {
-            Reading::Ended => return Ok(None),
-            Reading::Unusable(why) => return Err(why),
-            Reading::Number(n) => Value::Number(n),
-            Reading::Explicit {
-                count,
-                sum,
-                bounds,
-                counts,
-            } => {
-                if *self.bounds != *bounds {
-                    self.bounds = bounds.into();
-                }
-                Value::Histogram(Box::new(Histogram {
-                    layout: Layout::Explicit(Arc::clone(&self.bounds)),
-                    counts: if counts.is_empty() {
-                        vec![count]
-                    } else {
-                        counts.to_vec()
-                    },
-                    sum,
-                }))
+/// What a reading says. `last` are the bounds of the last histogram, which nearly all have in common.
+fn value(reading: &Reading<'_>, last: &mut Arc<[f64]>) -> Result<Option<Value>, &'static str> {
+    Ok(Some(match *reading {
+        Reading::Ended => return Ok(None),
+        Reading::Unusable(why) => return Err(why),
+        Reading::Number(n) => Value::Number(n),
+        Reading::Explicit {
+            count,
+            sum,
+            bounds,
+            counts,
+        } => {
+            if **last != *bounds {
+                *last = bounds.into();
             }
-            Reading::Exponential {
-                sum,
-                scale,
-                zero,
-                offset,
-                counts,
-                ..
-            } => Value::Histogram(Box::new(Histogram {
-                layout: Layout::Exponential {
-                    scale,
-                    offset,
-                    zero,
+            Value::Histogram(Box::new(Histogram {
+                layout: Layout::Explicit(Arc::clone(last)),
+                counts: if counts.is_empty() {
+                    vec![count]
+                } else {
+                    counts.to_vec()
                 },
-                counts: counts.to_vec(),
                 sum,
-            })),
-            Reading::Summary { .. } => return Err("summaries cannot be added up over instances"),
-        }))
-    }
+            }))
+        }
+        Reading::Exponential {
+            sum,
+            scale,
+            zero,
+            offset,
+            counts,
+            ..
+        } => Value::Histogram(Box::new(Histogram {
+            layout: Layout::Exponential {
+                scale,
+                offset,
+                zero,
+            },
+            counts: counts.to_vec(),
+            sum,
+        })),
+        Reading::Summary { .. } => return Err("summaries cannot be added up over instances"),
+    }))
 }
 
 /// What a kind's values are, and how they follow each other.
@@ -260,7 +259,7 @@ impl Sink for Listener<'_> {
     }
 
     fn point(&mut self, point: &Point<'_>) {
-        let Some(metric) = self.metric.clone() else {
+        let Some(metric) = self.metric.as_deref() else {
             return;
         };
         self.name.clear();
@@ -279,7 +278,7 @@ impl Sink for Listener<'_> {
             introduce(
                 gather,
                 point,
-                &metric,
+                metric,
                 resource,
                 (name, unit, kind),
                 scope,
@@ -289,7 +288,7 @@ impl Sink for Listener<'_> {
         let Some(id) = id else {
             return;
         };
-        match self.value(&point.reading) {
+        match value(&point.reading, &mut self.bounds) {
             Ok(value) => {
                 let ms = |ns: u64| (ns / 1_000_000) as i64;
                 let observed = Observed {
