@@ -48,7 +48,7 @@ pub(super) fn retain(f: &Fixture, keep: &Retention, now: i64) -> Retained {
         let told = f.store().retain(keep, at(now)).unwrap();
         all.then(&told);
         quiet = if told.all().bytes == 0 { quiet + 1 } else { 0 };
-        f.until(|s| s.unrolled_blocks == 0);
+        f.until(|s| s.unrolled_blocks == 0 && s.sealing_groups == 0);
     }
     all
 }
