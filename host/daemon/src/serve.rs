@@ -93,7 +93,7 @@ async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Read
         listen(&tasks, "feeds", server);
     }
     tasks.spawn_thread(TaskKind::StoreUpkeep, "feeds", move |stop| {
-        feeds::run(&feed, stop)
+        feeds::run(&feed, &metrics, stop)
     });
     let every = Duration::from_secs(u64::from(config.cycle.0));
     let turning = world.clone();
