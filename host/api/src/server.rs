@@ -205,6 +205,20 @@ impl Server {
     }
 }
 
+/// Whether addresses may be listened on, each of them and all together, before anything that takes long is
+/// done. They are let go again: who connects meanwhile must be refused, not left waiting.
+///
+/// # Errors
+/// When one is not to be had, as [`Server::bind`].
+pub fn check_free(addresses: &[SocketAddr]) -> Result<(), Error> {
+    let listen = |&address: &SocketAddr| {
+        let listener = std::net::TcpListener::bind(address);
+        listener.map_err(|cause| Error::Bind { address, cause })
+    };
+    let held: Result<Vec<_>, _> = addresses.iter().map(listen).collect();
+    held.map(drop)
+}
+
 /// A listener that is open and not yet served.
 #[derive(Debug)]
 pub struct Bound {

@@ -54,6 +54,8 @@ pub(crate) fn check(config: &Config) -> Result<()> {
 async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Ready) -> Result<()> {
     // Before anything is opened: what is refused leaves no data directory, and is told at once.
     check(&config)?;
+    tidegate_api::check_free(std::slice::from_ref(&config.listen))?;
+    tidegate_api::check_free(&config.feeds.listen).context("feeds.listen")?;
     let auth = credentials(&config.auth)?;
     let world = {
         let (config, metrics) = (config.clone(), metrics.clone());
@@ -287,6 +289,32 @@ mod tests {
         assert!(one.ends_with(":7070") && one.len() > ":7070".len(), "{one}");
         assert_ne!(one, other);
         assert_eq!(of("127.0.0.1:7070", Some("edge-1")), "edge-1");
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_told_before_anything_is_opened() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = taken.local_addr().unwrap();
+        let home = tempfile::tempdir().unwrap();
+        for of_feeds in [false, true] {
+            let mut config = Config {
+                listen: "127.0.0.1:0".parse().unwrap(),
+                data: home.path().join("data"),
+                ..Config::default()
+            };
+            match of_feeds {
+                false => config.listen = taken,
+                true => config.feeds.listen.push(taken),
+            }
+            let metrics = tidegate_telemetry::Metrics::nowhere();
+            let ready: Ready = Box::new(|_| panic!("it listens"));
+            let error = serve(config.clone(), metrics, ready).await.unwrap_err();
+            let told = format!("{error:#}");
+            assert!(told.contains(&taken.to_string()), "{told}");
+            assert!(told.contains("taken"), "{told}");
+            assert_eq!(told.contains("feeds.listen"), of_feeds, "{told}");
+            assert!(!config.data.exists());
+        }
     }
 
     #[test]
