@@ -40,4 +40,4 @@ mod service;
 
 pub use auth::{Auth, Credential, CredentialError, token_digest};
 pub use options::{AdoptParent, Insecure, Limits, Options, Tls, check_exposure};
-pub use server::{Bound, Error, Health, Server, Serving};
+pub use server::{Bound, Error, Health, Server, Serving, check_free};

@@ -13,6 +13,7 @@ use crate::options::{AdoptParent, Options, check_exposure};
 use crate::pull::Wake;
 use crate::service::Shared;
 use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::http::{Request, Response, StatusCode, Version};
 use axum::middleware::Next;
 use std::future::Future;
@@ -204,6 +205,20 @@ impl Server {
     }
 }
 
+/// Whether addresses may be listened on, each of them and all together, before anything that takes long is
+/// done. They are let go again: who connects meanwhile must be refused, not left waiting.
+///
+/// # Errors
+/// When one is not to be had, as [`Server::bind`].
+pub fn check_free(addresses: &[SocketAddr]) -> Result<(), Error> {
+    let listen = |&address: &SocketAddr| {
+        let listener = std::net::TcpListener::bind(address);
+        listener.map_err(|cause| Error::Bind { address, cause })
+    };
+    let held: Result<Vec<_>, _> = addresses.iter().map(listen).collect();
+    held.map(drop)
+}
+
 /// A listener that is open and not yet served.
 #[derive(Debug)]
 pub struct Bound {
@@ -332,14 +347,32 @@ fn span_maker(
 }
 
 /// Our own services are gRPC, which is spoken by HTTP/2; a call of theirs by HTTP/1 would have no bound
-/// on how long it may take.
+/// on how long it may take. What else comes by HTTP/1 has missed the path of a feed, and hears which there are.
 async fn http2_alone(request: Request<Body>, next: Next) -> Response<Body> {
     if request.version() >= Version::HTTP_2 {
         return next.run(request).await;
     }
-    let mut refused = Response::new(Body::from("this is spoken by HTTP/2 (gRPC) alone\n"));
-    *refused.status_mut() = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
+    let (code, text) = if is_method(request.uri().path()) {
+        let text = "this is spoken by HTTP/2 (gRPC) alone\n";
+        (StatusCode::HTTP_VERSION_NOT_SUPPORTED, text)
+    } else {
+        let text = "nothing is here; POST OTLP metrics to /v1/metrics, Prometheus' remote write to /api/v1/write\n";
+        (StatusCode::NOT_FOUND, text)
+    };
+    let mut refused = Response::new(Body::from(text));
+    *refused.status_mut() = code;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    refused.headers_mut().insert(CONTENT_TYPE, kind);
     refused
+}
+
+/// Whether a path is that of a method of gRPC: `/package.Service/Method`, the services being ours, health or
+/// reflection.
+fn is_method(path: &str) -> bool {
+    let mut parts = path.split('/').skip(1);
+    let (service, method, more) = (parts.next(), parts.next(), parts.next());
+    let known = |service: &str| SERVICES.contains(&service) || service.starts_with("grpc.");
+    service.is_some_and(known) && method.is_some_and(|m| !m.is_empty()) && more.is_none()
 }
 
 /// An error with its causes; tonic's own text says only "transport error".

@@ -42,6 +42,7 @@ mod feeds;
 mod figures;
 mod forget;
 mod journal;
+mod left_out;
 mod spread;
 mod stream;
 mod streams;
@@ -49,6 +50,7 @@ mod waiting;
 
 pub use classic::Slice;
 pub use codec::Damaged;
+pub use left_out::LeftOut;
 pub use stream::{Fate, Flow, Observed, Value, Why};
 
 use account::Account;
@@ -56,7 +58,7 @@ use journal::Log;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use stream::{Family, Source};
-use tidegate_core::ids::TenantId;
+use tidegate_core::ids::{ApiId, TenantId};
 use tidegate_core::sample::{SeriesKey, SeriesSamples};
 use tidegate_core::time::{Step, Timestamp};
 
@@ -182,6 +184,7 @@ pub struct Books {
     again: Vec<SeriesSamples>,
     /// Apis that are to be declared.
     waiting: waiting::Waiting,
+    left_out: BTreeMap<ApiId, LeftOut>,
 }
 
 impl Books {
@@ -208,6 +211,7 @@ impl Books {
             touched: vec![],
             again: vec![],
             waiting: BTreeMap::new(),
+            left_out: BTreeMap::new(),
         }
     }
 

@@ -25,7 +25,7 @@ pub use adopt::Adoption;
 use allowance::Allowance;
 pub use request::{Counters, Peer, Reasons, Took, Written};
 
-use crate::books::{Books, Damaged, Observed, Terms};
+use crate::books::{Books, Damaged, LeftOut, Observed, Terms};
 use crate::mapping::Mapping;
 use crate::wire::Malformed;
 use commit::Committer;
@@ -148,6 +148,8 @@ pub struct Turned {
     pub undeclared: Option<(u64, String)>,
     /// Sums that wait because the store takes none now, with why.
     pub waiting: Option<(usize, String)>,
+    /// Steps that are complete and not stored, as not everybody was heard in them.
+    pub left_out: BTreeMap<ApiId, LeftOut>,
 }
 
 /// Bytes of journal after which the state is written as a whole, at the least.
@@ -291,12 +293,15 @@ impl Feed {
     }
 
     fn hand_out(&self, unsent: &mut Vec<SeriesSamples>, now: Timestamp) -> Result<Turned, Error> {
-        let mut next = Some(0);
+        let (mut next, mut turned) = (Some(0), Turned::default());
         while let Some(from) = next {
             let mut inner = self.inner();
             let times = self.times(&inner, now);
             next = inner.books.due_of(from, SLICE, times, unsent);
             self.committer.add(&inner.books.drain());
+            for (api, left_out) in inner.books.left_out() {
+                turned.left_out.entry(api).or_default().add(&left_out);
+            }
         }
         self.weight.store(weight(unsent), Ordering::Relaxed);
         // After all sums were taken: none of them is of an api that waits and is not among these.
@@ -304,10 +309,7 @@ impl Feed {
         let ticket = self.committer.add(&self.inner().books.drain());
         // A sum may be stored only when all that is in it would survive a crash.
         self.committer.wait(ticket)?;
-        let mut turned = Turned {
-            undeclared: declared.refused,
-            ..Turned::default()
-        };
+        turned.undeclared = declared.refused;
         if let Some(why) = declared.waiting {
             // Of an api that is not declared, the store takes nothing.
             turned.waiting = Some((unsent.len(), why));

@@ -1,6 +1,8 @@
 //! The feeds' place in the daemon: opened after the world, turned once a second, closed before the
 //! store.
 
+mod left_out;
+
 use crate::config::{ClockKind, Config};
 use crate::gate::Gate;
 use crate::world::World;
@@ -10,6 +12,7 @@ use std::time::Duration;
 use tidegate_bridges::feed::{Clock, Feed};
 use tidegate_bridges::serve;
 use tidegate_runtime::{Stop, Wake};
+use tidegate_telemetry::Metrics;
 
 /// How often complete sums are handed out.
 const EVERY: Duration = Duration::from_secs(1);
@@ -64,8 +67,9 @@ pub(crate) fn routes(
 
 /// Hands out sums until it is asked to stop; then what is complete, and the state. What goes wrong is
 /// logged when it begins, not every second.
-pub(crate) fn run(feed: &Feed, stop: &Stop) -> Result<()> {
+pub(crate) fn run(feed: &Feed, metrics: &Metrics, stop: &Stop) -> Result<()> {
     let (mut waited, mut refused) = (String::new(), String::new());
+    let mut left_out = left_out::Told::default();
     loop {
         let stopping = stop.sleep_blocking(EVERY) == Wake::Stop;
         let now = crate::clock::wall();
@@ -78,6 +82,14 @@ pub(crate) fn run(feed: &Feed, stop: &Stop) -> Result<()> {
         }
         if let Some((apis, reason)) = turned.undeclared {
             tracing::warn!(apis, "apis that feeds tell of cannot be declared: {reason}");
+        }
+        let steps = turned.left_out.values().map(|of| of.steps).sum();
+        if steps > 0 {
+            metrics.left_out(steps);
+        }
+        left_out.hear(turned.left_out);
+        if let Some(text) = left_out.tell(now, stopping) {
+            tracing::warn!("{text}");
         }
         let why = turned.waiting.map_or_else(String::new, |(series, why)| {
             tracing::debug!(series, "sums of feeds wait: {why}");

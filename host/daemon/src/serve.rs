@@ -29,12 +29,33 @@ pub(crate) async fn run(config: Config, ready: Ready) -> Result<()> {
     let telemetry =
         Telemetry::start(&telemetry_options(&config)).context("logging could not be set up")?;
     let metrics = telemetry.metrics();
+    // With a collector, what it wants hides what the log's filter lets through; the usual filter is known.
+    let usual = config.telemetry.filter == Config::default().telemetry.filter;
+    let is_sure = config.telemetry.otlp.is_none() || usual;
     let result = serve(config, metrics, ready).await;
-    if let Err(error) = &result {
-        tracing::error!("{error:#}");
-    }
+    let result = result.map_err(|error| logged(error, is_sure));
     telemetry.shutdown(Duration::from_secs(2)).await;
     result
+}
+
+/// What ends the daemon is told once: in the log, where all else that it says stands too, and by whoever called
+/// only where the log is shut.
+fn logged(error: anyhow::Error, is_sure: bool) -> anyhow::Error {
+    if !is_sure || !tracing::event_enabled!(tracing::Level::ERROR) {
+        return error;
+    }
+    tracing::error!("{error:#}");
+    error.context(Logged)
+}
+
+/// Marks an error that stands in the log.
+#[derive(Debug)]
+pub(crate) struct Logged;
+
+impl std::fmt::Display for Logged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the log says why")
+    }
 }
 
 /// Checks what only serving would meet: credentials, the files of the listener's identity, and whether the
@@ -54,6 +75,8 @@ pub(crate) fn check(config: &Config) -> Result<()> {
 async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Ready) -> Result<()> {
     // Before anything is opened: what is refused leaves no data directory, and is told at once.
     check(&config)?;
+    tidegate_api::check_free(std::slice::from_ref(&config.listen))?;
+    tidegate_api::check_free(&config.feeds.listen).context("feeds.listen")?;
     let auth = credentials(&config.auth)?;
     let world = {
         let (config, metrics) = (config.clone(), metrics.clone());
@@ -93,7 +116,7 @@ async fn serve(config: Config, metrics: tidegate_telemetry::Metrics, ready: Read
         listen(&tasks, "feeds", server);
     }
     tasks.spawn_thread(TaskKind::StoreUpkeep, "feeds", move |stop| {
-        feeds::run(&feed, stop)
+        feeds::run(&feed, &metrics, stop)
     });
     let every = Duration::from_secs(u64::from(config.cycle.0));
     let turning = world.clone();
@@ -287,6 +310,47 @@ mod tests {
         assert!(one.ends_with(":7070") && one.len() > ":7070".len(), "{one}");
         assert_ne!(one, other);
         assert_eq!(of("127.0.0.1:7070", Some("edge-1")), "edge-1");
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_told_before_anything_is_opened() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = taken.local_addr().unwrap();
+        let home = tempfile::tempdir().unwrap();
+        for of_feeds in [false, true] {
+            let mut config = Config {
+                listen: "127.0.0.1:0".parse().unwrap(),
+                data: home.path().join("data"),
+                ..Config::default()
+            };
+            match of_feeds {
+                false => config.listen = taken,
+                true => config.feeds.listen.push(taken),
+            }
+            let metrics = tidegate_telemetry::Metrics::nowhere();
+            let ready: Ready = Box::new(|_| panic!("it listens"));
+            let error = serve(config.clone(), metrics, ready).await.unwrap_err();
+            let told = format!("{error:#}");
+            assert!(told.contains(&taken.to_string()), "{told}");
+            assert!(told.contains("taken"), "{told}");
+            assert_eq!(told.contains("feeds.listen"), of_feeds, "{told}");
+            assert!(!config.data.exists());
+        }
+    }
+
+    #[test]
+    fn what_ends_the_daemon_is_told_by_the_log_or_else_by_the_command_and_never_by_both() {
+        let in_log = |filter: &str, is_sure| {
+            let mut config = Config::default();
+            config.telemetry.filter = filter.into();
+            let options = telemetry_options(&config);
+            let (lines, _) = Telemetry::prepare(&options, std::io::sink).unwrap();
+            let error = || logged(anyhow::anyhow!("the disk is gone"), is_sure);
+            tracing::dispatcher::with_default(&lines, error).is::<Logged>()
+        };
+        assert!(in_log("info", true));
+        assert!(!in_log("off", true));
+        assert!(!in_log("info", false));
     }
 
     #[test]

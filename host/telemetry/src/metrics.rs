@@ -136,6 +136,7 @@ pub struct Metrics(Arc<Instruments>);
 struct Instruments {
     ingest_samples: Counter<u64>,
     ingest_refused: Counter<u64>,
+    ingest_left_out: Counter<u64>,
     feed_points: Counter<u64>,
     quota_refused: Counter<u64>,
     store_fsync: Histogram<f64>,
@@ -175,6 +176,7 @@ impl Metrics {
         Self(Arc::new(Instruments {
             ingest_samples: counter(&meter, &INGEST_SAMPLES),
             ingest_refused: counter(&meter, &INGEST_REFUSED),
+            ingest_left_out: counter(&meter, &INGEST_LEFT_OUT),
             feed_points: counter(&meter, &FEED_POINTS),
             quota_refused: counter(&meter, &QUOTA_REFUSED),
             store_fsync: histogram(&meter, &STORE_FSYNC),
@@ -217,6 +219,11 @@ impl Metrics {
             KeyValue::new("reason", reason),
         ];
         self.0.ingest_refused.add(count, &attributes);
+    }
+
+    /// `steps` steps of feeds are not stored, since not everybody was heard in them.
+    pub fn left_out(&self, steps: u64) {
+        self.0.ingest_left_out.add(steps, &[]);
     }
 
     /// `count` points of another protocol had this `outcome` (`taken`, `duplicate`, `passed-over`).

@@ -231,6 +231,7 @@ async fn every_instrument_of_the_table_reaches_the_collector_with_its_unit_and_a
     let metrics = handle.metrics();
     metrics.ingested(5, "grpc");
     metrics.refused(2, "grpc", "rate");
+    metrics.left_out(4);
     metrics.fed(3, "otlp", "taken");
     metrics.over_quota("shop", "rate", 2);
     metrics.fsynced(took);

@@ -148,9 +148,17 @@ async fn ask_or_nothing(world: &World) -> String {
 }
 
 #[tokio::test]
-async fn our_own_services_are_spoken_by_http_2_alone() {
+async fn our_own_services_are_spoken_by_http_2_alone_and_who_misses_a_path_is_told_which_there_are()
+{
     let (world, _) = world(|_| {});
-    for path in ["/tidegate.v1.Plans/ListPools", "/nowhere"] {
+    for (path, code, part) in [
+        ("/tidegate.v1.Plans/ListPools", 505, "gRPC"),
+        ("/grpc.health.v1.Health/Check", 505, "gRPC"),
+        ("/tidegate.v1.Plans", 404, "/v1/metrics"),
+        ("/v1/metric", 404, "/v1/metrics"),
+        ("/v1/metrics/", 404, "/api/v1/write"),
+        ("/", 404, "/api/v1/write"),
+    ] {
         let mut stream = open(&world).await;
         let post = format!(
             "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/grpc\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -158,8 +166,8 @@ async fn our_own_services_are_spoken_by_http_2_alone() {
         stream.write_all(post.as_bytes()).await.unwrap();
         let answer = rest(&mut stream).await;
         assert!(
-            answer.starts_with("HTTP/1.1 505") && answer.contains("gRPC"),
-            "{answer}"
+            answer.starts_with(&format!("HTTP/1.1 {code}")) && answer.contains(part),
+            "{path}: {answer}"
         );
     }
 }

@@ -268,6 +268,9 @@ impl Books {
             self.open -= open.weight();
             if start < account.partial_until {
                 self.tally.partial += 1;
+                let left_out = self.left_out.entry(account.key.api.clone());
+                let past = account.partial_until.saturating_sub(self.terms.hold_ms);
+                left_out.or_default().note(start, step, past);
                 continue;
             }
             match open.sum {

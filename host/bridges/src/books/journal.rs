@@ -446,6 +446,8 @@ impl Books {
             }
         }
         self.wake(now);
+        // Whoever died has told of those.
+        self.left_out.clear();
         self.epoch += 1;
         std::mem::take(&mut self.again)
     }

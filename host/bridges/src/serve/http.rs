@@ -30,7 +30,8 @@ pub(super) fn routes(shared: Shared) -> axum::Router {
             post(move |request: Request<Body>| {
                 let shared = metrics.clone();
                 async move { otlp::metrics(shared, request).await }
-            }),
+            })
+            .fallback(otlp::other_methods),
         )
         .route("/v1/traces", post(otlp::others))
         .route("/v1/logs", post(otlp::others))
@@ -39,7 +40,8 @@ pub(super) fn routes(shared: Shared) -> axum::Router {
             post(move |request: Request<Body>| {
                 let shared = samples.clone();
                 async move { write::samples(shared, request).await }
-            }),
+            })
+            .fallback(write::other_methods),
         )
 }
 
@@ -157,6 +159,21 @@ fn refused(refusal: &Refusal, body: Vec<u8>, kind: &'static str) -> Response<Bod
 /// What is not read here.
 fn unread(text: String) -> Refusal {
     refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, text)
+}
+
+/// A content type that is not read here, or none.
+fn unread_kind(kind: &str, send: &str) -> Refusal {
+    unread(match kind {
+        "" => format!("the content type is missing; send {send}"),
+        kind => format!("`{kind}` is not read here; send {send}"),
+    })
+}
+
+/// Whoever asks otherwise than by POST looks whether somebody is here, by hand more often than not; the router
+/// itself says which method is allowed.
+fn only_posted(what: &str) -> Response<Body> {
+    let text = format!("{what} come here by POST\n");
+    answer(StatusCode::METHOD_NOT_ALLOWED, text.into_bytes(), TEXT)
 }
 
 /// The packing that a request names, of those that `known` knows.

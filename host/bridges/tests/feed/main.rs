@@ -303,3 +303,54 @@ fn sums_that_the_store_cannot_take_wait_and_are_stored_later() {
     world.turn(&feed, 1201);
     assert!((world.numbers(API, Signal::Requests).values().sum::<f64>() - 9.0).abs() < 1e-9);
 }
+
+#[test]
+fn a_past_that_an_instance_cuts_off_by_joining_last_is_told_and_told_once() {
+    let world = World::new();
+    let feed = world.open();
+    for t in (1000..=2000).step_by(10) {
+        let mut request = Request::default();
+        served(&mut request, "a", "200", 500, t, t);
+        world.send(&feed, 2000, &request).unwrap();
+    }
+    let mut request = Request::default();
+    served(&mut request, "b", "200", 500, 2000, 7);
+    world.send(&feed, 2000, &request).unwrap();
+    let turned = feed.turn(fake::at(2200)).unwrap();
+    assert!(world.numbers(API, Signal::Requests).is_empty());
+    let told: Vec<_> = turned.left_out.into_iter().collect();
+    let [(api, left_out)] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!(api.to_string(), API);
+    // Requests and latency. The last 100 s are what any beginning takes: `hold`, and a step.
+    assert_eq!((left_out.steps, left_out.past), (2 * 100, 2 * 90));
+    assert_eq!(left_out.until, fake::at(1900));
+    let again = world.open().turn(fake::at(2201)).unwrap();
+    for turned in [feed.turn(fake::at(2201)).unwrap(), again] {
+        assert!(turned.left_out.is_empty(), "{turned:?}");
+    }
+}
+
+#[test]
+fn instances_that_begin_to_be_heard_one_after_the_other_leave_out_no_past() {
+    let world = World::new();
+    let feed = world.open();
+    let mut steps = 0;
+    for t in (1000..1300).step_by(10) {
+        let mut request = Request::default();
+        served(&mut request, "a", "200", 500, t, t);
+        if t >= 1090 {
+            served(&mut request, "b", "200", 500, t, t);
+        }
+        world.send(&feed, t, &request).unwrap();
+        let turned = feed.turn(fake::at(t)).unwrap();
+        for of in turned.left_out.values() {
+            assert_eq!(of.past, 0, "{of:?}");
+            steps += of.steps;
+        }
+    }
+    // Nor is a step that was given out before the other one came taken back.
+    assert_eq!(world.numbers(API, Signal::Requests).get(&1000), Some(&10.0));
+    assert!(steps <= 2 * 2, "{steps}");
+}

@@ -202,6 +202,34 @@ async fn remote_write_answers_with_its_codes_and_the_headers_that_count() {
 }
 
 #[tokio::test]
+async fn whoever_asks_by_another_method_or_names_no_content_type_is_told_what_to_send() {
+    let router = server(1 << 20, 4);
+    for (path, parts) in [
+        (
+            "/v1/metrics",
+            &["POST", "application/x-protobuf", "application/json"][..],
+        ),
+        ("/api/v1/write", &["POST", "application/x-protobuf"]),
+    ] {
+        let get = http::Request::get(path).body(Body::empty()).unwrap();
+        let (head, body) = router.clone().oneshot(get).await.unwrap().into_parts();
+        let body = to_bytes(body, 1 << 20).await.unwrap();
+        let told = String::from_utf8_lossy(&body);
+        assert_eq!(head.status, StatusCode::METHOD_NOT_ALLOWED);
+        let allowed: Vec<_> = head.headers.get_all("allow").iter().collect();
+        assert_eq!(allowed, ["POST"]);
+        let mute = post(&router, path, &[GOOD], request()).await;
+        assert_eq!(mute.code, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        let mute = mute.text();
+        assert!(mute.contains("content type is missing"), "{mute}");
+        for part in parts {
+            assert!(told.contains(part), "{part}: {told}");
+            assert!(*part == "POST" || mute.contains(part), "{part}: {mute}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn grpc_tells_what_may_be_sent_again_and_what_may_not() {
     const EXPORT: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
     let framed = |body: &[u8]| {

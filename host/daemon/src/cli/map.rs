@@ -6,7 +6,7 @@
 
 use super::connect::Output;
 use crate::config;
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use clap::{Subcommand, ValueEnum};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use tidegate_core::ids::TenantId;
 /// What is asked about the mapping of metrics.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Tell what a metric becomes and why, by the configuration
+    /// Tell what a metric becomes and why, by the configuration; the exit code is 1 when nothing of it is taken
     Test(Args),
 }
 
@@ -49,10 +49,13 @@ enum KindArg {
     Histogram,
 }
 
-/// Runs a verb.
+/// Runs a verb. A script that tries its metrics before it sends them asks by the exit code.
 pub(crate) fn run(verb: &Verb, output: Output) -> Result<()> {
     let Verb::Test(args) = verb;
-    super::say(&test(args, output)?)
+    let (text, taken) = test(args, output)?;
+    super::say(&text)?;
+    ensure!(taken, "nothing of this metric would be taken");
+    Ok(())
 }
 
 fn guess(name: &str) -> KindArg {
@@ -84,7 +87,8 @@ fn guess(name: &str) -> KindArg {
     }
 }
 
-fn test(args: &Args, output: Output) -> Result<String> {
+/// What is told, and whether anything is taken.
+fn test(args: &Args, output: Output) -> Result<(String, bool)> {
     let config = config::load(args.config.as_deref())?;
     let options = config
         .feeds
@@ -126,7 +130,8 @@ fn test(args: &Args, output: Output) -> Result<String> {
         },
         Shape::Counter | Shape::Level | Shape::Histogram => decide(shape, ""),
     };
-    Ok(match output {
+    let taken = matches!(verdict, Verdict::Mapped(_));
+    let text = match output {
         Output::Json => json(&verdict).to_string(),
         Output::Human => {
             let told = if args.kind.is_some() {
@@ -138,7 +143,8 @@ fn test(args: &Args, output: Output) -> Result<String> {
             let kind = kind.map_or_else(String::new, |k| k.get_name().to_owned());
             human(&verdict, &format!("read as a {kind}{told}"), value)
         }
-    })
+    };
+    Ok((text, taken))
 }
 
 fn way(how: How) -> &'static str {
@@ -194,20 +200,46 @@ fn json(verdict: &Verdict) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::errors::{Partly, Usage};
     use super::*;
+
+    fn args(metric: &str, config: PathBuf) -> Args {
+        Args {
+            metric: metric.into(),
+            config: Some(config),
+            kind: None,
+            unit: String::new(),
+            tenant: vec![],
+        }
+    }
 
     fn told(metric: &str, yaml: &str) -> String {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("c.yaml");
         std::fs::write(&file, yaml).unwrap();
-        let args = Args {
-            metric: metric.into(),
-            config: Some(file),
-            kind: None,
-            unit: String::new(),
-            tenant: vec![],
-        };
-        test(&args, Output::Human).unwrap()
+        test(&args(metric, file), Output::Human).unwrap().0
+    }
+
+    #[test]
+    fn a_metric_of_which_nothing_is_taken_is_a_failure_and_its_reason_is_told_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("c.yaml");
+        std::fs::write(&file, "").unwrap();
+        for (metric, taken) in [
+            (r#"process.cpu.time{service.name="pay"}"#, true),
+            (r#"go_goroutines{job="edge"} 12"#, false),
+            (r#"http.server.request.duration{http.route="/"}"#, false),
+        ] {
+            for output in [Output::Human, Output::Json] {
+                let args = args(metric, file.clone());
+                assert_eq!(test(&args, output).unwrap().1, taken, "{metric}");
+                let run = run(&Verb::Test(args), output);
+                assert_eq!(run.is_ok(), taken, "{metric}: {run:?}");
+                // Neither 2 nor 3: it was asked rightly, and nothing was done in part.
+                let other = |e: anyhow::Error| e.is::<Usage>() || e.is::<Partly>();
+                assert!(!run.is_err_and(other));
+            }
+        }
     }
 
     #[test]

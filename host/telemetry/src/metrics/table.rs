@@ -61,6 +61,13 @@ pub(super) const INGEST_REFUSED: Instrument = row(
     &["protocol", "reason"],
     "samples that were refused",
 );
+pub(super) const INGEST_LEFT_OUT: Instrument = row(
+    "tidegate.ingest.left_out",
+    C,
+    "{step}",
+    &[],
+    "steps of signals that feeds told of and that are not stored, since an instance was first heard after them and what it did before is not known",
+);
 pub(super) const FEED_POINTS: Instrument = row(
     "tidegate.feed.points",
     C,
@@ -301,9 +308,10 @@ pub(super) const TASK_FAULTS: Instrument = row(
 );
 
 /// Every instrument of the daemon.
-pub const INSTRUMENTS: [Instrument; 36] = [
+pub const INSTRUMENTS: [Instrument; 37] = [
     INGEST_SAMPLES,
     INGEST_REFUSED,
+    INGEST_LEFT_OUT,
     FEED_POINTS,
     QUOTA_REFUSED,
     STORE_FSYNC,

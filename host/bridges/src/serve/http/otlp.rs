@@ -5,8 +5,8 @@
 //! everything sends those too, and would hear a success from the fallback of gRPC, which is a 200.
 
 use super::super::{Shared, export_response};
-use super::{PROTOBUF, Refusal, TEXT, answer, media_type, packing, read, refuse, refused, unread};
-use super::{StatusCode, too_large};
+use super::{PROTOBUF, Refusal, TEXT, answer, media_type, packing, read, refuse, refused};
+use super::{StatusCode, only_posted, too_large, unread_kind};
 use crate::feed::Took;
 use crate::otlp::json;
 use axum::body::Body;
@@ -60,6 +60,11 @@ pub(super) async fn metrics(shared: Shared, request: Request<Body>) -> Response<
     }
 }
 
+/// Methods that are not taken.
+pub(super) async fn other_methods() -> Response<Body> {
+    only_posted(&format!("metrics of OTLP, {PROTOBUF} or {JSON},"))
+}
+
 /// Signals that are not taken.
 pub(super) async fn others(request: Request<Body>) -> Response<Body> {
     let text = "only metrics are taken here; send traces and logs elsewhere, or switch them off (`OTEL_TRACES_EXPORTER=none`, `OTEL_LOGS_EXPORTER=none`)";
@@ -76,12 +81,8 @@ async fn taken(
     let caller = shared
         .caller(headers)
         .map_err(|text| refuse(StatusCode::UNAUTHORIZED, text))?;
-    let form = form.ok_or_else(|| {
-        let kind = media_type(headers);
-        unread(format!(
-            "`{kind}` is not read here; send {PROTOBUF} or {JSON}"
-        ))
-    })?;
+    let form =
+        form.ok_or_else(|| unread_kind(media_type(headers), &format!("{PROTOBUF} or {JSON}")))?;
     let packing = packing(headers, Packing::of_otlp, "gzip, zstd, identity")?;
     let _room = shared.admit()?;
     let mut body = read(shared, request.into_body(), packing).await?;

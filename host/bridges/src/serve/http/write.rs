@@ -6,9 +6,8 @@
 use super::super::Shared;
 use super::super::unpack::Packing;
 use super::{CONTENT_TYPE, StatusCode};
-use super::{
-    PROTOBUF, Refusal, TEXT, answer, media_type, packing, read, refuse, refused, says, unread,
-};
+use super::{PROTOBUF, Refusal, TEXT, answer, media_type, only_posted, packing, read};
+use super::{refuse, refused, says, unread_kind};
 use crate::feed::Written;
 use crate::remote_write::Version;
 use axum::body::Body;
@@ -52,6 +51,11 @@ pub(super) async fn samples(shared: Shared, request: Request<Body>) -> Response<
     response
 }
 
+/// Methods that are not taken.
+pub(super) async fn other_methods() -> Response<Body> {
+    only_posted(&format!("samples of remote write, {PROTOBUF},"))
+}
+
 fn done() -> Response<Body> {
     let mut response = answer(StatusCode::NO_CONTENT, vec![], TEXT);
     response.headers_mut().remove(CONTENT_TYPE);
@@ -60,11 +64,7 @@ fn done() -> Response<Body> {
 
 fn version(headers: &HeaderMap) -> Result<Version, Refusal> {
     let kind = says(headers, &CONTENT_TYPE);
-    let unknown = || {
-        unread(format!(
-            "`{kind}` is not read here; send {PROTOBUF} of remote write 1.0 or 2.0"
-        ))
-    };
+    let unknown = || unread_kind(kind, &format!("{PROTOBUF} of remote write 1.0 or 2.0"));
     if !media_type(headers).eq_ignore_ascii_case(PROTOBUF) {
         return Err(unknown());
     }
