@@ -302,10 +302,21 @@ impl Disk {
         Ok(logs)
     }
 
-    /// Writes values that the database is to name, durably and unseen, beside whoever writes; the batch that names
-    /// them shows them. What is of another kind stays in the batch as it is.
-    pub(crate) fn stage(&self, batch: Batch) -> Result<Batch, StoreError> {
+    /// Writes values that the database is to name, durably and unseen, beside whoever writes; the batches that name
+    /// them show them. What is of another kind stays in a batch as it is. All of them cost one sync.
+    pub(crate) fn stage(&self, batches: Vec<Batch>) -> Result<Vec<Batch>, StoreError> {
         self.check()?;
+        let staged = batches.into_iter().map(|batch| self.unsynced(batch));
+        let staged = staged.collect::<Result<Vec<_>, _>>();
+        let synced = staged.and_then(|staged| {
+            let mut logs = self.logs.iter().filter(|log| log.is_named());
+            logs.try_for_each(|log| log.sync())?;
+            Ok(staged)
+        });
+        synced.map_err(|e| self.fail(e))
+    }
+
+    fn unsynced(&self, batch: Batch) -> Result<Batch, StoreError> {
         let mut left = Batch {
             ops: Ops::new(),
             staged: batch.staged,
@@ -322,7 +333,7 @@ impl Disk {
             }
         }
         for (log, ops) in self.concerned(&logs) {
-            left.staged.push(log.stage(ops).map_err(|e| self.fail(e))?);
+            left.staged.push(log.stage(ops)?);
         }
         Ok(left)
     }

@@ -23,7 +23,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use tidegate_core::ports::storage::StoreError;
 
 /// Groups that may be encoded and not yet published; it bounds what their blocks take in memory.
-const IN_HAND: usize = 8;
+const IN_HAND: usize = 64;
+/// Groups whose blocks are synced together: with one sync for each, a burst in which all become ripe at once would
+/// wait for the disk.
+const TOGETHER: usize = 32;
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -50,7 +53,7 @@ pub(crate) struct Desk {
 /// What to do next.
 #[derive(Debug)]
 enum Work {
-    Seal(u32),
+    Seal(Vec<u32>),
     Look,
     Clean,
     Roll(u32),
@@ -110,11 +113,17 @@ impl Desk {
             if inner.closed {
                 return None;
             }
-            if inner.in_hand.len() < IN_HAND
+            let room = IN_HAND.saturating_sub(inner.in_hand.len());
+            // Waiting for more of them to come together would hold up those that are there.
+            let mut groups = vec![];
+            while groups.len() < TOGETHER.min(room)
                 && let Some(group) = inner.ripe.pop_first()
             {
                 inner.in_hand.insert(group);
-                return Some(Work::Seal(group));
+                groups.push(group);
+            }
+            if !groups.is_empty() {
+                return Some(Work::Seal(groups));
             }
             if inner.ripe.is_empty() {
                 if std::mem::take(&mut inner.look) {
@@ -158,7 +167,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
     let _farewell = Farewell(shared);
     while let Some(work) = shared.desk.take() {
         match work {
-            Work::Seal(group) => shared.queue.hand_in(seal(shared, group)),
+            Work::Seal(groups) => seal(shared, &groups),
             Work::Look => {
                 let now = shared.now();
                 let due: Vec<u32> = {
@@ -192,21 +201,37 @@ pub(crate) fn run(shared: &Arc<Shared>) {
     }
 }
 
-fn seal(shared: &Shared, group: u32) -> Task {
-    let mut sealing = Sealing::of(&reading(&shared.registry), group);
-    if sealing.is_empty() {
-        return Task::Unsealed(group);
-    }
-    // What is sealed takes room until the records that it replaces are gone.
-    let encoded = shared.disk.room();
-    let encoded = encoded.and_then(|()| sealing.encode(shared.options.block_bytes));
-    let staged = encoded.and_then(|()| shared.disk.stage(std::mem::take(&mut sealing.batch)));
-    match staged.map(|batch| sealing.batch = batch) {
-        Ok(()) => Task::Sealed(Box::new(sealing)),
-        Err(error) => {
-            tracing::error!(%error, group, "a group was not sealed; its samples stay in memory and in the write-ahead records");
-            Task::Unsealed(group)
+/// Encodes groups, puts their blocks on disk together, and hands each to the writer.
+fn seal(shared: &Shared, groups: &[u32]) {
+    let told = |group: u32, error: &StoreError| {
+        tracing::error!(%error, group, "a group was not sealed; its samples stay in memory and in the write-ahead records");
+        shared.queue.hand_in(Task::Unsealed(group));
+    };
+    let (mut sealings, mut batches) = (vec![], vec![]);
+    for group in groups.iter().copied() {
+        let mut sealing = Sealing::of(&reading(&shared.registry), group);
+        if sealing.is_empty() {
+            shared.queue.hand_in(Task::Unsealed(group));
+            continue;
         }
+        // What is sealed takes room until the records that it replaces are gone.
+        let encoded = shared.disk.room();
+        match encoded.and_then(|()| sealing.encode(shared.options.block_bytes)) {
+            Ok(()) => {
+                batches.push(std::mem::take(&mut sealing.batch));
+                sealings.push(sealing);
+            }
+            Err(error) => told(group, &error),
+        }
+    }
+    match shared.disk.stage(batches) {
+        Ok(batches) => {
+            for (mut sealing, batch) in sealings.into_iter().zip(batches) {
+                sealing.batch = batch;
+                shared.queue.hand_in(Task::Sealed(Box::new(sealing)));
+            }
+        }
+        Err(error) => sealings.iter().for_each(|s| told(s.group, &error)),
     }
 }
 

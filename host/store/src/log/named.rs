@@ -110,30 +110,26 @@ impl Log {
         self.life == Life::Named
     }
 
-    /// Writes values, durably, for somebody to name.
+    /// Writes values for somebody to name once they are synced.
     pub(crate) fn stage(self: &Arc<Self>, ops: &[Op]) -> Result<Staged, StoreError> {
-        let staged = {
-            #[cfg(test)]
-            let _op = crate::crash::op(&self.dir);
-            let _tail = locked(&self.tail);
-            let (segment, places) = self.write(ops)?;
-            let values = ops.iter().zip(places);
-            let values = values.filter_map(|((key, _), place)| {
-                let (at, len) = place?;
-                Some((key.clone(), Place { segment, at, len }))
-            });
-            let values: Vec<_> = values.collect();
-            if let Some(own) = writing(&self.inner).segments.get_mut(&segment) {
-                own.staged += values.iter().map(|(_, place)| place.weight()).sum::<u64>();
-            }
-            self.end_long()?;
-            Staged {
-                log: self.clone(),
-                values,
-            }
-        };
-        self.sync()?;
-        Ok(staged)
+        #[cfg(test)]
+        let _op = crate::crash::op(&self.dir);
+        let _tail = locked(&self.tail);
+        let (segment, places) = self.write(ops)?;
+        let values = ops.iter().zip(places);
+        let values = values.filter_map(|((key, _), place)| {
+            let (at, len) = place?;
+            Some((key.clone(), Place { segment, at, len }))
+        });
+        let values: Vec<_> = values.collect();
+        if let Some(own) = writing(&self.inner).segments.get_mut(&segment) {
+            own.staged += values.iter().map(|(_, place)| place.weight()).sum::<u64>();
+        }
+        self.end_long()?;
+        Ok(Staged {
+            log: self.clone(),
+            values,
+        })
     }
 
     /// Takes note that values are named no more.

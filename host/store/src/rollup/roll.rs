@@ -259,7 +259,7 @@ fn walk(
         // It would not be taken.
         return Ok(false);
     }
-    let batch = shared.disk.stage(batch)?;
+    let batch = shared.disk.stage(vec![batch])?.pop().unwrap_or_default();
     let (done, answer) = sync_channel(1);
     let rolling = Rolling {
         group,
