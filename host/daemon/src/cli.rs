@@ -122,9 +122,7 @@ fn outcome(done: anyhow::Result<()>) -> ExitCode {
             if is_broken_pipe(&error) {
                 return ExitCode::SUCCESS;
             }
-            if !error.is::<crate::serve::Logged>() {
-                eprintln!("tidegate: {}", words::printable(&format!("{error:#}")));
-            }
+            eprintln!("tidegate: {}", words::printable(&format!("{error:#}")));
             match (error.is::<errors::Usage>(), error.is::<errors::Partly>()) {
                 (true, _) => ExitCode::from(2),
                 (_, true) => ExitCode::from(3),

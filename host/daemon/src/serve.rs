@@ -29,33 +29,12 @@ pub(crate) async fn run(config: Config, ready: Ready) -> Result<()> {
     let telemetry =
         Telemetry::start(&telemetry_options(&config)).context("logging could not be set up")?;
     let metrics = telemetry.metrics();
-    // With a collector, what it wants hides what the log's filter lets through; the usual filter is known.
-    let usual = config.telemetry.filter == Config::default().telemetry.filter;
-    let is_sure = config.telemetry.otlp.is_none() || usual;
     let result = serve(config, metrics, ready).await;
-    let result = result.map_err(|error| logged(error, is_sure));
+    if let Err(error) = &result {
+        tracing::error!("{error:#}");
+    }
     telemetry.shutdown(Duration::from_secs(2)).await;
     result
-}
-
-/// What ends the daemon is told once: in the log, where all else that it says stands too, and by whoever called
-/// only where the log is shut.
-fn logged(error: anyhow::Error, is_sure: bool) -> anyhow::Error {
-    if !is_sure || !tracing::event_enabled!(tracing::Level::ERROR) {
-        return error;
-    }
-    tracing::error!("{error:#}");
-    error.context(Logged)
-}
-
-/// Marks an error that stands in the log.
-#[derive(Debug)]
-pub(crate) struct Logged;
-
-impl std::fmt::Display for Logged {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the log says why")
-    }
 }
 
 /// Checks what only serving would meet: credentials, the files of the listener's identity, and whether the
@@ -336,21 +315,6 @@ mod tests {
             assert_eq!(told.contains("feeds.listen"), of_feeds, "{told}");
             assert!(!config.data.exists());
         }
-    }
-
-    #[test]
-    fn what_ends_the_daemon_is_told_by_the_log_or_else_by_the_command_and_never_by_both() {
-        let in_log = |filter: &str, is_sure| {
-            let mut config = Config::default();
-            config.telemetry.filter = filter.into();
-            let options = telemetry_options(&config);
-            let (lines, _) = Telemetry::prepare(&options, std::io::sink).unwrap();
-            let error = || logged(anyhow::anyhow!("the disk is gone"), is_sure);
-            tracing::dispatcher::with_default(&lines, error).is::<Logged>()
-        };
-        assert!(in_log("info", true));
-        assert!(!in_log("off", true));
-        assert!(!in_log("info", false));
     }
 
     #[test]
