@@ -10,8 +10,8 @@
 //! of changes.
 //!
 //! Sealing comes before giving room back, and that before rolling up: memory waits for the first, and the last
-//! makes more to give back. If the keeper does not follow, the heads
-//! grow; the writer stops taking batches well beyond their bound and waits for it (see `writer`).
+//! makes more to give back. If the keeper does not follow, the heads grow; the writer stops taking batches well beyond
+//! their bound and waits for it (see `writer`).
 
 use crate::queue::Task;
 use crate::rollup::roll::{self, Outcome};
