@@ -13,6 +13,7 @@
 mod sdk;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::{env, fs};
 use tidegate_build::{Builder, Progress};
 
@@ -32,7 +33,18 @@ const SHIPPED: [&str; 12] = [
     "sequential-judge",
 ];
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    // Returned as an error it would be told by its fields; what it says is what to do.
+    match build() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\ntidegate's policies cannot be built: {error}\n");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build() -> Result<(), Box<dyn std::error::Error>> {
     let variable = |name: &str| {
         env::var_os(name)
             .map(PathBuf::from)

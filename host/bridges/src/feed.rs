@@ -40,6 +40,7 @@ use tidegate_core::ports::serve::{CatalogPort, ClockPort, IngestPort, ServeError
 use tidegate_core::ports::storage::{History, Notes, StoreError};
 use tidegate_core::sample::{SampleBatch, SeriesSamples, Values};
 use tidegate_core::time::Timestamp;
+use tokio::sync::Notify;
 
 /// What the feed needs of the daemon's servers.
 pub trait Door: IngestPort + CatalogPort + ClockPort {}
@@ -188,8 +189,10 @@ pub struct Feed {
     unsent: Mutex<Vec<SeriesSamples>>,
     /// Bytes of those.
     weight: AtomicUsize,
-    /// A turn has ended, so that there may be room.
+    /// Something was stored, so that there may be room.
     room: Condvar,
+    /// Half of what open steps may take is taken.
+    filling: Notify,
     /// Envoys that stream, and the number of the last stream.
     live: request::Live,
     streams: Mutex<u64>,
@@ -255,6 +258,7 @@ impl Feed {
             weight: AtomicUsize::new(weight(&unsent)),
             unsent: Mutex::new(unsent),
             room: Condvar::new(),
+            filling: Notify::new(),
             live: request::Live::default(),
             streams: Mutex::default(),
         };
@@ -285,11 +289,21 @@ impl Feed {
         // One turn at a time: sums of a series are stored in their order.
         let mut unsent = lock(&self.unsent);
         let turned = self.hand_out(&mut unsent, now);
-        self.weight.store(weight(&unsent), Ordering::Relaxed);
+        self.weigh(weight(&unsent));
+        turned
+    }
+
+    /// Returns when the next turn should not be waited for: a second of a backfill is more than there is room for.
+    pub async fn filling(&self) {
+        self.filling.notified().await;
+    }
+
+    /// Takes note of what sums that wait for the store weigh.
+    fn weigh(&self, bytes: usize) {
+        self.weight.store(bytes, Ordering::Relaxed);
         // Whoever has found no room waits by now.
         drop(self.inner());
         self.room.notify_all();
-        turned
     }
 
     fn hand_out(&self, unsent: &mut Vec<SeriesSamples>, now: Timestamp) -> Result<Turned, Error> {
@@ -303,7 +317,8 @@ impl Feed {
                 turned.left_out.entry(api).or_default().add(&left_out);
             }
         }
-        self.weight.store(weight(unsent), Ordering::Relaxed);
+        let mut weighs = weight(unsent);
+        self.weight.store(weighs, Ordering::Relaxed);
         // After all sums were taken: none of them is of an api that waits and is not among these.
         let declared = self.declare();
         let ticket = self.committer.add(&self.inner().books.drain());
@@ -325,7 +340,9 @@ impl Feed {
             let batch: Vec<SeriesSamples> = unsent[..n].to_vec();
             match self.store(batch) {
                 Ok((stored, refused)) => {
+                    weighs -= weight(&unsent[..n]);
                     unsent.drain(..n);
+                    self.weigh(weighs);
                     turned.stored += stored;
                     if let Some((samples, reason)) = refused {
                         let all = turned.refused.get_or_insert((0, reason));

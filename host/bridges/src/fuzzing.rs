@@ -12,9 +12,10 @@ use crate::books::{Books, Terms};
 use crate::envoy::{self, Family};
 use crate::histogram::{Histogram, Layout};
 use crate::mapping::Matcher;
-use crate::otlp::{self, Point, Reading, Sink, Wanted};
+use crate::otlp::{self, Point, Sink, Wanted};
 use crate::remote_write::{self, Told, Version};
 use crate::wire::Part;
+use std::sync::Arc;
 
 /// Reads bytes as a form: how many points they have, and `None` where they are none. Of the journal, its streams
 /// are counted; a matcher has none.
@@ -86,6 +87,8 @@ fn journal(entry: &[u8]) -> Option<usize> {
 #[derive(Default)]
 struct Reader {
     points: usize,
+    /// Bounds of the last histogram, and the last one.
+    bounds: Arc<[f64]>,
     last: Option<Histogram>,
 }
 
@@ -121,34 +124,8 @@ impl Sink for Reader {
         for part in point.attributes {
             let _ = otlp::key_value(*part);
         }
-        match point.reading {
-            Reading::Explicit {
-                sum,
-                bounds,
-                counts,
-                ..
-            } if !counts.is_empty() => self.histogram(Histogram {
-                layout: Layout::Explicit(bounds.into()),
-                counts: counts.to_vec(),
-                sum,
-            }),
-            Reading::Exponential {
-                sum,
-                scale,
-                zero,
-                offset,
-                counts,
-                ..
-            } => self.histogram(Histogram {
-                layout: Layout::Exponential {
-                    scale,
-                    offset,
-                    zero,
-                },
-                counts: counts.to_vec(),
-                sum,
-            }),
-            _ => {}
+        if let Some(histogram) = point.reading.histogram(&mut self.bounds) {
+            self.histogram(histogram);
         }
     }
 

@@ -14,8 +14,9 @@ use tidegate_bridges::serve;
 use tidegate_runtime::{Stop, Wake};
 use tidegate_telemetry::Metrics;
 
-/// How often complete sums are handed out.
+/// How often complete sums are handed out; and at the most, where they take much room.
 const EVERY: Duration = Duration::from_secs(1);
+const SOONEST: Duration = Duration::from_millis(100);
 
 /// Opens the feed where its journal ends.
 pub(crate) fn open(config: &Config, world: &Arc<World>) -> Result<Arc<Feed>> {
@@ -71,7 +72,8 @@ pub(crate) fn run(feed: &Feed, metrics: &Metrics, stop: &Stop) -> Result<()> {
     let (mut waited, mut refused) = (String::new(), String::new());
     let mut left_out = left_out::Told::default();
     loop {
-        let stopping = stop.sleep_blocking(EVERY) == Wake::Stop;
+        let stopping = stop.sleep_blocking(SOONEST) == Wake::Stop
+            || stop.sleep_blocking_until(EVERY - SOONEST, feed.filling()) == Wake::Stop;
         let now = crate::clock::wall();
         let turned = feed.turn(now).context("the feeds' sums cannot be noted")?;
         if let Some((samples, reason)) = turned.refused

@@ -50,10 +50,17 @@ impl Stop {
     /// [`Stop::requested`] instead (tokio refuses to block one of its own workers).
     #[must_use]
     pub fn sleep_blocking(&self, pause: Duration) -> Wake {
+        self.sleep_blocking_until(pause, std::future::pending())
+    }
+
+    /// Likewise, or until `early` is over: then the time is up, too.
+    #[must_use]
+    pub fn sleep_blocking_until(&self, pause: Duration, early: impl Future<Output = ()>) -> Wake {
         self.handle.block_on(async {
             tokio::select! {
                 biased;
                 () = self.token.cancelled() => Wake::Stop,
+                () = early => Wake::TimeUp,
                 () = tokio::time::sleep(pause) => Wake::TimeUp,
             }
         })

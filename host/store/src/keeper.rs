@@ -243,3 +243,73 @@ impl Shared {
         newest.max(self.told.load(Ordering::Acquire))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::crash::{Told, watch};
+    use crate::options::Options;
+    use crate::store::Store;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::sync_channel;
+    use std::time::{Duration, Instant};
+    use tidegate_core::ports::storage::History;
+    use tidegate_core::sample::{SampleBatch, SeriesKey, SeriesSamples, Values};
+    use tidegate_core::time::{Step, Timestamp};
+    use tidegate_core::units::Signal;
+
+    #[test]
+    fn groups_that_become_ripe_together_are_synced_together() {
+        let home = tempfile::tempdir().unwrap();
+        let syncs = Arc::new(AtomicUsize::new(0));
+        let count = syncs.clone();
+        let listen = move |told: Told<'_>| {
+            // A segment is synced when it begins and when it ends, whoever asks.
+            if let Told::Synced(name, 100..4096) = told
+                && name.iter().any(|part| part == "blocks")
+            {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        watch(home.path(), Box::new(listen));
+        let options = Options {
+            seal_after_ms: 1_800_000,
+            ..Options::default()
+        };
+        let store = Store::open(home.path().join("store"), options).unwrap();
+        let before = syncs.load(Ordering::SeqCst);
+        let series = (0..800).map(|n| SeriesSamples {
+            key: SeriesKey {
+                api: format!("t/{n}").parse().unwrap(),
+                signal: Signal::Requests,
+            },
+            step: Step::MINUTE,
+            times: vec![Timestamp(0), Timestamp(3_600_000)],
+            values: Values::Numbers(vec![1.0, f64::from(n)]),
+        });
+        let batch = SampleBatch {
+            series: series.collect(),
+        };
+        let (send, receive) = sync_channel(1);
+        History::append(
+            &*store,
+            batch,
+            Box::new(move |outcome| drop(send.send(outcome))),
+        );
+        receive.recv().unwrap().unwrap();
+        let begun = Instant::now();
+        while store.stat().unwrap().sealed_samples < 1600 {
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "it is not sealed"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let syncs = syncs.load(Ordering::SeqCst) - before;
+        let blocks = store.stat().unwrap().blocks as usize;
+        assert!(
+            blocks >= 40 && syncs < 8,
+            "{syncs} for {blocks} blocks"
+        );
+    }
+}

@@ -127,6 +127,9 @@ impl Feed {
 
     /// Waits until what a request moved is on disk.
     fn end(&self, mut inner: MutexGuard<'_, Inner>) -> Result<(), Error> {
+        if self.open_bytes(&inner) > self.options.terms.max_open / 2 {
+            self.filling.notify_one();
+        }
         let ticket = self.committer.add(&inner.books.drain());
         drop(inner);
         Ok(self.committer.wait(ticket)?)

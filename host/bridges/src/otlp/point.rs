@@ -4,7 +4,9 @@
 //! that is nearly always so; [`super::key_value`] reads them for who has not.
 
 use super::Kind;
+use crate::histogram::{Histogram, Layout};
 use crate::wire::{Field, Malformed, Part, Value};
+use std::sync::Arc;
 
 /// Buckets of one point that are read; SDKs send 16 or 160, and a distribution keeps 320.
 pub(crate) const MAX_BUCKETS: usize = 4096;
@@ -51,6 +53,53 @@ pub enum Reading<'a> {
     Ended,
     /// Nothing that could be used, and why.
     Unusable(&'static str),
+}
+
+impl Reading<'_> {
+    /// The histogram that it tells of, if it does. `last` are the bounds of the last one, which nearly all have
+    /// in common.
+    #[must_use]
+    pub fn histogram(&self, last: &mut Arc<[f64]>) -> Option<Histogram> {
+        match *self {
+            Self::Explicit {
+                count,
+                sum,
+                bounds,
+                counts,
+            } => {
+                if **last != *bounds {
+                    *last = bounds.into();
+                }
+                let layout = Layout::Explicit(Arc::clone(last));
+                let counts = match counts.is_empty() {
+                    true => vec![count],
+                    false => counts.to_vec(),
+                };
+                Some(Histogram {
+                    layout,
+                    counts,
+                    sum,
+                })
+            }
+            Self::Exponential {
+                sum,
+                scale,
+                zero,
+                offset,
+                counts,
+                ..
+            } => Some(Histogram {
+                layout: Layout::Exponential {
+                    scale,
+                    offset,
+                    zero,
+                },
+                counts: counts.to_vec(),
+                sum,
+            }),
+            Self::Number(_) | Self::Summary { .. } | Self::Ended | Self::Unusable(_) => None,
+        }
+    }
 }
 
 /// A point of a metric.

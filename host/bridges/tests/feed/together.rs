@@ -2,6 +2,8 @@
 
 use super::fake::{World, at};
 use super::otlp::Request;
+use std::pin::pin;
+use std::task::{Context, Waker};
 use std::thread;
 use tidegate_bridges::feed::{Error, Feed, Took};
 use tidegate_core::access::Principal;
@@ -113,4 +115,23 @@ fn who_has_patience_is_answered_when_there_is_room_and_not_before() {
         assert_eq!(waits.join().unwrap().unwrap().accepted, 1);
     });
     assert_eq!(feed.standing().1, 2);
+}
+
+#[test]
+fn a_turn_is_asked_for_early_where_open_steps_take_half_of_their_memory() {
+    let is_asked = |feed: &Feed| {
+        let mut context = Context::from_waker(Waker::noop());
+        pin!(feed.filling()).poll(&mut context).is_ready()
+    };
+    let mut world = World::new();
+    world.options.terms.max_open = 10_000;
+    let feed = world.open();
+    world.send(&feed, 3000, &past("a", 100)).unwrap();
+    assert!(!is_asked(&feed));
+    world.send(&feed, 3000, &past("b", 100)).unwrap();
+    assert!(is_asked(&feed));
+    assert!(!is_asked(&feed), "once is enough");
+    world.turn(&feed, 3010);
+    world.send(&feed, 3010, &past("c", 10)).unwrap();
+    assert!(!is_asked(&feed));
 }

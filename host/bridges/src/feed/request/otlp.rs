@@ -8,7 +8,6 @@
 use super::{Error, Feed, Gather, Took, identity};
 use crate::books::{Flow, Introduced, Key, Observed, Value, key_of};
 use crate::feed::names::{Metric, Name, Resource, Slot};
-use crate::histogram::{Histogram, Layout};
 use crate::mapping::{Labels, Shape, Stream};
 use crate::otlp::{self, Kind, Point, Reading, Sink, Temporality, Wanted};
 use crate::wire::Part;
@@ -110,49 +109,18 @@ fn is_nameless(labels: &Labels) -> bool {
     labels.get("telemetry.sdk.name") == Some("envoy") && labels.get("service.instance.id").is_none()
 }
 
-/// What a reading says. `last` are the bounds of the last histogram, which nearly all have in common.
+/// What a reading says. `last` are the bounds of the last histogram.
 fn value(reading: &Reading<'_>, last: &mut Arc<[f64]>) -> Result<Option<Value>, &'static str> {
-    Ok(Some(match *reading {
-        Reading::Ended => return Ok(None),
-        Reading::Unusable(why) => return Err(why),
-        Reading::Number(n) => Value::Number(n),
-        Reading::Explicit {
-            count,
-            sum,
-            bounds,
-            counts,
-        } => {
-            if **last != *bounds {
-                *last = bounds.into();
-            }
-            Value::Histogram(Box::new(Histogram {
-                layout: Layout::Explicit(Arc::clone(last)),
-                counts: if counts.is_empty() {
-                    vec![count]
-                } else {
-                    counts.to_vec()
-                },
-                sum,
-            }))
+    match *reading {
+        Reading::Ended => Ok(None),
+        Reading::Unusable(why) => Err(why),
+        Reading::Number(n) => Ok(Some(Value::Number(n))),
+        Reading::Explicit { .. } | Reading::Exponential { .. } => {
+            let histogram = reading.histogram(last);
+            Ok(histogram.map(|h| Value::Histogram(Box::new(h))))
         }
-        Reading::Exponential {
-            sum,
-            scale,
-            zero,
-            offset,
-            counts,
-            ..
-        } => Value::Histogram(Box::new(Histogram {
-            layout: Layout::Exponential {
-                scale,
-                offset,
-                zero,
-            },
-            counts: counts.to_vec(),
-            sum,
-        })),
-        Reading::Summary { .. } => return Err("summaries cannot be added up over instances"),
-    }))
+        Reading::Summary { .. } => Err("summaries cannot be added up over instances"),
+    }
 }
 
 /// What a kind's values are, and how they follow each other.

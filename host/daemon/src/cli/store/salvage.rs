@@ -169,9 +169,9 @@ mod tests {
     #[test]
     fn a_store_that_is_in_use_is_no_reason_for_a_backup_and_a_damaged_one_is_not_sent_in_circles() {
         let told = |error| format!("{:#}", nothing(Path::new("data/store"), error));
-        let used = told(StoreError::Io {
-            step: "be opened",
-            cause: "it is already open".into(),
+        let used = told(StoreError::Refused {
+            what: "the store in data/store".into(),
+            why: "it is already open".into(),
         });
         assert!(
             used.contains("already open") && !used.contains("backup"),

@@ -106,10 +106,7 @@ fn what_is_gone_gives_its_room_back_and_what_is_staged_keeps_its_own() {
     let (log, mut model) = filled(home.path(), 400);
     let staged = log.stage(&[put(1000, 0)]).unwrap();
     let full = log.size();
-    for n in (0..400).filter(|n| n % 8 != 0) {
-        log.forget([key(n)].iter().map(Vec::as_slice));
-        model.remove(&key(n));
-    }
+    thin(&log, &mut model);
     give_back(&log);
     let live: u64 = model.values().map(|v| v.len() as u64).sum();
     assert!(
@@ -123,6 +120,53 @@ fn what_is_gone_gives_its_room_back_and_what_is_staged_keeps_its_own() {
     assert_eq!(held(&log), model);
     drop(log);
     assert_eq!(held(&open(home.path(), &model)), model);
+}
+
+/// Lets go of all values but every eighth.
+fn thin(log: &Log, model: &mut Model) {
+    for n in (0..400).filter(|n| n % 8 != 0) {
+        log.forget([key(n)].iter().map(Vec::as_slice));
+        model.remove(&key(n));
+    }
+}
+
+#[test]
+fn what_is_read_wrongly_is_not_moved_and_the_others_give_their_room_back_nonetheless() {
+    let home = home();
+    let (log, mut model) = filled(home.path(), 400);
+    let full = log.size();
+    thin(&log, &mut model);
+    let first = files(home.path()).remove(0);
+    let file = OpenOptions::new().write(true).open(&first).unwrap();
+    // In the first value, which stays: behind the frame's own head, before its end.
+    file.write_all_at(b"????", 90).unwrap();
+    assert_ne!(log.get(&key(0)).unwrap(), Some(value(0, 0)));
+    for _ in 0..100 {
+        give_back(&log);
+    }
+    assert!(
+        first.exists(),
+        "what is damaged stays where it can be found"
+    );
+    assert!(log.size() < full / 2, "{full} {}", log.size());
+    let at = crate::shared::reading(&log.inner).places[&key(0)].segment;
+    assert_eq!(at, 1);
+    for (key, value) in model.iter().skip(1) {
+        assert_eq!(log.get(key).unwrap().as_ref(), Some(value));
+    }
+}
+
+#[test]
+fn nothing_is_moved_to_where_there_is_no_room_for_it() {
+    let home = home();
+    let (log, mut model) = filled(home.path(), 400);
+    thin(&log, &mut model);
+    let full = log.size();
+    assert!(log.is_to_clean());
+    assert!(!log.clean(0).unwrap());
+    assert_eq!(log.size(), full);
+    assert!(log.clean(u64::MAX).unwrap());
+    assert_eq!(held(&log), model);
 }
 
 #[test]
