@@ -307,9 +307,6 @@ mod tests {
         }
         let syncs = syncs.load(Ordering::SeqCst) - before;
         let blocks = store.stat().unwrap().blocks as usize;
-        assert!(
-            blocks >= 40 && syncs < 8,
-            "{syncs} for {blocks} blocks"
-        );
+        assert!(blocks >= 40 && syncs < 8, "{syncs} for {blocks} blocks");
     }
 }
