@@ -25,6 +25,7 @@ use crate::opening::{self, DATABASE};
 use crate::options::Options;
 use crate::shared::locked;
 use crate::snapshot::Sink;
+use crate::space::Beside;
 use crate::store::Store;
 use crate::swap::{self, Incoming};
 use std::collections::BTreeMap;
@@ -79,10 +80,12 @@ struct Writing {
     at: u64,
     sum: crc32fast::Hasher,
     counts: Counts,
+    room: Beside,
 }
 
 impl Writing {
     fn put(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.room.take(bytes.len())?;
         self.sum.update(bytes);
         self.at += bytes.len() as u64;
         self.to
@@ -179,6 +182,7 @@ impl Disk {
             at: 0,
             sum: crc32fast::Hasher::new(),
             counts: Counts::new(),
+            room: Beside::new(partial, &self.same_lock()?),
         };
         writing.put(MAGIC)?;
         let writing = Arc::new(Mutex::new(Some(writing)));

@@ -203,6 +203,7 @@ fn admit(
     }
     let mut order: Vec<usize> = (0..times.len()).collect();
     order.sort_by_key(|i| times[*i]);
+    let mut is_told = false;
     for i in order {
         let t = times[i].0;
         let repeated = admitted.run.last() == Some(t)
@@ -222,9 +223,22 @@ fn admit(
                 admitted.late += 1;
                 continue;
             }
-            if shared.holds(registry, id, t)? {
-                admitted.duplicates += 1;
-                continue;
+            match shared.holds(registry, id, t) {
+                Ok(false) => {}
+                Ok(true) => {
+                    admitted.duplicates += 1;
+                    continue;
+                }
+                // Nobody can tell any more whether it is a repetition; what else is in the batch is not concerned.
+                Err(error @ StoreError::Damaged { .. }) => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        let key = &samples.key;
+                        tracing::error!(%error, api = %key.api, signal = key.signal.name(), "samples are refused that would lie in a damaged block");
+                    }
+                    admitted.late += 1;
+                    continue;
+                }
+                Err(error) => return Err(error),
             }
         }
         push(&mut admitted.run, t, samples, i, &mut scratch)?;

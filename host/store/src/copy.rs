@@ -16,6 +16,7 @@ use crate::ledger;
 use crate::opening::{self, DATABASE};
 use crate::rollup::Level;
 use crate::shared::{locked, reading, writing};
+use crate::space::Beside;
 use crate::store::Store;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -85,6 +86,7 @@ impl Store {
             batch: Batch::default(),
             waiting: 0,
             copied: Copied::default(),
+            room: Beside::new(dir, &self.shared.disk.same_lock()?),
         };
         for (key, value) in instant.batch {
             copy.put(key.to_vec(), &value)?;
@@ -194,10 +196,12 @@ struct Copy<'a> {
     batch: Batch,
     waiting: usize,
     copied: Copied,
+    room: Beside,
 }
 
 impl Copy<'_> {
     fn put(&mut self, key: Vec<u8>, value: &[u8]) -> Result<(), StoreError> {
+        self.room.take(value.len())?;
         self.copied.values += 1;
         self.copied.bytes += value.len() as u64;
         self.waiting += value.len();

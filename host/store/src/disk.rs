@@ -17,13 +17,13 @@ use crate::codec::{FRAME, frame, unframe};
 use crate::database::Database;
 use crate::keys::Kind;
 use crate::log::{Entries, Log, Ops, Staged};
-use crate::shared::{locked, reading};
-use crate::snapshot::Watch;
+use crate::shared::reading;
+use crate::snapshot::Watched;
 use crate::space::Space;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use tidegate_core::ports::storage::StoreError;
 
 /// Payload of the largest value in sled: with more, it puts leaves into files that nobody syncs (`database`).
@@ -36,7 +36,7 @@ pub(crate) struct Disk {
     logs: Vec<Arc<Log>>,
     failed: OnceLock<StoreError>,
     /// The snapshot that is being taken; it must see every write before it is made.
-    pub(crate) watch: RwLock<Option<Arc<Mutex<Watch>>>>,
+    pub(crate) watch: RwLock<Option<Arc<Watched>>>,
     space: Space,
     /// Held for as long as the store is open.
     lock: File,
@@ -119,7 +119,7 @@ impl Disk {
         }
     }
 
-    /// The lock that it holds, for another database in the same directory.
+    /// The lock that it holds: for another database in the same directory, or to know where that lies.
     pub(crate) fn same_lock(&self) -> Result<File, StoreError> {
         let lock = self.lock.try_clone();
         lock.map_err(|e| io("share its lock file", &e))
@@ -237,7 +237,7 @@ impl Disk {
         let (has_main, ops) = {
             let watch = reading(&self.watch);
             // Held until the batch is there: the snapshot's instant lies before all of it.
-            let mut watch = watch.as_ref().map(|watch| locked(watch));
+            let mut watch = watch.as_ref().map(|watch| watch.enter());
             if let Some(watch) = watch.as_mut() {
                 watch.before(self, batch.keys());
             }

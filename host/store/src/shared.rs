@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     /// Held alone by the writer from the removal of a block until nobody is told of it any more; so a reader
     /// who finds none waits for it, and then knows whether the block is missing or gone.
     pub(crate) replacing: RwLock<()>,
+    /// The newest sequence at the last look for records that are not to be kept.
+    pub(crate) looked: AtomicU64,
     pub(crate) wal_records: AtomicU64,
     pub(crate) wal_bytes: AtomicU64,
 }

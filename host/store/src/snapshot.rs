@@ -15,11 +15,11 @@ use crate::codec::unframe;
 use crate::disk::Disk;
 use crate::shared::{locked, writing};
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tidegate_core::ports::storage::StoreError;
 
 /// Bytes that are read while writers wait.
-const PIECE: usize = 512 << 10;
+const PIECE: usize = if cfg!(test) { 1 << 10 } else { 512 << 10 };
 
 /// Where a snapshot goes: keys with their framed values, each once, in any order.
 pub(crate) trait Sink: Send {
@@ -100,6 +100,22 @@ impl Watch {
     }
 }
 
+/// A watch that is taken by turns.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    /// Passed by whoever wants it, so that who has just read a piece does not read the next one before those who
+    /// have waited meanwhile.
+    turnstile: Mutex<()>,
+    watch: Mutex<Watch>,
+}
+
+impl Watched {
+    pub(crate) fn enter(&self) -> MutexGuard<'_, Watch> {
+        let _next = locked(&self.turnstile);
+        locked(&self.watch)
+    }
+}
+
 /// Ends a snapshot however it ends.
 struct Watching<'a>(&'a Disk);
 
@@ -120,12 +136,15 @@ impl Disk {
         sink: Box<dyn Sink>,
         tell: &mut dyn FnMut(u64),
     ) -> Result<(), StoreError> {
-        let watch = Arc::new(Mutex::new(Watch {
-            through: None,
-            done: BTreeSet::new(),
-            sink,
-            failed: None,
-        }));
+        let watch = Arc::new(Watched {
+            turnstile: Mutex::default(),
+            watch: Mutex::new(Watch {
+                through: None,
+                done: BTreeSet::new(),
+                sink,
+                failed: None,
+            }),
+        });
         {
             let mut slot = writing(&self.watch);
             if slot.is_some() {
@@ -139,7 +158,7 @@ impl Disk {
         let watching = Watching(self);
         let mut pieces = 0;
         loop {
-            let mut watch = locked(&watch);
+            let mut watch = watch.enter();
             if let Some(error) = watch.failed.take() {
                 return Err(error);
             }
@@ -152,7 +171,64 @@ impl Disk {
         }
         drop(watching);
         // Closing the slot has waited for every writer that still looked.
-        let failed = locked(&watch).failed.take();
+        let failed = watch.enter().failed.take();
         failed.map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::Batch;
+    use crate::keys;
+    use crate::options::Options;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::time::Duration;
+    use tidegate_core::ids::Digest;
+
+    /// A disk that is slow, and how many values it has taken.
+    struct Slow(Arc<AtomicU64>);
+
+    impl Sink for Slow {
+        fn take(&mut self, _: &[u8], _: &[u8]) -> Result<(), StoreError> {
+            std::thread::sleep(Duration::from_millis(1));
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_writer_waits_for_a_piece_and_not_for_the_snapshot() {
+        let home = tempfile::tempdir().unwrap();
+        let disk = Disk::open(home.path(), &Options::default()).unwrap().disk;
+        let put = |n: u32| {
+            let mut batch = Batch::default();
+            let digest = Digest::of(&n.to_le_bytes());
+            batch.put(keys::digest(keys::Kind::Kept, &digest), &[7; 600]);
+            disk.write(batch).unwrap();
+        };
+        (0..400).for_each(put);
+        let (taken, ended) = (Arc::new(AtomicU64::new(0)), AtomicBool::new(false));
+        let slow = Slow(taken.clone());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                disk.snapshot(Box::new(slow), &mut |_| {}).unwrap();
+                ended.store(true, Ordering::SeqCst);
+            });
+            while taken.load(Ordering::SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            let mut waits = vec![];
+            while waits.len() < 50 && !ended.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(3));
+                let before = taken.load(Ordering::SeqCst);
+                put(1000 + waits.len() as u32);
+                waits.push(taken.load(Ordering::SeqCst) - before);
+            }
+            waits.sort_unstable();
+            // But for a few: a thread may be given no processor for a while.
+            let most = waits[waits.len() * 9 / 10];
+            assert!(waits.len() == 50 && most <= 3, "{waits:?}");
+        });
     }
 }

@@ -12,6 +12,8 @@
 //! with all that was acknowledged.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tidegate_core::ports::storage::StoreError;
 
@@ -33,6 +35,61 @@ pub(crate) fn left(told: rustix::io::Result<rustix::fs::StatVfs>) -> Option<u64>
     // Some file systems answer, and know nothing of their size.
     let told = told.ok().filter(|told| told.f_blocks > 0)?;
     Some(told.f_bavail.saturating_mul(told.f_frsize))
+}
+
+/// Bytes that a copy leaves where the store lies, so that it does not make the store refuse anything.
+const BESIDE: u64 = 3 * RESERVE;
+/// Bytes of a copy between two looks.
+const LOOK: u64 = 8 << 20;
+
+/// The room of a copy that is made on the disk of a store that goes on.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    /// Where to look, if it is the same disk.
+    at: Option<File>,
+    written: u64,
+}
+
+impl Beside {
+    /// For a copy in `place` of the store that holds `lock`. Where that cannot be told, nothing is looked at.
+    pub(crate) fn new(place: &Path, lock: &File) -> Self {
+        let same = File::open(place).ok().filter(|place| {
+            let device = |file: &File| file.metadata().map(|about| about.dev());
+            matches!((device(place), device(lock)), (Ok(a), Ok(b)) if a == b)
+        });
+        Self {
+            at: same,
+            written: LOOK,
+        }
+    }
+
+    /// Asks for room for so many bytes more.
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), StoreError> {
+        self.written += bytes as u64;
+        if self.written < LOOK {
+            return Ok(());
+        }
+        self.written = 0;
+        let free = self
+            .at
+            .as_ref()
+            .and_then(|at| left(rustix::fs::fstatvfs(at)));
+        enough(free)
+    }
+}
+
+fn enough(free: Option<u64>) -> Result<(), StoreError> {
+    match free.filter(|free| *free < BESIDE) {
+        None => Ok(()),
+        Some(free) => Err(StoreError::Refused {
+            what: "a copy of the store on its own disk".into(),
+            why: format!(
+                "{} MiB are left there, and the store needs {} of them to go on; make room, or move `data` to a larger disk",
+                free >> 20,
+                BESIDE >> 20
+            ),
+        }),
+    }
 }
 
 impl Space {
@@ -65,5 +122,30 @@ impl Space {
             return Err(StoreError::Full { free, wanted });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_leaves_what_the_store_needs_and_another_disk_is_not_looked_at() {
+        assert_eq!(enough(None), Ok(()));
+        assert_eq!(enough(Some(BESIDE)), Ok(()));
+        let told = enough(Some(BESIDE - 1)).unwrap_err().to_string();
+        assert!(
+            told.contains("191 MiB") && told.contains("make room"),
+            "{told}"
+        );
+        let home = tempfile::tempdir().unwrap();
+        let lock = File::create(home.path().join("LOCK")).unwrap();
+        assert!(Beside::new(home.path(), &lock).at.is_some());
+        assert!(Beside::new(Path::new("/proc"), &lock).at.is_none());
+        let mut beside = Beside::new(home.path(), &lock);
+        assert_eq!(beside.take(1), Ok(()));
+        assert_eq!(beside.written, 0, "before the first byte");
+        beside.take(7).unwrap();
+        assert_eq!(beside.written, 7);
     }
 }

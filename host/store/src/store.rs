@@ -135,6 +135,7 @@ impl Store {
             modules: Mutex::default(),
             writing: RwLock::default(),
             replacing: RwLock::default(),
+            looked: AtomicU64::default(),
             wal_records: AtomicU64::default(),
             wal_bytes: AtomicU64::default(),
         });

@@ -103,12 +103,12 @@ impl Index {
         Some((Generation(generation), u64::from(entry.bytes), released))
     }
 
-    /// The sequence that every record has seen; `None` where one may have seen less than is known.
-    fn seen(&self) -> Option<u64> {
-        let pools = self.pools.values();
-        pools
-            .filter_map(|made| Some(made.entries.front()?.as_of))
-            .min()
+    /// The sequence that every record has seen which is to be kept; `None` where there is none. The last record of
+    /// a pool that is no more stays for good, and what was late then need not.
+    fn seen(&self, keep: &Keep) -> Option<u64> {
+        let oldest = self.pools.values().filter_map(|made| made.entries.front());
+        let kept = oldest.filter(|entry| entry.at >= keep.since.0);
+        kept.map(|entry| entry.as_of).min()
     }
 }
 
@@ -141,8 +141,12 @@ impl Store {
                 gone.push((pool, generation, released));
             }
             trimmed.is_more = index.next(keep).is_some();
-            index.seen()
+            index.seen(keep)
         };
+        // Without a record, what was there at the last look: a plan that is being made may have seen no more.
+        let now = reading(&self.shared.registry).sequence;
+        let looked = self.shared.looked.swap(now, Ordering::AcqRel);
+        let seen = seen.unwrap_or(looked);
         for (pool, generation, released) in gone {
             let key = |kind| keys::record(kind, &pool, generation);
             for kind in [Kind::Record, Kind::Anchor, Kind::Named] {
@@ -156,7 +160,7 @@ impl Store {
         for item in disk.scan_raw(&Kind::Late.prefix()) {
             let (key, _) = item?;
             let sequence = keys::trailing_u64(&key[..key.len().saturating_sub(2)]);
-            if sequence.zip(seen).is_none_or(|(late, seen)| late > seen) {
+            if sequence.is_none_or(|late| late > seen) {
                 break;
             }
             batch.remove(key.to_vec());

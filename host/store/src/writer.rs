@@ -226,10 +226,9 @@ impl Writer {
         late: &[(u64, u32, i64)],
     ) -> Result<(), StoreError> {
         let mut batch = Batch::default();
+        let mut records = vec![];
         for (number, payload) in wal.finish() {
-            self.next_record = number + 1;
-            self.records.push_back((number, payload.len()));
-            self.record_bytes += payload.len() as u64;
+            records.push((number, payload.len()));
             batch.put(keys::wal(number), &payload);
         }
         {
@@ -246,6 +245,12 @@ impl Writer {
             }
         }
         self.shared.disk.commit(batch)?;
+        // Not before: a number that no record has is a gap, which the next opening takes for damage.
+        for (number, bytes) in records {
+            self.next_record = number + 1;
+            self.records.push_back((number, bytes));
+            self.record_bytes += bytes as u64;
+        }
         if !late.is_empty() {
             *locked(&self.shared.late) = None;
         }
@@ -310,8 +315,12 @@ impl Writer {
         let options = &self.shared.options;
         let head = reading(&self.shared.registry).weight as u64;
         let share = |of: u64, bound: u64| of.saturating_mul(100) / bound.max(1);
-        share(self.record_bytes, options.max_wal_bytes)
-            .max(share(head, options.max_head_bytes as u64))
+        // While a copy is made no record goes, whatever is sealed.
+        let records = match self.shared.copying.load(Ordering::Acquire) {
+            0 => self.record_bytes,
+            _ => 0,
+        };
+        share(records, options.max_wal_bytes).max(share(head, options.max_head_bytes as u64))
     }
 
     fn is_far_behind(&self) -> bool {
@@ -321,7 +330,11 @@ impl Writer {
     /// Hands ripe groups to the keeper; and those that hold the oldest records, when space runs out.
     fn ask(&mut self) {
         let desk = &self.shared.desk;
-        if self.used() > 100 && self.ripe.len() + desk.sealing() < EARLY {
+        // Where nothing can be written, sealing fails at once, and asking for it again would never end.
+        if self.used() > 100
+            && self.ripe.len() + desk.sealing() < EARLY
+            && self.shared.disk.room().is_ok()
+        {
             let registry = reading(&self.shared.registry);
             let mut oldest: Vec<(u64, u32)> = (0_u32..)
                 .zip(&registry.groups)

@@ -166,9 +166,12 @@ pub(crate) fn step(shared: &Shared, group: u32) -> Result<Outcome, StoreError> {
     };
     let mut fresh = vec![];
     for block in &plan.due {
-        let (key, bytes) = read(shared, None, group, *block)?;
-        let all = Block::read(&bytes).and_then(|b| b.all());
-        fresh.extend(all.map_err(|e| e.at(&key))?.into_iter().map(|(_, run)| run));
+        let all = read(shared, None, group, *block).and_then(|(key, bytes)| {
+            let all = Block::read(&bytes).and_then(|b| b.all());
+            all.map_err(|e| e.at(&key))
+        });
+        let all = unless_damaged(all, group, *block)?.unwrap_or_default();
+        fresh.extend(all.into_iter().map(|(_, run)| run));
     }
     let mut at = i64::MIN;
     while let Some((from, to)) = span(&fresh, at) {
@@ -214,6 +217,24 @@ fn read(
     Ok((key, bytes))
 }
 
+/// What was read; nothing of a block that is damaged or missing. What is in it is lost whatever is done, and all
+/// that comes after it must be rolled up and let go of nonetheless.
+fn unless_damaged<T>(
+    read: Result<T, StoreError>,
+    group: u32,
+    block: BlockRef,
+) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error @ StoreError::Damaged { .. }) => {
+            let (from, to) = (block.start, block.end);
+            tracing::error!(%error, group, from, to, "roll-ups are made without a block that is damaged");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes one span again and hands it to the writer; `false`: it was not taken.
 fn walk(
     shared: &Shared,
@@ -229,10 +250,12 @@ fn walk(
         let raw: Vec<BlockRef> = raw.copied().collect();
         (raw, g.rolled.clone(), g.era)
     };
-    let raw = raw
-        .into_iter()
-        .map(|block| read(shared, None, group, block))
-        .collect::<Result<Vec<_>, _>>()?;
+    let raw = raw.into_iter().filter_map(|block| {
+        let read = read(shared, None, group, block);
+        unless_damaged(read, group, block).transpose()
+    });
+    let raw = raw.collect::<Result<Vec<_>, _>>()?;
+    // What a block's checksum vouches for is read as one.
     let raw = raw
         .iter()
         .map(|(key, bytes)| Block::read(bytes).map_err(|e| e.at(key)))
@@ -320,12 +343,15 @@ impl Span<'_> {
         let gone = self.base(level);
         let mut parts: BTreeMap<u8, Part> = BTreeMap::new();
         for block in &gone {
-            let (key, bytes) = read(self.shared, Some(level), self.group, *block)?;
-            for (slot, part) in
-                parts_of(&bytes, level, |s| self.nature(s)).map_err(|e| e.at(&key))?
-            {
+            let there = read(self.shared, Some(level), self.group, *block);
+            let there = there.and_then(|(key, bytes)| {
+                parts_of(&bytes, level, |s| self.nature(s)).map_err(|e| e.at(&key))
+            });
+            let there = unless_damaged(there, self.group, *block)?;
+            for (slot, part) in there.into_iter().flatten() {
                 parts.entry(slot).or_default().absorb(part);
             }
+            let key = keys::cells(level, block.start, self.group, block.ordinal);
             self.batch.remove(key);
         }
         for slot in 0..self.natures.len() as u8 {

@@ -444,3 +444,21 @@ fn a_copy_holds_the_cells_too() {
     let report = copy.verify().unwrap();
     assert!(report.is_clean() && report.cells > 100, "{report:?}");
 }
+
+#[test]
+fn a_damaged_block_is_left_out_and_what_comes_after_it_is_rolled_up_and_let_go_of() {
+    let mut f = Fixture::new(quick());
+    let requests = key("shop/a", Signal::Requests);
+    fill(&f, &requests, 0..60, wave);
+    f.until(|s| s.blocks > 0 && s.sealing_groups == 0);
+    f.stop();
+    super::damage::flip_block(f.dir.path(), 0);
+    f.store = Some(Store::open(f.dir.path(), f.options.clone()).unwrap());
+    fill(&f, &requests, 60..3 * DAY, wave);
+    sealed(&f);
+    let before = column(&f, &requests, HOUR, 3600, 3 * 24 - 1);
+    let gone = retain(&f, &keep(24, 30, 60), 3 * DAY);
+    assert!(gone.raw.blocks > 10, "{gone:?}");
+    near(&column(&f, &requests, HOUR, 3600, 3 * 24 - 1), &before);
+    assert_eq!(f.store().verify().unwrap().problems, []);
+}

@@ -167,6 +167,30 @@ fn what_tells_late_samples_apart_goes_when_every_record_has_seen_them() {
 }
 
 #[test]
+fn what_tells_late_samples_apart_goes_where_no_record_is_to_be_kept() {
+    let mut f = Fixture::new(Options::default());
+    let cpu = key("shop/a", Signal::Cpu);
+    let world = f.store().keep_catalog(&Catalog::default()).unwrap();
+    let is_told_apart = |f: &Fixture| {
+        let ends = [(cpu.clone(), Timestamp::from_secs(360))].into();
+        let then = f.store().as_of(1, ends);
+        then.column(&cpu, grid(180, 60, 1)).unwrap().values[0].is_nan()
+    };
+    f.append(minutes(&cpu, &[(0, 1.0), (5, 2.0)])).unwrap();
+    f.append(minutes(&cpu, &[(3, 7.0)])).unwrap();
+    // A plan may be on its way that has seen what was there a minute ago.
+    f.store().trim(&keep(0, u64::MAX)).unwrap();
+    f.store().append_with(&plain(1, 1000, world), &[]).unwrap();
+    f.store().trim(&keep(500, u64::MAX)).unwrap();
+    assert!(is_told_apart(&f));
+    // The pool is gone: its last record stays, older than any that is kept.
+    f.store().trim(&keep(5000, u64::MAX)).unwrap();
+    f.restart();
+    assert!(!is_told_apart(&f));
+    f.clean();
+}
+
+#[test]
 fn a_copy_is_the_store_of_one_instant_and_what_is_written_goes_on() {
     let mut f = Fixture::new(eager());
     let cpu = key("shop/a", Signal::Cpu);
