@@ -49,10 +49,10 @@ pub(crate) fn wall() -> Timestamp {
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// A point from which a duration is measured, for metrics and progress only.
+/// A point from which a duration is measured: for metrics and progress, and for how much time has surely passed.
 #[expect(
     clippy::disallowed_methods,
-    reason = "durations for metrics and progress, never for a decision"
+    reason = "durations for metrics, progress and upkeep, never for a decision of a plan"
 )]
 pub(crate) fn stopwatch() -> Instant {
     Instant::now()

@@ -5,12 +5,16 @@
 //! samples waits for more than one small write. What cannot be dropped is tried again with the next look.
 
 mod health;
+mod steady;
 
+use crate::clock::{Clock, stopwatch};
 use crate::config::LedgerConfig;
 use crate::world::{World, lock};
 pub(crate) use health::{Upkept, of};
 use std::time::Duration;
-use tidegate_core::ports::storage::History as _;
+use steady::Steady;
+use tidegate_core::ports::storage::{History as _, Ledger as _, Replays as _};
+use tidegate_core::time::Timestamp;
 use tidegate_runtime::{Stop, Wake};
 use tidegate_store::{Retained, Retention};
 
@@ -26,11 +30,16 @@ pub(crate) fn run(
     samples: &Retention,
     stop: &Stop,
 ) -> Result<(), anyhow::Error> {
+    let mut steady = Steady::new(known(world), stopwatch());
     loop {
         let rest = || stop.sleep_blocking(REST);
+        let now = match &world.clock {
+            Clock::System => steady.now(world.clock.now(), stopwatch()),
+            Clock::Driven(_) => world.clock.now(),
+        };
         // Records first: samples that only they needed may go then.
-        if look(world, ledger, rest) == Wake::Stop
-            || look_at_samples(world, samples, rest) == Wake::Stop
+        if look(world, ledger, now, rest) == Wake::Stop
+            || look_at_samples(world, samples, now, rest) == Wake::Stop
         {
             return Ok(());
         }
@@ -41,13 +50,34 @@ pub(crate) fn run(
     }
 }
 
-fn look_at_samples(world: &World, keep: &Retention, mut rest: impl FnMut() -> Wake) -> Wake {
+/// The newest instant that the store knows of; of an empty one, that of the clock.
+fn known(world: &World) -> Timestamp {
+    let newest = world.store.watermark().newest;
+    let of = |pool| {
+        let last = world.store.last(&pool)?;
+        Some(world.store.record(&pool, last).ok()??.at)
+    };
+    let records = world.store.kept_records().into_iter();
+    let known = records
+        .filter_map(|kept| of(kept.pool))
+        .fold(newest, Timestamp::max);
+    match known > Timestamp(0) {
+        true => known,
+        false => world.clock.now(),
+    }
+}
+
+fn look_at_samples(
+    world: &World,
+    keep: &Retention,
+    now: Timestamp,
+    mut rest: impl FnMut() -> Wake,
+) -> Wake {
     let mut all = Retained::default();
     let ended = loop {
-        // Nothing grows old while nothing comes: neither a past that is filled in, nor what a clock that has
-        // jumped ahead makes look old.
+        // Nothing grows old while nothing comes, as when a past is filled in.
         let newest = world.store.watermark().newest;
-        match world.store.retain(keep, world.clock.now().min(newest)) {
+        match world.store.retain(keep, now.min(newest)) {
             Ok(told) => {
                 all.then(&told);
                 if !told.is_more {
@@ -85,10 +115,15 @@ fn look_at_samples(world: &World, keep: &Retention, mut rest: impl FnMut() -> Wa
     ended
 }
 
-fn look(world: &World, ledger: &LedgerConfig, mut rest: impl FnMut() -> Wake) -> Wake {
+fn look(
+    world: &World,
+    ledger: &LedgerConfig,
+    now: Timestamp,
+    mut rest: impl FnMut() -> Wake,
+) -> Wake {
     let (mut records, mut bytes) = (0, 0);
     let ended = loop {
-        match world.store.trim(&ledger.at(world.clock.now())) {
+        match world.store.trim(&ledger.at(now)) {
             Ok(trimmed) => {
                 records += trimmed.records;
                 bytes += trimmed.bytes;
@@ -121,8 +156,6 @@ mod tests {
     use crate::config::Seconds;
     use crate::testing::{api, gate, pool, tenant};
     use tidegate_core::ids::{Generation, PoolId};
-    use tidegate_core::ports::storage::{Ledger as _, Replays as _};
-    use tidegate_core::time::Timestamp;
 
     #[test]
     fn records_go_by_age_and_the_newest_stays_whatever_its_age() {
@@ -136,7 +169,9 @@ mod tests {
             keep: Seconds(3600),
             ..LedgerConfig::default()
         };
-        look(&gate.world, &ledger, || Wake::TimeUp);
+        look(&gate.world, &ledger, gate.world.clock.now(), || {
+            Wake::TimeUp
+        });
         let kept = store.kept_records();
         assert_eq!(kept[0].plans, (Generation(120), Generation(180)));
         assert_eq!(store.record(&edge, Generation(119)).unwrap(), None);
@@ -145,7 +180,9 @@ mod tests {
         assert!(store.kept_catalog(&declared).unwrap().is_some());
 
         gate.world.clock.set(Timestamp(9_999_999_999));
-        look(&gate.world, &ledger, || Wake::TimeUp);
+        look(&gate.world, &ledger, gate.world.clock.now(), || {
+            Wake::TimeUp
+        });
         let kept = store.kept_records();
         assert_eq!(kept[0].plans, (Generation(180), Generation(180)));
         assert!(store.verify().unwrap().is_clean());
