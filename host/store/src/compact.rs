@@ -50,7 +50,7 @@ impl Store {
             tell(read);
         }
         let whole = incoming.finish(dir)?;
-        let tally = whole.0;
+        let tally = whole.tally;
         // The lock is held until the end, sled's own files are let go of before they are removed.
         let _lock = disk.same_lock()?;
         drop(disk);

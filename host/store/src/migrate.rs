@@ -125,7 +125,7 @@ pub(crate) fn migrate(
         }
     }
     let whole = incoming.finish(dir)?;
-    let values = whole.0.values;
+    let values = whole.tally.values;
     let _lock = disk.same_lock()?;
     drop(disk);
     whole.put_in_place(dir)?;

@@ -18,7 +18,7 @@ use crate::database::LARGE_SEGMENT;
 use crate::disk::{Batch, Disk, io};
 use crate::opening::{self, DATABASE};
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tidegate_core::ports::storage::StoreError;
 
 /// Where a new database is written.
@@ -50,9 +50,23 @@ impl Tally {
     }
 }
 
+/// What is written; where that is not ended, it takes no room from the disk that may have been too small for it.
+struct Unfinished(Option<PathBuf>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // Where it cannot be removed, the next opening does.
+        if let Some(path) = &self.0 {
+            let _ = remove(path);
+        }
+    }
+}
+
 /// A new database while it is written.
 pub(crate) struct Incoming {
     disk: Disk,
+    /// Behind the database, which is closed before its files go.
+    unfinished: Unfinished,
     batch: Batch,
     waiting: usize,
     tally: Tally,
@@ -64,8 +78,10 @@ impl Incoming {
     pub(crate) fn create(dir: &Path, lock: File, segment: usize) -> Result<Self, StoreError> {
         let path = dir.join(INCOMING);
         remove(&path)?;
+        let unfinished = Unfinished(Some(path.clone()));
         Ok(Self {
             disk: opening::database(&path, lock, segment)?,
+            unfinished,
             batch: Batch::default(),
             waiting: 0,
             tally: Tally::default(),
@@ -88,29 +104,38 @@ impl Incoming {
     pub(crate) fn finish(mut self, dir: &Path) -> Result<Whole, StoreError> {
         self.disk.commit(std::mem::take(&mut self.batch))?;
         let lock = self.disk.same_lock()?;
-        drop(self.disk);
+        let Self {
+            disk,
+            unfinished,
+            tally,
+            ..
+        } = self;
+        drop(disk);
         let again = opening::database(&dir.join(INCOMING), lock, LARGE_SEGMENT)?;
         let mut found = Tally::default();
         for item in again.scan_after(None) {
             let (key, value) = item?;
             found.add(&key, &value);
         }
-        if found != self.tally {
+        if found != tally {
             return Err(StoreError::Io {
                 step: "write a database anew",
                 cause: format!(
                     "{} values were written and {} are there, or they are others; the old one stands",
-                    self.tally.values, found.values
+                    tally.values, found.values
                 ),
             });
         }
         again.sync()?;
-        Ok(Whole(self.tally))
+        Ok(Whole { tally, unfinished })
     }
 }
 
 /// A new database that is whole and synced.
-pub(crate) struct Whole(pub(crate) Tally);
+pub(crate) struct Whole {
+    pub(crate) tally: Tally,
+    unfinished: Unfinished,
+}
 
 impl Whole {
     /// Bytes of its files.
@@ -124,7 +149,9 @@ impl Whole {
     }
 
     /// Puts it in the place of the old one, if there is one, which is removed.
-    pub(crate) fn put_in_place(self, dir: &Path) -> Result<(), StoreError> {
+    pub(crate) fn put_in_place(mut self, dir: &Path) -> Result<(), StoreError> {
+        // From here on it may be the only one.
+        self.unfinished.0 = None;
         let (current, outgoing) = (dir.join(DATABASE), dir.join(OUTGOING));
         if current.exists() {
             remove(&outgoing)?;
@@ -220,6 +247,29 @@ mod tests {
         let held = std::fs::read_to_string(dir.join(DATABASE).join("is")).ok();
         assert_eq!(held.as_deref(), after, "{before:?}");
         assert!(!dir.join(INCOMING).exists() && !dir.join(OUTGOING).exists());
+    }
+
+    #[test]
+    fn one_that_is_not_ended_leaves_nothing_behind() {
+        let home = tempfile::tempdir().unwrap();
+        let lock = opening::lock(home.path()).unwrap();
+        let incoming = |bytes: usize| {
+            let lock = lock.try_clone().unwrap();
+            let mut new = Incoming::create(home.path(), lock, LARGE_SEGMENT).unwrap();
+            new.put(b"key".to_vec(), &vec![7; bytes]).unwrap();
+            assert!(home.path().join(INCOMING).exists());
+            new
+        };
+        drop(incoming(BATCH_BYTES + 1));
+        assert!(!home.path().join(INCOMING).exists());
+        drop(incoming(9).finish(home.path()).unwrap());
+        assert!(!home.path().join(INCOMING).exists());
+        incoming(9)
+            .finish(home.path())
+            .unwrap()
+            .put_in_place(home.path())
+            .unwrap();
+        assert!(home.path().join(DATABASE).exists());
     }
 
     #[test]

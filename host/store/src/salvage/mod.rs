@@ -135,7 +135,7 @@ fn salvage(dir: &Path, to: &Path, tell: &mut dyn FnMut(u64)) -> Result<Salvaged,
         new, mut losses, ..
     } = salvage;
     let whole = new.finish(to)?;
-    let tally = whole.0;
+    let tally = whole.tally;
     whole.put_in_place(to)?;
     drop(lock);
     // Whatever this code has not thought of is not to be found by the next start.
