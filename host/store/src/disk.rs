@@ -443,7 +443,7 @@ impl Disk {
         }
     }
 
-    fn fail(&self, error: StoreError) -> StoreError {
+    pub(crate) fn fail(&self, error: StoreError) -> StoreError {
         tracing::error!(%error, "the store takes no more writes until it is opened again");
         self.failed.get_or_init(|| error).clone()
     }

@@ -253,10 +253,33 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::sync_channel;
     use std::time::{Duration, Instant};
-    use tidegate_core::ports::storage::History;
+    use tidegate_core::ports::storage::{History, StoreError};
     use tidegate_core::sample::{SampleBatch, SeriesKey, SeriesSamples, Values};
     use tidegate_core::time::{Step, Timestamp};
     use tidegate_core::units::Signal;
+
+    /// Two samples, an hour apart, of each of so many series.
+    fn append(store: &Store, series: i32) {
+        let series = (0..series).map(|n| SeriesSamples {
+            key: SeriesKey {
+                api: format!("t/{n}").parse().unwrap(),
+                signal: Signal::Requests,
+            },
+            step: Step::MINUTE,
+            times: vec![Timestamp(0), Timestamp(3_600_000)],
+            values: Values::Numbers(vec![1.0, f64::from(n)]),
+        });
+        let batch = SampleBatch {
+            series: series.collect(),
+        };
+        let (send, receive) = sync_channel(1);
+        History::append(
+            store,
+            batch,
+            Box::new(move |outcome| drop(send.send(outcome))),
+        );
+        receive.recv().unwrap().unwrap();
+    }
 
     #[test]
     fn groups_that_become_ripe_together_are_synced_together() {
@@ -278,25 +301,7 @@ mod tests {
         };
         let store = Store::open(home.path().join("store"), options).unwrap();
         let before = syncs.load(Ordering::SeqCst);
-        let series = (0..800).map(|n| SeriesSamples {
-            key: SeriesKey {
-                api: format!("t/{n}").parse().unwrap(),
-                signal: Signal::Requests,
-            },
-            step: Step::MINUTE,
-            times: vec![Timestamp(0), Timestamp(3_600_000)],
-            values: Values::Numbers(vec![1.0, f64::from(n)]),
-        });
-        let batch = SampleBatch {
-            series: series.collect(),
-        };
-        let (send, receive) = sync_channel(1);
-        History::append(
-            &*store,
-            batch,
-            Box::new(move |outcome| drop(send.send(outcome))),
-        );
-        receive.recv().unwrap().unwrap();
+        append(&store, 800);
         let begun = Instant::now();
         while store.stat().unwrap().sealed_samples < 1600 {
             assert!(
@@ -308,5 +313,30 @@ mod tests {
         let syncs = syncs.load(Ordering::SeqCst) - before;
         let blocks = store.stat().unwrap().blocks as usize;
         assert!(blocks >= 40 && syncs < 8, "{syncs} for {blocks} blocks");
+    }
+
+    #[test]
+    fn what_cannot_be_sealed_is_not_asked_for_again_and_again() {
+        let home = tempfile::tempdir().unwrap();
+        let options = Options {
+            max_head_bytes: 1,
+            ..Options::default()
+        };
+        let store = Store::open(home.path().join("store"), options).unwrap();
+        append(&store, 6000);
+        // From here on nothing can be written, and most of what memory is too small for is not sealed yet.
+        store.shared.disk.fail(StoreError::Closed);
+        let desk = &store.shared.desk;
+        let begun = Instant::now();
+        while desk.sealing() > 0 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "it does not end");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(store.stat().unwrap().head_samples > 0);
+        let busy = (0..100).filter(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            desk.sealing() > 0
+        });
+        assert_eq!(busy.count(), 0);
     }
 }
