@@ -17,6 +17,7 @@ use crate::values::Datum;
 use crate::wal;
 use crate::writer::Writer;
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use tidegate_core::ports::storage::{Completion, StoreError};
 use tidegate_core::sample::{SampleBatch, SeriesSamples, Stored, Values};
 
@@ -201,6 +202,7 @@ fn admit(
         }
         return Ok(admitted);
     }
+    let front = shared.front(newest);
     let mut order: Vec<usize> = (0..times.len()).collect();
     order.sort_by_key(|i| times[*i]);
     let mut is_told = false;
@@ -219,7 +221,7 @@ fn admit(
             continue;
         }
         if t <= newest {
-            if newest.saturating_sub(t) > shared.options.out_of_order_ms {
+            if front.saturating_sub(t) > shared.options.out_of_order_ms {
                 admitted.late += 1;
                 continue;
             }
@@ -279,6 +281,16 @@ fn push(
 }
 
 impl Shared {
+    /// From where on it is counted how late a sample is, of a series with samples up to `newest`: not from what a
+    /// clock has left there that was far ahead, or the series would take nothing until that time has come.
+    fn front(&self, newest: i64) -> i64 {
+        match self.told.load(Ordering::Acquire) {
+            // Nobody has told the time.
+            ..=0 => newest,
+            told => newest.min(told),
+        }
+    }
+
     /// Whether a series has a sample at `t`.
     fn holds(&self, registry: &Registry, id: u32, t: i64) -> Result<bool, StoreError> {
         let series = &registry.series[id as usize];

@@ -462,3 +462,21 @@ fn a_damaged_block_is_left_out_and_what_comes_after_it_is_rolled_up_and_let_go_o
     near(&column(&f, &requests, HOUR, 3600, 3 * 24 - 1), &before);
     assert_eq!(f.store().verify().unwrap().problems, []);
 }
+
+#[test]
+fn what_a_clock_that_was_ahead_has_left_does_not_make_everything_late() {
+    let mut f = Fixture::new(quick());
+    let cpu = key("shop/a", Signal::Cpu);
+    f.append(minutes(&cpu, &[(10, 1.0)])).unwrap();
+    f.append(minutes(&cpu, &[(30 * DAY, 9.0)])).unwrap();
+    f.append(minutes(&cpu, &[(30 * DAY + 60, 9.0)])).unwrap();
+    assert_eq!(f.append(minutes(&cpu, &[(12, 2.0)])).unwrap().late, 1);
+    for _ in 0..2 {
+        f.store().retain(&keep(24, 30, 60), at(12)).unwrap();
+        let stored = f.append(minutes(&cpu, &[(10, 5.0), (12, 2.0)])).unwrap();
+        assert_eq!((stored.stored + stored.duplicates, stored.late), (2, 0));
+        assert_eq!(column(&f, &cpu, 10, 60, 3)[2], 2.0);
+        f.restart();
+    }
+    f.clean();
+}
