@@ -40,7 +40,7 @@ fn now() -> Result<u64> {
 
 /// An instance of a service, and what it has to tell.
 #[derive(Debug, Clone, Copy)]
-struct Instance {
+pub(crate) struct Instance {
     name: &'static str,
     /// 2: from its start on; 1: from the last point on.
     temporality: i32,
@@ -56,7 +56,7 @@ struct Instance {
 impl Instance {
     /// The next point, of so many more requests; one that has no answer yet is told again instead, where its
     /// count is nowhere else.
-    fn serve(&mut self, more: u64) -> Result<()> {
+    pub(crate) fn serve(&mut self, more: u64) -> Result<()> {
         if self.temporality == 1 && !self.is_acked {
             return Ok(());
         }
@@ -118,8 +118,25 @@ impl Instance {
     }
 }
 
+/// One that counts from its start, and one from point to point.
+pub(crate) fn pair() -> Result<[Instance; 2]> {
+    let begun = now()?;
+    let instance = |name, temporality| Instance {
+        name,
+        temporality,
+        point: (begun, begun + 1_000_000),
+        count: 0,
+        served: 0,
+        is_acked: true,
+    };
+    Ok([instance("a", 2), instance("b", 1)])
+}
+
 /// Sends what the instances tell; whether it was taken.
-async fn export(daemon: &Daemon, all: &mut [Instance; 2]) -> Result<bool> {
+///
+/// # Errors
+/// When it was refused.
+pub(crate) async fn export(daemon: &Daemon, all: &mut [Instance; 2]) -> Result<bool> {
     let request = Request {
         resource_metrics: all.iter().map(Instance::told).collect(),
     };
@@ -165,16 +182,7 @@ fn backup(gate: &Gate, daemon: &Daemon, name: &str) -> Result<()> {
 
 async fn campaign(cycles: i64) -> Result<()> {
     let gate = gate()?.config(CONFIG);
-    let begun = now()?;
-    let instance = |name, temporality| Instance {
-        name,
-        temporality,
-        point: (begun, begun + 1_000_000),
-        count: 0,
-        served: 0,
-        is_acked: true,
-    };
-    let mut all = [instance("a", 2), instance("b", 1)];
+    let mut all = pair()?;
     let (mut acked, mut cut, mut whole) = (0, 0, 0);
     for cycle in 0..cycles {
         let draw = |what: &str| seed(2_026, what, "", cycle);

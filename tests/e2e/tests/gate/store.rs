@@ -1,6 +1,7 @@
 //! The operator's hand on the store: looked into, checked, copied while it works, made smaller, brought back.
 
 use crate::aftermath::Aftermath;
+use crate::losses;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::path::Path;
@@ -439,9 +440,20 @@ async fn a_daemon_whose_disk_is_full_refuses_loses_nothing_and_goes_on_when_ther
         disk.join("sled").is_dir(),
         "the store is not on the small disk"
     );
+    let mut strangers = losses::pair()?;
+    ensure!(losses::export(&daemon, &mut strangers).await?);
     let ballast = disk.join("ballast");
     std::fs::write(&ballast, vec![1; 100 << 20])?;
 
+    for _ in 0..2 {
+        strangers.iter_mut().try_for_each(|of| of.serve(5))?;
+        let told = losses::export(&daemon, &mut strangers).await.err();
+        let told = told.context("a full disk took a stranger's points")?;
+        ensure!(
+            ["503", "the disk is full"].iter().all(|part| told.to_string().contains(part)),
+            "{told}"
+        );
+    }
     let mut feed = Feed::open(&channel, &all).await?;
     let told = feed
         .store(100, 10)
@@ -456,6 +468,8 @@ async fn a_daemon_whose_disk_is_full_refuses_loses_nothing_and_goes_on_when_ther
     ensure!(json(&read)?["samples"] == 200, "{read:?}");
 
     std::fs::remove_file(&ballast)?;
+    // Nobody has to start it anew: what was refused is taken when it is sent again.
+    ensure!(losses::export(&daemon, &mut strangers).await?);
     let mut feed = Feed::open(&channel, &all).await?;
     feed.store(100, 10).await?;
     catalog::apply(&channel, vec![catalog::tenant("bank")]).await?;
