@@ -263,8 +263,11 @@ impl Feed {
             streams: Mutex::default(),
         };
         let ticket = feed.committer.add(&log);
-        feed.committer.wait(ticket)?;
-        Ok(feed)
+        match feed.committer.wait(ticket) {
+            // It is written before anything else is, when there is room.
+            Err(error) if !commit::passes(&error) => Err(error.into()),
+            _ => Ok(feed),
+        }
     }
 
     /// The books and names.
@@ -281,16 +284,24 @@ impl Feed {
         }
     }
 
-    /// Hands out what is complete; blocks until it is stored.
+    /// Hands out what is complete; blocks until it is stored. A journal that finds no room now is no error: sums
+    /// wait for it, and [`Turned::waiting`] says why.
     ///
     /// # Errors
-    /// When the journal cannot be written.
+    /// When the journal cannot be written any more.
     pub fn turn(&self, now: Timestamp) -> Result<Turned, Error> {
         // One turn at a time: sums of a series are stored in their order.
         let mut unsent = lock(&self.unsent);
-        let turned = self.hand_out(&mut unsent, now);
+        let mut turned = Turned::default();
+        let done = self.hand_out(&mut unsent, now, &mut turned);
         self.weigh(weight(&unsent));
-        turned
+        match done {
+            Err(Error::Store(error)) if commit::passes(&error) => {
+                turned.waiting = Some((unsent.len(), error.to_string()));
+                Ok(turned)
+            }
+            done => done.map(|()| turned),
+        }
     }
 
     /// Returns when the next turn should not be waited for: a second of a backfill is more than there is room for.
@@ -306,8 +317,14 @@ impl Feed {
         self.room.notify_all();
     }
 
-    fn hand_out(&self, unsent: &mut Vec<SeriesSamples>, now: Timestamp) -> Result<Turned, Error> {
-        let (mut next, mut turned) = (Some(0), Turned::default());
+    fn hand_out(
+        &self,
+        unsent: &mut Vec<SeriesSamples>,
+        now: Timestamp,
+        turned: &mut Turned,
+    ) -> Result<(), Error> {
+        self.committer.catch_up()?;
+        let mut next = Some(0);
         while let Some(from) = next {
             let mut inner = self.inner();
             let times = self.times(&inner, now);
@@ -328,7 +345,7 @@ impl Feed {
         if let Some(why) = declared.waiting {
             // Of an api that is not declared, the store takes nothing.
             turned.waiting = Some((unsent.len(), why));
-            return Ok(turned);
+            return Ok(());
         }
         while !unsent.is_empty() {
             let mut samples = 0;
@@ -355,7 +372,7 @@ impl Feed {
                 }
             }
         }
-        let is_idle = turned == Turned::default();
+        let is_idle = *turned == Turned::default();
         let is_long = || {
             self.committer.is_long(CHECKPOINT_BYTES)
                 || is_idle && self.committer.is_bloated(self.inner().books.about())
@@ -363,7 +380,7 @@ impl Feed {
         if unsent.is_empty() && is_long() {
             self.checkpoint()?;
         }
-        Ok(turned)
+        Ok(())
     }
 
     /// Stores sums; how many were, and how many were refused for good.
@@ -404,16 +421,20 @@ impl Feed {
         Ok(())
     }
 
-    /// Hands out what is complete and writes the state, so that the next start is quick.
+    /// Hands out what is complete and writes the state, so that the next start is quick. Where there is no room
+    /// for it, the next start is slow.
     ///
     /// # Errors
-    /// When the journal cannot be written.
+    /// When the journal cannot be written any more.
     pub fn close(&self, now: Timestamp) -> Result<(), Error> {
         self.turn(now)?;
-        if self.committer.bytes() > 0 && lock(&self.unsent).is_empty() {
-            self.checkpoint()?;
+        if self.committer.bytes() == 0 || !lock(&self.unsent).is_empty() {
+            return Ok(());
         }
-        Ok(())
+        match self.checkpoint() {
+            Err(Error::Store(error)) if commit::passes(&error) => Ok(()),
+            done => done,
+        }
     }
 
     /// What was done since the start, streams that are known, sums that wait for the store.

@@ -109,6 +109,7 @@ impl Feed {
             let text = "a reader may not feed; use a credential of the role writer";
             return Err(Error::Denied(text.into()));
         }
+        self.committer.catch_up()?;
         let bound = self.options.terms.max_open;
         let full = |inner: &mut Inner| self.open_bytes(inner) >= bound;
         let patience = self.options.patience;

@@ -40,8 +40,10 @@ struct Inside {
     /// Writes of the journal wait.
     stopped: Mutex<bool>,
     goes_on: Condvar,
-    /// They fail.
+    /// They fail for good.
     broken: AtomicBool,
+    /// They find no room.
+    full: AtomicBool,
     /// A tenant whose apis break a rule.
     outlaw: Mutex<Option<TenantId>>,
 }
@@ -153,7 +155,12 @@ impl World {
         self.inside.goes_on.notify_all();
     }
 
-    /// From now on writes of the journal fail.
+    /// From now on, or no more, writes of the journal find no room.
+    pub(crate) fn fill_journal(&self, full: bool) {
+        self.inside.full.store(full, Ordering::Relaxed);
+    }
+
+    /// From now on writes of the journal fail for good.
     pub(crate) fn break_journal(&self) {
         self.inside.broken.store(true, Ordering::Relaxed);
     }
@@ -337,6 +344,10 @@ impl Notes for Inside {
         drop(stopped.unwrap());
         if self.broken.load(Ordering::Relaxed) {
             return Err(StoreError::Closed);
+        }
+        if self.full.load(Ordering::Relaxed) {
+            let (free, wanted) = (1, 2);
+            return Err(StoreError::Full { free, wanted });
         }
         let mut journal = self.journal.lock().unwrap();
         journal.0 += 1;

@@ -7,6 +7,7 @@ use std::task::{Context, Waker};
 use std::thread;
 use tidegate_bridges::feed::{Error, Feed, Took};
 use tidegate_core::access::Principal;
+use tidegate_core::ports::storage::StoreError;
 
 fn send(feed: &Feed, service: &str, t: u64) -> Result<Took, Error> {
     let labels = [("service.name", service), ("tidegate.tenant", "shop")];
@@ -64,6 +65,50 @@ fn a_write_that_fails_fails_all_who_wait_and_who_comes_later() {
         "{answers:?}"
     );
     assert!(matches!(send(&feed, "late", 1010), Err(Error::Store(_))));
+}
+
+#[test]
+fn who_found_no_room_sends_again_when_there_is_and_has_lost_nothing() {
+    let world = World::new();
+    let feed = world.open();
+    let answers = at_once(&world, &feed, 4, || world.fill_journal(true));
+    let full = |a: &Result<Took, Error>| {
+        let told = a.as_ref().unwrap_err().to_string();
+        matches!(a, Err(Error::Store(StoreError::Full { .. }))) && told.contains("by itself")
+    };
+    assert!(answers.iter().all(full), "{answers:?}");
+    // Nothing more is taken, so that what waits for room does not grow; and a turn is none of the daemon's end.
+    assert!(full(&send(&feed, "late", 1010)));
+    assert_eq!(feed.standing().1, 4);
+    let (_, why) = feed.turn(at(1300)).unwrap().waiting.unwrap();
+    assert!(why.contains("the disk is full"), "{why}");
+    assert_eq!(world.journal_entries(), 0);
+    world.fill_journal(false);
+    let again = send(&feed, "s0-2", 1010).unwrap();
+    assert_eq!((again.accepted, again.duplicates), (1, 1));
+    // A crash now: what was acknowledged as a duplicate is there, and so is what was sent with it.
+    let feed = world.open();
+    assert_eq!(feed.standing().1, 4);
+    assert_eq!(send(&feed, "late", 1010).unwrap().duplicates, 0);
+    world.turn(&feed, 1300);
+}
+
+#[test]
+fn a_state_that_finds_no_room_is_written_when_there_is() {
+    let world = World::new();
+    let feed = world.open();
+    send(&feed, "a", 1010).unwrap();
+    world.turn(&feed, 1300);
+    world.fill_journal(true);
+    feed.close(at(1300)).unwrap();
+    assert!(world.journal_entries() > 1);
+    world.fill_journal(false);
+    send(&feed, "a", 1310).unwrap();
+    // The state alone, which is the entry of the moment it was written at, and the point behind it.
+    assert_eq!(world.journal_entries(), 2);
+    assert_eq!(world.open().standing().1, 1);
+    world.fill_journal(true);
+    assert!(world.open().turn(at(1300)).is_ok());
 }
 
 /// So many points of one service, a step apart.
