@@ -12,8 +12,9 @@ use tidegate_core::units::Signal;
 use super::classic::Slice;
 use crate::mapping::How;
 
-/// Of every entry. Version 1 has points in their long form alone, version 2 no apis that wait and no closed account.
-pub(super) const VERSION: u8 = 3;
+/// Of every entry. Version 1 has points in their long form alone, version 2 no apis that wait and no closed account,
+/// version 3 no sums that wait.
+pub(super) const VERSION: u8 = 4;
 
 /// A journal entry cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -271,6 +271,13 @@ impl<'f> Gather<'f> {
     /// # Errors
     /// When a tenant has sent more than it may; then nothing is taken.
     fn finish(mut self, now: Timestamp) -> Result<Took, Error> {
+        if !self.inner.behind.is_empty() {
+            let by_tenant = self.by_tenant();
+            let behind = by_tenant.keys().find_map(|t| self.inner.behind.get(t));
+            if let Some((what, retry_ms)) = behind.cloned() {
+                return Err(Error::Over { what, retry_ms });
+            }
+        }
         if let Some(rate) = self.feed.options.max_points_per_s {
             let by_tenant = self.by_tenant();
             self.inner.allowance.take(&by_tenant, rate, now.0)?;

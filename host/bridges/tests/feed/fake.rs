@@ -16,7 +16,7 @@ use tidegate_core::ports::serve::{
     Acked, Applied, CatalogPort, ClockPort, IngestPort, Run, ServeError,
 };
 use tidegate_core::ports::storage::{Completion, History, Notes, StoreError, Watermark};
-use tidegate_core::quota::Usage;
+use tidegate_core::quota::{Exceeded, Quota, Usage};
 use tidegate_core::sample::{Rejection, SampleBatch, SeriesKey, Stored, Values};
 use tidegate_core::time::{Grid, Step, Timestamp};
 use tidegate_core::units::Signal;
@@ -33,6 +33,10 @@ struct Inside {
     distributions: Mutex<BTreeMap<SeriesKey, BTreeMap<i64, Distribution>>>,
     journal: Mutex<(u64, BTreeMap<u64, Vec<u8>>)>,
     busy: AtomicBool,
+    /// Tenants that are over a quota, and after how long they are not.
+    over: Mutex<BTreeMap<TenantId, Option<u64>>>,
+    /// Series of which the store cannot take anything.
+    damaged: Mutex<Option<SeriesKey>>,
     /// Change sets of the catalog that were asked for.
     changes: AtomicUsize,
     /// The catalog cannot be written now.
@@ -84,6 +88,22 @@ impl World {
 
     pub(crate) fn busy(&self, busy: bool) {
         self.inside.busy.store(busy, Ordering::Relaxed);
+    }
+
+    /// From now on, or no more, a tenant is over its rate, for so long, or over its number of series.
+    pub(crate) fn over(&self, tenant: &str, over: Option<Option<u64>>) {
+        let mut all = self.inside.over.lock().unwrap();
+        let tenant: TenantId = tenant.parse().unwrap();
+        match over {
+            Some(retry_ms) => drop(all.insert(tenant, retry_ms)),
+            None => drop(all.remove(&tenant)),
+        }
+    }
+
+    /// From now on the store takes nothing of this series, nor of a batch that it is in.
+    pub(crate) fn damage(&self, api: &str, signal: Signal) {
+        let api = api.parse().unwrap();
+        *self.inside.damaged.lock().unwrap() = Some(SeriesKey { api, signal });
     }
 
     /// Values by start of their step, in seconds.
@@ -235,6 +255,26 @@ impl IngestPort for Inside {
                 retry_ms: 5,
             }));
         }
+        let mut tenants = batch.series.iter().map(|s| &s.key.api.tenant);
+        let tenant = tenants.next().unwrap().clone();
+        assert!(tenants.all(|of| *of == tenant), "a batch is of one tenant");
+        if let Some(retry_ms) = self.over.lock().unwrap().get(&tenant).copied() {
+            let (quota, limit) = match retry_ms {
+                Some(_) => (Quota::Samples, 10),
+                None => (Quota::Series, 10),
+            };
+            return done(Err(ServeError::Quota(Exceeded {
+                tenant,
+                quota,
+                limit,
+                retry_ms,
+            })));
+        }
+        let damaged = self.damaged.lock().unwrap().clone();
+        if let Some(key) = damaged.filter(|key| batch.series.iter().any(|s| s.key == *key)) {
+            let text = format!("stored value {} is damaged", key.api);
+            return done(Err(ServeError::Precondition(text)));
+        }
         let mut stored = Stored::default();
         let mut rejections = vec![];
         for series in batch.series {
@@ -245,6 +285,7 @@ impl IngestPort for Inside {
                     field: "series".into(),
                     samples: series.times.len() as u64,
                     reason: format!("there is no api {}", series.key.api),
+                    retry_ms: None,
                 });
                 continue;
             }

@@ -66,3 +66,22 @@ fn what_is_complete_is_the_same_whether_it_is_asked_for_at_once_or_piece_by_piec
     assert!(!out.is_empty());
     assert_eq!(pieces.books.drain(), whole.books.drain());
 }
+
+#[test]
+fn sums_that_wait_for_the_store_stand_in_a_checkpoint_before_those_that_come_after_it() {
+    let mut w = many();
+    let waiting = w.books.due(2_000_000, 2_005_000);
+    let latencies = |s: &&SeriesSamples| matches!(s.values, Values::Distributions(_));
+    assert!(waiting.iter().filter(latencies).count() == 7 && waiting.len() > 7);
+    w.books.drain();
+    let mut entries = w.books.checkpoint_with(&waiting);
+    let later = w.books.due(3_000_000, 3_000_000);
+    assert!(!later.is_empty());
+    entries.push(w.books.drain());
+    let mut again = Books::new(terms());
+    entries.iter().for_each(|e| again.replay(e).unwrap());
+    assert_eq!(
+        again.recovered(&nothing, 3_000_000),
+        [waiting, later].concat()
+    );
+}
