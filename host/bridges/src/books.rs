@@ -43,6 +43,7 @@ mod figures;
 mod forget;
 mod journal;
 mod left_out;
+mod recent;
 mod spread;
 mod stream;
 mod streams;

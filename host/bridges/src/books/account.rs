@@ -296,16 +296,19 @@ impl Books {
             self.tally.steps += 1;
             times.push(Timestamp(start));
         }
+        let key = account.key.clone();
+        let how = account.how;
+        self.settle_recent(id);
         if times.is_empty() {
             return None;
         }
-        let values = if account.how == How::Latency {
+        let values = if how == How::Latency {
             Values::Distributions(distributions)
         } else {
             Values::Numbers(numbers)
         };
         Some(SeriesSamples {
-            key: account.key.clone(),
+            key,
             step: self.terms.step,
             times,
             values,

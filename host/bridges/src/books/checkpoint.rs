@@ -150,6 +150,7 @@ impl Books {
                     let source = get_stream(r, self.accounts.len(), self.families.len())?;
                     let id = self.sources.len() as u32;
                     self.by_key.insert(source.key, id);
+                    self.open += source.recent.weight();
                     for (account, _) in source.feeds.iter() {
                         self.accounts[*account as usize].sources.push(id);
                     }
@@ -305,9 +306,9 @@ fn put_stream(to: &mut Vec<u8>, source: &Source) {
     put_uint(to, source.family.into());
     to.push(u8::from(source.ended));
     put_uint(to, source.recent.len() as u64);
-    for (start, end) in &source.recent {
-        put_int(to, *start);
-        put_int(to, *end);
+    for (start, end) in source.recent.all() {
+        put_int(to, start);
+        put_int(to, end);
     }
     match &source.last {
         // The last one is never a slice.
@@ -339,9 +340,8 @@ fn get_stream(r: &mut Reader<'_>, accounts: usize, families: usize) -> Result<So
         return Err(Damaged("it names a metric that is not there"));
     }
     source.ended = r.byte()? != 0;
-    for _ in 0..r.count()? {
-        source.recent.push((r.int()?, r.int()?));
-    }
+    let recent = (0..r.count()?).map(|_| Ok((r.int()?, r.int()?)));
+    source.recent = recent.collect::<Result<_, Damaged>>()?;
     let form = r.byte()?;
     if form > 0 {
         source.last = Some(Last {

@@ -13,6 +13,7 @@ use super::codec::{
     Damaged, Reader, VERSION, how_number, put_histogram, put_int, put_number, put_series,
     put_slice, put_text, put_uint,
 };
+use super::recent::Recent;
 use super::stream::{Family, Flow, Observed, Source, Value};
 use super::{Basis, Books, Key};
 use crate::mapping::How;
@@ -262,7 +263,7 @@ pub(super) fn get_source(r: &mut Reader<'_>, accounts: usize) -> Result<Source, 
         feeds: feeds.into_iter().collect(),
         last: None,
         scrapes: None,
-        recent: vec![],
+        recent: Recent::default(),
         heard,
         ended: false,
     })

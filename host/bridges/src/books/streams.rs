@@ -18,6 +18,7 @@ impl Books {
             return;
         };
         self.by_key.remove(&source.key);
+        self.open -= source.recent.weight();
         for (account, _) in source.feeds.iter() {
             let account = &mut self.accounts[*account as usize];
             account.sources.retain(|s| *s != id);
