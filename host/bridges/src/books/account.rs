@@ -71,6 +71,10 @@ impl Steps {
         self.before.iter().chain(&self.last)
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut (i64, Open)> {
+        self.before.iter_mut().chain(&mut self.last)
+    }
+
     fn first(&self) -> Option<i64> {
         self.iter().next().map(|(start, _)| *start)
     }

@@ -13,7 +13,7 @@ use super::classic::Slice;
 use crate::mapping::How;
 
 /// Of every entry. Version 1 has points in their long form alone, version 2 no apis that wait and no closed account,
-/// version 3 no sums that wait.
+/// version 3 no sums that wait, nor how long the daemon was down.
 pub(super) const VERSION: u8 = 4;
 
 /// A journal entry cannot be read.

@@ -31,6 +31,7 @@ const SETTLE: u8 = 8;
 const WAITS: u8 = 9;
 const WAITS_NO_MORE: u8 = 10;
 const CLOSE: u8 = 11;
+const WOKE: u8 = 12;
 
 /// A point, with what is told of it in the low bits; [`POINT`] is the same in the form of version 1.
 const BRIEF: u8 = 0x40;
@@ -136,6 +137,12 @@ impl Log {
 
     pub(super) fn close(&mut self, account: u32) {
         put_uint(self.note(CLOSE), account.into());
+    }
+
+    pub(super) fn woke(&mut self, down: i64, now: i64) {
+        let to = self.note(WOKE);
+        put_int(to, down);
+        put_int(to, now);
     }
 
     pub(super) fn taint(&mut self, family: &Key) {
@@ -375,6 +382,10 @@ impl Books {
                     return Err(Damaged("it names an account that is not there"));
                 }
                 self.wait_for(account);
+            }
+            WOKE => {
+                let (down, now) = (r.int()?, r.int()?);
+                self.put_off(down, now);
             }
             WAITS_NO_MORE => self.wait_no_more_by(r.index()?),
             _ => return Err(Damaged("a kind of note is unknown")),

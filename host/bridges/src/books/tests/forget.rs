@@ -170,6 +170,45 @@ fn while_the_daemon_is_down_nobody_falls_silent() {
 }
 
 #[test]
+fn a_step_that_the_end_of_the_daemon_cut_through_waits_for_those_who_were_not_heard_in_it() {
+    let mut kept = Kept::new();
+    let say = |kept: &mut Kept, instance: &str, now: i64, n: f64| {
+        let told = introduced(&format!("{instance}/m"), Flow::Cumulative, &REQUESTS, 1.0);
+        let id = kept.books.introduce(&told, &nothing, now).unwrap();
+        let observed = Observed {
+            start: None,
+            time: now,
+            value: Some(Value::Number(n)),
+        };
+        kept.books.take(id, observed, now, now)
+    };
+    let at = |s: i64| HOUR + s * 1000;
+    for i in 0..20 {
+        say(&mut kept, "a", at(10 * i), 10.0 * i as f64);
+        say(&mut kept, "b", at(10 * i + 1), 10.0 * i as f64);
+        kept.turn(at(10 * i + 3));
+    }
+    // One has told of the next steps, and the other has not, when it ends; and again a moment after it is back.
+    say(&mut kept, "a", at(210), 210.0);
+    kept.turn(at(211));
+    for back in [at(400), at(401)] {
+        kept.restart(back);
+        kept.turn(back);
+    }
+    say(&mut kept, "a", at(402), 402.0);
+    say(&mut kept, "b", at(403), 402.0);
+    for i in 41..70 {
+        say(&mut kept, "a", at(10 * i), 10.0 * i as f64);
+        say(&mut kept, "b", at(10 * i + 1), 10.0 * i as f64);
+        kept.turn(at(10 * i + 3));
+    }
+    kept.turn(at(1000));
+    assert_eq!(kept.books.tally().cut + kept.books.tally().moved, 0);
+    // All that both have counted, but for the step of which not everything was heard.
+    assert!((kept.of("pay") - 1361.0).abs() < 1e-6, "{}", kept.of("pay"));
+}
+
+#[test]
 fn who_comes_back_after_his_account_was_closed_goes_on_where_the_store_is() {
     let mut kept = Kept::new();
     for i in 0..10_i32 {
