@@ -162,7 +162,8 @@ pub struct Tally {
 pub struct Books {
     terms: Terms,
     pub(crate) sources: Vec<Option<Source>>,
-    free: Vec<u32>,
+    /// Numbers that nobody has.
+    free: BTreeSet<u32>,
     by_key: BTreeMap<Key, u32>,
     /// Streams by tenant.
     shares: BTreeMap<TenantId, usize>,
@@ -195,7 +196,7 @@ impl Books {
         Self {
             terms,
             sources: vec![],
-            free: vec![],
+            free: BTreeSet::new(),
             by_key: BTreeMap::new(),
             shares: BTreeMap::new(),
             families: vec![],
@@ -255,7 +256,7 @@ impl Books {
         }
         if let Some(old) = self.by_key.get(&introduced.key).copied() {
             // It was read as something else before.
-            self.forget(old);
+            self.forget(&[old]);
         }
         if self.by_key.len() >= self.terms.max_streams {
             return Err(format!(
@@ -280,7 +281,8 @@ impl Books {
         }
         let source = Source::new(introduced, family, feeds.into_iter().collect(), now);
         let basis = &introduced.mapped.basis;
-        let id = self.free.pop().unwrap_or(self.sources.len() as u32);
+        let id = self.free.pop_first();
+        let id = id.unwrap_or(self.sources.len() as u32);
         self.log
             .stream(id, &source, &self.families[family as usize], basis);
         self.enlist(id, source, basis);

@@ -158,7 +158,7 @@ impl Books {
                     self.count_in(id);
                 }
                 NO_STREAM => {
-                    self.free.push(self.sources.len() as u32);
+                    self.free.insert(self.sources.len() as u32);
                     self.sources.push(None);
                 }
                 WAITS => {

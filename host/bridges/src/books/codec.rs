@@ -126,6 +126,13 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
+    /// Takes a byte if it is this one.
+    pub(super) fn next_is(&mut self, byte: u8) -> bool {
+        let rest = self.0.strip_prefix(&[byte]);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
+
     pub(super) fn take(&mut self, n: usize) -> Result<&'a [u8], Damaged> {
         let (head, tail) = self.0.split_at_checked(n).ok_or(Damaged("it is cut off"))?;
         self.0 = tail;

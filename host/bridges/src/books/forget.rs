@@ -30,7 +30,7 @@ impl Books {
             .filter(|(_, s)| silent(s))
             .map(|(id, _)| id)
             .collect();
-        gone.into_iter().for_each(|id| self.forget(id));
+        self.forget(&gone);
         self.shrink();
         let over: Vec<u32> = (0_u32..)
             .zip(&self.accounts)

@@ -319,11 +319,8 @@ impl Books {
                 if self.by_key.contains_key(&source.key) {
                     return Err(Damaged("it introduces a stream twice"));
                 }
-                let at = self.free.iter().position(|free| *free == id);
-                match at {
-                    Some(at) => drop(self.free.remove(at)),
-                    None if id as usize == self.sources.len() => {}
-                    None => return Err(Damaged("it gives a stream a number that is not free")),
+                if !self.free.remove(&id) && id as usize != self.sources.len() {
+                    return Err(Damaged("it gives a stream a number that is not free"));
                 }
                 self.enlist(id, source, &Basis { group, metric });
             }
@@ -356,11 +353,15 @@ impl Books {
                 self.again.extend(samples);
             }
             FORGET => {
-                let id = r.index()?;
-                if id as usize >= self.sources.len() {
+                // All that were forgotten at once.
+                let mut all = vec![r.index()?];
+                while r.next_is(FORGET) {
+                    all.push(r.index()?);
+                }
+                if all.iter().any(|id| *id as usize >= self.sources.len()) {
                     return Err(Damaged("it names no stream"));
                 }
-                self.drop_stream(id);
+                self.drop_streams(&all);
             }
             CLOSE => {
                 let id = r.index()?;

@@ -224,3 +224,47 @@ fn who_comes_back_after_his_account_was_closed_goes_on_where_the_store_is() {
     kept.turn(6 * HOUR);
     assert!((kept.of("a") - 18.0).abs() < 1e-9, "{}", kept.of("a"));
 }
+
+/// Looked for one by one in the account of their api, they would take a minute and more.
+#[test]
+fn many_streams_of_one_api_are_forgotten_at_once_and_a_replay_comes_to_the_same_books() {
+    let mut kept = Kept::new();
+    let say = |kept: &mut Kept, instance: u32, stream: u32, now: i64| {
+        let name = format!("i{instance}/m/{stream}");
+        let told = introduced(&name, Flow::Delta, &REQUESTS, 1.0);
+        let id = kept.books.introduce(&told, &nothing, now).unwrap();
+        let observed = Observed {
+            start: Some(now - STEP),
+            time: now,
+            value: Some(Value::Number(1.0)),
+        };
+        assert_eq!(kept.books.take(id, observed, now, now), Fate::Counted);
+        id
+    };
+    for stream in 0..50_000 {
+        say(&mut kept, stream % 100, stream, HOUR);
+    }
+    kept.turn(HOUR + 3000);
+    // Of one instance all go on, of another one does.
+    let stay = |stream: &u32| stream % 100 == 7 || *stream == 20_042;
+    for stream in (0..50_000).filter(stay) {
+        say(&mut kept, stream % 100, stream, 2 * HOUR);
+    }
+    kept.turn(3 * HOUR);
+    let account = &kept.books.accounts[0];
+    assert_eq!((account.sources.len(), account.instances.len()), (501, 2));
+    assert!(account.sources.is_sorted());
+    assert_eq!(
+        (kept.books.streams(), kept.books.sources.len()),
+        (501, 49_908)
+    );
+    kept.agree();
+    // The lowest numbers are given first, and those at the end were given back.
+    let anew: Vec<_> = (0..10).map(|i| say(&mut kept, 200, i, 4 * HOUR)).collect();
+    assert_eq!(anew, [0, 1, 2, 3, 4, 5, 6, 8, 9, 10]);
+    kept.turn(4 * HOUR + 3000);
+    kept.agree();
+    kept.restart(4 * HOUR + 4000);
+    // Those that had stayed are gone by now.
+    assert_eq!(say(&mut kept, 200, 10, 4 * HOUR + 5000), 7);
+}
