@@ -45,6 +45,7 @@ mod journal;
 mod left_out;
 mod recent;
 mod spread;
+mod steps;
 mod stream;
 mod streams;
 mod waiting;
@@ -424,6 +425,10 @@ impl Books {
     /// Takes a point. `clock` is the data's clock, against which points may not lie ahead; `now` is
     /// when it arrived, by the machine's.
     pub fn take(&mut self, id: u32, observed: Observed, clock: i64, now: i64) -> Fate {
+        // Not in a replay: what was taken once is taken again.
+        if self.is_crowded(id, &observed) {
+            return Fate::Refused(Why::Crowded);
+        }
         let noted = self.log.mark();
         let source = self.sources.get(id as usize).and_then(Option::as_ref);
         let last = source.and_then(|s| s.last.as_ref()).map(|l| &l.value);

@@ -221,7 +221,7 @@ fn put_account(to: &mut Vec<u8>, account: &Account) {
     }
     put_uint(to, account.open.len() as u64);
     for (start, open) in account.open.iter() {
-        put_int(to, *start);
+        put_int(to, start);
         put_int(to, open.arrived);
         match &open.sum {
             Sum::Amount(sum) => put_number(to, *sum),

@@ -83,9 +83,8 @@ impl Books {
         let later = |at: &mut i64| *at = at.saturating_add(down).min(now);
         let heard = self.sources.iter_mut().flatten().map(|s| &mut s.heard);
         heard.for_each(later);
-        let accounts = self.accounts.iter_mut();
-        let arrived = accounts.flat_map(|a| a.open.iter_mut());
-        arrived.for_each(|(_, open)| later(&mut open.arrived));
+        let open = self.accounts.iter_mut().flat_map(|a| a.open.each_mut());
+        open.for_each(|open| later(&mut open.arrived));
     }
 
     /// Signals of apis that are kept account of.

@@ -55,6 +55,8 @@ pub enum Why {
     OtherKind,
     /// It is one series too many of its histogram.
     TooFine,
+    /// It would open one step too many.
+    Crowded,
 }
 
 impl Why {
@@ -67,6 +69,7 @@ impl Why {
             Why::NoAmount => "value",
             Why::OtherKind => "kind",
             Why::TooFine => "buckets",
+            Why::Crowded => "open",
         }
     }
 
@@ -83,6 +86,9 @@ impl Why {
             Why::NoAmount => "its value is no finite number of 0 or more",
             Why::OtherKind => "it is of another kind than its stream was before",
             Why::TooFine => "its histogram has 512 buckets already; send fewer",
+            Why::Crowded => {
+                "100000 steps of its series wait to be complete already; send the past more slowly, in the order of time"
+            }
         }
     }
 }

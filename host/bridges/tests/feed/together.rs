@@ -8,6 +8,7 @@ use std::thread;
 use tidegate_bridges::feed::{Error, Feed, Took};
 use tidegate_core::access::Principal;
 use tidegate_core::ports::storage::StoreError;
+use tidegate_core::units::Signal;
 
 fn send(feed: &Feed, service: &str, t: u64) -> Result<Took, Error> {
     let labels = [("service.name", service), ("tidegate.tenant", "shop")];
@@ -144,6 +145,29 @@ fn where_open_steps_fill_their_memory_senders_are_told_of_it_and_when_to_come_ba
     world.busy(false);
     world.turn(&feed, 3011);
     assert_eq!(world.send(&feed, 3012, &past("b", 1)).unwrap().accepted, 1);
+}
+
+#[test]
+fn a_request_that_fills_memory_by_itself_is_taken_in_parts_and_counts_once() {
+    let mut world = World::new();
+    world.options.terms.max_open = 3000;
+    let feed = world.open();
+    let all = past("a", 80_000);
+    let full = world.send(&feed, 900_000, &all).unwrap_err();
+    // There was room before it; twice a MiB is the least that it may take.
+    assert!(
+        matches!(full, Error::Full { bytes, .. } if bytes < 3 << 20),
+        "{full:?}"
+    );
+    world.turn(&feed, 900_003);
+    let took = world.send(&feed, 900_004, &all).unwrap();
+    assert!(
+        took.accepted == 80_000 && took.duplicates > 50_000,
+        "{took:?}"
+    );
+    world.turn(&feed, 900_007);
+    let cores = world.numbers("shop/a", Signal::Cpu);
+    assert!(cores.len() == 80_000 && cores.values().all(|c| (c - 0.1).abs() < 1e-9));
 }
 
 #[test]
