@@ -55,12 +55,17 @@ impl Waits {
 pub(super) struct Unsent {
     pub(super) sums: Vec<SeriesSamples>,
     waits: BTreeMap<TenantId, Waits>,
+    /// How many series are sent at once of a tenant of which one is looked for that the store cannot take. What is
+    /// tried costs of its rate, so that the search may have to wait, and must not begin anew.
+    narrow: BTreeMap<TenantId, usize>,
 }
 
 impl Unsent {
     pub(super) fn of(sums: Vec<SeriesSamples>) -> Self {
-        let waits = BTreeMap::new();
-        Self { sums, waits }
+        Self {
+            sums,
+            ..Self::default()
+        }
     }
 }
 
@@ -121,6 +126,7 @@ impl Feed {
             weighs,
             kept: vec![],
             waits: std::mem::take(&mut unsent.waits),
+            narrow: std::mem::take(&mut unsent.narrow),
             stopped: None,
         };
         while way.stopped.is_none() && !way.rest.is_empty() {
@@ -130,6 +136,7 @@ impl Feed {
             rest,
             mut kept,
             waits,
+            narrow,
             stopped,
             ..
         } = way;
@@ -137,7 +144,11 @@ impl Feed {
         let why = stopped.or_else(|| waits.values().next().map(|w| w.why.clone()));
         turned.waiting = why.map(|why| (kept.len(), why));
         self.hold_off(&kept, &waits, now);
-        *unsent = Unsent { sums: kept, waits };
+        *unsent = Unsent {
+            sums: kept,
+            waits,
+            narrow,
+        };
     }
 
     /// Takes nothing more of tenants whose sums fill what they may.
@@ -190,6 +201,7 @@ struct Way<'f> {
     /// What waits.
     kept: Vec<SeriesSamples>,
     waits: BTreeMap<TenantId, Waits>,
+    narrow: BTreeMap<TenantId, usize>,
     /// Why the store takes nothing of anybody now.
     stopped: Option<String>,
 }
@@ -201,14 +213,18 @@ impl Way<'_> {
         let mut last = None;
         while let Some(next) = self.rest.front() {
             let tenant = next.key.api.tenant.clone();
+            if last.as_ref() == Some(&tenant) {
+                break;
+            }
             if self.waits.contains_key(&tenant) {
                 self.keep_all(&tenant);
                 continue;
             }
+            let most = self.narrow.get(&tenant).copied().unwrap_or(usize::MAX);
             let mut n = 0;
             for sum in self.rest.iter().take_while(|s| s.key.api.tenant == tenant) {
                 let with = samples + sum.times.len();
-                if with > BATCH && samples > 0 {
+                if with > BATCH && samples > 0 || n == most {
                     break;
                 }
                 (samples, n) = (with, n + 1);
@@ -248,6 +264,7 @@ impl Way<'_> {
                     return self.wait(batch, retry_ms, &over.reason);
                 }
                 None => {
+                    self.widen(&batch);
                     let refused = rejections.iter().map(|r| r.samples).sum::<u64>() + stored.late;
                     let reason = rejections.first().map(|r| &r.reason[..]);
                     self.turned.stored += stored.stored;
@@ -273,6 +290,10 @@ impl Way<'_> {
             return self.is_over(&batch, samples, &why.to_string());
         }
         let second = batch.split_off(batch.len() / 2);
+        if let Some(first) = batch.first() {
+            let tenant = first.key.api.tenant.clone();
+            self.narrow.insert(tenant, batch.len());
+        }
         for half in [batch, second] {
             let is_kept = half
                 .first()
@@ -283,6 +304,19 @@ impl Way<'_> {
             }
             let answer = hear(&self.feed.send(half.clone()));
             self.settle(half, &answer);
+        }
+    }
+
+    /// The store has taken a batch: of its tenant, more may be sent at once.
+    fn widen(&mut self, batch: &[SeriesSamples]) {
+        let tenant = batch.first().map(|s| &s.key.api.tenant);
+        if let Some(tenant) = tenant
+            && let Some(n) = self.narrow.get_mut(tenant)
+        {
+            *n *= 2;
+            if *n >= BATCH {
+                self.narrow.remove(tenant);
+            }
         }
     }
 

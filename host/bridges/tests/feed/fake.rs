@@ -35,6 +35,8 @@ struct Inside {
     busy: AtomicBool,
     /// Tenants that are over a quota, and after how long they are not.
     over: Mutex<BTreeMap<TenantId, Option<u64>>>,
+    /// Samples that a tenant may send until somebody grants it more; what is tried costs of them.
+    left: Mutex<BTreeMap<TenantId, u64>>,
     /// Series of which the store cannot take anything.
     damaged: Mutex<Option<SeriesKey>>,
     /// Change sets of the catalog that were asked for.
@@ -98,6 +100,12 @@ impl World {
             Some(retry_ms) => drop(all.insert(tenant, retry_ms)),
             None => drop(all.remove(&tenant)),
         }
+    }
+
+    /// A tenant may send so many samples more, and then is over its rate for a second at a time.
+    pub(crate) fn grant(&self, tenant: &str, samples: u64) {
+        let mut all = self.inside.left.lock().unwrap();
+        all.insert(tenant.parse().unwrap(), samples);
     }
 
     /// From now on the store takes nothing of this series, nor of a batch that it is in.
@@ -258,7 +266,15 @@ impl IngestPort for Inside {
         let mut tenants = batch.series.iter().map(|s| &s.key.api.tenant);
         let tenant = tenants.next().unwrap().clone();
         assert!(tenants.all(|of| *of == tenant), "a batch is of one tenant");
-        if let Some(retry_ms) = self.over.lock().unwrap().get(&tenant).copied() {
+        let samples = batch.series.iter().map(|s| s.times.len() as u64).sum();
+        let mut over = self.over.lock().unwrap().get(&tenant).copied();
+        if let Some(left) = self.left.lock().unwrap().get_mut(&tenant) {
+            match left.checked_sub(samples) {
+                Some(less) => *left = less,
+                None => over = Some(Some(1_000)),
+            }
+        }
+        if let Some(retry_ms) = over {
             let (quota, limit) = match retry_ms {
                 Some(_) => (Quota::Samples, 10),
                 None => (Quota::Series, 10),

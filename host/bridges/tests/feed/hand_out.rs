@@ -87,6 +87,26 @@ fn a_series_that_the_store_cannot_take_is_refused_alone() {
 }
 
 #[test]
+fn the_search_for_a_series_that_cannot_be_stored_goes_on_where_a_rate_has_stopped_it() {
+    let world = World::new();
+    let feed = world.open();
+    world.damage("shop/s00", Signal::Cpu);
+    let apis: Vec<_> = (0..32).map(|i| format!("shop/s{i:02}")).collect();
+    let apis: Vec<_> = apis.iter().map(|s| &s[..]).collect();
+    // As much as there is to store, of which to try it once takes all.
+    world.grant("shop", 64);
+    let mut turned = turn_of(&world, &feed, &apis);
+    let (mut stored, mut refused) = (0, 0);
+    for t in 1202..1212 {
+        stored += turned.stored;
+        refused += turned.refused.map_or(0, |(samples, _)| samples);
+        world.grant("shop", 64);
+        turned = feed.turn(at(t)).unwrap();
+    }
+    assert_eq!((stored, refused, feed.standing().2), (62, 2, 0));
+}
+
+#[test]
 fn a_tenant_whose_waiting_sums_fill_its_share_sends_no_more_until_they_are_gone() {
     let mut world = World::new();
     world.options.terms.max_open = 20_000;
