@@ -43,7 +43,9 @@ mod figures;
 mod forget;
 mod journal;
 mod left_out;
+mod recent;
 mod spread;
+mod steps;
 mod stream;
 mod streams;
 mod waiting;
@@ -161,7 +163,8 @@ pub struct Tally {
 pub struct Books {
     terms: Terms,
     pub(crate) sources: Vec<Option<Source>>,
-    free: Vec<u32>,
+    /// Numbers that nobody has.
+    free: BTreeSet<u32>,
     by_key: BTreeMap<Key, u32>,
     /// Streams by tenant.
     shares: BTreeMap<TenantId, usize>,
@@ -194,7 +197,7 @@ impl Books {
         Self {
             terms,
             sources: vec![],
-            free: vec![],
+            free: BTreeSet::new(),
             by_key: BTreeMap::new(),
             shares: BTreeMap::new(),
             families: vec![],
@@ -254,7 +257,7 @@ impl Books {
         }
         if let Some(old) = self.by_key.get(&introduced.key).copied() {
             // It was read as something else before.
-            self.forget(old);
+            self.forget(&[old]);
         }
         if self.by_key.len() >= self.terms.max_streams {
             return Err(format!(
@@ -279,7 +282,8 @@ impl Books {
         }
         let source = Source::new(introduced, family, feeds.into_iter().collect(), now);
         let basis = &introduced.mapped.basis;
-        let id = self.free.pop().unwrap_or(self.sources.len() as u32);
+        let id = self.free.pop_first();
+        let id = id.unwrap_or(self.sources.len() as u32);
         self.log
             .stream(id, &source, &self.families[family as usize], basis);
         self.enlist(id, source, basis);
@@ -421,6 +425,10 @@ impl Books {
     /// Takes a point. `clock` is the data's clock, against which points may not lie ahead; `now` is
     /// when it arrived, by the machine's.
     pub fn take(&mut self, id: u32, observed: Observed, clock: i64, now: i64) -> Fate {
+        // Not in a replay: what was taken once is taken again.
+        if self.is_crowded(id, &observed) {
+            return Fate::Refused(Why::Crowded);
+        }
         let noted = self.log.mark();
         let source = self.sources.get(id as usize).and_then(Option::as_ref);
         let last = source.and_then(|s| s.last.as_ref()).map(|l| &l.value);

@@ -6,9 +6,8 @@
 //! answered when the journal is on disk; requests that wait at the same time share one write.
 //!
 //! [`Feed::turn`], called about once a second, hands complete sums to the ingest port, the same that
-//! serves Tidegate's own protocol: roles, quotas and the catalog hold there for every sample. What
-//! the store cannot take now is kept and tried again; sums are checkpointed only when all that was
-//! given out has arrived.
+//! serves Tidegate's own protocol: roles, quotas and the catalog hold there for every sample (`hand_out`).
+//! What the store cannot take now is kept and tried again, and stands in a checkpoint until it has arrived.
 //!
 //! Streams are looked up by the bytes that named them: a resource once per resource, a metric once
 //! per metric, a point's attributes per point; the whole text is compared, not only its hash
@@ -18,6 +17,7 @@
 mod adopt;
 mod allowance;
 mod commit;
+mod hand_out;
 mod names;
 mod request;
 
@@ -29,16 +29,16 @@ use crate::books::{Books, Damaged, LeftOut, Observed, Terms};
 use crate::mapping::Mapping;
 use crate::wire::Malformed;
 use commit::Committer;
+use hand_out::{Unsent, weight};
 use names::Names;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tidegate_core::access::{Principal, Role};
 use tidegate_core::ids::{ApiId, TenantId};
-use tidegate_core::ports::serve::{CatalogPort, ClockPort, IngestPort, ServeError};
+use tidegate_core::ports::serve::{CatalogPort, ClockPort, IngestPort};
 use tidegate_core::ports::storage::{History, Notes, StoreError};
-use tidegate_core::sample::{SampleBatch, SeriesSamples, Values};
+use tidegate_core::sample::SeriesSamples;
 use tidegate_core::time::Timestamp;
 use tokio::sync::Notify;
 
@@ -156,12 +156,6 @@ pub struct Turned {
 /// Bytes of journal after which the state is written as a whole, at the least.
 const CHECKPOINT_BYTES: usize = 16 << 20;
 
-/// Accounts that are looked through before a request has its turn.
-const SLICE: usize = 500;
-
-/// Sums that are handed to the store at once.
-const BATCH: usize = 20_000;
-
 struct Inner {
     books: Books,
     names: Names,
@@ -170,6 +164,8 @@ struct Inner {
     used: BTreeMap<TenantId, u64>,
     /// Apis that could not be declared when they were to be.
     undeclared: BTreeSet<ApiId>,
+    /// Tenants of which nothing is taken now, as their sums wait for their quota: why, and for how long in ms.
+    behind: BTreeMap<TenantId, (String, u64)>,
     /// Room for the points of a request: memory that is asked for anew each time is cleared anew, too.
     points: Vec<(request::Id, Observed)>,
     /// The newest instant of any point, for a clock that is the data's.
@@ -186,7 +182,7 @@ pub struct Feed {
     turnstile: Mutex<()>,
     inner: Mutex<Inner>,
     committer: Committer,
-    unsent: Mutex<Vec<SeriesSamples>>,
+    unsent: Mutex<Unsent>,
     /// Bytes of those.
     weight: AtomicUsize,
     /// Something was stored, so that there may be room.
@@ -252,19 +248,23 @@ impl Feed {
                 allowance: Allowance::default(),
                 used: BTreeMap::new(),
                 undeclared: BTreeSet::new(),
+                behind: BTreeMap::new(),
                 points: vec![],
                 newest: now,
             }),
             weight: AtomicUsize::new(weight(&unsent)),
-            unsent: Mutex::new(unsent),
+            unsent: Mutex::new(Unsent::of(unsent)),
             room: Condvar::new(),
             filling: Notify::new(),
             live: request::Live::default(),
             streams: Mutex::default(),
         };
         let ticket = feed.committer.add(&log);
-        feed.committer.wait(ticket)?;
-        Ok(feed)
+        match feed.committer.wait(ticket) {
+            // It is written before anything else is, when there is room.
+            Err(error) if !commit::passes(&error) => Err(error.into()),
+            _ => Ok(feed),
+        }
     }
 
     /// The books and names.
@@ -281,16 +281,24 @@ impl Feed {
         }
     }
 
-    /// Hands out what is complete; blocks until it is stored.
+    /// Hands out what is complete; blocks until it is stored. A journal that finds no room now is no error: sums
+    /// wait for it, and [`Turned::waiting`] says why.
     ///
     /// # Errors
-    /// When the journal cannot be written.
+    /// When the journal cannot be written any more.
     pub fn turn(&self, now: Timestamp) -> Result<Turned, Error> {
         // One turn at a time: sums of a series are stored in their order.
         let mut unsent = lock(&self.unsent);
-        let turned = self.hand_out(&mut unsent, now);
-        self.weigh(weight(&unsent));
-        turned
+        let mut turned = Turned::default();
+        let done = self.hand_out(&mut unsent, now, &mut turned);
+        self.weigh(weight(&unsent.sums));
+        match done {
+            Err(Error::Store(error)) if commit::passes(&error) => {
+                turned.waiting = Some((unsent.sums.len(), error.to_string()));
+                Ok(turned)
+            }
+            done => done.map(|()| turned),
+        }
     }
 
     /// Returns when the next turn should not be waited for: a second of a backfill is more than there is room for.
@@ -306,114 +314,33 @@ impl Feed {
         self.room.notify_all();
     }
 
-    fn hand_out(&self, unsent: &mut Vec<SeriesSamples>, now: Timestamp) -> Result<Turned, Error> {
-        let (mut next, mut turned) = (Some(0), Turned::default());
-        while let Some(from) = next {
-            let mut inner = self.inner();
-            let times = self.times(&inner, now);
-            next = inner.books.due_of(from, SLICE, times, unsent);
-            self.committer.add(&inner.books.drain());
-            for (api, left_out) in inner.books.left_out() {
-                turned.left_out.entry(api).or_default().add(&left_out);
-            }
-        }
-        let mut weighs = weight(unsent);
-        self.weight.store(weighs, Ordering::Relaxed);
-        // After all sums were taken: none of them is of an api that waits and is not among these.
-        let declared = self.declare();
-        let ticket = self.committer.add(&self.inner().books.drain());
-        // A sum may be stored only when all that is in it would survive a crash.
-        self.committer.wait(ticket)?;
-        turned.undeclared = declared.refused;
-        if let Some(why) = declared.waiting {
-            // Of an api that is not declared, the store takes nothing.
-            turned.waiting = Some((unsent.len(), why));
-            return Ok(turned);
-        }
-        while !unsent.is_empty() {
-            let mut samples = 0;
-            let fits = |s: &&SeriesSamples| {
-                samples += s.times.len();
-                samples <= BATCH
-            };
-            let n = unsent.iter().take_while(fits).count().max(1);
-            let batch: Vec<SeriesSamples> = unsent[..n].to_vec();
-            match self.store(batch) {
-                Ok((stored, refused)) => {
-                    weighs -= weight(&unsent[..n]);
-                    unsent.drain(..n);
-                    self.weigh(weighs);
-                    turned.stored += stored;
-                    if let Some((samples, reason)) = refused {
-                        let all = turned.refused.get_or_insert((0, reason));
-                        all.0 += samples;
-                    }
-                }
-                Err(error) => {
-                    turned.waiting = Some((unsent.len(), error.to_string()));
-                    break;
-                }
-            }
-        }
-        let is_idle = turned == Turned::default();
-        let is_long = || {
-            self.committer.is_long(CHECKPOINT_BYTES)
-                || is_idle && self.committer.is_bloated(self.inner().books.about())
-        };
-        if unsent.is_empty() && is_long() {
-            self.checkpoint()?;
-        }
-        Ok(turned)
-    }
-
-    /// Stores sums; how many were, and how many were refused for good.
-    fn store(
-        &self,
-        series: Vec<SeriesSamples>,
-    ) -> Result<(u64, Option<(u64, String)>), ServeError> {
-        let tenants: BTreeSet<_> = series.iter().map(|s| s.key.api.tenant.clone()).collect();
-        let caller = Principal {
-            name: "feeds".into(),
-            role: Role::Writer,
-            tenants: Some(tenants),
-        };
-        let (tell, told) = std::sync::mpsc::sync_channel(1);
-        let done = Box::new(move |outcome| {
-            let _ = tell.send(outcome);
-        });
-        self.door.ingest(&caller, SampleBatch { series }, done);
-        let gone = |_| ServeError::Unavailable("the store gave no answer".into());
-        let (stored, rejections) = told.recv().map_err(gone)??;
-        let refused = rejections.iter().map(|r| r.samples).sum::<u64>() + stored.late;
-        let reason = rejections
-            .first()
-            .map_or_else(|| "too far behind".to_owned(), |r| r.reason.clone());
-        Ok((stored.stored, (refused > 0).then_some((refused, reason))))
-    }
-
-    /// Writes the state as a whole and drops what it replaces.
-    fn checkpoint(&self) -> Result<(), Error> {
+    /// Writes the state as a whole, with the sums that wait, and drops what it replaces.
+    fn checkpoint(&self, unsent: &[SeriesSamples]) -> Result<(), Error> {
         let ticket = {
             let mut inner = self.inner();
             let log = inner.books.drain();
             self.committer.add(&log);
-            let entries = inner.books.checkpoint();
+            let entries = inner.books.checkpoint_with(unsent);
             self.committer.add_checkpoint(&entries)
         };
         self.committer.wait(ticket)?;
         Ok(())
     }
 
-    /// Hands out what is complete and writes the state, so that the next start is quick.
+    /// Hands out what is complete and writes the state, so that the next start is quick. Where there is no room
+    /// for it, the next start is slow.
     ///
     /// # Errors
-    /// When the journal cannot be written.
+    /// When the journal cannot be written any more.
     pub fn close(&self, now: Timestamp) -> Result<(), Error> {
         self.turn(now)?;
-        if self.committer.bytes() > 0 && lock(&self.unsent).is_empty() {
-            self.checkpoint()?;
+        if self.committer.bytes() == 0 {
+            return Ok(());
         }
-        Ok(())
+        match self.checkpoint(&lock(&self.unsent).sums) {
+            Err(Error::Store(error)) if commit::passes(&error) => Ok(()),
+            done => done,
+        }
     }
 
     /// What was done since the start, streams that are known, sums that wait for the store.
@@ -422,26 +349,11 @@ impl Feed {
         let inner = self.inner();
         let (tally, streams) = (inner.books.tally(), inner.books.streams());
         drop(inner);
-        (tally, streams, lock(&self.unsent).len())
+        (tally, streams, lock(&self.unsent).sums.len())
     }
 
     /// Memory of steps that are open or wait for the store, in bytes.
     fn open_bytes(&self, inner: &Inner) -> usize {
         inner.books.open() + self.weight.load(Ordering::Relaxed)
     }
-}
-
-/// The memory that sums take, in bytes.
-fn weight(sums: &[SeriesSamples]) -> usize {
-    let of = |s: &SeriesSamples| {
-        let values = match &s.values {
-            Values::Numbers(values) => size_of_val(&values[..]),
-            Values::Distributions(values) => {
-                let buckets = values.iter().map(|d| size_of_val(&d.buckets[..]));
-                size_of_val(&values[..]) + buckets.sum::<usize>()
-            }
-        };
-        size_of_val(s) + size_of_val(&s.times[..]) + values
-    };
-    sums.iter().map(of).sum()
 }

@@ -98,4 +98,6 @@ pub struct Rejection {
     pub samples: u64,
     /// What is wrong and what to do.
     pub reason: String,
+    /// After how many milliseconds the same may pass; `None` where it never does by itself.
+    pub retry_ms: Option<u64>,
 }

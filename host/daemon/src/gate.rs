@@ -64,14 +64,37 @@ fn require(caller: &Principal, role: Role, what: &str) -> Result<(), ServeError>
     )))
 }
 
-/// A store error in a caller's terms.
+/// A store error in a caller's terms: whether a retry may help is told apart, as senders that keep what may pass
+/// later would keep what never does, and all behind it.
 pub(crate) fn stored(error: StoreError) -> ServeError {
     match error {
         StoreError::Busy { retry_ms, .. } => ServeError::Exhausted {
             what: error.to_string(),
             retry_ms,
         },
-        StoreError::Refused { .. } => ServeError::Precondition(error.to_string()),
+        StoreError::Refused { .. } | StoreError::Damaged { .. } => {
+            ServeError::Precondition(error.to_string())
+        }
         other => ServeError::Unavailable(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_retry_cannot_help_is_no_failure_that_passes() {
+        let text = || "x".to_owned();
+        let (free, wanted) = (1, 2);
+        let full = stored(StoreError::Full { free, wanted });
+        assert!(matches!(full, ServeError::Unavailable(_)), "{full:?}");
+        let (key, cause) = (text(), text());
+        let damaged = stored(StoreError::Damaged { key, cause });
+        let (what, why) = (text(), text());
+        let refused = stored(StoreError::Refused { what, why });
+        for error in [damaged, refused] {
+            assert!(matches!(error, ServeError::Precondition(_)), "{error:?}");
+        }
     }
 }

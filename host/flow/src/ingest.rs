@@ -60,7 +60,8 @@ pub struct Output {
 /// The batch as a whole is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Nothing is left of it, and nothing but quotas is why: with how many samples each refused.
+    /// Nothing is left of it, and nothing but quotas is why: with how many samples each refused, and first those
+    /// that pass by themselves, as by then some of it will.
     #[error("{}", first(.0))]
     Quota(Vec<(Exceeded, u64)>),
 }
@@ -205,6 +206,7 @@ pub fn run(input: Input<'_>, meter: &mut Meter) -> Result<Output, Error> {
                 field: format!("series[{i}].{field}"),
                 samples,
                 reason,
+                retry_ms: None,
             });
         };
         if let Err((field, reason)) = check(&series, input.caller, input.catalog, input.now) {
@@ -244,6 +246,7 @@ pub fn run(input: Input<'_>, meter: &mut Meter) -> Result<Output, Error> {
                         field: format!("series[{i}]"),
                         samples: s.times.len() as u64,
                         reason: exceeded.to_string(),
+                        retry_ms: exceeded.retry_ms,
                     }));
                 note(exceeded, samples);
             }
@@ -258,6 +261,9 @@ pub fn run(input: Input<'_>, meter: &mut Meter) -> Result<Output, Error> {
     let refused: u64 = output.rejections.iter().map(|r| r.samples).sum();
     let by_quota: u64 = output.over.iter().map(|(_, samples)| samples).sum();
     if output.batch.is_empty() && by_quota > 0 && refused == by_quota {
+        output
+            .over
+            .sort_by_key(|(exceeded, _)| exceeded.retry_ms.is_none());
         return Err(Error::Quota(output.over));
     }
     Ok(output)

@@ -179,6 +179,7 @@ impl IngestPort for Fake {
                         field: format!("series[{i}].values[{j}]"),
                         samples: 1,
                         reason: "it is negative".into(),
+                        retry_ms: None,
                     });
                 } else if self
                     .stored

@@ -1,9 +1,10 @@
 //! One signal of one api: the steps that are open, and when they are complete.
 
+use super::steps::Steps;
 use super::stream::{Flow, Source};
 use super::{Books, Key, Text};
 use crate::mapping::How;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use tidegate_core::distribution::Distribution;
 use tidegate_core::sample::{SeriesKey, SeriesSamples, Values};
 use tidegate_core::time::Timestamp;
@@ -52,65 +53,6 @@ const _: () = assert!(size_of::<(i64, Open)>() <= 32);
 
 /// What one level takes in its tree, about.
 const LEVEL: usize = 32;
-
-/// Steps that are not given out yet, by start. Nearly always there are one or two, and what comes belongs into
-/// the last or makes a new one behind it; so they stand in a row, not in a tree, and the last one in the
-/// account itself, where it is found without a look elsewhere.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Steps {
-    before: VecDeque<(i64, Open)>,
-    last: Option<(i64, Open)>,
-}
-
-impl Steps {
-    pub(crate) fn len(&self) -> usize {
-        self.before.len() + usize::from(self.last.is_some())
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &(i64, Open)> {
-        self.before.iter().chain(&self.last)
-    }
-
-    fn first(&self) -> Option<i64> {
-        self.iter().next().map(|(start, _)| *start)
-    }
-
-    /// The step that begins at `start`, which is made if there is none; whether it was.
-    #[inline]
-    pub(crate) fn at(&mut self, start: i64, make: impl FnOnce() -> Open) -> (bool, &mut Open) {
-        let last = self.last.as_ref().map_or(i64::MIN, |(last, _)| *last);
-        if start < last {
-            return self.earlier(start, make);
-        }
-        let is_new = start > last || self.last.is_none();
-        if is_new && let Some(last) = self.last.take() {
-            self.before.push_back(last);
-        }
-        let last = self.last.get_or_insert_with(|| (start, make()));
-        (is_new, &mut last.1)
-    }
-
-    fn earlier(&mut self, start: i64, make: impl FnOnce() -> Open) -> (bool, &mut Open) {
-        let found = self.before.binary_search_by_key(&start, |(s, _)| *s);
-        let at = found.unwrap_or_else(|at| {
-            self.before.insert(at, (start, make()));
-            at
-        });
-        (found.is_err(), &mut self.before[at].1)
-    }
-
-    fn pop_before(&mut self, end: i64) -> Option<(i64, Open)> {
-        if self.first()? >= end {
-            return None;
-        }
-        let step = self.before.pop_front().or_else(|| self.last.take());
-        if self.before.is_empty() {
-            // What an hour's delay took need not stay.
-            self.before.shrink_to(4);
-        }
-        step
-    }
-}
 
 /// Why a stream is heard from some time on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -296,16 +238,19 @@ impl Books {
             self.tally.steps += 1;
             times.push(Timestamp(start));
         }
+        let key = account.key.clone();
+        let how = account.how;
+        self.settle_recent(id);
         if times.is_empty() {
             return None;
         }
-        let values = if account.how == How::Latency {
+        let values = if how == How::Latency {
             Values::Distributions(distributions)
         } else {
             Values::Numbers(numbers)
         };
         Some(SeriesSamples {
-            key: account.key.clone(),
+            key,
             step: self.terms.step,
             times,
             values,

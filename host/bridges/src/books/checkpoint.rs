@@ -15,6 +15,8 @@ use super::journal::{Log, NOTES, get_source, put_source};
 use super::stream::{Family, Last, Observed, Source, Value};
 use crate::mapping::How;
 use std::collections::BTreeMap;
+use tidegate_core::sample::{SeriesSamples, Values};
+use tidegate_core::time::{Step, Timestamp};
 
 /// Kinds of parts; [`NOTES`] is none of them.
 const FIRST: u8 = NOTES + 1;
@@ -26,6 +28,7 @@ const STREAM: u8 = 3;
 const NO_STREAM: u8 = 4;
 const WAITS: u8 = 5;
 const NO_ACCOUNT: u8 = 6;
+const SUMS: u8 = 7;
 
 /// Size at which an entry is closed.
 const ENTRY: usize = 60_000;
@@ -34,6 +37,13 @@ impl Books {
     /// The state as entries, to be written as one.
     #[must_use]
     pub fn checkpoint(&self) -> Vec<Vec<u8>> {
+        self.checkpoint_with(&[])
+    }
+
+    /// Likewise with sums that were given out and have not reached the store yet; without them, the journal would
+    /// have to be kept for as long as a tenant's sums wait.
+    #[must_use]
+    pub fn checkpoint_with(&self, unsent: &[SeriesSamples]) -> Vec<Vec<u8>> {
         let mut entries = vec![vec![VERSION, FIRST]];
         let mut part = |kind: u8, put: &mut dyn FnMut(&mut Vec<u8>)| {
             if entries.last().is_none_or(|e| e.len() >= ENTRY) {
@@ -62,6 +72,9 @@ impl Books {
         }
         for account in self.waiting.values().flat_map(BTreeMap::values) {
             part(WAITS, &mut |to| put_uint(to, (*account).into()));
+        }
+        for sums in unsent {
+            part(SUMS, &mut |to| put_sums(to, sums));
         }
         self.scrapes(&mut entries);
         entries
@@ -137,6 +150,7 @@ impl Books {
                     let source = get_stream(r, self.accounts.len(), self.families.len())?;
                     let id = self.sources.len() as u32;
                     self.by_key.insert(source.key, id);
+                    self.open += source.recent.weight();
                     for (account, _) in source.feeds.iter() {
                         self.accounts[*account as usize].sources.push(id);
                     }
@@ -144,7 +158,7 @@ impl Books {
                     self.count_in(id);
                 }
                 NO_STREAM => {
-                    self.free.push(self.sources.len() as u32);
+                    self.free.insert(self.sources.len() as u32);
                     self.sources.push(None);
                 }
                 WAITS => {
@@ -153,6 +167,10 @@ impl Books {
                         return Err(Damaged("it names an account that is not there"));
                     }
                     self.wait_for(account);
+                }
+                SUMS => {
+                    let sums = get_sums(r)?;
+                    self.again.push(sums);
                 }
                 _ => return Err(Damaged("a part of a checkpoint is unknown")),
             }
@@ -203,7 +221,7 @@ fn put_account(to: &mut Vec<u8>, account: &Account) {
     }
     put_uint(to, account.open.len() as u64);
     for (start, open) in account.open.iter() {
-        put_int(to, *start);
+        put_int(to, start);
         put_int(to, open.arrived);
         match &open.sum {
             Sum::Amount(sum) => put_number(to, *sum),
@@ -246,14 +264,51 @@ fn get_account(r: &mut Reader<'_>) -> Result<Account, Damaged> {
     Ok(account)
 }
 
+fn put_sums(to: &mut Vec<u8>, sums: &SeriesSamples) {
+    put_series(to, &sums.key);
+    put_uint(to, sums.step.secs().into());
+    let numbers = match &sums.values {
+        Values::Numbers(_) => 1,
+        Values::Distributions(_) => 0,
+    };
+    put_uint(to, numbers);
+    put_uint(to, sums.times.len() as u64);
+    sums.times.iter().for_each(|t| put_int(to, t.0));
+    match &sums.values {
+        Values::Numbers(all) => all.iter().for_each(|n| put_number(to, *n)),
+        Values::Distributions(all) => all.iter().for_each(|d| put_distribution(to, d)),
+    }
+}
+
+fn get_sums(r: &mut Reader<'_>) -> Result<SeriesSamples, Damaged> {
+    let key = r.series()?;
+    let step = Step::from_secs(r.index()?).ok_or(Damaged("a step is none"))?;
+    let numbers = r.uint()? == 1;
+    let n = r.count()?;
+    let times = (0..n).map(|_| Ok(Timestamp(r.int()?)));
+    let times = times.collect::<Result<_, Damaged>>()?;
+    let values = if numbers {
+        Values::Numbers((0..n).map(|_| r.number()).collect::<Result<_, _>>()?)
+    } else {
+        let all = (0..n).map(|_| r.distribution());
+        Values::Distributions(all.collect::<Result<_, _>>()?)
+    };
+    Ok(SeriesSamples {
+        key,
+        step,
+        times,
+        values,
+    })
+}
+
 fn put_stream(to: &mut Vec<u8>, source: &Source) {
     put_source(to, source);
     put_uint(to, source.family.into());
     to.push(u8::from(source.ended));
     put_uint(to, source.recent.len() as u64);
-    for (start, end) in &source.recent {
-        put_int(to, *start);
-        put_int(to, *end);
+    for (start, end) in source.recent.all() {
+        put_int(to, start);
+        put_int(to, end);
     }
     match &source.last {
         // The last one is never a slice.
@@ -285,9 +340,8 @@ fn get_stream(r: &mut Reader<'_>, accounts: usize, families: usize) -> Result<So
         return Err(Damaged("it names a metric that is not there"));
     }
     source.ended = r.byte()? != 0;
-    for _ in 0..r.count()? {
-        source.recent.push((r.int()?, r.int()?));
-    }
+    let recent = (0..r.count()?).map(|_| Ok((r.int()?, r.int()?)));
+    source.recent = recent.collect::<Result<_, Damaged>>()?;
     let form = r.byte()?;
     if form > 0 {
         source.last = Some(Last {

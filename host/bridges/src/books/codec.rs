@@ -12,8 +12,9 @@ use tidegate_core::units::Signal;
 use super::classic::Slice;
 use crate::mapping::How;
 
-/// Of every entry. Version 1 has points in their long form alone, version 2 no apis that wait and no closed account.
-pub(super) const VERSION: u8 = 3;
+/// Of every entry. Version 1 has points in their long form alone, version 2 no apis that wait and no closed account,
+/// version 3 no sums that wait, nor how long the daemon was down.
+pub(super) const VERSION: u8 = 4;
 
 /// A journal entry cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -123,6 +124,13 @@ pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 impl<'a> Reader<'a> {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Takes a byte if it is this one.
+    pub(super) fn next_is(&mut self, byte: u8) -> bool {
+        let rest = self.0.strip_prefix(&[byte]);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
     }
 
     pub(super) fn take(&mut self, n: usize) -> Result<&'a [u8], Damaged> {

@@ -30,7 +30,7 @@ impl Books {
             .filter(|(_, s)| silent(s))
             .map(|(id, _)| id)
             .collect();
-        gone.into_iter().for_each(|id| self.forget(id));
+        self.forget(&gone);
         self.shrink();
         let over: Vec<u32> = (0_u32..)
             .zip(&self.accounts)
@@ -65,13 +65,26 @@ impl Books {
         }
     }
 
-    /// After a time in which the daemon was down: who was heard last was heard just now.
+    /// After a time in which the daemon was down: who was heard last was heard just now, and what waits to be
+    /// complete has not waited meanwhile, or the steps that the end cut through would be given out half heard.
+    ///
+    /// It is noted, since the next start knows only the end before it.
     pub(super) fn wake(&mut self, now: i64) {
         let last = self.sources.iter().flatten().map(|s| s.heard).max();
         let down = last.map_or(0, |last| now.saturating_sub(last));
-        for source in self.sources.iter_mut().flatten() {
-            source.heard = source.heard.saturating_add(down).min(now);
+        if down != 0 {
+            self.log.woke(down, now);
+            self.put_off(down, now);
         }
+    }
+
+    /// Counts silence and waiting from so much later, but from no later than `now`.
+    pub(super) fn put_off(&mut self, down: i64, now: i64) {
+        let later = |at: &mut i64| *at = at.saturating_add(down).min(now);
+        let heard = self.sources.iter_mut().flatten().map(|s| &mut s.heard);
+        heard.for_each(later);
+        let open = self.accounts.iter_mut().flat_map(|a| a.open.each_mut());
+        open.for_each(|open| later(&mut open.arrived));
     }
 
     /// Signals of apis that are kept account of.

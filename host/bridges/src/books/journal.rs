@@ -13,6 +13,7 @@ use super::codec::{
     Damaged, Reader, VERSION, how_number, put_histogram, put_int, put_number, put_series,
     put_slice, put_text, put_uint,
 };
+use super::recent::Recent;
 use super::stream::{Family, Flow, Observed, Source, Value};
 use super::{Basis, Books, Key};
 use crate::mapping::How;
@@ -30,6 +31,7 @@ const SETTLE: u8 = 8;
 const WAITS: u8 = 9;
 const WAITS_NO_MORE: u8 = 10;
 const CLOSE: u8 = 11;
+const WOKE: u8 = 12;
 
 /// A point, with what is told of it in the low bits; [`POINT`] is the same in the form of version 1.
 const BRIEF: u8 = 0x40;
@@ -135,6 +137,12 @@ impl Log {
 
     pub(super) fn close(&mut self, account: u32) {
         put_uint(self.note(CLOSE), account.into());
+    }
+
+    pub(super) fn woke(&mut self, down: i64, now: i64) {
+        let to = self.note(WOKE);
+        put_int(to, down);
+        put_int(to, now);
     }
 
     pub(super) fn taint(&mut self, family: &Key) {
@@ -262,7 +270,7 @@ pub(super) fn get_source(r: &mut Reader<'_>, accounts: usize) -> Result<Source, 
         feeds: feeds.into_iter().collect(),
         last: None,
         scrapes: None,
-        recent: vec![],
+        recent: Recent::default(),
         heard,
         ended: false,
     })
@@ -311,11 +319,8 @@ impl Books {
                 if self.by_key.contains_key(&source.key) {
                     return Err(Damaged("it introduces a stream twice"));
                 }
-                let at = self.free.iter().position(|free| *free == id);
-                match at {
-                    Some(at) => drop(self.free.remove(at)),
-                    None if id as usize == self.sources.len() => {}
-                    None => return Err(Damaged("it gives a stream a number that is not free")),
+                if !self.free.remove(&id) && id as usize != self.sources.len() {
+                    return Err(Damaged("it gives a stream a number that is not free"));
                 }
                 self.enlist(id, source, &Basis { group, metric });
             }
@@ -348,11 +353,15 @@ impl Books {
                 self.again.extend(samples);
             }
             FORGET => {
-                let id = r.index()?;
-                if id as usize >= self.sources.len() {
+                // All that were forgotten at once.
+                let mut all = vec![r.index()?];
+                while r.next_is(FORGET) {
+                    all.push(r.index()?);
+                }
+                if all.iter().any(|id| *id as usize >= self.sources.len()) {
                     return Err(Damaged("it names no stream"));
                 }
-                self.drop_stream(id);
+                self.drop_streams(&all);
             }
             CLOSE => {
                 let id = r.index()?;
@@ -374,6 +383,10 @@ impl Books {
                     return Err(Damaged("it names an account that is not there"));
                 }
                 self.wait_for(account);
+            }
+            WOKE => {
+                let (down, now) = (r.int()?, r.int()?);
+                self.put_off(down, now);
             }
             WAITS_NO_MORE => self.wait_no_more_by(r.index()?),
             _ => return Err(Damaged("a kind of note is unknown")),

@@ -3,6 +3,7 @@
 use super::account::Begins;
 use super::classic::{self, Scrapes, Slice};
 use super::feeds::Feeds;
+use super::recent::Recent;
 use super::{Books, Introduced, Key};
 use crate::histogram::Histogram;
 
@@ -54,6 +55,8 @@ pub enum Why {
     OtherKind,
     /// It is one series too many of its histogram.
     TooFine,
+    /// It would open one step too many.
+    Crowded,
 }
 
 impl Why {
@@ -66,6 +69,7 @@ impl Why {
             Why::NoAmount => "value",
             Why::OtherKind => "kind",
             Why::TooFine => "buckets",
+            Why::Crowded => "open",
         }
     }
 
@@ -82,6 +86,9 @@ impl Why {
             Why::NoAmount => "its value is no finite number of 0 or more",
             Why::OtherKind => "it is of another kind than its stream was before",
             Why::TooFine => "its histogram has 512 buckets already; send fewer",
+            Why::Crowded => {
+                "100000 steps of its series wait to be complete already; send the past more slowly, in the order of time"
+            }
         }
     }
 }
@@ -157,9 +164,6 @@ impl Family {
     }
 }
 
-/// Stretches of a delta stream that are remembered to know a retry.
-const RECENT: usize = 32;
-
 /// A stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Source {
@@ -172,8 +176,8 @@ pub(crate) struct Source {
     pub(crate) last: Option<Last>,
     /// Of a classic histogram: what is not weighed yet.
     pub(crate) scrapes: Option<Box<Scrapes>>,
-    /// Of a delta stream: starts and ends of its last points.
-    pub(crate) recent: Vec<(i64, i64)>,
+    /// Of a delta stream: its last points.
+    pub(crate) recent: Recent,
     /// When it was last heard, by the machine's clock.
     pub(crate) heard: i64,
     pub(crate) ended: bool,
@@ -190,7 +194,7 @@ impl Source {
             feeds,
             last: None,
             scrapes: None,
-            recent: vec![],
+            recent: Recent::default(),
             heard: now,
             ended: false,
         }
@@ -367,14 +371,10 @@ impl Books {
             None if spoken < next.time && next.time.saturating_sub(spoken) <= gap => spoken,
             None => next.time - 1,
         };
-        let stretch = (start, next.time);
-        if source.recent.contains(&stretch) {
+        // Without a start, the stretch of a retry is another than that of the first time.
+        if source.recent.knows(next.start, next.time) {
             return Fate::Duplicate;
         }
-        if source.recent.len() == RECENT {
-            source.recent.remove(0);
-        }
-        source.recent.push(stretch);
         let amount = next.value.clone();
         let is_first = source.last.is_none();
         let (to, is_started) = (next.time, next.start.is_some());
@@ -387,8 +387,10 @@ impl Books {
             self.begin(id, start, now, Begins::Unknown);
         }
         if to - start > gap {
+            // Nothing counts of it, the next time neither.
             return Fate::Gap;
         }
+        self.remember(id, (start, to));
         self.add(id, &amount, start, to, now)
     }
 

@@ -1,44 +1,55 @@
 //! Whose streams there are.
 //!
-//! The number of a stream that is gone is given to the next one; numbers at the end that nobody has are
+//! The lowest number of a stream that is gone is given to the next one; numbers at the end that nobody has are
 //! given back, so that memory falls again after a wave of streams that lived for a day.
 
-use super::Books;
+use super::{Books, Key};
+use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::ids::TenantId;
 
 impl Books {
-    pub(super) fn forget(&mut self, id: u32) {
-        self.log.forget(id);
-        self.drop_stream(id);
+    pub(super) fn forget(&mut self, all: &[u32]) {
+        all.iter().for_each(|id| self.log.forget(*id));
+        self.drop_streams(all);
     }
 
-    pub(super) fn drop_stream(&mut self, id: u32) {
-        self.count_out(id);
-        let Some(source) = self.sources[id as usize].take() else {
-            return;
-        };
-        self.by_key.remove(&source.key);
-        for (account, _) in source.feeds.iter() {
-            let account = &mut self.accounts[*account as usize];
-            account.sources.retain(|s| *s != id);
-            let others = account
-                .sources
-                .iter()
-                .filter_map(|s| self.sources[*s as usize].as_ref());
-            if others.filter(|s| s.instance == source.instance).count() == 0 {
-                account.instances.remove(&source.instance);
+    /// Drops streams at once, in one pass over each account that they fed: thousands that an api had together fall
+    /// silent together, and each looked for by itself would keep everybody waiting for as many passes.
+    pub(super) fn drop_streams(&mut self, all: &[u32]) {
+        let mut fed = BTreeMap::<u32, BTreeSet<Key>>::new();
+        for &id in all {
+            self.count_out(id);
+            let Some(source) = self.sources[id as usize].take() else {
+                continue;
+            };
+            self.by_key.remove(&source.key);
+            self.open -= source.recent.weight();
+            for (account, _) in source.feeds.iter() {
+                fed.entry(*account).or_default().insert(source.instance);
             }
+            let family = &mut self.families[source.family as usize];
+            family.streams -= 1;
+            // Of this metric, what appears may be this stream again.
+            family.tainted = true;
+            if family.streams == 0 {
+                self.by_family.remove(&family.key);
+                self.free_families.push(source.family);
+            }
+            self.free.insert(id);
+            self.epoch += 1;
         }
-        let family = &mut self.families[source.family as usize];
-        family.streams -= 1;
-        // Of this metric, what appears may be this stream again.
-        family.tainted = true;
-        if family.streams == 0 {
-            self.by_family.remove(&family.key);
-            self.free_families.push(source.family);
+        for (account, mut gone) in fed {
+            let account = &mut self.accounts[account as usize];
+            account.sources.retain(|id| {
+                let source = self.sources[*id as usize].as_ref();
+                source.is_some_and(|s| {
+                    gone.remove(&s.instance);
+                    true
+                })
+            });
+            gone.iter()
+                .for_each(|instance| drop(account.instances.remove(instance)));
         }
-        self.free.push(id);
-        self.epoch += 1;
     }
 
     /// Whose a stream is.
@@ -82,12 +93,10 @@ impl Books {
     pub(super) fn shrink(&mut self) {
         while self.sources.last().is_some_and(Option::is_none) {
             self.sources.pop();
+            self.free.remove(&(self.sources.len() as u32));
         }
-        let there = self.sources.len() as u32;
-        self.free.retain(|id| *id < there);
         if self.sources.capacity() > 2 * self.sources.len() {
             self.sources.shrink_to_fit();
-            self.free.shrink_to_fit();
         }
     }
 }

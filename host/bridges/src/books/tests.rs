@@ -5,6 +5,7 @@ mod forget;
 mod forms;
 mod law;
 mod open;
+mod recent;
 
 use super::*;
 use crate::histogram::{Histogram, Layout};

@@ -1,9 +1,14 @@
 //! Group commit of the journal: who waits, waits for one write of all that came meanwhile.
 //!
 //! Whoever waits while nobody writes, writes all that is pending; the others find it done. No thread is
-//! needed, and a sender alone waits for its own write only. A failed write is for good: the store takes
-//! none afterwards, and what is in the books but not in the journal must not be acknowledged by a later
-//! success.
+//! needed, and a sender alone waits for its own write only.
+//!
+//! **A write that failed** is for good where the store takes none afterwards: what is in the books but not in
+//! the journal must not be acknowledged by a later success. Where the disk is full or the store behind,
+//! nothing of it was written, and there will be room again. Then those who wait are told so, and the bytes
+//! stay in front of all that comes after: the books have moved by them, and a retry of their points, which is
+//! a duplicate there, waits for them. Until they are written nothing more is taken ([`Committer::catch_up`]),
+//! so that they do not grow for as long as the disk is full.
 //!
 //! **Senders fall into step.** A sync costs more than many a request does. Of two senders that each wait for
 //! an answer before they send again, each would meet the other's write and wait for its own, for ever. So
@@ -38,6 +43,9 @@ struct Pending {
     /// What is pending begins with a checkpoint.
     checkpoint: bool,
     failed: Option<StoreError>,
+    /// How many writes found no room, and what the last of all writes found.
+    refusals: u64,
+    refused: Option<StoreError>,
     /// Somebody writes, or is about to.
     writing: bool,
     /// Who wait now, with who writes.
@@ -47,6 +55,17 @@ struct Pending {
     moment: Duration,
 }
 
+impl Pending {
+    /// Puts what was not written in front of what came since; a checkpoint that came since has it all.
+    fn put_back(&mut self, mut bytes: Vec<u8>, checkpoint: bool) {
+        if !self.checkpoint {
+            bytes.append(&mut self.bytes);
+            self.bytes = bytes;
+            self.checkpoint = checkpoint;
+        }
+    }
+}
+
 pub(super) struct Committer {
     keep: Arc<dyn Keep>,
     pending: Mutex<Pending>,
@@ -54,6 +73,11 @@ pub(super) struct Committer {
     came: Condvar,
     /// A write has ended.
     ended: Condvar,
+}
+
+/// Whether the same may be written later, of which nothing was written now.
+pub(super) fn passes(error: &StoreError) -> bool {
+    matches!(error, StoreError::Full { .. } | StoreError::Busy { .. })
 }
 
 /// Puts an entry behind others, with its length.
@@ -137,15 +161,34 @@ impl Committer {
         pending.added
     }
 
+    /// Where the last write found no room, tries again; nothing more may be taken before that.
+    pub(super) fn catch_up(&self) -> Result<(), StoreError> {
+        let pending = lock(&self.pending);
+        if pending.refused.is_none() {
+            return Ok(());
+        }
+        let ticket = pending.added;
+        drop(pending);
+        self.wait(ticket)
+    }
+
     /// Returns when everything up to `ticket` is on disk.
     pub(super) fn wait(&self, ticket: u64) -> Result<(), StoreError> {
         let mut pending = lock(&self.pending);
         pending.waiting += 1;
         self.came.notify_all();
+        let refusals = pending.refusals;
         loop {
+            let refused = || {
+                pending
+                    .refused
+                    .clone()
+                    .filter(|_| pending.refusals > refusals)
+            };
             let done = match &pending.failed {
                 Some(failed) => Some(Err(failed.clone())),
-                None => (pending.durable >= ticket).then_some(Ok(())),
+                None if pending.durable >= ticket => Some(Ok(())),
+                None => refused().map(Err),
             };
             if let Some(done) = done {
                 pending.waiting -= 1;
@@ -187,6 +230,7 @@ impl Committer {
         match written {
             Ok(number) => {
                 pending.durable = added;
+                pending.refused = None;
                 pending.usual = pending.waiting + 1;
                 if gathered.timed_out() {
                     let moment = if pending.waiting > waiting {
@@ -206,6 +250,11 @@ impl Committer {
                 } else {
                     pending.written += bytes.len();
                 }
+            }
+            Err(error) if passes(&error) => {
+                pending.put_back(bytes, checkpoint);
+                pending.refusals += 1;
+                pending.refused = Some(error);
             }
             Err(error) => pending.failed = Some(error),
         }

@@ -62,6 +62,9 @@ const FULL_MS: u64 = 2000;
 /// How long a stream that was refused is not looked at again, in milliseconds.
 const REFUSED_MS: i64 = 30_000;
 
+/// Bytes that open steps may take at the least before a request is stopped halfway.
+const MOST_OPEN: usize = 1 << 20;
+
 /// Points for which room is kept from one request to the next.
 const KEPT_POINTS: usize = 20_000;
 
@@ -109,6 +112,7 @@ impl Feed {
             let text = "a reader may not feed; use a credential of the role writer";
             return Err(Error::Denied(text.into()));
         }
+        self.committer.catch_up()?;
         let bound = self.options.terms.max_open;
         let full = |inner: &mut Inner| self.open_bytes(inner) >= bound;
         let patience = self.options.patience;
@@ -268,8 +272,16 @@ impl<'f> Gather<'f> {
     /// Introduces what is new and takes all points.
     ///
     /// # Errors
-    /// When a tenant has sent more than it may; then nothing is taken.
+    /// When a tenant has sent more than it may; then nothing is taken. When it opens more steps than there is twice
+    /// the room for, though there was room before it; then what was taken is a duplicate once it is sent again.
     fn finish(mut self, now: Timestamp) -> Result<Took, Error> {
+        if !self.inner.behind.is_empty() {
+            let by_tenant = self.by_tenant();
+            let behind = by_tenant.keys().find_map(|t| self.inner.behind.get(t));
+            if let Some((what, retry_ms)) = behind.cloned() {
+                return Err(Error::Over { what, retry_ms });
+            }
+        }
         if let Some(rate) = self.feed.options.max_points_per_s {
             let by_tenant = self.by_tenant();
             self.inner.allowance.take(&by_tenant, rate, now.0)?;
@@ -281,6 +293,8 @@ impl<'f> Gather<'f> {
             self.inner.newest = newest.unwrap_or(i64::MIN).max(self.inner.newest);
         }
         let (clock, now) = self.feed.times(self.inner, now);
+        let most = 2 * self.feed.options.terms.max_open.max(MOST_OPEN);
+        let mut is_full = false;
         for (id, observed) in points.drain(..) {
             let id = match id {
                 Id::Stream(id) => id,
@@ -293,6 +307,13 @@ impl<'f> Gather<'f> {
                     }
                 },
             };
+            // All slices of a histogram, or none.
+            if !matches!(observed.value, Some(Value::Slice(_))) {
+                is_full |= self.inner.books.open() > most;
+                if is_full {
+                    continue;
+                }
+            }
             let native = matches!(observed.value, Some(Value::Histogram(_)));
             let fate = self.inner.books.take(id, observed, clock, now);
             self.took.histograms += u64::from(native && !matches!(fate, Fate::Refused(_)));
@@ -308,6 +329,13 @@ impl<'f> Gather<'f> {
         points.shrink_to(KEPT_POINTS);
         self.inner.points = points;
         self.inner.books.settle(clock, now);
+        if is_full {
+            self.feed.filling.notify_one();
+            return Err(Error::Full {
+                bytes: self.feed.open_bytes(self.inner),
+                retry_ms: FULL_MS,
+            });
+        }
         Ok(self.took)
     }
 

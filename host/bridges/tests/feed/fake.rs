@@ -16,7 +16,7 @@ use tidegate_core::ports::serve::{
     Acked, Applied, CatalogPort, ClockPort, IngestPort, Run, ServeError,
 };
 use tidegate_core::ports::storage::{Completion, History, Notes, StoreError, Watermark};
-use tidegate_core::quota::Usage;
+use tidegate_core::quota::{Exceeded, Quota, Usage};
 use tidegate_core::sample::{Rejection, SampleBatch, SeriesKey, Stored, Values};
 use tidegate_core::time::{Grid, Step, Timestamp};
 use tidegate_core::units::Signal;
@@ -33,6 +33,12 @@ struct Inside {
     distributions: Mutex<BTreeMap<SeriesKey, BTreeMap<i64, Distribution>>>,
     journal: Mutex<(u64, BTreeMap<u64, Vec<u8>>)>,
     busy: AtomicBool,
+    /// Tenants that are over a quota, and after how long they are not.
+    over: Mutex<BTreeMap<TenantId, Option<u64>>>,
+    /// Samples that a tenant may send until somebody grants it more; what is tried costs of them.
+    left: Mutex<BTreeMap<TenantId, u64>>,
+    /// Series of which the store cannot take anything.
+    damaged: Mutex<Option<SeriesKey>>,
     /// Change sets of the catalog that were asked for.
     changes: AtomicUsize,
     /// The catalog cannot be written now.
@@ -40,8 +46,10 @@ struct Inside {
     /// Writes of the journal wait.
     stopped: Mutex<bool>,
     goes_on: Condvar,
-    /// They fail.
+    /// They fail for good.
     broken: AtomicBool,
+    /// They find no room.
+    full: AtomicBool,
     /// A tenant whose apis break a rule.
     outlaw: Mutex<Option<TenantId>>,
 }
@@ -82,6 +90,28 @@ impl World {
 
     pub(crate) fn busy(&self, busy: bool) {
         self.inside.busy.store(busy, Ordering::Relaxed);
+    }
+
+    /// From now on, or no more, a tenant is over its rate, for so long, or over its number of series.
+    pub(crate) fn over(&self, tenant: &str, over: Option<Option<u64>>) {
+        let mut all = self.inside.over.lock().unwrap();
+        let tenant: TenantId = tenant.parse().unwrap();
+        match over {
+            Some(retry_ms) => drop(all.insert(tenant, retry_ms)),
+            None => drop(all.remove(&tenant)),
+        }
+    }
+
+    /// A tenant may send so many samples more, and then is over its rate for a second at a time.
+    pub(crate) fn grant(&self, tenant: &str, samples: u64) {
+        let mut all = self.inside.left.lock().unwrap();
+        all.insert(tenant.parse().unwrap(), samples);
+    }
+
+    /// From now on the store takes nothing of this series, nor of a batch that it is in.
+    pub(crate) fn damage(&self, api: &str, signal: Signal) {
+        let api = api.parse().unwrap();
+        *self.inside.damaged.lock().unwrap() = Some(SeriesKey { api, signal });
     }
 
     /// Values by start of their step, in seconds.
@@ -153,7 +183,12 @@ impl World {
         self.inside.goes_on.notify_all();
     }
 
-    /// From now on writes of the journal fail.
+    /// From now on, or no more, writes of the journal find no room.
+    pub(crate) fn fill_journal(&self, full: bool) {
+        self.inside.full.store(full, Ordering::Relaxed);
+    }
+
+    /// From now on writes of the journal fail for good.
     pub(crate) fn break_journal(&self) {
         self.inside.broken.store(true, Ordering::Relaxed);
     }
@@ -228,6 +263,34 @@ impl IngestPort for Inside {
                 retry_ms: 5,
             }));
         }
+        let mut tenants = batch.series.iter().map(|s| &s.key.api.tenant);
+        let tenant = tenants.next().unwrap().clone();
+        assert!(tenants.all(|of| *of == tenant), "a batch is of one tenant");
+        let samples = batch.series.iter().map(|s| s.times.len() as u64).sum();
+        let mut over = self.over.lock().unwrap().get(&tenant).copied();
+        if let Some(left) = self.left.lock().unwrap().get_mut(&tenant) {
+            match left.checked_sub(samples) {
+                Some(less) => *left = less,
+                None => over = Some(Some(1_000)),
+            }
+        }
+        if let Some(retry_ms) = over {
+            let (quota, limit) = match retry_ms {
+                Some(_) => (Quota::Samples, 10),
+                None => (Quota::Series, 10),
+            };
+            return done(Err(ServeError::Quota(Exceeded {
+                tenant,
+                quota,
+                limit,
+                retry_ms,
+            })));
+        }
+        let damaged = self.damaged.lock().unwrap().clone();
+        if let Some(key) = damaged.filter(|key| batch.series.iter().any(|s| s.key == *key)) {
+            let text = format!("stored value {} is damaged", key.api);
+            return done(Err(ServeError::Precondition(text)));
+        }
         let mut stored = Stored::default();
         let mut rejections = vec![];
         for series in batch.series {
@@ -238,6 +301,7 @@ impl IngestPort for Inside {
                     field: "series".into(),
                     samples: series.times.len() as u64,
                     reason: format!("there is no api {}", series.key.api),
+                    retry_ms: None,
                 });
                 continue;
             }
@@ -337,6 +401,10 @@ impl Notes for Inside {
         drop(stopped.unwrap());
         if self.broken.load(Ordering::Relaxed) {
             return Err(StoreError::Closed);
+        }
+        if self.full.load(Ordering::Relaxed) {
+            let (free, wanted) = (1, 2);
+            return Err(StoreError::Full { free, wanted });
         }
         let mut journal = self.journal.lock().unwrap();
         journal.0 += 1;

@@ -12,6 +12,7 @@ mod adoption;
 mod envoy;
 mod fake;
 mod forms;
+mod hand_out;
 mod histograms;
 mod limits;
 mod messages;

@@ -221,6 +221,27 @@ fn a_quota_refuses_what_goes_beyond_it_and_nothing_of_others() {
 }
 
 #[test]
+fn of_two_quotas_the_one_that_passes_is_told_first_and_each_refusal_says_whether_it_does() {
+    let mut meter = Meter::default();
+    let shop = |signal, count| series("shop/orders", signal, count);
+    send(&mut meter, &Two, Timestamp(0), vec![shop(Signal::Cpu, 10)]).unwrap();
+    // Of two new series there is room for one, and that is over the rate.
+    let batch = || vec![shop(Signal::Memory, 5), shop(Signal::Requests, 3)];
+    let Err(Error::Quota(over)) = send(&mut meter, &Two, Timestamp(0), batch()) else {
+        panic!("nothing is left");
+    };
+    let told = over.iter().map(|(e, n)| (e.quota, e.retry_ms, *n));
+    let expected = [(Quota::Samples, Some(5_000), 5), (Quota::Series, None, 3)];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    // Beside something that is wrong, the refusals say it.
+    let mut wrong = batch();
+    wrong[1].values = Values::Numbers(vec![-1.0; 3]);
+    let output = send(&mut meter, &Two, Timestamp(0), wrong).unwrap();
+    let told = output.rejections.iter().map(|r| (r.samples, r.retry_ms));
+    assert_eq!(told.collect::<Vec<_>>(), [(3, None), (5, Some(5_000))]);
+}
+
+#[test]
 fn the_rate_that_is_shown_is_that_of_the_last_full_minute() {
     let bank: TenantId = "bank".parse().unwrap();
     let mut meter = Meter::default();

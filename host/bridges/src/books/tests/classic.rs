@@ -58,7 +58,7 @@ fn a_classic_histogram_is_the_distribution_that_it_would_be_in_one_piece() {
     let mut other = World::new();
     other.at(1000.0);
     let alone = other.stream("b/x", Flow::Cumulative, &LATENCY, 1.0);
-    w.books.forget(whole);
+    w.books.forget(&[whole]);
     for i in 0..6_u64 {
         let t = 1000.0 + 15.0 * i as f64;
         let counts = [7 * i, 3 * i, i];

@@ -170,6 +170,45 @@ fn while_the_daemon_is_down_nobody_falls_silent() {
 }
 
 #[test]
+fn a_step_that_the_end_of_the_daemon_cut_through_waits_for_those_who_were_not_heard_in_it() {
+    let mut kept = Kept::new();
+    let say = |kept: &mut Kept, instance: &str, now: i64, n: f64| {
+        let told = introduced(&format!("{instance}/m"), Flow::Cumulative, &REQUESTS, 1.0);
+        let id = kept.books.introduce(&told, &nothing, now).unwrap();
+        let observed = Observed {
+            start: None,
+            time: now,
+            value: Some(Value::Number(n)),
+        };
+        kept.books.take(id, observed, now, now)
+    };
+    let at = |s: i64| HOUR + s * 1000;
+    for i in 0..20 {
+        say(&mut kept, "a", at(10 * i), 10.0 * i as f64);
+        say(&mut kept, "b", at(10 * i + 1), 10.0 * i as f64);
+        kept.turn(at(10 * i + 3));
+    }
+    // One has told of the next steps, and the other has not, when it ends; and again a moment after it is back.
+    say(&mut kept, "a", at(210), 210.0);
+    kept.turn(at(211));
+    for back in [at(400), at(401)] {
+        kept.restart(back);
+        kept.turn(back);
+    }
+    say(&mut kept, "a", at(402), 402.0);
+    say(&mut kept, "b", at(403), 402.0);
+    for i in 41..70 {
+        say(&mut kept, "a", at(10 * i), 10.0 * i as f64);
+        say(&mut kept, "b", at(10 * i + 1), 10.0 * i as f64);
+        kept.turn(at(10 * i + 3));
+    }
+    kept.turn(at(1000));
+    assert_eq!(kept.books.tally().cut + kept.books.tally().moved, 0);
+    // All that both have counted, but for the step of which not everything was heard.
+    assert!((kept.of("pay") - 1361.0).abs() < 1e-6, "{}", kept.of("pay"));
+}
+
+#[test]
 fn who_comes_back_after_his_account_was_closed_goes_on_where_the_store_is() {
     let mut kept = Kept::new();
     for i in 0..10_i32 {
@@ -184,4 +223,48 @@ fn who_comes_back_after_his_account_was_closed_goes_on_where_the_store_is() {
     }
     kept.turn(6 * HOUR);
     assert!((kept.of("a") - 18.0).abs() < 1e-9, "{}", kept.of("a"));
+}
+
+/// Looked for one by one in the account of their api, they would take a minute and more.
+#[test]
+fn many_streams_of_one_api_are_forgotten_at_once_and_a_replay_comes_to_the_same_books() {
+    let mut kept = Kept::new();
+    let say = |kept: &mut Kept, instance: u32, stream: u32, now: i64| {
+        let name = format!("i{instance}/m/{stream}");
+        let told = introduced(&name, Flow::Delta, &REQUESTS, 1.0);
+        let id = kept.books.introduce(&told, &nothing, now).unwrap();
+        let observed = Observed {
+            start: Some(now - STEP),
+            time: now,
+            value: Some(Value::Number(1.0)),
+        };
+        assert_eq!(kept.books.take(id, observed, now, now), Fate::Counted);
+        id
+    };
+    for stream in 0..50_000 {
+        say(&mut kept, stream % 100, stream, HOUR);
+    }
+    kept.turn(HOUR + 3000);
+    // Of one instance all go on, of another one does.
+    let stay = |stream: &u32| stream % 100 == 7 || *stream == 20_042;
+    for stream in (0..50_000).filter(stay) {
+        say(&mut kept, stream % 100, stream, 2 * HOUR);
+    }
+    kept.turn(3 * HOUR);
+    let account = &kept.books.accounts[0];
+    assert_eq!((account.sources.len(), account.instances.len()), (501, 2));
+    assert!(account.sources.is_sorted());
+    assert_eq!(
+        (kept.books.streams(), kept.books.sources.len()),
+        (501, 49_908)
+    );
+    kept.agree();
+    // The lowest numbers are given first, and those at the end were given back.
+    let anew: Vec<_> = (0..10).map(|i| say(&mut kept, 200, i, 4 * HOUR)).collect();
+    assert_eq!(anew, [0, 1, 2, 3, 4, 5, 6, 8, 9, 10]);
+    kept.turn(4 * HOUR + 3000);
+    kept.agree();
+    kept.restart(4 * HOUR + 4000);
+    // Those that had stayed are gone by now.
+    assert_eq!(say(&mut kept, 200, 10, 4 * HOUR + 5000), 7);
 }

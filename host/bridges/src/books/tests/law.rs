@@ -99,7 +99,7 @@ proptest! {
             let at = at.index(entry.len());
             entry[at] = with;
             let _ = Books::new(terms()).replay(&entry);
-            for version in [1, 2, 3] {
+            for version in [1, 2, 3, 4] {
                 let _ = Books::new(terms()).replay(&[&[version, 0][..], &bytes].concat());
             }
         }
