@@ -18,6 +18,7 @@ mod native;
 pub use native::{Native, Told};
 
 use crate::wire::{Malformed, Part, Value};
+use std::borrow::Cow;
 
 /// The value by which Prometheus says that a series has ended.
 pub const STALE: u64 = 0x7ff0_0000_0000_0002;
@@ -81,25 +82,23 @@ pub trait Sink {
 }
 
 impl<'a> Series<'a> {
-    /// Its labels, in their order.
+    /// Its labels, by name. Both specifications want them sent so, but vmagent puts its own behind those
+    /// of the metric, and Fluent Bit and Netdata do not sort at all; what they mean is plain all the same,
+    /// unless a name stands twice.
     ///
     /// # Errors
     /// When they break the rules; text for the sender.
-    pub fn labels(&self) -> Result<Vec<(&'a str, &'a str)>, &'static str> {
+    pub fn labels(&self) -> Result<Vec<(&'a str, &'a str)>, Cow<'static, str>> {
         let texts = match self.form {
             Version::One => fields(self.name).map_err(|_| "a label is damaged")?,
             Version::Two => texts(self.name)?,
         };
         let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(texts.len() / 2);
-        let mut last = None;
         for pair in texts.chunks_exact(2) {
             let text = |i: usize| std::str::from_utf8(pair[i]).map_err(|_| "a label is not UTF-8");
             let (name, value) = (text(0)?, text(1)?);
             if name.is_empty() {
-                return Err("a label has no name");
-            }
-            if last.replace(name).is_some_and(|last| last >= name) {
-                return Err("its labels are not in order, each once");
+                return Err("a label has no name".into());
             }
             // In Prometheus' model, a label without a value is none.
             if !value.is_empty() {
@@ -107,7 +106,13 @@ impl<'a> Series<'a> {
             }
         }
         if pairs.is_empty() {
-            return Err("it has no labels");
+            return Err("it has no labels".into());
+        }
+        pairs.sort_unstable();
+        let twice = pairs.windows(2).find(|two| two[0].0 == two[1].0);
+        if let Some([(name, _), _]) = twice {
+            let problem = format!("its label `{name:.100}` stands twice; send it once");
+            return Err(problem.into());
         }
         Ok(pairs)
     }
