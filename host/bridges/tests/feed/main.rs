@@ -18,6 +18,7 @@ mod messages;
 mod otlp;
 mod sender;
 mod specification;
+mod starts;
 mod together;
 mod way_in;
 mod write;
