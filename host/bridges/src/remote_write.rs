@@ -17,7 +17,7 @@ mod native;
 
 pub use native::{Native, Told};
 
-use crate::wire::{Malformed, Part, Value};
+use crate::wire::{Field, Malformed, Part, Value};
 use std::borrow::Cow;
 
 /// The value by which Prometheus says that a series has ended.
@@ -116,6 +116,25 @@ impl<'a> Series<'a> {
         }
         Ok(pairs)
     }
+
+    /// The value of the first label that has one of some names and a value, without a look at whether all of them
+    /// can be read.
+    pub fn value_of(&self, names: &[&str]) -> Option<&'a [u8]> {
+        let is = |(name, value): &(&[u8], &[u8])| {
+            !value.is_empty() && names.iter().any(|n| n.as_bytes() == *name)
+        };
+        let found = match self.form {
+            Version::One => {
+                let mut labels = Part::body(self.name).walk();
+                std::iter::from_fn(|| pair(labels.next().ok()??).ok()).find(is)
+            }
+            Version::Two => {
+                let mut rest = self.name;
+                std::iter::from_fn(|| Some((text(&mut rest)?, text(&mut rest)?))).find(is)
+            }
+        };
+        found.map(|(_, value)| value)
+    }
 }
 
 /// Names and values of labels that stand as fields of a series.
@@ -123,31 +142,42 @@ fn fields(name: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
     let mut texts = vec![];
     let mut labels = Part::body(name).walk();
     while let Some(label) = labels.next()? {
-        let (mut name, mut value): (&[u8], &[u8]) = (&[], &[]);
-        let mut label = label.part()?.walk();
-        while let Some(field) = label.next()? {
-            match field.number {
-                1 => name = field.part()?.bytes,
-                2 => value = field.part()?.bytes,
-                _ => {}
-            }
-        }
+        let (name, value) = pair(label)?;
         texts.extend([name, value]);
     }
     Ok(texts)
+}
+
+/// `Label`: name = 1, value = 2.
+fn pair<'a>(label: Field<'a>) -> Result<(&'a [u8], &'a [u8]), Malformed> {
+    let (mut name, mut value): (&[u8], &[u8]) = (&[], &[]);
+    let mut label = label.part()?.walk();
+    while let Some(field) = label.next()? {
+        match field.number {
+            1 => name = field.part()?.bytes,
+            2 => value = field.part()?.bytes,
+            _ => {}
+        }
+    }
+    Ok((name, value))
 }
 
 /// Texts, each with its length before it.
 fn texts(name: &[u8]) -> Result<Vec<&[u8]>, &'static str> {
     let mut texts = vec![];
     let mut rest = name;
-    while let Some((len, tail)) = rest.split_first_chunk::<4>() {
-        let n = u32::from_le_bytes(*len) as usize;
-        let (text, tail) = tail.split_at_checked(n).ok_or("its name is cut off")?;
-        texts.push(text);
-        rest = tail;
+    while !rest.is_empty() {
+        texts.push(text(&mut rest).ok_or("its name is cut off")?);
     }
     Ok(texts)
+}
+
+/// The next one.
+fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (len, tail) = rest.split_first_chunk::<4>()?;
+    let (text, tail) = tail.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    *rest = tail;
+    Some(text)
 }
 
 /// Buffers of a walk.

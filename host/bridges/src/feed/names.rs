@@ -9,13 +9,16 @@
 //! Bounded by bytes; when full, everything is forgotten and learned again, which is simple and whose
 //! cost is spread over as many points as the bound allows.
 
+mod replicas;
 mod starts;
 
+pub(super) use replicas::REPLICA;
 pub(super) use starts::{MOVES, Worth};
 
 use crate::books::{Key, Slice};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use replicas::Leaders;
 use starts::Starts;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
@@ -202,6 +205,10 @@ pub(super) struct Names {
     starts: Table<Starts>,
     /// Whether any of those moves.
     moving: bool,
+    /// Whether some server that sends is one of a pair.
+    pub(super) paired: bool,
+    /// Of streams that several servers send, who is listened to.
+    leaders: Leaders,
     next: u32,
     bytes: usize,
     /// Of the books, when this was learned.
@@ -339,5 +346,13 @@ impl Names {
             self.starts.entries.len() as u32 - 1
         });
         &mut self.starts.entries[entry as usize].value
+    }
+    /// Whether a point of a stream counts, by the server that sends it; see `replicas`.
+    pub(super) fn admit(&mut self, stream: &Key, replica: &[u8], time: i64, spoken: i64) -> bool {
+        let replica = self.hash(Name::from(replica));
+        let before = self.leaders.len();
+        let admitted = self.leaders.admit(stream, replica, time, spoken);
+        self.bytes += (self.leaders.len() - before) * Leaders::EACH;
+        admitted
     }
 }

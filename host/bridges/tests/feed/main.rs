@@ -16,6 +16,7 @@ mod histograms;
 mod limits;
 mod messages;
 mod otlp;
+mod replicas;
 mod sender;
 mod specification;
 mod starts;
