@@ -1,10 +1,9 @@
 //! The way in for foreign protocols: gRPC and HTTP on one listener, told apart by path.
 //!
-//! Who asks is found before a body is read, and so is whether there is room for another request:
-//! bodies are the memory that strangers could take. A body is bounded before and after it is
-//! decompressed. Answers speak each protocol's own terms, because senders decide by them what to
+//! Who asks is found before a body is read, and so is whether there is room for another request (`room`). A body is bounded before and after it is decompressed. Answers speak each protocol's own terms, because senders decide by them what to
 //! send again: what is wrong for good must not come back, what is only too much now must.
 
+mod room;
 mod unpack;
 
 mod frames;
@@ -19,10 +18,11 @@ pub use axum::Router;
 use crate::feed::{Error, Feed, Took, Written};
 use crate::remote_write::Version;
 use ::http::HeaderMap;
+use room::{Place, Room};
 use std::sync::Arc;
 use tidegate_core::access::Principal;
 use tidegate_core::time::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 
 /// Finds the caller by the header `authorization`; an error is a text for the sender.
 pub type Identify = Arc<dyn Fn(Option<&[u8]>) -> Result<Principal, String> + Send + Sync>;
@@ -61,7 +61,7 @@ impl std::fmt::Debug for Options {
 struct Shared {
     feed: Arc<Feed>,
     options: Options,
-    room: Arc<Semaphore>,
+    room: Arc<Room>,
     streams: Arc<Semaphore>,
 }
 
@@ -75,7 +75,7 @@ const RETRY_MS: u64 = 1000;
 pub fn routes(feed: Arc<Feed>, options: Options) -> Router {
     let shared = Shared {
         feed,
-        room: Arc::new(Semaphore::new(options.concurrency.max(1))),
+        room: Arc::new(Room::new(options.concurrency)),
         streams: Arc::new(Semaphore::new(envoy::MAX_STREAMS)),
         options,
     };
@@ -92,9 +92,8 @@ impl Shared {
     }
 
     /// Room for one more body.
-    fn admit(&self) -> Result<OwnedSemaphorePermit, Error> {
-        let permit = self.room.clone().try_acquire_owned();
-        permit.map_err(|_| Error::Busy {
+    fn admit(&self) -> Result<Place, Error> {
+        self.room.try_enter().ok_or(Error::Busy {
             what: "as many requests are being read as may be",
             retry_ms: RETRY_MS,
         })
@@ -116,10 +115,11 @@ impl Shared {
         }))
     }
 
-    async fn otlp(&self, caller: Principal, body: bytes::Bytes) -> Result<Took, Error> {
+    async fn otlp(&self, caller: Principal, (body, place): Held) -> Result<Took, Error> {
         self.take(move |shared, now| {
             let took = shared.feed.otlp(&caller, &body, now)?;
             (shared.options.hear)("otlp", &took);
+            drop((body, place));
             Ok(took)
         })
         .await
@@ -128,17 +128,21 @@ impl Shared {
     async fn write(
         &self,
         caller: Principal,
-        body: bytes::Bytes,
+        (body, place): Held,
         version: Version,
     ) -> Result<Written, Error> {
         self.take(move |shared, now| {
             let written = shared.feed.remote_write(&caller, &body, version, now)?;
             (shared.options.hear)("remote-write", &written.took);
+            drop((body, place));
             Ok(written)
         })
         .await
     }
 }
+
+/// A body, and the room that it takes.
+type Held = (bytes::Bytes, Place);
 
 /// `ExportMetricsServiceResponse`: empty on full success, as the specification wants it.
 fn export_response(took: &Took) -> Vec<u8> {

@@ -15,16 +15,15 @@
 
 use super::frames::{Frames, answer, within};
 use super::grpc::status;
-use super::{SLOWEST, Shared};
+use super::room::Place;
+use super::{Held, SLOWEST, Shared};
 use crate::feed::{Counters, Error, Feed, Peer};
-use bytes::Bytes;
 use http::HeaderMap;
 use std::convert::Infallible;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::access::Principal;
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service};
@@ -122,11 +121,10 @@ async fn stream(shared: Shared, request: http::Request<axum::body::Body>) -> Res
             next = next(&mut frames, &shared) => next?,
             () = stops => return Err(Status::unavailable("the daemon stops; stream again")),
         };
-        let Some((body, room)) = next else {
+        let Some(held) = next else {
             return Ok(());
         };
-        guard = take(&shared, &caller, guard, body).await?;
-        drop(room);
+        guard = take(&shared, &caller, guard, held).await?;
     }
 }
 
@@ -135,7 +133,7 @@ async fn take(
     shared: &Shared,
     caller: &Principal,
     mut guard: Guard,
-    body: Bytes,
+    (body, mut place): Held,
 ) -> Result<Guard, Status> {
     let mut waited = Duration::ZERO;
     loop {
@@ -145,10 +143,11 @@ async fn take(
             if let Ok(took) = &taken {
                 (shared.options.hear)("envoy", took);
             }
-            Ok((guard, taken))
+            drop(body);
+            Ok((guard, taken, place))
         });
-        let (back, taken) = taken.await.map_err(|e| status(&e))?;
-        guard = back;
+        let (back, taken, held) = taken.await.map_err(|e| status(&e))?;
+        (guard, place) = (back, held);
         match taken {
             Ok(_) => return Ok(guard),
             Err(
@@ -157,8 +156,8 @@ async fn take(
                 | Error::Over { retry_ms, .. },
             ) if waited < SLOWEST => {
                 let pause = Duration::from_millis(retry_ms.clamp(10, 5_000));
-                tokio::time::sleep(pause).await;
                 waited += pause;
+                tokio::time::sleep(pause).await;
             }
             Err(error) => return Err(status(&error)),
         }
@@ -166,20 +165,24 @@ async fn take(
 }
 
 /// The next message, with the room that it takes; `None` at the end.
-async fn next(
-    frames: &mut Frames,
-    shared: &Shared,
-) -> Result<Option<(Bytes, OwnedSemaphorePermit)>, Status> {
+async fn next(frames: &mut Frames, shared: &Shared) -> Result<Option<Held>, Status> {
     let idle = "no message came for ten minutes; stream again";
     let Some(head) = within(IDLE, idle, frames.head()).await? else {
         return Ok(None);
     };
-    let slow = "the message took too long; stream again";
-    let room = within(SLOWEST, slow, async {
-        let room = shared.room.clone().acquire_owned().await;
-        room.map_err(|_| Status::unavailable("the daemon stops; stream again"))
+    let place = room(shared).await?;
+    let held = within(SLOWEST, SLOW, frames.message(head, place)).await?;
+    Ok(Some(held))
+}
+
+/// What an Envoy is told whose message does not come to its end.
+const SLOW: &str = "the message took too long; stream again";
+
+/// Room for a message.
+async fn room(shared: &Shared) -> Result<Place, Status> {
+    within(SLOWEST, SLOW, async {
+        let place = shared.room.enter().await;
+        place.ok_or_else(|| Status::unavailable("the daemon stops; stream again"))
     })
-    .await?;
-    let body = within(SLOWEST, slow, frames.message(head)).await?;
-    Ok(Some((body, room)))
+    .await
 }

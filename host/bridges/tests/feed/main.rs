@@ -17,6 +17,7 @@ mod limits;
 mod messages;
 mod otlp;
 mod replicas;
+mod room;
 mod sender;
 mod specification;
 mod starts;
