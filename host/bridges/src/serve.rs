@@ -1,6 +1,7 @@
 //! The way in for foreign protocols: gRPC and HTTP on one listener, told apart by path.
 //!
-//! Who asks is found before a body is read, and so is whether there is room for another request (`room`). A body is bounded before and after it is decompressed. Answers speak each protocol's own terms, because senders decide by them what to
+//! Who asks is found before a body is read, and so is whether he may feed and whether there is room for another
+//! request (`room`). A body is bounded before and after it is decompressed. Answers speak each protocol's own terms, because senders decide by them what to
 //! send again: what is wrong for good must not come back, what is only too much now must.
 
 mod room;
@@ -20,7 +21,7 @@ use crate::remote_write::Version;
 use ::http::HeaderMap;
 use room::{Place, Room};
 use std::sync::Arc;
-use tidegate_core::access::Principal;
+use tidegate_core::access::{Principal, Role};
 use tidegate_core::time::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
@@ -35,7 +36,7 @@ pub type Hear = Arc<dyn Fn(&'static str, &Took) + Send + Sync>;
 pub struct Options {
     /// Largest body, in bytes, compressed or not.
     pub message: usize,
-    /// Requests that are read at the same time.
+    /// Requests that are read at the same time; of one credential, half as many.
     pub concurrency: usize,
     /// Who asks.
     pub identify: Identify,
@@ -62,6 +63,8 @@ struct Shared {
     feed: Arc<Feed>,
     options: Options,
     room: Arc<Room>,
+    /// Where messages of Envoys wait that cannot be taken now, beside the room of those that may.
+    pauses: Arc<Room>,
     streams: Arc<Semaphore>,
 }
 
@@ -76,6 +79,7 @@ pub fn routes(feed: Arc<Feed>, options: Options) -> Router {
     let shared = Shared {
         feed,
         room: Arc::new(Room::new(options.concurrency)),
+        pauses: Arc::new(Room::new(options.concurrency)),
         streams: Arc::new(Semaphore::new(envoy::MAX_STREAMS)),
         options,
     };
@@ -91,9 +95,10 @@ impl Shared {
         (self.options.identify)(header.map(::http::HeaderValue::as_bytes))
     }
 
-    /// Room for one more body.
-    fn admit(&self) -> Result<Place, Error> {
-        self.room.try_enter().ok_or(Error::Busy {
+    /// Room for one more body of somebody who may feed.
+    fn admit(&self, caller: &Principal) -> Result<Place, Error> {
+        may_feed(caller)?;
+        self.room.try_enter(&caller.name).ok_or(Error::Busy {
             what: "as many requests are being read as may be",
             retry_ms: RETRY_MS,
         })
@@ -143,6 +148,14 @@ impl Shared {
 
 /// A body, and the room that it takes.
 type Held = (bytes::Bytes, Place);
+
+fn may_feed(caller: &Principal) -> Result<(), Error> {
+    if caller.role < Role::Writer {
+        let text = "a reader may not feed; use a credential of the role writer";
+        return Err(Error::Denied(text.into()));
+    }
+    Ok(())
+}
 
 /// `ExportMetricsServiceResponse`: empty on full success, as the specification wants it.
 fn export_response(took: &Took) -> Vec<u8> {

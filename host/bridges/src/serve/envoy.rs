@@ -6,7 +6,8 @@
 //!
 //! There is no way to tell an Envoy what became of a message, other than to end the stream; it opens
 //! another at its next flush, but what was in the message is gone. So where there is too much for now,
-//! the message waits, and its Envoy with it.
+//! the message waits, and its Envoy with it; not in the room of those that can be taken, which a tenant over its
+//! quota would fill with its Envoys, but in as much beside it. Only where that is full too, it stays where it is.
 //!
 //! An Envoy that counts from flush to flush (`report_counters_as_deltas`) must say so, by
 //! `initial_metadata: [{key: tidegate-counters, value: delta}]` of its `grpc_service`.
@@ -16,7 +17,7 @@
 use super::frames::{Frames, answer, within};
 use super::grpc::status;
 use super::room::Place;
-use super::{Held, SLOWEST, Shared};
+use super::{Held, SLOWEST, Shared, may_feed};
 use crate::feed::{Counters, Error, Feed, Peer};
 use http::HeaderMap;
 use std::convert::Infallible;
@@ -93,6 +94,7 @@ fn counters(headers: &HeaderMap) -> Result<Counters, Status> {
 async fn stream(shared: Shared, request: http::Request<axum::body::Body>) -> Result<(), Status> {
     let headers = request.headers();
     let caller = shared.caller(headers).map_err(Status::unauthenticated)?;
+    may_feed(&caller).map_err(|e| status(&e))?;
     let counters = counters(headers)?;
     let _stream = shared.streams.clone().try_acquire_owned().map_err(|_| {
         Status::unavailable(format!(
@@ -118,7 +120,7 @@ async fn stream(shared: Shared, request: http::Request<axum::body::Body>) -> Res
             }
         };
         let next = tokio::select! {
-            next = next(&mut frames, &shared) => next?,
+            next = next(&mut frames, &shared, &caller) => next?,
             () = stops => return Err(Status::unavailable("the daemon stops; stream again")),
         };
         let Some(held) = next else {
@@ -137,7 +139,7 @@ async fn take(
 ) -> Result<Guard, Status> {
     let mut waited = Duration::ZERO;
     loop {
-        let (caller, body) = (caller.clone(), body.clone());
+        let (caller, name, body) = (caller.clone(), &caller.name, body.clone());
         let taken = shared.take(move |shared, now| {
             let taken = shared.feed.envoy(&caller, &mut guard.peer, &body, now);
             if let Ok(took) = &taken {
@@ -157,7 +159,14 @@ async fn take(
             ) if waited < SLOWEST => {
                 let pause = Duration::from_millis(retry_ms.clamp(10, 5_000));
                 waited += pause;
+                let Some(aside) = shared.pauses.try_enter(name) else {
+                    tokio::time::sleep(pause).await;
+                    continue;
+                };
+                drop(place);
                 tokio::time::sleep(pause).await;
+                place = room(shared, name).await?;
+                drop(aside);
             }
             Err(error) => return Err(status(&error)),
         }
@@ -165,12 +174,16 @@ async fn take(
 }
 
 /// The next message, with the room that it takes; `None` at the end.
-async fn next(frames: &mut Frames, shared: &Shared) -> Result<Option<Held>, Status> {
+async fn next(
+    frames: &mut Frames,
+    shared: &Shared,
+    caller: &Principal,
+) -> Result<Option<Held>, Status> {
     let idle = "no message came for ten minutes; stream again";
     let Some(head) = within(IDLE, idle, frames.head()).await? else {
         return Ok(None);
     };
-    let place = room(shared).await?;
+    let place = room(shared, &caller.name).await?;
     let held = within(SLOWEST, SLOW, frames.message(head, place)).await?;
     Ok(Some(held))
 }
@@ -179,9 +192,9 @@ async fn next(frames: &mut Frames, shared: &Shared) -> Result<Option<Held>, Stat
 const SLOW: &str = "the message took too long; stream again";
 
 /// Room for a message.
-async fn room(shared: &Shared) -> Result<Place, Status> {
+async fn room(shared: &Shared, who: &str) -> Result<Place, Status> {
     within(SLOWEST, SLOW, async {
-        let place = shared.room.enter().await;
+        let place = shared.room.enter(who).await;
         place.ok_or_else(|| Status::unavailable("the daemon stops; stream again"))
     })
     .await

@@ -75,7 +75,7 @@ async fn export(
     let caller = shared
         .caller(&parts.headers)
         .map_err(Status::unauthenticated)?;
-    let place = shared.admit().map_err(|e| status(&e))?;
+    let place = shared.admit(&caller).map_err(|e| status(&e))?;
     let limit = shared.options.message;
     let mut frames = Frames::of(&parts.headers, body, limit, "send smaller batches")?;
     let head = frames.head().await?;

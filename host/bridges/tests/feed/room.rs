@@ -1,6 +1,6 @@
 //! Room for bodies: who holds it, for how long, and how much of it is whose.
 
-use super::envoy::framed;
+use super::envoy::{STREAM, framed, said::Said};
 use super::fake::{World, at};
 use super::otlp::Request;
 use super::sender::labels;
@@ -8,6 +8,7 @@ use super::way_in::{Answer, PROTOBUF, post};
 use axum::body::Body;
 use prost::Message as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tidegate_bridges::feed::Feed;
 use tidegate_bridges::serve::{Options, Router, routes};
@@ -86,6 +87,12 @@ fn spawn(router: &Router, path: &str, headers: &[(&str, &str)], body: Body) -> G
     going
 }
 
+/// A request whose body never comes.
+fn hangs(router: &Router, path: &str, headers: &[(&str, &str)]) -> Going {
+    let never = tonic::codegen::tokio_stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+    spawn(router, path, headers, Body::from_stream(never))
+}
+
 #[tokio::test]
 async fn what_a_sender_that_has_gone_sent_takes_room_until_it_is_taken() {
     let written = {
@@ -131,4 +138,87 @@ async fn what_a_sender_that_has_gone_sent_takes_room_until_it_is_taken() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
+}
+
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+fn counting() -> Timestamp {
+    TAKEN.fetch_add(1, Ordering::Relaxed);
+    at(1000)
+}
+
+#[tokio::test]
+async fn an_envoy_that_waits_for_its_tenant_s_quota_keeps_nobody_out() {
+    let mut world = World::new();
+    world.options.max_points_per_s = Some(1);
+    let (router, _) = server(&world, 1, counting);
+    let body = |mut said: Said| {
+        for i in 0..100 {
+            said = said.class(&format!("pay{i}"), "2", 1000, 1.0);
+        }
+        said.encode_to_vec()
+    };
+    // The first one takes all that there is, and more.
+    let bodies = [body(Said::by("a")), body(Said::default())];
+    let frames = framed(0, &[&bodies[0], &bodies[1]]);
+    let mut envoy = spawn(&router, STREAM, &[by("a"), GRPC], frames.into());
+    while TAKEN.load(Ordering::Relaxed) < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // It pauses for seconds.
+    let soon = tokio::time::timeout(Duration::from_secs(3), async {
+        while send(&router, "b", "bank").await.code.as_u16() != 200 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    soon.await.unwrap();
+    assert!(envoy.try_join_next().is_none());
+}
+
+#[tokio::test]
+async fn slow_bodies_of_one_credential_leave_half_of_the_room_to_others() {
+    let world = World::new();
+    let (router, _) = server(&world, 4, thousand);
+    let mut slow = [0, 1].map(|_| hangs(&router, METRICS, &[by("a"), PROTOBUF]));
+    tokio::task::yield_now().await;
+    for (name, code) in [("a", 503), ("b", 200), ("c", 200)] {
+        assert_eq!(
+            send(&router, name, "shop").await.code.as_u16(),
+            code,
+            "{name}"
+        );
+    }
+    for slow in &mut slow {
+        slow.shutdown().await;
+    }
+    assert_eq!(send(&router, "a", "shop").await.code.as_u16(), 200);
+}
+
+#[tokio::test]
+async fn a_reader_is_refused_before_its_body_takes_room() {
+    let world = World::new();
+    let (router, _) = server(&world, 1, thousand);
+    for (path, kind) in [
+        (METRICS, PROTOBUF),
+        (WRITE, PROTOBUF),
+        (EXPORT, GRPC),
+        (STREAM, GRPC),
+    ] {
+        let headers = [by("reader"), kind, SNAPPY];
+        let headers = if path == WRITE {
+            &headers[..]
+        } else {
+            &headers[..2]
+        };
+        let mut told = hangs(&router, path, headers);
+        let told = tokio::time::timeout(Duration::from_secs(20), told.join_next()).await;
+        let code = told.unwrap().unwrap().unwrap();
+        // By gRPC, what is wrong stands beside a 200.
+        assert_eq!(
+            code.as_u16(),
+            if kind == GRPC { 200 } else { 403 },
+            "{path}"
+        );
+    }
+    assert_eq!(send(&router, "b", "shop").await.code.as_u16(), 200);
 }

@@ -84,7 +84,7 @@ async fn taken(
     let form =
         form.ok_or_else(|| unread_kind(media_type(headers), &format!("{PROTOBUF} or {JSON}")))?;
     let packing = packing(headers, Packing::of_otlp, "gzip, zstd, identity")?;
-    let place = shared.admit()?;
+    let place = shared.admit(&caller)?;
     let mut held = read(shared, request.into_body(), packing, place).await?;
     if form == Form::Json {
         let limit = shared.options.message;
