@@ -17,7 +17,8 @@ mod native;
 
 pub use native::{Native, Told};
 
-use crate::wire::{Malformed, Part, Value};
+use crate::wire::{Field, Malformed, Part, Value};
+use std::borrow::Cow;
 
 /// The value by which Prometheus says that a series has ended.
 pub const STALE: u64 = 0x7ff0_0000_0000_0002;
@@ -81,25 +82,23 @@ pub trait Sink {
 }
 
 impl<'a> Series<'a> {
-    /// Its labels, in their order.
+    /// Its labels, by name. Both specifications want them sent so, but vmagent puts its own behind those
+    /// of the metric, and Fluent Bit and Netdata do not sort at all; what they mean is plain all the same,
+    /// unless a name stands twice.
     ///
     /// # Errors
     /// When they break the rules; text for the sender.
-    pub fn labels(&self) -> Result<Vec<(&'a str, &'a str)>, &'static str> {
+    pub fn labels(&self) -> Result<Vec<(&'a str, &'a str)>, Cow<'static, str>> {
         let texts = match self.form {
             Version::One => fields(self.name).map_err(|_| "a label is damaged")?,
             Version::Two => texts(self.name)?,
         };
         let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(texts.len() / 2);
-        let mut last = None;
         for pair in texts.chunks_exact(2) {
             let text = |i: usize| std::str::from_utf8(pair[i]).map_err(|_| "a label is not UTF-8");
             let (name, value) = (text(0)?, text(1)?);
             if name.is_empty() {
-                return Err("a label has no name");
-            }
-            if last.replace(name).is_some_and(|last| last >= name) {
-                return Err("its labels are not in order, each once");
+                return Err("a label has no name".into());
             }
             // In Prometheus' model, a label without a value is none.
             if !value.is_empty() {
@@ -107,9 +106,34 @@ impl<'a> Series<'a> {
             }
         }
         if pairs.is_empty() {
-            return Err("it has no labels");
+            return Err("it has no labels".into());
+        }
+        pairs.sort_unstable();
+        let twice = pairs.windows(2).find(|two| two[0].0 == two[1].0);
+        if let Some([(name, _), _]) = twice {
+            let problem = format!("its label `{name:.100}` stands twice; send it once");
+            return Err(problem.into());
         }
         Ok(pairs)
+    }
+
+    /// The value of the first label that has one of some names and a value, without a look at whether all of them
+    /// can be read.
+    pub fn value_of(&self, names: &[&str]) -> Option<&'a [u8]> {
+        let is = |(name, value): &(&[u8], &[u8])| {
+            !value.is_empty() && names.iter().any(|n| n.as_bytes() == *name)
+        };
+        let found = match self.form {
+            Version::One => {
+                let mut labels = Part::body(self.name).walk();
+                std::iter::from_fn(|| pair(labels.next().ok()??).ok()).find(is)
+            }
+            Version::Two => {
+                let mut rest = self.name;
+                std::iter::from_fn(|| Some((text(&mut rest)?, text(&mut rest)?))).find(is)
+            }
+        };
+        found.map(|(_, value)| value)
     }
 }
 
@@ -118,31 +142,42 @@ fn fields(name: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
     let mut texts = vec![];
     let mut labels = Part::body(name).walk();
     while let Some(label) = labels.next()? {
-        let (mut name, mut value): (&[u8], &[u8]) = (&[], &[]);
-        let mut label = label.part()?.walk();
-        while let Some(field) = label.next()? {
-            match field.number {
-                1 => name = field.part()?.bytes,
-                2 => value = field.part()?.bytes,
-                _ => {}
-            }
-        }
+        let (name, value) = pair(label)?;
         texts.extend([name, value]);
     }
     Ok(texts)
+}
+
+/// `Label`: name = 1, value = 2.
+fn pair<'a>(label: Field<'a>) -> Result<(&'a [u8], &'a [u8]), Malformed> {
+    let (mut name, mut value): (&[u8], &[u8]) = (&[], &[]);
+    let mut label = label.part()?.walk();
+    while let Some(field) = label.next()? {
+        match field.number {
+            1 => name = field.part()?.bytes,
+            2 => value = field.part()?.bytes,
+            _ => {}
+        }
+    }
+    Ok((name, value))
 }
 
 /// Texts, each with its length before it.
 fn texts(name: &[u8]) -> Result<Vec<&[u8]>, &'static str> {
     let mut texts = vec![];
     let mut rest = name;
-    while let Some((len, tail)) = rest.split_first_chunk::<4>() {
-        let n = u32::from_le_bytes(*len) as usize;
-        let (text, tail) = tail.split_at_checked(n).ok_or("its name is cut off")?;
-        texts.push(text);
-        rest = tail;
+    while !rest.is_empty() {
+        texts.push(text(&mut rest).ok_or("its name is cut off")?);
     }
     Ok(texts)
+}
+
+/// The next one.
+fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (len, tail) = rest.split_first_chunk::<4>()?;
+    let (text, tail) = tail.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    *rest = tail;
+    Some(text)
 }
 
 /// Buffers of a walk.

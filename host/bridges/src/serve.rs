@@ -1,10 +1,10 @@
 //! The way in for foreign protocols: gRPC and HTTP on one listener, told apart by path.
 //!
-//! Who asks is found before a body is read, and so is whether there is room for another request:
-//! bodies are the memory that strangers could take. A body is bounded before and after it is
-//! decompressed. Answers speak each protocol's own terms, because senders decide by them what to
+//! Who asks is found before a body is read, and so is whether he may feed and whether there is room for another
+//! request (`room`). A body is bounded before and after it is decompressed. Answers speak each protocol's own terms, because senders decide by them what to
 //! send again: what is wrong for good must not come back, what is only too much now must.
 
+mod room;
 mod unpack;
 
 mod frames;
@@ -19,10 +19,11 @@ pub use axum::Router;
 use crate::feed::{Error, Feed, Took, Written};
 use crate::remote_write::Version;
 use ::http::HeaderMap;
+use room::{Place, Room};
 use std::sync::Arc;
-use tidegate_core::access::Principal;
+use tidegate_core::access::{Principal, Role};
 use tidegate_core::time::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 
 /// Finds the caller by the header `authorization`; an error is a text for the sender.
 pub type Identify = Arc<dyn Fn(Option<&[u8]>) -> Result<Principal, String> + Send + Sync>;
@@ -35,7 +36,7 @@ pub type Hear = Arc<dyn Fn(&'static str, &Took) + Send + Sync>;
 pub struct Options {
     /// Largest body, in bytes, compressed or not.
     pub message: usize,
-    /// Requests that are read at the same time.
+    /// Requests that are read at the same time; of one credential, half as many.
     pub concurrency: usize,
     /// Who asks.
     pub identify: Identify,
@@ -61,7 +62,9 @@ impl std::fmt::Debug for Options {
 struct Shared {
     feed: Arc<Feed>,
     options: Options,
-    room: Arc<Semaphore>,
+    room: Arc<Room>,
+    /// Where messages of Envoys wait that cannot be taken now, beside the room of those that may.
+    pauses: Arc<Room>,
     streams: Arc<Semaphore>,
 }
 
@@ -75,7 +78,8 @@ const RETRY_MS: u64 = 1000;
 pub fn routes(feed: Arc<Feed>, options: Options) -> Router {
     let shared = Shared {
         feed,
-        room: Arc::new(Semaphore::new(options.concurrency.max(1))),
+        room: Arc::new(Room::new(options.concurrency)),
+        pauses: Arc::new(Room::new(options.concurrency)),
         streams: Arc::new(Semaphore::new(envoy::MAX_STREAMS)),
         options,
     };
@@ -91,10 +95,10 @@ impl Shared {
         (self.options.identify)(header.map(::http::HeaderValue::as_bytes))
     }
 
-    /// Room for one more body.
-    fn admit(&self) -> Result<OwnedSemaphorePermit, Error> {
-        let permit = self.room.clone().try_acquire_owned();
-        permit.map_err(|_| Error::Busy {
+    /// Room for one more body of somebody who may feed.
+    fn admit(&self, caller: &Principal) -> Result<Place, Error> {
+        may_feed(caller)?;
+        self.room.try_enter(&caller.name).ok_or(Error::Busy {
             what: "as many requests are being read as may be",
             retry_ms: RETRY_MS,
         })
@@ -116,10 +120,11 @@ impl Shared {
         }))
     }
 
-    async fn otlp(&self, caller: Principal, body: bytes::Bytes) -> Result<Took, Error> {
+    async fn otlp(&self, caller: Principal, (body, place): Held) -> Result<Took, Error> {
         self.take(move |shared, now| {
             let took = shared.feed.otlp(&caller, &body, now)?;
             (shared.options.hear)("otlp", &took);
+            drop((body, place));
             Ok(took)
         })
         .await
@@ -128,16 +133,28 @@ impl Shared {
     async fn write(
         &self,
         caller: Principal,
-        body: bytes::Bytes,
+        (body, place): Held,
         version: Version,
     ) -> Result<Written, Error> {
         self.take(move |shared, now| {
             let written = shared.feed.remote_write(&caller, &body, version, now)?;
             (shared.options.hear)("remote-write", &written.took);
+            drop((body, place));
             Ok(written)
         })
         .await
     }
+}
+
+/// A body, and the room that it takes.
+type Held = (bytes::Bytes, Place);
+
+fn may_feed(caller: &Principal) -> Result<(), Error> {
+    if caller.role < Role::Writer {
+        let text = "a reader may not feed; use a credential of the role writer";
+        return Err(Error::Denied(text.into()));
+    }
+    Ok(())
 }
 
 /// `ExportMetricsServiceResponse`: empty on full success, as the specification wants it.

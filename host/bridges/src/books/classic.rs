@@ -35,7 +35,7 @@ pub enum Slice {
 pub(crate) const MAX_SLICES: usize = 512;
 
 /// Scrapes that wait for slices; when there are more, the oldest waits in vain.
-const MAX_WAITING: usize = 3;
+pub(super) const MAX_WAITING: usize = 3;
 
 /// What was read at one instant.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -120,43 +120,64 @@ impl Scrapes {
             && (scrape.sum.is_some() || !self.has_sum)
     }
 
-    /// The next scrape that can be weighed; those before it are gone.
-    pub(super) fn next(&mut self) -> Option<Last> {
-        let whole = self.waiting.iter().find(|(_, s)| self.is_whole(s));
-        let time = match whole {
-            Some((time, _)) => *time,
-            None if self.waiting.len() > MAX_WAITING => {
-                // A series went away. What those that wait have is what there is.
-                let of = |s: &Scrape| s.until.iter().map(|(b, _)| *b).collect::<Vec<_>>();
-                let mut bounds: Vec<f64> = self.waiting.values().flat_map(of).collect();
-                bounds.sort_by(f64::total_cmp);
-                bounds.dedup_by(|a, b| a.total_cmp(b).is_eq());
-                self.bounds = bounds;
-                self.has_sum = self.waiting.values().any(|s| s.sum.is_some());
-                let found = self.waiting.iter().find(|(_, s)| s.has_end());
-                match found {
-                    Some((time, _)) => *time,
-                    None => {
-                        self.waiting.pop_first();
-                        return None;
-                    }
-                }
+    /// The scrapes that can be weighed, in their order; those between them are gone, and no more wait than may. Each
+    /// is looked at a few times, however many there are: a backfill has hundreds of one histogram in a request, series
+    /// by series, so what is incomplete before the end of a request says nothing.
+    pub(super) fn due(&mut self) -> Vec<(i64, Scrape)> {
+        let mut due = vec![];
+        self.take_whole(&mut due);
+        if self.waiting.len() > MAX_WAITING {
+            // A series went away. What those that wait have is what there is.
+            self.learn_anew();
+            let first = self.waiting.iter().find(|(_, s)| s.has_end());
+            if let Some(time) = first.map(|(time, _)| *time) {
+                self.waiting = self.waiting.split_off(&time);
+                due.extend(self.waiting.pop_first());
+                self.take_whole(&mut due);
             }
-            None => return None,
+        }
+        while self.waiting.len() > MAX_WAITING {
+            due.extend(self.waiting.pop_first().filter(|(_, s)| s.has_end()));
+        }
+        due
+    }
+
+    /// Takes those that are whole, and all that are older.
+    fn take_whole(&mut self, due: &mut Vec<(i64, Scrape)>) {
+        let last = self.waiting.iter().rev().find(|(_, s)| self.is_whole(s));
+        let Some(last) = last.map(|(time, _)| *time) else {
+            return;
         };
-        let scrape = self.waiting.remove(&time)?;
-        self.waiting = self.waiting.split_off(&time);
-        Some(Last {
-            start: scrape.start.filter(|s| *s > 0 && *s < time),
-            time,
-            value: Value::Histogram(Box::new(scrape.histogram())),
-        })
+        let later = self.waiting.split_off(&last.saturating_add(1));
+        let until = std::mem::replace(&mut self.waiting, later);
+        due.extend(until.into_iter().filter(|(_, s)| self.is_whole(s)));
+    }
+
+    /// From now on a whole scrape has what any has that waits.
+    fn learn_anew(&mut self) {
+        let waiting = self.waiting.values();
+        let bounds = waiting.flat_map(|s| s.until.iter().map(|(b, _)| *b));
+        let mut bounds: Vec<f64> = bounds.collect();
+        bounds.sort_unstable_by(f64::total_cmp);
+        bounds.dedup_by(|a, b| a.total_cmp(b).is_eq());
+        bounds.shrink_to_fit();
+        self.bounds = bounds;
+        self.has_sum = self.waiting.values().any(|s| s.sum.is_some());
     }
 }
 
 impl Scrape {
     fn has_end(&self) -> bool {
         self.until.last().is_some_and(|(b, _)| *b == f64::INFINITY)
+    }
+
+    /// As a point.
+    fn point(&self, time: i64) -> Last {
+        Last {
+            start: self.start.filter(|s| *s > 0 && *s < time),
+            time,
+            value: Value::Histogram(Box::new(self.histogram())),
+        }
     }
 
     /// As a histogram. A scrape is not always read at one moment, so that a slice may be behind the
@@ -220,14 +241,10 @@ impl Books {
         touched.sort_unstable();
         touched.dedup();
         for id in touched {
-            while let Some(next) = self
-                .sources
-                .get_mut(id as usize)
-                .and_then(Option::as_mut)
-                .and_then(|s| s.scrapes.as_mut())
-                .and_then(|s| s.next())
-            {
-                self.weigh_sound(id, next, now);
+            let source = self.sources.get_mut(id as usize).and_then(Option::as_mut);
+            let scrapes = source.and_then(|s| s.scrapes.as_mut());
+            for (time, scrape) in scrapes.map(|s| s.due()).unwrap_or_default() {
+                self.weigh_sound(id, scrape.point(time), now);
             }
         }
     }

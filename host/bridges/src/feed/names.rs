@@ -9,9 +9,17 @@
 //! Bounded by bytes; when full, everything is forgotten and learned again, which is simple and whose
 //! cost is spread over as many points as the bound allows.
 
+mod replicas;
+mod starts;
+
+pub(super) use replicas::REPLICA;
+pub(super) use starts::{MOVES, Worth};
+
 use crate::books::{Key, Slice};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use replicas::Leaders;
+use starts::Starts;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
 
@@ -174,7 +182,7 @@ pub(super) struct Resource {
     pub(super) id: u32,
     pub(super) labels: Arc<[(String, String)]>,
     pub(super) key: Key,
-    /// Whether several senders may look like this one: see `request::otlp`.
+    /// Whether several senders may look like this one, which only their starts tell apart: see `starts`.
     pub(super) nameless: bool,
 }
 
@@ -193,6 +201,14 @@ pub(super) struct Names {
     resources: Table<Arc<Resource>>,
     metrics: Table<Arc<Metric>>,
     points: Table<Slot>,
+    /// Of streams that only their starts tell apart, by the name that they have in common.
+    starts: Table<Starts>,
+    /// Whether any of those moves.
+    moving: bool,
+    /// Whether some server that sends is one of a pair.
+    pub(super) paired: bool,
+    /// Of streams that several servers send, who is listened to.
+    leaders: Leaders,
     next: u32,
     bytes: usize,
     /// Of the books, when this was learned.
@@ -273,5 +289,70 @@ impl Names {
     pub(super) fn keep_point(&mut self, name: Name<'_>, slot: Slot) {
         let hash = self.hash(name);
         self.bytes += self.points.put(hash, name, slot);
+    }
+
+    /// Which start tells the sender of a point apart from those that share its name; `None` where it tells none.
+    pub(super) fn sender(&mut self, name: Name<'_>, start: u64, time: u64) -> Option<u64> {
+        if start == 0 || start > time {
+            return None;
+        }
+        if start == time {
+            self.note_start(name, start, time, Worth::Untold);
+            let is_apart = self.starts_mut(name).is_apart(time);
+            return is_apart.then_some(start);
+        }
+        let moves = self.moving && self.starts_of(name).is_some_and(|s| s.moves);
+        if moves && !self.starts_mut(name).stands(start, time) {
+            self.note_start(name, start, time, Worth::Moves);
+            return Some(MOVES);
+        }
+        Some(start)
+    }
+
+    /// What the start of a new stream is worth, at its first point. `is_known` says whether the books know one that
+    /// moves.
+    pub(super) fn worth(
+        &self,
+        name: Name<'_>,
+        (start, time): (u64, u64),
+        is_known: impl FnOnce() -> bool,
+    ) -> Worth {
+        match self.starts_of(name) {
+            Some(starts) => starts.worth(start, time, is_known),
+            None => Starts::default().worth(start, time, is_known),
+        }
+    }
+
+    /// Takes note of the first point of a stream.
+    pub(super) fn note_start(&mut self, name: Name<'_>, start: u64, time: u64, worth: Worth) {
+        let starts = self.starts_mut(name);
+        let more = starts.note(start, time);
+        if worth == Worth::Moves {
+            starts.begin_to_move();
+            self.moving = true;
+        }
+        self.bytes += more * Starts::POINT;
+    }
+
+    fn starts_of(&self, name: Name<'_>) -> Option<&Starts> {
+        let entry = self.starts.find(self.hash(name), name)?;
+        Some(self.starts.value(entry))
+    }
+
+    fn starts_mut(&mut self, name: Name<'_>) -> &mut Starts {
+        let hash = self.hash(name);
+        let entry = self.starts.find(hash, name).unwrap_or_else(|| {
+            self.bytes += self.starts.put(hash, name, Starts::default());
+            self.starts.entries.len() as u32 - 1
+        });
+        &mut self.starts.entries[entry as usize].value
+    }
+    /// Whether a point of a stream counts, by the server that sends it; see `replicas`.
+    pub(super) fn admit(&mut self, stream: &Key, replica: &[u8], time: i64, spoken: i64) -> bool {
+        let replica = self.hash(Name::from(replica));
+        let before = self.leaders.len();
+        let admitted = self.leaders.admit(stream, replica, time, spoken);
+        self.bytes += (self.leaders.len() - before) * Leaders::EACH;
+        admitted
     }
 }

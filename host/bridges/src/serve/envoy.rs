@@ -6,7 +6,8 @@
 //!
 //! There is no way to tell an Envoy what became of a message, other than to end the stream; it opens
 //! another at its next flush, but what was in the message is gone. So where there is too much for now,
-//! the message waits, and its Envoy with it.
+//! the message waits, and its Envoy with it; not in the room of those that can be taken, which a tenant over its
+//! quota would fill with its Envoys, but in as much beside it. Only where that is full too, it stays where it is.
 //!
 //! An Envoy that counts from flush to flush (`report_counters_as_deltas`) must say so, by
 //! `initial_metadata: [{key: tidegate-counters, value: delta}]` of its `grpc_service`.
@@ -15,16 +16,15 @@
 
 use super::frames::{Frames, answer, within};
 use super::grpc::status;
-use super::{SLOWEST, Shared};
+use super::room::Place;
+use super::{Held, SLOWEST, Shared, may_feed};
 use crate::feed::{Counters, Error, Feed, Peer};
-use bytes::Bytes;
 use http::HeaderMap;
 use std::convert::Infallible;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::access::Principal;
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service};
@@ -94,6 +94,7 @@ fn counters(headers: &HeaderMap) -> Result<Counters, Status> {
 async fn stream(shared: Shared, request: http::Request<axum::body::Body>) -> Result<(), Status> {
     let headers = request.headers();
     let caller = shared.caller(headers).map_err(Status::unauthenticated)?;
+    may_feed(&caller).map_err(|e| status(&e))?;
     let counters = counters(headers)?;
     let _stream = shared.streams.clone().try_acquire_owned().map_err(|_| {
         Status::unavailable(format!(
@@ -119,14 +120,13 @@ async fn stream(shared: Shared, request: http::Request<axum::body::Body>) -> Res
             }
         };
         let next = tokio::select! {
-            next = next(&mut frames, &shared) => next?,
+            next = next(&mut frames, &shared, &caller) => next?,
             () = stops => return Err(Status::unavailable("the daemon stops; stream again")),
         };
-        let Some((body, room)) = next else {
+        let Some(held) = next else {
             return Ok(());
         };
-        guard = take(&shared, &caller, guard, body).await?;
-        drop(room);
+        guard = take(&shared, &caller, guard, held).await?;
     }
 }
 
@@ -135,20 +135,21 @@ async fn take(
     shared: &Shared,
     caller: &Principal,
     mut guard: Guard,
-    body: Bytes,
+    (body, mut place): Held,
 ) -> Result<Guard, Status> {
     let mut waited = Duration::ZERO;
     loop {
-        let (caller, body) = (caller.clone(), body.clone());
+        let (caller, name, body) = (caller.clone(), &caller.name, body.clone());
         let taken = shared.take(move |shared, now| {
             let taken = shared.feed.envoy(&caller, &mut guard.peer, &body, now);
             if let Ok(took) = &taken {
                 (shared.options.hear)("envoy", took);
             }
-            Ok((guard, taken))
+            drop(body);
+            Ok((guard, taken, place))
         });
-        let (back, taken) = taken.await.map_err(|e| status(&e))?;
-        guard = back;
+        let (back, taken, held) = taken.await.map_err(|e| status(&e))?;
+        (guard, place) = (back, held);
         match taken {
             Ok(_) => return Ok(guard),
             Err(
@@ -157,8 +158,15 @@ async fn take(
                 | Error::Over { retry_ms, .. },
             ) if waited < SLOWEST => {
                 let pause = Duration::from_millis(retry_ms.clamp(10, 5_000));
-                tokio::time::sleep(pause).await;
                 waited += pause;
+                let Some(aside) = shared.pauses.try_enter(name) else {
+                    tokio::time::sleep(pause).await;
+                    continue;
+                };
+                drop(place);
+                tokio::time::sleep(pause).await;
+                place = room(shared, name).await?;
+                drop(aside);
             }
             Err(error) => return Err(status(&error)),
         }
@@ -169,17 +177,25 @@ async fn take(
 async fn next(
     frames: &mut Frames,
     shared: &Shared,
-) -> Result<Option<(Bytes, OwnedSemaphorePermit)>, Status> {
+    caller: &Principal,
+) -> Result<Option<Held>, Status> {
     let idle = "no message came for ten minutes; stream again";
     let Some(head) = within(IDLE, idle, frames.head()).await? else {
         return Ok(None);
     };
-    let slow = "the message took too long; stream again";
-    let room = within(SLOWEST, slow, async {
-        let room = shared.room.clone().acquire_owned().await;
-        room.map_err(|_| Status::unavailable("the daemon stops; stream again"))
+    let place = room(shared, &caller.name).await?;
+    let held = within(SLOWEST, SLOW, frames.message(head, place)).await?;
+    Ok(Some(held))
+}
+
+/// What an Envoy is told whose message does not come to its end.
+const SLOW: &str = "the message took too long; stream again";
+
+/// Room for a message.
+async fn room(shared: &Shared, who: &str) -> Result<Place, Status> {
+    within(SLOWEST, SLOW, async {
+        let place = shared.room.enter(who).await;
+        place.ok_or_else(|| Status::unavailable("the daemon stops; stream again"))
     })
-    .await?;
-    let body = within(SLOWEST, slow, frames.message(head)).await?;
-    Ok(Some((body, room)))
+    .await
 }

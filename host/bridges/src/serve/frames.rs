@@ -6,6 +6,8 @@
 //!
 //! Sources: github.com/grpc, "gRPC over HTTP2" and "gRPC Compression".
 
+use super::Held;
+use super::room::Place;
 use super::unpack::{Packing, Problem};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use http::HeaderMap;
@@ -83,8 +85,8 @@ impl Frames {
         Ok(Some(Head { flag, length }))
     }
 
-    /// The message behind a head.
-    pub(super) async fn message(&mut self, head: Head) -> Result<Bytes, Status> {
+    /// The message behind a head, for which there is room.
+    pub(super) async fn message(&mut self, head: Head, place: Place) -> Result<Held, Status> {
         if !self.gather(head.length).await? {
             return Err(cut_off());
         }
@@ -92,7 +94,7 @@ impl Frames {
         // What is left is a part of the next message; the memory of this one must not hang on it.
         self.here = BytesMut::from(&self.here[..]);
         let packing = match (head.flag, self.packing) {
-            (0, _) => return Ok(body),
+            (0, _) => return Ok((body, place)),
             (1, Some(packing)) => packing,
             (1, None) => {
                 return Err(Status::internal(
@@ -105,7 +107,7 @@ impl Frames {
                 ));
             }
         };
-        let unpacked = packing.unpack_aside(body, self.limit).await;
+        let unpacked = packing.unpack_aside((body, place), self.limit).await;
         unpacked.map_err(|problem| match problem {
             Problem::TooLarge(_) => self.too_large(),
             Problem::Damaged(_) => Status::invalid_argument(format!("a message: {problem}")),

@@ -75,13 +75,13 @@ async fn export(
     let caller = shared
         .caller(&parts.headers)
         .map_err(Status::unauthenticated)?;
-    let _room = shared.admit().map_err(|e| status(&e))?;
+    let place = shared.admit(&caller).map_err(|e| status(&e))?;
     let limit = shared.options.message;
     let mut frames = Frames::of(&parts.headers, body, limit, "send smaller batches")?;
     let head = frames.head().await?;
     let head = head.ok_or_else(|| Status::invalid_argument("the call has no message"))?;
-    let body = frames.message(head).await?;
-    let took = shared.otlp(caller, body).await.map_err(|e| status(&e))?;
+    let held = frames.message(head, place).await?;
+    let took = shared.otlp(caller, held).await.map_err(|e| status(&e))?;
     Ok(export_response(&took))
 }
 

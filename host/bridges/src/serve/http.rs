@@ -8,12 +8,12 @@
 mod otlp;
 mod write;
 
+use super::room::Place;
 use super::unpack::{Packing, Problem};
-use super::{SLOWEST, Shared};
+use super::{Held, SLOWEST, Shared};
 use crate::feed::Error;
 use axum::body::Body;
 use axum::routing::post;
-use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
@@ -104,8 +104,13 @@ fn too_large(limit: usize) -> Refusal {
     refuse(StatusCode::PAYLOAD_TOO_LARGE, text)
 }
 
-/// A body, within the bound before and after it is unpacked.
-async fn read(shared: &Shared, body: Body, packing: Packing) -> Result<Bytes, Refusal> {
+/// A body for which there is room, within the bound before and after it is unpacked.
+async fn read(
+    shared: &Shared,
+    body: Body,
+    packing: Packing,
+    place: Place,
+) -> Result<Held, Refusal> {
     let limit = shared.options.message;
     let arrives = axum::body::to_bytes(body, limit);
     let Ok(arrived) = tokio::time::timeout(SLOWEST, arrives).await else {
@@ -126,7 +131,7 @@ async fn read(shared: &Shared, body: Body, packing: Packing) -> Result<Bytes, Re
             refuse(StatusCode::BAD_REQUEST, "the body is cut off")
         }
     })?;
-    let unpacked = packing.unpack_aside(packed, limit).await;
+    let unpacked = packing.unpack_aside((packed, place), limit).await;
     unpacked.map_err(|problem| match problem {
         Problem::TooLarge(_) => too_large(limit),
         Problem::Damaged(_) => refuse(StatusCode::BAD_REQUEST, format!("the body: {problem}")),

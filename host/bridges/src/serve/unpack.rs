@@ -10,6 +10,7 @@
 //!
 //! Sources: RFC 1952; RFC 8878 and RFC 9659 (zstd by HTTP); `format_description.txt` of snappy.
 
+use super::Held;
 use std::io::Read as _;
 
 /// Binary logarithm of the largest window of a frame of zstd, in bytes: 8 MiB.
@@ -68,20 +69,21 @@ impl Packing {
         Ok(plain)
     }
 
-    /// The same on a thread that may be busy.
+    /// The same on a thread that may be busy, which holds the room of the body as long as the body.
     pub(super) async fn unpack_aside(
         self,
-        packed: bytes::Bytes,
+        (packed, place): Held,
         limit: usize,
-    ) -> Result<bytes::Bytes, Problem> {
+    ) -> Result<Held, Problem> {
         if self == Packing::None && packed.len() <= limit {
-            return Ok(packed);
+            return Ok((packed, place));
         }
-        let unpacked = tokio::task::spawn_blocking(move || self.unpack(&packed, limit));
-        unpacked
-            .await
-            .unwrap_or_else(|e| Err(damaged(e)))
-            .map(bytes::Bytes::from)
+        let unpacked = tokio::task::spawn_blocking(move || {
+            let plain = self.unpack(&packed, limit)?;
+            drop(packed);
+            Ok((plain.into(), place))
+        });
+        unpacked.await.unwrap_or_else(|e| Err(damaged(e)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Envoy's metrics service: what Envoys count is what is stored, by whatever name they tell it.
 
-mod said;
+pub(crate) mod said;
 
 use super::fake::{World, at};
 use super::otlp::Request;
@@ -337,9 +337,9 @@ fn at_second() -> tidegate_core::time::Timestamp {
     at(1000)
 }
 
-const STREAM: &str = "/envoy.service.metrics.v3.MetricsService/StreamMetrics";
+pub(crate) const STREAM: &str = "/envoy.service.metrics.v3.MetricsService/StreamMetrics";
 
-fn framed(flag: u8, bodies: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn framed(flag: u8, bodies: &[&[u8]]) -> Vec<u8> {
     let mut frames = vec![];
     for body in bodies {
         frames.push(flag);

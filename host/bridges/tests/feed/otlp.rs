@@ -5,7 +5,8 @@ use opentelemetry_proto::tonic as ot;
 use ot::collector::metrics::v1::ExportMetricsServiceRequest;
 use ot::common::v1::{AnyValue, KeyValue, any_value};
 use ot::metrics::v1::{
-    Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+    ExponentialHistogram, ExponentialHistogramDataPoint, Histogram, HistogramDataPoint, Metric,
+    NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, exponential_histogram_data_point::Buckets,
     metric::Data, number_data_point::Value,
 };
 use ot::resource::v1::Resource;
@@ -112,6 +113,34 @@ impl Request {
             aggregation_temporality: 2,
         };
         self.metric(resource, name, "s", Data::Histogram(histogram));
+    }
+
+    /// A cumulative exponential histogram in seconds, of `n` observations between 1 and 2 s.
+    pub(crate) fn exponential(
+        &mut self,
+        resource: Labels<'_>,
+        name: &str,
+        labels: Labels<'_>,
+        (start, time): (u64, u64),
+        n: u64,
+    ) {
+        let point = ExponentialHistogramDataPoint {
+            attributes: attributes(labels),
+            start_time_unix_nano: start * NS,
+            time_unix_nano: time * NS,
+            count: n,
+            sum: Some(1.5 * n as f64),
+            positive: Some(Buckets {
+                offset: 0,
+                bucket_counts: vec![n],
+            }),
+            ..Default::default()
+        };
+        let histogram = ExponentialHistogram {
+            data_points: vec![point],
+            aggregation_temporality: 2,
+        };
+        self.metric(resource, name, "s", Data::ExponentialHistogram(histogram));
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

@@ -87,6 +87,31 @@ fn both_forms_of_remote_write_feed_the_same_series() {
 }
 
 #[test]
+fn labels_in_any_order_are_the_same_series() {
+    let world = World::new();
+    let feed = world.open();
+    for i in 0..6 {
+        let t = 1000 + 10 * i;
+        let turn = usize::try_from(i).unwrap();
+        let mut labels = SERVED.to_vec();
+        labels.rotate_left(turn);
+        let points = [(t, 30.0 * i as f64)];
+        let series: [(&[(&str, &str)], Points<'_>); 1] = [(&labels, &points)];
+        let (body, version) = if i % 2 == 0 {
+            (one(&series), Version::One)
+        } else {
+            (two(&series, turn), Version::Two)
+        };
+        let took = write(&feed, &body, version, t).took;
+        assert_eq!((took.accepted, took.rejected), (1, 0), "{took:?}");
+    }
+    assert_eq!(feed.standing().1, 1);
+    world.turn(&feed, 1200);
+    let requests = world.numbers("shop/pay/GET/a", Signal::Requests);
+    assert_eq!(requests.into_values().collect::<Vec<_>>(), [30.0; 5]);
+}
+
+#[test]
 fn a_series_that_went_stale_holds_nobody_up() {
     let world = World::new();
     let feed = world.open();
@@ -122,6 +147,16 @@ fn series_whose_labels_break_the_rules_are_refused_alone() {
     ];
     let written = write(&feed, &one(&series), Version::One, 1000);
     assert_eq!((written.took.accepted, written.took.rejected), (1, 3));
+    // Not even where it stands apart.
+    let apart = [("a", "1"), ("__name__", "x"), ("a", "2")];
+    let series: [(&[(&str, &str)], Points<'_>); 1] = [(&apart, &points)];
+    for (body, version) in [
+        (one(&series), Version::One),
+        (two(&series, 0), Version::Two),
+    ] {
+        let told = write(&feed, &body, version, 1000).took.message().unwrap();
+        assert!(told.contains("`a` stands twice; send it once"), "{told}");
+    }
     let beyond = Two {
         symbols: vec![String::new()],
         timeseries: vec![TwoSeries {

@@ -1,6 +1,7 @@
 //! Classic histograms: however their series arrive, what they counted is what is given out.
 
 use super::*;
+use crate::books::classic::MAX_WAITING;
 use proptest::prelude::*;
 
 const LATENCY: [(Signal, How); 1] = [(Signal::Latency, How::Latency)];
@@ -184,6 +185,64 @@ fn slices_that_make_no_sense_are_refused_and_there_is_an_end_to_them() {
     }
     let waiting = w.books.sources[id as usize].as_ref().unwrap();
     assert!(waiting.scrapes.as_ref().unwrap().waiting.len() <= 4);
+}
+
+#[test]
+fn a_backfill_of_many_instants_series_by_series_is_as_fine_as_it_was_scraped() {
+    let (mut w, id) = world();
+    w.at(1600.0);
+    let mut parts: Vec<(f64, Slice)> = vec![];
+    for slice in 0..4 {
+        for i in 0..60_u64 {
+            let counts = [i * i, i, 0];
+            parts.push((1000.0 + 10.0 * i as f64, slices(counts)[slice]));
+        }
+    }
+    for (t, slice) in parts {
+        let observed = Observed {
+            start: None,
+            time: (t * 1000.0) as i64,
+            value: Some(Value::Slice(Box::new(slice))),
+        };
+        w.books.take(id, observed, w.now, w.now);
+    }
+    w.books.settle(w.now, w.now);
+    w.at(2500.0);
+    // In each step, what came between two scrapes.
+    let each: Vec<u64> = w.observed.values().map(Distribution::count).collect();
+    let expected: Vec<u64> = (0..59).map(|i| 2 * i + 2).collect();
+    assert_eq!(each, expected);
+}
+
+#[test]
+fn instants_without_number_that_are_never_whole_neither_stay_nor_take_long() {
+    // Of the bucket without an end alone; and of the end alone, with a bucket at the newest instant that has none.
+    for bound in [0.1, f64::INFINITY] {
+        let (mut w, id) = world();
+        w.at(1100.0);
+        let now = w.now;
+        for i in 0..100_000 {
+            let bound = if i == 99_999 { 0.1 } else { bound };
+            let observed = Observed {
+                start: None,
+                time: now - 100_000 + i,
+                value: Some(Value::Slice(Box::new(Slice::Until(bound, 1.0)))),
+            };
+            w.books.take(id, observed, now, now);
+        }
+        w.books.settle(now, now);
+        w.drain();
+        let waiting = |w: &World| {
+            let source = w.books.sources[id as usize].as_ref().unwrap();
+            source.scrapes.as_ref().unwrap().waiting.len()
+        };
+        assert!(waiting(&w) <= MAX_WAITING, "{}", waiting(&w));
+        let kept: usize = w.books.checkpoint().iter().map(Vec::len).sum();
+        assert!(kept < 2000, "{kept}");
+        let live = w.books.sources.clone();
+        w.crash();
+        assert_eq!(w.books.sources, live);
+    }
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! OTLP: a resource, its scopes and metrics, and their points.
 //!
-//! Two things are said of Envoy's sender alone, seen of version 1.40. It names no instance, so all
-//! Envoys would be one stream that is started anew with every point; but each has a start of its own
-//! that never moves, and so the start is a part of who it is. And it writes the start of a cumulative
-//! point in microseconds, where the protocol wants nanoseconds.
+//! Senders whose resource names no instance ([`INSTANCE`]), as that of most SDKs by itself and of Envoy, are told
+//! apart by the starts of what they count (`names::starts`). Levels have none: those of two such senders are one
+//! stream, which is as high as either of them.
+//!
+//! One thing is said of Envoy's sender alone, seen of version 1.40: it writes the start of a cumulative point in
+//! microseconds, where the protocol wants nanoseconds.
 
 use super::{Error, Feed, Gather, Took, identity};
 use crate::books::{Flow, Introduced, Key, Observed, Value, key_of};
-use crate::feed::names::{Metric, Name, Resource, Slot};
+use crate::feed::names::{MOVES, Metric, Name, Resource, Slot, Worth};
 use crate::mapping::{Labels, Shape, Stream};
 use crate::otlp::{self, Kind, Point, Reading, Sink, Temporality, Wanted};
 use crate::wire::Part;
@@ -60,7 +62,6 @@ fn introduce(
     resource: Option<&Resource>,
     (name, unit, kind): (&str, &str, Kind),
     scope: &[u8],
-    start: Option<u64>,
 ) -> Result<Introduced, Slot> {
     let mut pairs = Vec::with_capacity(point.attributes.len() + 8);
     for part in point.attributes {
@@ -79,17 +80,25 @@ fn introduce(
         shape,
         labels: &labels,
     })?;
-    let with_start = |key: Key| match start {
-        Some(start) => key_of(&[&key[..], &start.to_le_bytes()].concat()),
-        None => key,
-    };
     Ok(Introduced {
-        key: with_start(identity(&mapped, name, &labels, scope)),
-        family: with_start(metric.family),
-        instance: with_start(resource.map_or([0; 16], |r| r.key)),
+        key: identity(&mapped, name, &labels, scope),
+        family: metric.family,
+        instance: resource.map_or([0; 16], |r| r.key),
         flow,
         mapped,
     })
+}
+
+/// The stream of one of several senders that share its name. Whatever appears of the same start has been heard
+/// when the others of that start were. The instance stays as it is named: which of two metrics counts is decided
+/// for all of them, as their starts differ by metric.
+fn apart(introduced: Introduced, start: u64) -> Introduced {
+    let with_start = |key: Key| key_of(&[&key[..], &start.to_le_bytes()].concat());
+    Introduced {
+        key: with_start(introduced.key),
+        family: with_start(introduced.family),
+        ..introduced
+    }
 }
 
 /// A start in nanoseconds. None is of the year 1970, and what looks so is in microseconds.
@@ -104,9 +113,34 @@ fn start_of(point: &Point<'_>) -> u64 {
     }
 }
 
-/// Whether a resource is an Envoy that does not say which.
+/// Attributes of which each tells the instances of a service apart. A host's name does not: several processes may
+/// run there; nor does the number of a process, which is 1 in every container. Both together do.
+const INSTANCE: [&str; 9] = [
+    "service.instance.id",
+    "k8s.pod.uid",
+    "k8s.pod.name",
+    "container.id",
+    "host.id",
+    "faas.instance",
+    "aws.ecs.task.id",
+    "aws.ecs.task.arn",
+    "device.id",
+];
+
+/// Whether a resource does not say which of its service it is.
 fn is_nameless(labels: &Labels) -> bool {
-    labels.get("telemetry.sdk.name") == Some("envoy") && labels.get("service.instance.id").is_none()
+    let process = ["host.name", "process.pid"];
+    let is_process = process.iter().all(|name| labels.get(name).is_some());
+    labels.first(&INSTANCE).is_none() && !is_process
+}
+
+fn is_cumulative(kind: Kind) -> bool {
+    match kind {
+        Kind::Counter(t) | Kind::Histogram(t) | Kind::Exponential(t) => {
+            t == Temporality::Cumulative
+        }
+        Kind::Gauge | Kind::UpDown(_) | Kind::Summary => false,
+    }
 }
 
 /// What a reading says. `last` are the bounds of the last histogram.
@@ -230,29 +264,59 @@ impl Sink for Listener<'_> {
         let Some(metric) = self.metric.as_deref() else {
             return;
         };
-        self.name.clear();
-        self.name.extend_from_slice(&metric.id.to_le_bytes());
         let (name, unit, kind) = (&self.described.0, &self.described.1, self.described.2);
         let (resource, scope) = (self.resource.as_deref(), &self.scope);
         let started = start_of(point);
-        let cumulative = matches!(
-            kind,
-            Kind::Counter(Temporality::Cumulative) | Kind::Histogram(Temporality::Cumulative)
-        );
-        let start = (cumulative && resource.is_some_and(|r| r.nameless)).then_some(started);
-        self.name.extend(start.iter().flat_map(|s| s.to_le_bytes()));
+        let metric_id = metric.id.to_le_bytes();
+        let shared = Name {
+            head: &metric_id,
+            tail: point.named,
+        };
+        let is_shared = is_cumulative(kind) && resource.is_none_or(|r| r.nameless);
+        let names = &mut self.gather.inner.names;
+        let sender = if is_shared {
+            names.sender(shared, started, point.time)
+        } else {
+            None
+        };
+        self.name.clear();
+        self.name.extend_from_slice(&metric_id);
+        if is_shared {
+            let start = sender.unwrap_or(0);
+            self.name.extend_from_slice(&start.to_le_bytes());
+        }
         let (head, tail) = (&self.name[..], point.named);
+        let mut worth = None;
         let id = self.gather.find(Name { head, tail }, 1, |gather| {
-            introduce(
-                gather,
-                point,
-                metric,
-                resource,
-                (name, unit, kind),
-                scope,
-                start,
-            )
+            let described = (&name[..], &unit[..], kind);
+            let all = introduce(gather, point, metric, resource, described, scope)?;
+            let Some(start) = sender else {
+                return Ok(all);
+            };
+            let moving = apart(all.clone(), MOVES);
+            if start == MOVES {
+                return Ok(moving);
+            }
+            let inner = &gather.inner;
+            let is_known = |of: &Introduced| inner.books.find(of).is_some();
+            let own = apart(all, start);
+            let when = (start, point.time);
+            let mut first = inner.names.worth(shared, when, || is_known(&moving));
+            if first == Worth::Told && is_known(&own) {
+                first = Worth::Untold;
+            }
+            worth = Some(first);
+            Ok(if first == Worth::Moves { moving } else { own })
         });
+        if let Some(worth) = worth {
+            let names = &mut self.gather.inner.names;
+            names.note_start(shared, started, point.time, worth);
+        }
+        // Where it is a part of who the stream is, it cannot move, and is news just once.
+        let is_told = match sender {
+            Some(_) => worth == Some(Worth::Told),
+            None => true,
+        };
         let Some(id) = id else {
             return;
         };
@@ -260,7 +324,7 @@ impl Sink for Listener<'_> {
             Ok(value) => {
                 let ms = |ns: u64| (ns / 1_000_000) as i64;
                 let observed = Observed {
-                    start: (started > 0 && started < point.time).then(|| ms(started)),
+                    start: (is_told && started > 0 && started < point.time).then(|| ms(started)),
                     time: ms(point.time),
                     value,
                 };

@@ -9,9 +9,9 @@
 //! of one of them, it is that; otherwise they are one stream, whose slices the books put together
 //! ([`Slice`]). How many observations there are is `…_count`, a stream of its own.
 
-use super::{Error, Feed, Gather, Took, Whose, identity};
+use super::{Error, Feed, Gather, Id, Took, Whose, identity};
 use crate::books::{Flow, Introduced, Observed, Slice, Value, key_of};
-use crate::feed::names::{Cut, Name, Slot};
+use crate::feed::names::{Cut, Name, REPLICA, Slot};
 use crate::mapping::{Labels, Mapped, Shape, Stream, envoy};
 use crate::remote_write::{self, Kind, Native, STALE, Sample, Series, Sink, Told, Version};
 use tidegate_core::access::Principal;
@@ -154,7 +154,8 @@ fn introduce(
     carries: Carries,
 ) -> Result<(Introduced, Option<Cut>), Slot> {
     let labels = series.labels();
-    let pairs = labels.map_err(|why| gather.refused("labels", why))?;
+    let mut pairs = labels.map_err(|why| gather.refused("labels", why))?;
+    pairs.retain(|(name, _)| !REPLICA.contains(name));
     let metric = pairs.iter().find(|(n, _)| *n == "__name__").map(|p| p.1);
     let Some(metric) = metric.filter(|n| !n.is_empty()) else {
         return Err(gather.refusal("it has no metric name (`__name__`)"));
@@ -228,16 +229,46 @@ impl Listener<'_> {
             series.kind as u8,
         ]);
         let before = self.gather.took.passed_over;
+        let mut is_paired = false;
         let (head, tail) = (&self.name[..], series.name);
         let found = self
             .gather
             .find_cut(Name { head, tail }, points as u64, |gather| {
+                is_paired = series.value_of(&REPLICA).is_some();
                 introduce(gather, series, carries)
             });
+        self.gather.inner.names.paired |= is_paired;
         if carries == Carries::Histograms {
             self.gather.took.histograms += self.gather.took.passed_over - before;
         }
         found
+    }
+
+    /// Whether a point counts, or is what another server of a pair has told already.
+    fn admit(&mut self, whose: Whose, replica: Option<&[u8]>, time: i64) -> bool {
+        let Some(replica) = replica else {
+            return true;
+        };
+        let gather = &mut self.gather;
+        let books = &gather.inner.books;
+        let (key, known) = match whose.id {
+            Id::Fresh(i) => {
+                let introduced = &gather.fresh[i as usize].introduced;
+                (Some(introduced.key), books.find(introduced))
+            }
+            Id::Stream(id) => (None, Some(id)),
+        };
+        let source = known.and_then(|id| books.sources[id as usize].as_ref());
+        let spoken = source.map_or(i64::MIN, |s| s.spoken());
+        let Some(key) = source.map(|s| s.key).or(key) else {
+            return true;
+        };
+        let admitted = gather.inner.names.admit(&key, replica, time, spoken);
+        if !admitted {
+            gather.took.accepted += 1;
+            gather.took.duplicates += 1;
+        }
+        admitted
     }
 
     fn sample(&mut self, whose: Whose, sample: &Sample) {
@@ -278,14 +309,26 @@ impl Listener<'_> {
 impl Sink for Listener<'_> {
     fn series(&mut self, series: &Series<'_>) {
         self.exemplars += series.exemplars;
+        let replica = |gather: &Gather<'_>| {
+            let is_paired = gather.inner.names.paired;
+            is_paired.then(|| series.value_of(&REPLICA)).flatten()
+        };
         if let Some(whose) = self.find(series, Carries::Samples, series.samples.len()) {
+            let replica = replica(&self.gather);
             for sample in series.samples {
-                self.sample(whose, sample);
+                if self.admit(whose, replica, sample.time) {
+                    self.sample(whose, sample);
+                }
             }
         }
         if let Some(whose) = self.find(series, Carries::Histograms, series.histograms.len()) {
+            let replica = replica(&self.gather);
             for native in series.histograms {
-                self.histogram(whose, native);
+                if self.admit(whose, replica, native.time) {
+                    self.histogram(whose, native);
+                } else {
+                    self.gather.took.histograms += 1;
+                }
             }
         }
     }

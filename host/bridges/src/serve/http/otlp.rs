@@ -84,21 +84,24 @@ async fn taken(
     let form =
         form.ok_or_else(|| unread_kind(media_type(headers), &format!("{PROTOBUF} or {JSON}")))?;
     let packing = packing(headers, Packing::of_otlp, "gzip, zstd, identity")?;
-    let _room = shared.admit()?;
-    let mut body = read(shared, request.into_body(), packing).await?;
+    let place = shared.admit(&caller)?;
+    let mut held = read(shared, request.into_body(), packing, place).await?;
     if form == Form::Json {
         let limit = shared.options.message;
-        let written = tokio::task::spawn_blocking(move || json::protobuf(&body, limit));
+        let written = tokio::task::spawn_blocking(move || {
+            let (body, place) = held;
+            Ok((json::protobuf(&body, limit)?.into(), place))
+        });
         let written = written
             .await
             .map_err(|e| refuse(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
-        body = match written {
-            Ok(body) => body.into(),
+        held = match written {
+            Ok(held) => held,
             Err(json::Problem::TooLarge(limit)) => return Err(too_large(limit)),
             Err(problem) => return Err(refuse(StatusCode::BAD_REQUEST, problem.to_string())),
         };
     }
-    Ok((form, shared.otlp(caller, body).await?))
+    Ok((form, shared.otlp(caller, held).await?))
 }
 
 fn code_of(refusal: &Refusal) -> Code {

@@ -95,7 +95,7 @@ async fn written(shared: &Shared, request: Request<Body>) -> Result<Written, Ref
         .map_err(|text| refuse(StatusCode::UNAUTHORIZED, text))?;
     let version = version(headers)?;
     let packing = packing(headers, packing_of, "snappy, zstd")?;
-    let _room = shared.admit()?;
-    let body = read(shared, request.into_body(), packing).await?;
-    Ok(shared.write(caller, body, version).await?)
+    let place = shared.admit(&caller)?;
+    let held = read(shared, request.into_body(), packing, place).await?;
+    Ok(shared.write(caller, held, version).await?)
 }
