@@ -266,7 +266,12 @@ impl Books {
             return self.slice(id, *slice, &(observed.time, observed.start), now);
         }
         let next = Last {
-            start: observed.start.filter(|s| *s > 0 && *s < observed.time),
+            // A count that begins where it is read is one whose start is not known; a change that takes no time is
+            // one of which it is not told.
+            start: observed.start.filter(|s| {
+                let last = observed.time - i64::from(source.flow == Flow::Delta);
+                *s > 0 && *s <= last
+            }),
             time: observed.time,
             value,
         };
@@ -339,7 +344,10 @@ impl Books {
                 }
             }
             Some(last) => {
-                let moved = next.start.is_some_and(|s| s >= last.time);
+                // Who does not know its start names the time of its first point, and goes on to do so.
+                let start = next.start.filter(|s| *s < to);
+                let moved = start
+                    .is_some_and(|s| s > last.time || s == last.time && last.start != next.start);
                 let grown = (!moved)
                     .then(|| grown(&last.value, &next.value, classic))
                     .flatten();
@@ -347,7 +355,7 @@ impl Books {
                     Some(grown) => (last.time, grown),
                     // It began anew, at its start or at some time since the last point.
                     None => {
-                        let start = next.start.filter(|s| *s > last.time);
+                        let start = start.filter(|s| *s > last.time);
                         (start.unwrap_or(last.time), next.value.clone())
                     }
                 }

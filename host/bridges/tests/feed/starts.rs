@@ -223,3 +223,24 @@ fn an_old_and_a_new_metric_of_a_process_count_once_though_their_starts_differ() 
     let requests: f64 = world.numbers(API, Signal::Requests).values().sum();
     assert_eq!((requests, rejected), (30.0, 6));
 }
+
+#[test]
+fn a_named_instance_that_does_not_know_its_start_is_no_restart() {
+    let labels = [PAY, &[("service.instance.id", "a")]].concat();
+    for crash_at in 0..6 {
+        let world = World::new();
+        let mut feed = world.open();
+        for i in 0..6 {
+            let t = 1000 + 10 * i;
+            let mut request = Request::default();
+            let n = 1e9 + 2.0 * i as f64;
+            request.counter_from(&labels, CPU, &[], 1000 * NS, t, n);
+            assert_eq!(world.send(&feed, t, &request).unwrap().rejected, 0);
+            if i == crash_at {
+                feed = world.open();
+            }
+        }
+        world.turn(&feed, 1400);
+        check(&world, 10.0);
+    }
+}

@@ -450,7 +450,9 @@ async fn a_daemon_whose_disk_is_full_refuses_loses_nothing_and_goes_on_when_ther
         let told = losses::export(&daemon, &mut strangers).await.err();
         let told = told.context("a full disk took a stranger's points")?;
         ensure!(
-            ["503", "the disk is full"].iter().all(|part| told.to_string().contains(part)),
+            ["503", "the disk is full"]
+                .iter()
+                .all(|part| told.to_string().contains(part)),
             "{told}"
         );
     }

@@ -324,7 +324,7 @@ impl Sink for Listener<'_> {
             Ok(value) => {
                 let ms = |ns: u64| (ns / 1_000_000) as i64;
                 let observed = Observed {
-                    start: (is_told && started > 0 && started < point.time).then(|| ms(started)),
+                    start: (is_told && started > 0 && started <= point.time).then(|| ms(started)),
                     time: ms(point.time),
                     value,
                 };
