@@ -21,8 +21,8 @@ impl Feed {
     /// Takes an OTLP request; blocks until what was taken is on disk. `now` is the machine's clock.
     ///
     /// # Errors
-    /// When the body is damaged, the caller may not feed, or nothing can be taken now; then nothing
-    /// of it counts.
+    /// When the body is damaged or the caller may not feed; then nothing of it counts. When nothing more can be
+    /// taken now; what was taken by then does not count twice when it is sent again.
     pub fn otlp(&self, caller: &Principal, body: &[u8], now: Timestamp) -> Result<Took, Error> {
         let mut inner = self.begin(caller)?;
         let mut listener = Listener {
