@@ -13,7 +13,6 @@
 mod sdk;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::{env, fs};
 use tidegate_build::{Builder, Progress};
 
@@ -33,13 +32,12 @@ const SHIPPED: [&str; 12] = [
     "sequential-judge",
 ];
 
-fn main() -> ExitCode {
+fn main() {
     // Returned as an error it would be told by its fields; what it says is what to do.
-    match build() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("\ntidegate's policies cannot be built: {error}\n");
-            ExitCode::FAILURE
+    if let Err(error) = build() {
+        println!("cargo::error=the shipped policies cannot be built");
+        for line in error.to_string().lines() {
+            println!("cargo::error={line}");
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::world::{World, lock};
 pub(crate) use health::{Upkept, of};
 use std::time::Duration;
 use steady::Steady;
-use tidegate_core::ports::storage::{History as _, Ledger as _, Replays as _};
+use tidegate_core::ports::storage::{History as _, Ledger as _};
 use tidegate_core::time::Timestamp;
 use tidegate_runtime::{Stop, Wake};
 use tidegate_store::{Retained, Retention};
@@ -156,6 +156,7 @@ mod tests {
     use crate::config::Seconds;
     use crate::testing::{api, gate, pool, tenant};
     use tidegate_core::ids::{Generation, PoolId};
+    use tidegate_core::ports::storage::Replays as _;
 
     #[test]
     fn records_go_by_age_and_the_newest_stays_whatever_its_age() {
