@@ -252,7 +252,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::sync_channel;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
     use tidegate_core::ports::storage::{History, StoreError};
     use tidegate_core::sample::{SampleBatch, SeriesKey, SeriesSamples, Values};
     use tidegate_core::time::{Step, Timestamp};
@@ -281,6 +281,16 @@ mod tests {
         receive.recv().unwrap().unwrap();
     }
 
+    fn until(is_so: impl Fn() -> bool) {
+        for _ in 0..12_000 {
+            if is_so() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("it never came to that");
+    }
+
     #[test]
     fn groups_that_become_ripe_together_are_synced_together() {
         let home = tempfile::tempdir().unwrap();
@@ -302,14 +312,7 @@ mod tests {
         let store = Store::open(home.path().join("store"), options).unwrap();
         let before = syncs.load(Ordering::SeqCst);
         append(&store, 800);
-        let begun = Instant::now();
-        while store.stat().unwrap().sealed_samples < 1600 {
-            assert!(
-                begun.elapsed() < Duration::from_secs(60),
-                "it is not sealed"
-            );
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until(|| store.stat().unwrap().sealed_samples == 1600);
         let syncs = syncs.load(Ordering::SeqCst) - before;
         let blocks = store.stat().unwrap().blocks as usize;
         assert!(blocks >= 40 && syncs < 8, "{syncs} for {blocks} blocks");
@@ -327,11 +330,7 @@ mod tests {
         // From here on nothing can be written, and most of what memory is too small for is not sealed yet.
         store.shared.disk.fail(StoreError::Closed);
         let desk = &store.shared.desk;
-        let begun = Instant::now();
-        while desk.sealing() > 0 {
-            assert!(begun.elapsed() < Duration::from_secs(60), "it does not end");
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        until(|| desk.sealing() == 0);
         assert!(store.stat().unwrap().head_samples > 0);
         let busy = (0..100).filter(|_| {
             std::thread::sleep(Duration::from_millis(1));

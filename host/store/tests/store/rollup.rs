@@ -475,7 +475,7 @@ fn what_a_clock_that_was_ahead_has_left_does_not_make_everything_late() {
         f.store().retain(&keep(24, 30, 60), at(12)).unwrap();
         let stored = f.append(minutes(&cpu, &[(10, 5.0), (12, 2.0)])).unwrap();
         assert_eq!((stored.stored + stored.duplicates, stored.late), (2, 0));
-        assert_eq!(column(&f, &cpu, 10, 60, 3)[2], 2.0);
+        near(&column(&f, &cpu, 10, 60, 3)[2..], &[2.0]);
         f.restart();
     }
     f.clean();
