@@ -256,7 +256,9 @@ fn explicit(bounds: &[f64], counts: &[u64], factor: f64, told: f64) -> Distribut
         let high = bounds.get(i).map(|b| b * factor);
         below = below.saturating_add(n);
         if let Some(high) = high {
-            if high > 0.0 && bounds.len() <= MAX_THRESHOLDS {
+            // Bounds far below any unit are one when they are told in seconds.
+            let last = above.last().map_or(0.0, |(last, _)| *last);
+            if high > last && high.is_finite() && bounds.len() <= MAX_THRESHOLDS {
                 above.push((high, total - below.min(total)));
             }
             known += n as f64 * (low.max(0.0) + high.max(0.0)) / 2.0;

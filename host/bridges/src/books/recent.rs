@@ -63,13 +63,15 @@ impl Recent {
         }
     }
 
-    /// Remembers one more; what ends by `reach` can count no more.
-    fn add(&mut self, (start, end): (i64, i64), reach: i64) {
+    /// Remembers one more; what ends by `reach`, if that is known, can count no more.
+    fn add(&mut self, (start, end): (i64, i64), reach: Option<i64>) {
         if let Recent::Few(few) = self {
             if few.len() == FEW {
                 let ends = few.iter().map(|(_, end)| *end).enumerate();
                 let first = ends.min_by_key(|(_, end)| *end);
-                if let Some((at, _)) = first.filter(|(_, end)| *end <= reach) {
+                if let Some((at, _)) =
+                    first.filter(|(_, end)| reach.is_some_and(|reach| *end <= reach))
+                {
                     few.remove(at);
                 }
             }
@@ -116,7 +118,7 @@ impl FromIterator<(i64, i64)> for Recent {
     fn from_iter<T: IntoIterator<Item = (i64, i64)>>(all: T) -> Self {
         let mut recent = Self::default();
         all.into_iter()
-            .for_each(|stretch| recent.add(stretch, i64::MIN));
+            .for_each(|stretch| recent.add(stretch, None));
         recent
     }
 }
@@ -136,7 +138,7 @@ impl Books {
         if let Some(source) = &mut self.sources[id as usize] {
             let before = source.recent.weight();
             let reach = reach(&self.accounts, &source.feeds, step);
-            source.recent.add(stretch, reach);
+            source.recent.add(stretch, Some(reach));
             self.open = self.open + source.recent.weight() - before;
         }
     }
