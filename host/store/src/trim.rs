@@ -103,12 +103,17 @@ impl Index {
         Some((Generation(generation), u64::from(entry.bytes), released))
     }
 
-    /// The sequence that every record has seen which is to be kept; `None` where there is none. The last record of
-    /// a pool that is no more stays for good, and what was late then need not.
+    /// The sequence that every record has seen; `None` where there is none. The last record of a pool that is no
+    /// more stays for good, and what was late then need not.
     fn seen(&self, keep: &Keep) -> Option<u64> {
-        let oldest = self.pools.values().filter_map(|made| made.entries.front());
-        let kept = oldest.filter(|entry| entry.at >= keep.since.0);
-        kept.map(|entry| entry.as_of).min()
+        let is_kept = |made: &&Made| {
+            let newest = made.entries.back();
+            newest.is_some_and(|entry| entry.at >= keep.since.0)
+        };
+        let pools = self.pools.values().filter(is_kept);
+        pools
+            .filter_map(|made| Some(made.entries.front()?.as_of))
+            .min()
     }
 }
 

@@ -211,18 +211,24 @@ pub(super) struct Names {
     leaders: Leaders,
     next: u32,
     bytes: usize,
+    /// Of those, of points.
+    of_points: usize,
     /// Of the books, when this was learned.
     epoch: u64,
 }
 
 impl Names {
-    /// Forgets everything when it is too much, or when numbers have become invalid. Must be called
+    /// Forgets everything when it is too much, and points when their numbers have become invalid. Must be called
     /// between requests: within one, numbers of resources are in use.
     pub(super) fn tidy(&mut self, epoch: u64) {
-        if self.bytes > MAX_BYTES || self.epoch != epoch || self.next > u32::MAX / 2 {
-            self.epoch = epoch;
+        if self.bytes > MAX_BYTES || self.next > u32::MAX / 2 {
             self.forget();
+        } else if self.epoch != epoch {
+            // Who is who has not changed by it.
+            self.points = Table::default();
+            self.bytes -= std::mem::take(&mut self.of_points);
         }
+        self.epoch = epoch;
     }
 
     /// Forgets everything. Must be called between requests.
@@ -288,7 +294,9 @@ impl Names {
 
     pub(super) fn keep_point(&mut self, name: Name<'_>, slot: Slot) {
         let hash = self.hash(name);
-        self.bytes += self.points.put(hash, name, slot);
+        let more = self.points.put(hash, name, slot);
+        self.bytes += more;
+        self.of_points += more;
     }
 
     /// Which start tells the sender of a point apart from those that share its name; `None` where it tells none.

@@ -146,3 +146,19 @@ fn a_pair_is_one_in_2_0_too() {
     let (requests, ..) = told(&world, &feed, 1300);
     assert_eq!(requests, [(1000, 10.0), (1010, 10.0), (1020, 10.0)]);
 }
+
+#[test]
+fn one_of_a_pair_whose_clock_is_far_ahead_does_not_silence_the_other() {
+    let world = world();
+    let feed = world.open();
+    for i in 0..12 {
+        let t = 1000 + 10 * i;
+        send(&feed, t, scraped("__replica__", "a", t, t));
+        let timeseries = scraped("__replica__", "b", t + 3600, t);
+        let ahead = One { timeseries }.encode_to_vec();
+        assert_eq!(write(&feed, &ahead, Version::One, t).took.rejected, 5);
+    }
+    let (requests, ..) = told(&world, &feed, 1400);
+    let sum: f64 = requests.iter().map(|(_, n)| n).sum();
+    assert!((sum - 1100.0).abs() < 1e-6, "{requests:?}");
+}

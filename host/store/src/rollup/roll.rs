@@ -217,8 +217,8 @@ fn read(
     Ok((key, bytes))
 }
 
-/// What was read; nothing of a block that is damaged or missing. What is in it is lost whatever is done, and all
-/// that comes after it must be rolled up and let go of nonetheless.
+/// What was read; nothing of a block that is damaged or missing. All that comes after it must be rolled up and let go
+/// of nonetheless.
 fn unless_damaged<T>(
     read: Result<T, StoreError>,
     group: u32,
@@ -250,11 +250,18 @@ fn walk(
         let raw: Vec<BlockRef> = raw.copied().collect();
         (raw, g.rolled.clone(), g.era)
     };
-    let raw = raw.into_iter().filter_map(|block| {
-        let read = read(shared, None, group, block);
-        unless_damaged(read, group, block).transpose()
-    });
-    let raw = raw.collect::<Result<Vec<_>, _>>()?;
+    let (mut there, mut kept) = (vec![], vec![]);
+    for block in raw {
+        match unless_damaged(read(shared, None, group, block), group, block)? {
+            Some(block) => there.push(block),
+            // What it held is in the cells, and nowhere else.
+            None if block.ordinal < rolled.through => {
+                kept.push((hour_of(block.start), hour_after(block.end)));
+            }
+            None => {}
+        }
+    }
+    let raw = there;
     // What a block's checksum vouches for is read as one.
     let raw = raw
         .iter()
@@ -267,6 +274,7 @@ fn walk(
         raw: &raw,
         rolled: &rolled,
         hours: (from, to),
+        made: without((from, to), &kept),
         batch: Batch::default(),
     };
     let mut changes = <[Change; 2]>::default();
@@ -297,6 +305,17 @@ fn walk(
     answer.recv().unwrap_or(Ok(false))
 }
 
+/// What of a span lies in none of some others.
+fn without((from, to): (i64, i64), others: &[(i64, i64)]) -> Vec<(i64, i64)> {
+    let mut left = vec![(from, to)];
+    for (a, b) in others.iter().copied() {
+        let cut = |(from, to): (i64, i64)| [(from, to.min(a)), (from.max(b), to)];
+        left = left.into_iter().flat_map(cut).collect();
+        left.retain(|(from, to)| from < to);
+    }
+    left
+}
+
 /// One span of a group on its way.
 struct Span<'a> {
     shared: &'a Shared,
@@ -306,6 +325,8 @@ struct Span<'a> {
     raw: &'a [Block<'a>],
     rolled: &'a Rolled,
     hours: (i64, i64),
+    /// Of these, the stretches of which cells are made again.
+    made: Vec<(i64, i64)>,
     batch: Batch,
 }
 
@@ -339,7 +360,6 @@ impl Span<'_> {
     }
 
     fn remake(&mut self, level: Level) -> Result<Change, StoreError> {
-        let (from, to) = self.hours;
         let gone = self.base(level);
         let mut parts: BTreeMap<u8, Part> = BTreeMap::new();
         for block in &gone {
@@ -355,20 +375,23 @@ impl Span<'_> {
             self.batch.remove(key);
         }
         for slot in 0..self.natures.len() as u8 {
-            // What stands before a floor was made from raw samples that are gone.
-            let from = from.max(self.rolled.floor(slot));
-            if from >= to {
-                continue;
-            }
             let damaged = |e: Malformed| e.at(&keys::rolled(self.group));
             let mut runs = vec![];
             for block in self.raw {
                 runs.extend(block.runs(slot).map_err(damaged)?);
             }
-            let part = Part::of(&runs, (from, to), level, self.nature(slot)).map_err(damaged)?;
-            let there = parts.entry(slot).or_default();
-            there.forget(from, to);
-            there.absorb(part);
+            for (from, to) in self.made.iter().copied() {
+                // What stands before a floor was made from raw samples that are gone.
+                let from = from.max(self.rolled.floor(slot));
+                if from >= to {
+                    continue;
+                }
+                let part = Part::of(&runs, (from, to), level, self.nature(slot));
+                let part = part.map_err(damaged)?;
+                let there = parts.entry(slot).or_default();
+                there.forget(from, to);
+                there.absorb(part);
+            }
         }
         let runs = parts.iter().flat_map(|(slot, part)| {
             let runs = part.runs(level, self.nature(*slot)).into_iter();
@@ -435,5 +458,22 @@ fn within(runs: &[(u8, Run)], reach: i64) -> Vec<Vec<(u8, Run)>> {
             (*slot, run.slice(a, b))
         });
         pieces.push(piece.filter(|(_, run)| !run.is_empty()).collect());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_without_others_is_what_they_leave() {
+        assert_eq!(without((0, 10), &[]), [(0, 10)]);
+        assert_eq!(without((0, 10), &[(3, 4)]), [(0, 3), (4, 10)]);
+        assert_eq!(without((0, 10), &[(8, 12), (-5, 2)]), [(2, 8)]);
+        assert_eq!(
+            without((0, 10), &[(20, 30), (5, 7), (6, 8)]),
+            [(0, 5), (8, 10)]
+        );
+        assert_eq!(without((0, 10), &[(0, 10)]), []);
     }
 }

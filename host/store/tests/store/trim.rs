@@ -167,6 +167,28 @@ fn what_tells_late_samples_apart_goes_when_every_record_has_seen_them() {
 }
 
 #[test]
+fn what_tells_late_samples_apart_stays_while_many_old_records_go_piece_by_piece() {
+    let mut f = Fixture::new(Options::default());
+    let cpu = key("shop/a", Signal::Cpu);
+    let world = f.store().keep_catalog(&Catalog::default()).unwrap();
+    f.append(minutes(&cpu, &[(0, 1.0), (5, 2.0)])).unwrap();
+    for g in 1..=200 {
+        let mut record = plain(g, g as i64 * 10, world);
+        record.as_of = 1;
+        f.store().append_with(&record, &[]).unwrap();
+    }
+    f.append(minutes(&cpu, &[(3, 7.0)])).unwrap();
+    while f.store().trim(&keep(1995, u64::MAX)).unwrap().is_more {}
+    f.store().trim(&keep(1995, u64::MAX)).unwrap();
+    f.restart();
+    let ends = [(cpu.clone(), Timestamp::from_secs(360))].into();
+    let then = f.store().as_of(1, ends);
+    let column = then.column(&cpu, grid(180, 60, 1)).unwrap();
+    assert!(column.values[0].is_nan(), "the last record did not see it");
+    f.clean();
+}
+
+#[test]
 fn what_tells_late_samples_apart_goes_where_no_record_is_to_be_kept() {
     let mut f = Fixture::new(Options::default());
     let cpu = key("shop/a", Signal::Cpu);

@@ -300,11 +300,13 @@ impl Sink for Listener<'_> {
             let inner = &gather.inner;
             let is_known = |of: &Introduced| inner.books.find(of).is_some();
             let own = apart(all, start);
-            let when = (start, point.time);
-            let mut first = inner.names.worth(shared, when, || is_known(&moving));
-            if first == Worth::Told && is_known(&own) {
-                first = Worth::Untold;
+            if is_known(&own) {
+                // It goes on, whatever others of its name do.
+                worth = Some(Worth::Untold);
+                return Ok(own);
             }
+            let when = (start, point.time);
+            let first = inner.names.worth(shared, when, || is_known(&moving));
             worth = Some(first);
             Ok(if first == Worth::Moves { moving } else { own })
         });

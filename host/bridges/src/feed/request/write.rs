@@ -11,6 +11,7 @@
 
 use super::{Error, Feed, Gather, Id, Took, Whose, identity};
 use crate::books::{Flow, Introduced, Observed, Slice, Value, key_of};
+use crate::feed::Clock;
 use crate::feed::names::{Cut, Name, REPLICA, Slot};
 use crate::mapping::{Labels, Mapped, Shape, Stream, envoy};
 use crate::remote_write::{self, Kind, Native, STALE, Sample, Series, Sink, Told, Version};
@@ -250,6 +251,12 @@ impl Listener<'_> {
             return true;
         };
         let gather = &mut self.gather;
+        let options = &gather.feed.options;
+        let ahead = time.saturating_sub(gather.now);
+        if options.clock == Clock::Machine && ahead > options.terms.ahead_ms {
+            // It is refused for that, and who has sent it is not whom to listen to.
+            return true;
+        }
         let books = &gather.inner.books;
         let (key, known) = match whose.id {
             Id::Fresh(i) => {
