@@ -49,11 +49,13 @@ mod steps;
 mod stream;
 mod streams;
 mod waiting;
+mod why;
 
 pub use classic::Slice;
 pub use codec::Damaged;
 pub use left_out::LeftOut;
-pub use stream::{Fate, Flow, Observed, Value, Why};
+pub use stream::{Fate, Flow, Observed, Value};
+pub use why::Why;
 
 use account::Account;
 use journal::Log;
@@ -107,7 +109,7 @@ impl Default for Terms {
             settle_ms: 2_000,
             hold_ms: 90_000,
             gap_ms: 300_000,
-            ahead_ms: 600_000,
+            ahead_ms: 60_000,
             max_streams: 1_000_000,
             max_streams_per_tenant: usize::MAX,
             max_open: 256 << 20,

@@ -1,11 +1,12 @@
 //! The feeds' place in the daemon: opened after the world, turned once a second, closed before the
 //! store.
 
+mod heard;
 mod left_out;
 
 use crate::config::{ClockKind, Config};
 use crate::gate::Gate;
-use crate::world::World;
+use crate::world::{World, lock};
 use anyhow::{Context, Result};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,7 @@ pub(crate) fn routes(
     closing: tokio::sync::watch::Receiver<bool>,
 ) -> serve::Router {
     let (auth, metrics) = (auth.clone(), world.metrics.clone());
+    let heard = std::sync::Mutex::new(heard::Heard::default());
     serve::routes(
         feed.clone(),
         serve::Options {
@@ -60,6 +62,15 @@ pub(crate) fn routes(
                 for (&reason, (points, text)) in &took.reasons {
                     metrics.refused(*points, protocol, reason);
                     tracing::debug!(protocol, reason, points, "points refused: {text}");
+                }
+                if took.passed_over > 0 || !took.reasons.is_empty() {
+                    let (mut heard, now) = (lock(&heard), crate::clock::stopwatch());
+                    for line in heard.refused(protocol, took, now) {
+                        tracing::warn!("{line}");
+                    }
+                    if let Some(line) = heard.passed_over(protocol, took, now) {
+                        tracing::info!("{line}");
+                    }
                 }
             }),
         },

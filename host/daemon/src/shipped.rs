@@ -65,6 +65,10 @@ pub(crate) fn default_of(kind: ModuleKind) -> &'static str {
 
 /// Admits the shipped modules and, in a fresh data directory, binds the defaults.
 pub(crate) fn install(world: &World, now: Timestamp) -> Result<()> {
+    tracing::info!(
+        policies = SHIPPED.len(),
+        "looking at the shipped policies; what is new here is compiled, which takes half a minute, and then the port opens"
+    );
     for shipped in SHIPPED {
         world
             .policies

@@ -18,7 +18,8 @@
 //! Source: prometheus.io, "Histograms and summaries"; "Prometheus exposition formats".
 
 use super::Books;
-use super::stream::{Fate, Last, Value, Why};
+use super::stream::{Fate, Last, Value};
+use super::why::Why;
 use crate::histogram::{Histogram, Layout};
 use std::collections::BTreeMap;
 

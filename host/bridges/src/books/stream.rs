@@ -4,6 +4,7 @@ use super::account::Begins;
 use super::classic::{self, Scrapes, Slice};
 use super::feeds::Feeds;
 use super::recent::Recent;
+use super::why::{self, Why};
 use super::{Books, Introduced, Key};
 use crate::histogram::Histogram;
 
@@ -40,57 +41,6 @@ pub struct Observed {
     pub time: i64,
     /// What it says; `None`: the stream has ended.
     pub value: Option<Value>,
-}
-
-/// Why a point was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Why {
-    /// Its steps' sums were given out already.
-    Late,
-    /// It lies ahead of the clock.
-    Ahead,
-    /// It is no finite number of 0 or more.
-    NoAmount,
-    /// It is not of its stream's kind.
-    OtherKind,
-    /// It is one series too many of its histogram.
-    TooFine,
-    /// It would open one step too many.
-    Crowded,
-}
-
-impl Why {
-    /// The name in metrics.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Why::Late => "late",
-            Why::Ahead => "ahead",
-            Why::NoAmount => "value",
-            Why::OtherKind => "kind",
-            Why::TooFine => "buckets",
-            Why::Crowded => "open",
-        }
-    }
-
-    /// What a sender is told.
-    #[must_use]
-    pub fn text(self) -> &'static str {
-        match self {
-            Why::Late => {
-                "the steps that it counts in were given out already; send sooner, or raise `feeds.hold`"
-            }
-            Why::Ahead => {
-                "it lies more than 10 minutes ahead of the daemon's clock; check the sender's"
-            }
-            Why::NoAmount => "its value is no finite number of 0 or more",
-            Why::OtherKind => "it is of another kind than its stream was before",
-            Why::TooFine => "its histogram has 512 buckets already; send fewer",
-            Why::Crowded => {
-                "100000 steps of its series wait to be complete already; send the past more slowly, in the order of time"
-            }
-        }
-    }
 }
 
 /// What became of a point.
@@ -252,6 +202,9 @@ impl Books {
         if observed.time.saturating_sub(clock) > terms.ahead_ms {
             return Fate::Refused(Why::Ahead);
         }
+        if observed.time <= 0 || clock.saturating_sub(observed.time) > why::FAR_MS {
+            return Fate::Refused(Why::Unit);
+        }
         let Some(value) = observed.value else {
             if observed.time > source.spoken() {
                 source.heard = now;
@@ -259,7 +212,7 @@ impl Books {
             }
             return Fate::Ended;
         };
-        if !sound(&value, source.flow) || observed.time <= 0 {
+        if !sound(&value, source.flow) {
             return Fate::Refused(Why::NoAmount);
         }
         if let Value::Slice(slice) = value {

@@ -219,7 +219,7 @@ impl Feed {
         match self.door.apply(caller, changes, Run::Real) {
             Ok(_) => Ok(()),
             Err(ServeError::Denied(why)) => Err(format!(
-                "`{}` is not declared, and this credential may not declare it: {why}",
+                "`{}` is not declared, and this credential may not declare it: {why}; have an admin declare it, or a pool with `quotas` for its tenant",
                 apis[0]
             )),
             Err(error) => Err(format!("`{}` cannot be declared: {error}", apis[0])),

@@ -234,8 +234,23 @@ fn points_that_cannot_be_used_are_told_with_counts_and_the_others_count() {
     let took = world.send(&feed, 1000, &request).unwrap();
     assert_eq!((took.accepted, took.passed_over, took.rejected), (1, 1, 3));
     let message = took.message().unwrap();
-    for part in ["no finite number", "10 minutes ahead", "only letters"] {
+    for part in ["no finite number", "a minute ahead", "only letters"] {
         assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn a_time_in_another_unit_is_refused_with_the_right_one() {
+    let world = World::new();
+    let feed = world.open();
+    let now = 1_700_000_000;
+    for t in [now / 1000, now / 1_000_000] {
+        let mut request = Request::default();
+        request.counter(&of_instance("a"), "process.cpu.time", &[], (0, t), 1.0);
+        let took = world.send(&feed, now, &request).unwrap();
+        assert_eq!((took.accepted, took.rejected), (0, 1));
+        let message = took.message().unwrap();
+        assert!(message.contains("OTLP nanoseconds"), "{message}");
     }
 }
 
