@@ -248,3 +248,21 @@ fn a_named_instance_that_does_not_know_its_start_is_no_restart() {
         check(&world, 10.0);
     }
 }
+
+#[test]
+fn two_pods_on_one_host_are_two_though_the_host_has_a_name_and_a_number() {
+    let labels = [PAY, &[("host.id", "4711"), ("host.name", "node-1")]].concat();
+    let world = World::new();
+    let feed = world.open();
+    for i in 1..=10 {
+        let t = 1000 + 10 * i;
+        for (start, each) in [(1000, 20.0), (1001, 3.0)] {
+            let mut request = Request::default();
+            let n = each * i as f64;
+            request.counter_from(&labels, CPU, &[], start * NS, t + start - 1000, n);
+            assert_eq!(world.send(&feed, t + 1, &request).unwrap().rejected, 0);
+        }
+    }
+    world.turn(&feed, 1400);
+    check(&world, 200.0 + 30.0);
+}

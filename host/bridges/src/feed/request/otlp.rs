@@ -113,14 +113,13 @@ fn start_of(point: &Point<'_>) -> u64 {
     }
 }
 
-/// Attributes of which each tells the instances of a service apart. A host's name does not: several processes may
-/// run there; nor does the number of a process, which is 1 in every container. Both together do.
-const INSTANCE: [&str; 9] = [
+/// Attributes of which each tells the instances of a service apart. A host does not: several processes may run there;
+/// nor does the number of a process, which is 1 in every container. Its name and that together do.
+const INSTANCE: [&str; 8] = [
     "service.instance.id",
     "k8s.pod.uid",
     "k8s.pod.name",
     "container.id",
-    "host.id",
     "faas.instance",
     "aws.ecs.task.id",
     "aws.ecs.task.arn",
