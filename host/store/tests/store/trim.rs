@@ -140,6 +140,13 @@ fn the_newest_record_and_what_it_amends_stay_and_size_decides_as_age_does() {
     f.clean();
 }
 
+/// Whether the sample of the third minute is not seen by who saw no more than this.
+fn is_told_apart(f: &Fixture, cpu: &SeriesKey, sequence: u64) -> bool {
+    let ends = [(cpu.clone(), Timestamp::from_secs(360))].into();
+    let then = f.store().as_of(sequence, ends);
+    then.column(cpu, grid(180, 60, 1)).unwrap().values[0].is_nan()
+}
+
 #[test]
 fn what_tells_late_samples_apart_goes_when_every_record_has_seen_them() {
     let mut f = Fixture::new(Options::default());
@@ -147,12 +154,7 @@ fn what_tells_late_samples_apart_goes_when_every_record_has_seen_them() {
     let world = f.store().keep_catalog(&Catalog::default()).unwrap();
     f.append(minutes(&cpu, &[(0, 1.0), (5, 2.0)])).unwrap();
     f.append(minutes(&cpu, &[(3, 7.0)])).unwrap();
-    let ends = || [(cpu.clone(), Timestamp::from_secs(360))].into();
-    let at = |f: &Fixture, sequence| {
-        let then = f.store().as_of(sequence, ends());
-        let column = then.column(&cpu, grid(180, 60, 1)).unwrap();
-        column.values[0].is_nan()
-    };
+    let at = |f: &Fixture, sequence| is_told_apart(f, &cpu, sequence);
     assert_eq!((at(&f, 1), at(&f, 2)), (true, false));
     for g in 1..=3 {
         f.store()
@@ -181,10 +183,7 @@ fn what_tells_late_samples_apart_stays_while_many_old_records_go_piece_by_piece(
     while f.store().trim(&keep(1995, u64::MAX)).unwrap().is_more {}
     f.store().trim(&keep(1995, u64::MAX)).unwrap();
     f.restart();
-    let ends = [(cpu.clone(), Timestamp::from_secs(360))].into();
-    let then = f.store().as_of(1, ends);
-    let column = then.column(&cpu, grid(180, 60, 1)).unwrap();
-    assert!(column.values[0].is_nan(), "the last record did not see it");
+    assert!(is_told_apart(&f, &cpu, 1), "the last record did not see it");
     f.clean();
 }
 
@@ -193,22 +192,17 @@ fn what_tells_late_samples_apart_goes_where_no_record_is_to_be_kept() {
     let mut f = Fixture::new(Options::default());
     let cpu = key("shop/a", Signal::Cpu);
     let world = f.store().keep_catalog(&Catalog::default()).unwrap();
-    let is_told_apart = |f: &Fixture| {
-        let ends = [(cpu.clone(), Timestamp::from_secs(360))].into();
-        let then = f.store().as_of(1, ends);
-        then.column(&cpu, grid(180, 60, 1)).unwrap().values[0].is_nan()
-    };
     f.append(minutes(&cpu, &[(0, 1.0), (5, 2.0)])).unwrap();
     f.append(minutes(&cpu, &[(3, 7.0)])).unwrap();
     // A plan may be on its way that has seen what was there a minute ago.
     f.store().trim(&keep(0, u64::MAX)).unwrap();
     f.store().append_with(&plain(1, 1000, world), &[]).unwrap();
     f.store().trim(&keep(500, u64::MAX)).unwrap();
-    assert!(is_told_apart(&f));
+    assert!(is_told_apart(&f, &cpu, 1));
     // The pool is gone: its last record stays, older than any that is kept.
     f.store().trim(&keep(5000, u64::MAX)).unwrap();
     f.restart();
-    assert!(!is_told_apart(&f));
+    assert!(!is_told_apart(&f, &cpu, 1));
     f.clean();
 }
 
